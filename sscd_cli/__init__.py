@@ -1,0 +1,3 @@
+"""Find edited copies in image datasets with SSCD descriptors."""
+
+__version__ = "0.1.0"

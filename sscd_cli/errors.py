@@ -1,0 +1,54 @@
+"""Everything that can go wrong for a reason the user can act on.
+
+    SscdError                 exit 3   the run failed
+    ├── UsageError            exit 2   the command line asks for something impossible
+    ├── NoImagesError         exit 3   a source holds no images
+    ├── StoreError            exit 3   a descriptor dataset cannot be read, written or mixed
+    └── ModelError            exit 3   a model is unknown, missing or damaged
+
+One unreadable image is never an error: it is a value (`images.decode.Unreadable`) that
+travels to the report.
+"""
+
+from __future__ import annotations
+
+
+class SscdError(Exception):
+    """A failure with its remedy: `what` is wrong, and `fix` is what to type or change.
+
+    Prints as one line, "what; fix", whatever line breaks a file name may bring.
+    """
+
+    exit_code = 3
+
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(what, fix)
+        self.what = what
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return printable(f"{self.what}; {self.fix}")
+
+
+class UsageError(SscdError):
+    """The command line asks for something impossible."""
+
+    exit_code = 2
+
+
+class NoImagesError(SscdError):
+    """A source holds no images."""
+
+
+class StoreError(SscdError):
+    """A descriptor dataset cannot be read, written or mixed."""
+
+
+class ModelError(SscdError):
+    """A model is unknown, missing or damaged."""
+
+
+def printable(text: str) -> str:
+    """Return `text` as one line of valid UTF-8: control and undecodable characters escaped."""
+    safe = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)
