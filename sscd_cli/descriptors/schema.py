@@ -1,0 +1,219 @@
+"""What a shard holds: one row an image, and in its footer what made the descriptors.
+
+    id, source         text; a name that is not valid UTF-8 is backslash-escaped here, and its
+    id_bytes,          true bytes stand in these two columns (null for every other name)
+    source_bytes
+    descriptor         fixed-size list of float16 or float32, null where unreadable
+    status, error      "ok" or "unreadable", and the reason
+    width, height      pixels of the upright original
+    format             as the decoder names it ("JPEG")
+    file_bytes, mtime_ns, content_hash (BLAKE2b-128 of the file's bytes)
+
+The newest row of a (source, id) counts: rows of later shards supersede earlier ones.
+
+float16 rounds each value by at most 2⁻¹¹ of itself, so a cosine of two unit vectors moves by
+less than 0.001 in the worst case, and by about 3e-5 for typical 512-d descriptors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from sscd_cli.errors import ModelError, printable
+
+FOOTER_KEY = b"sscd"
+HASH_BYTES = 16
+
+Descriptor = npt.NDArray[np.float16] | npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made the descriptors of a shard.
+
+    weights_sha256: hex. dimensions: length of a descriptor. preprocessing: the recipe as JSON
+    values (name, size, EXIF on or off). dtype: how descriptors are stored. precision: how the
+    network computed ("fp32", "bf16").
+    """
+
+    model: str
+    weights_sha256: str
+    dimensions: int
+    preprocessing: dict[str, Any]
+    dtype: Literal["float16", "float32"]
+    precision: str
+    tool_version: str
+    pillow_version: str
+
+    def to_json(self) -> bytes:
+        """Return the footer's text: sorted keys, so that equal values give equal bytes."""
+        return json.dumps(asdict(self), sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Provenance:
+        """Read a footer; fields that a later version added are ignored.
+
+        Raises: ValueError: not JSON. KeyError, TypeError: a field is missing.
+        """
+        stored = json.loads(text)
+        return cls(**{field.name: stored[field.name] for field in fields(cls)})
+
+
+def difference(left: Provenance, right: Provenance) -> str | None:
+    """Say what keeps two sets from being compared, naming both sides; None if nothing does.
+
+    Weights, dimensions and preprocessing count. The stored dtype, the precision and the versions
+    of the tools move descriptors by little and are let through.
+    """
+    if left.weights_sha256 != right.weights_sha256:
+        return f"{_model(left)} against {_model(right)}"
+    if left.dimensions != right.dimensions:
+        return f"{left.dimensions} dimensions against {right.dimensions}"
+    ours, theirs = (json.loads(side.to_json())["preprocessing"] for side in (left, right))
+    if ours != theirs:
+        keys = sorted(k for k in ours | theirs if ours.get(k) != theirs.get(k))
+        return f"preprocessing {_settings(ours, keys)} against {_settings(theirs, keys)}"
+    return None
+
+
+def _model(provenance: Provenance) -> str:
+    return f"{provenance.model} (weights {provenance.weights_sha256[:12]})"
+
+
+def _settings(values: Mapping[str, Any], keys: Sequence[str]) -> str:
+    return ", ".join(f"{key}={values.get(key)}" for key in keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image. descriptor: (D,) floating point, None when unreadable. content_hash: 16 bytes.
+
+    `id` and `source` are file names as `os.fsdecode` gives them: any bytes survive.
+    """
+
+    id: str
+    source: str
+    descriptor: npt.NDArray[Any] | None = None
+    status: Literal["ok", "unreadable"] = "ok"
+    error: str | None = None
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+    file_bytes: int | None = None
+    mtime_ns: int | None = None
+    content_hash: bytes | None = None
+
+
+def shard_schema(provenance: Provenance) -> pa.Schema:
+    """Return the columns of a shard, with `provenance` in its metadata."""
+    value = pa.float16() if provenance.dtype == "float16" else pa.float32()
+    columns = {
+        "id": pa.string(),
+        "source": pa.string(),
+        "descriptor": pa.list_(value, provenance.dimensions),
+        "status": pa.string(),
+        "error": pa.string(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "format": pa.string(),
+        "file_bytes": pa.int64(),
+        "mtime_ns": pa.int64(),
+        "content_hash": pa.binary(HASH_BYTES),
+        "id_bytes": pa.binary(),
+        "source_bytes": pa.binary(),
+    }
+    return pa.schema(list(columns.items()), metadata={FOOTER_KEY: provenance.to_json()})
+
+
+def to_table(rows: Sequence[Row], provenance: Provenance) -> pa.Table:
+    """Lay rows out as a shard's table.
+
+    Raises: ValueError: a descriptor has another length than `provenance.dimensions`.
+        ModelError: a descriptor holds a value that is not finite.
+    """
+    schema = shard_schema(provenance)
+    columns = {name: [getattr(row, name) for row in rows] for name in _PLAIN}
+    columns |= names_to_columns("id", [row.id for row in rows])
+    columns |= names_to_columns("source", [row.source for row in rows])
+    columns["error"] = [row.error and printable(row.error) for row in rows]
+    columns["descriptor"] = _descriptor_column([row.descriptor for row in rows], provenance)
+    arrays = [
+        c if isinstance(c, pa.Array) else pa.array(c, schema.field(name).type)
+        for name, c in ((name, columns[name]) for name in schema.names)
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+_PLAIN = ("status", "width", "height", "format", "file_bytes", "mtime_ns", "content_hash")
+
+
+def _descriptor_column(
+    descriptors: Sequence[npt.NDArray[Any] | None], provenance: Provenance
+) -> pa.Array:
+    shape = (len(descriptors), provenance.dimensions)
+    values = np.zeros(shape, provenance.dtype)
+    for row, descriptor in enumerate(descriptors):
+        if descriptor is None:
+            continue
+        if descriptor.shape != shape[1:]:
+            raise ValueError(f"a descriptor of shape {descriptor.shape} instead of {shape[1:]}")
+        with np.errstate(over="ignore"):  # what overflows float16 is reported below
+            values[row] = descriptor
+    if not np.isfinite(values).all():
+        what = f"{provenance.model} gives descriptors that are not finite"
+        raise ModelError(what, "check its weights, or run with --precision fp32")
+    missing = pa.array([descriptor is None for descriptor in descriptors], pa.bool_())
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(values.reshape(-1)), provenance.dimensions, mask=missing
+    )
+
+
+def descriptor_values(column: pa.ChunkedArray, dimensions: int) -> Descriptor:
+    """Return a descriptor column as (rows, D) in its stored dtype; null rows are undefined.
+
+    Reads the flat buffer, so that no Python object is made; copies only if there are several
+    chunks.
+    """
+    dtype = column.type.value_type.to_pandas_dtype()
+    blocks = []
+    for chunk in column.chunks:
+        flat = chunk.values  # with the slots of null rows, from the start of the buffer
+        values = np.frombuffer(flat.buffers()[1], dtype)[flat.offset : flat.offset + len(flat)]
+        first = chunk.offset * dimensions
+        blocks.append(values[first : first + len(chunk) * dimensions].reshape(-1, dimensions))
+    if len(blocks) == 1:
+        return blocks[0]
+    return np.concatenate(blocks) if blocks else np.empty((0, dimensions), dtype)
+
+
+def name_bytes(name: str) -> bytes:
+    """Return a file name's true bytes."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def names_to_columns(column: str, names: Sequence[str]) -> dict[str, list[Any]]:
+    """Return `column` as text and `column`_bytes, which holds what is not valid UTF-8."""
+    true = [name_bytes(name) for name in names]
+    text = [name.decode("utf-8", "backslashreplace") for name in true]
+    kept = [
+        None if shown.encode() == stored else stored
+        for shown, stored in zip(text, true, strict=True)
+    ]
+    return {column: text, f"{column}_bytes": kept}
+
+
+def names_from_columns(table: pa.Table, column: str) -> pa.ChunkedArray:
+    """Return the true names of a text column as binary, undoing `names_to_columns`."""
+    text, exceptions = table[column].cast(pa.binary()), table[f"{column}_bytes"]
+    if exceptions.null_count == len(exceptions):
+        return text
+    import pyarrow.compute as pc
+
+    return pc.coalesce(exceptions, text)

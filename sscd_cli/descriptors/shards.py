@@ -1,0 +1,233 @@
+"""The files of a descriptor dataset: their names, publishing one whole, reading one safely."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mimetypes
+import os
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sscd_cli.descriptors.schema import FOOTER_KEY, Provenance, difference, shard_schema
+from sscd_cli.errors import StoreError
+
+LOCK = ".lock"
+_SHARD = re.compile(r"shard-(\d{6,})\.parquet")
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Return where shard `number` lies."""
+    return folder / f"shard-{number:06d}.parquet"
+
+
+def shard_number(path: Path) -> int:
+    """Return the number in a shard's name."""
+    match = _SHARD.fullmatch(path.name)
+    if match is None:
+        raise ValueError(f"{path} is no shard")
+    return int(match[1])
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """List the complete shards of a folder, oldest first; none where there is no folder."""
+    try:
+        shards = [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unreadable_file(folder, error) from error
+    return sorted(shards, key=shard_number)
+
+
+def publish(path: Path, payload: bytes | pa.Buffer) -> None:
+    """Write a file so that it is complete or absent, even if the machine stops meanwhile.
+
+    The bytes go to `.NAME.part` in the same folder, reach the disk, and take their name at once.
+    Raises: OSError: the file could not be written; nothing of it is left.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(OSError):  # some network file systems refuse it; the file itself is safe
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def writing(place: Path, option: str = "-d") -> Iterator[None]:
+    """Turn an OSError while writing to `place` into a StoreError with its remedy.
+
+    option: the command-line option that names another place.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            what, fix = "the disk is full", "free some space and run the same command again"
+        else:
+            what, fix = error.strerror or str(error), f"choose another place with {option}"
+        raise StoreError(f"cannot write to {place}: {what}", fix) from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Be the only process that changes `folder`.
+
+    The lock ends with the process, however it ends. It is a record lock, which forked workers do
+    not inherit: they may outlive a killed run by seconds and must not block the next one.
+    Raises: StoreError: another process holds it.
+    """
+    with ExitStack() as held:
+        with writing(folder):
+            file = held.enter_context((folder / LOCK).open("ab"))
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                what = f"another sscd is writing to {folder}"
+                fix = "wait for it to end, or choose another place with -d"
+                raise StoreError(what, fix) from None
+        yield
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the unfinished shards of a killed run; call it under the lock."""
+    with writing(folder):
+        for path in folder.glob(".shard-*.parquet.part"):
+            path.unlink(missing_ok=True)
+
+
+def to_parquet(table: pa.Table) -> pa.Buffer:
+    """Return a shard's bytes: descriptors plain (they do not compress), pages with checksums."""
+    stream = pa.BufferOutputStream()
+    compression = dict.fromkeys(table.column_names, "zstd")
+    del compression["descriptor"]
+    compression["descriptor.list.element"] = "none"
+    pq.write_table(
+        table,
+        stream,
+        compression=compression,
+        use_dictionary=["source", "status", "error", "format"],
+        write_statistics=False,
+        write_page_checksum=True,
+    )
+    return stream.getvalue()
+
+
+def read_shard(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Read some columns of a shard, with every page's checksum verified.
+
+    Raises: StoreError: the file is damaged, cannot be read, or is not a shard.
+    """
+    with _shard(path) as file:
+        table: pa.Table = file.read(columns=list(columns))
+    return table
+
+
+def shard_provenance(path: Path) -> Provenance:
+    """Read what made a shard from its footer.
+
+    Raises: StoreError: the file is damaged, cannot be read, or is not a shard.
+    """
+    with _shard(path) as file:
+        return _provenance(path, file.schema_arrow)
+
+
+def common_provenance(paths: Sequence[Path]) -> Provenance:
+    """Return what made the first of some shards, once all prove to be comparable with it.
+
+    Raises: StoreError: two shards are not comparable; names both.
+    """
+    first = shard_provenance(paths[0])
+    for path in paths[1:]:
+        contrast = difference(first, shard_provenance(path))
+        if contrast:
+            what = f"{paths[0]} and {path.name} cannot be compared: {contrast}"
+            raise StoreError(what, "keep them in two folders, and name one with -d")
+    return first
+
+
+@contextmanager
+def _shard(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            _provenance(path, file.schema_arrow)
+            yield file
+    except (FileNotFoundError, PermissionError) as error:
+        raise unreadable_file(path, error) from error
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path} is damaged", "delete it and run sscd embed again") from error
+
+
+def _provenance(path: Path, schema: pa.Schema) -> Provenance:
+    try:
+        provenance = Provenance.from_json((schema.metadata or {})[FOOTER_KEY])
+        if schema.equals(shard_schema(provenance)):
+            return provenance
+    except (KeyError, TypeError, ValueError, AttributeError):
+        pass
+    raise StoreError(
+        f"{path} is no descriptor shard of this version of sscd",
+        "move it out of the folder and run sscd embed again",
+    )
+
+
+def unreadable_file(path: Path, error: OSError) -> StoreError:
+    """Return the error for a file or folder that the system does not let us read."""
+    if isinstance(error, FileNotFoundError):
+        return StoreError(f"{path} vanished while it was read", "run the same command again")
+    return StoreError(f"cannot read {path}: {error.strerror or error}", "allow reading it")
+
+
+def no_shards(folder: Path) -> StoreError:
+    """Return the error for a folder in which there is nothing to read."""
+    if folder.exists() and not folder.is_dir():
+        return StoreError(f"{folder} is a file", "name a folder of descriptors with -d")
+    if _holds_images(folder):
+        fix = f"run sscd embed {shlex.quote(str(folder))} first"
+        return StoreError(f"{folder} holds images, not descriptors", fix)
+    return StoreError(f"there are no descriptors in {folder}", "run sscd embed SOURCE first")
+
+
+def _holds_images(folder: Path) -> bool:
+    """Look for an image by name, in the first hundred folders below `folder`."""
+    names = (name for _, _, files in islice(os.walk(folder), 100) for name in files)
+    return any((mimetypes.guess_type(name)[0] or "").startswith("image/") for name in names)
+
+
+def refuse_foreign_folder(folder: Path) -> None:
+    """Refuse to mix shards into a folder that holds something else.
+
+    Raises: StoreError: `folder` is a file, or holds visible files but neither a shard nor the
+        lock of an earlier run.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"{folder} is a file", "choose another place with -d")
+    if not folder.exists() or shard_paths(folder) or (folder / LOCK).exists():
+        return
+    if any(not entry.name.startswith(".") for entry in folder.iterdir()):
+        kind = "images" if _holds_images(folder) else "other files"
+        what = f"{folder} holds {kind}, not descriptors"
+        raise StoreError(what, "choose a new or empty folder with -d")

@@ -1,0 +1,106 @@
+"""Write descriptors as they come: full shards at once, nothing half-written ever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from sscd_cli.descriptors.schema import Provenance, Row, difference, to_table
+from sscd_cli.descriptors.shards import (
+    locked,
+    publish,
+    refuse_foreign_folder,
+    remove_leftovers,
+    shard_number,
+    shard_path,
+    shard_paths,
+    shard_provenance,
+    to_parquet,
+    writing,
+)
+from sscd_cli.errors import StoreError
+
+ROWS_PER_SHARD = 4096
+
+
+class ShardWriter:
+    """Append rows to a descriptor dataset; a context manager, one at a time per folder.
+
+    Every `rows_per_shard` rows become a shard, complete or absent: a killed process loses only
+    the open one. Leaving the context writes the open rows, after Ctrl-C too; any other exception
+    drops them, for they may be what is wrong.
+
+    Raises: StoreError: on entering, if the folder holds images, another model's shards or a
+        damaged one, or another process writes to it; later, if the disk is full or the folder
+        cannot be written. Nothing half-written is left.
+    Limits: memory is one shard's rows, twice while it is written.
+    """
+
+    def __init__(
+        self, folder: Path, provenance: Provenance, rows_per_shard: int = ROWS_PER_SHARD
+    ) -> None:
+        self.folder = folder
+        self.provenance = provenance
+        self._rows_per_shard = rows_per_shard
+        self._rows: list[Row] = []
+        self._number = 0
+        self._held = ExitStack()
+
+    def __enter__(self) -> ShardWriter:
+        refuse_foreign_folder(self.folder)
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as held:
+            held.enter_context(locked(self.folder))
+            remove_leftovers(self.folder)
+            paths = shard_paths(self.folder)
+            for path in paths:
+                self._refuse_mixing(path)
+            self._number = shard_number(paths[-1]) + 1 if paths else 0
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._held:
+            if self._rows and (kind is None or issubclass(kind, KeyboardInterrupt)):
+                self._close_shard()
+
+    def add(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
+        """Take rows, and write each shard that becomes full.
+
+        Returns: each row's place, `shard number << 32 | row in the shard`, as `Ledger.note` wants.
+        Raises: StoreError: a shard could not be written. ModelError: a descriptor is not finite.
+            ValueError: a descriptor of another length than the model's.
+        """
+        places = np.empty(len(rows), np.int64)
+        for index, row in enumerate(rows):
+            places[index] = self._number << 32 | len(self._rows)
+            self._rows.append(row)
+            if len(self._rows) == self._rows_per_shard:
+                self._close_shard()
+        return places
+
+    def _close_shard(self) -> None:
+        payload = to_parquet(to_table(self._rows, self.provenance))
+        with writing(self.folder):
+            publish(shard_path(self.folder, self._number), payload)
+        self._number += 1
+        self._rows = []
+
+    def _refuse_mixing(self, path: Path) -> None:
+        contrast = difference(shard_provenance(path), self.provenance)
+        if contrast:
+            raise StoreError(
+                f"{path} holds descriptors that cannot be mixed with this run's: {contrast}",
+                f"choose another folder with -d, or remove {self.folder}",
+            )
