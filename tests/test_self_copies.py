@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sscd_cli.evaluation.copies_report import CopiesReport, Floats
 from sscd_cli.evaluation.edits import Edit, named
-from sscd_cli.evaluation.self_copies import CopiesReport, Embed, Floats, evaluate_copies
+from sscd_cli.evaluation.self_copies import Embed, compare_copies, evaluate_copies
 
 COPIES = (
     named("crop", "50 % of area"),
@@ -155,6 +156,15 @@ def test_a_copy_does_not_depend_on_what_else_is_made() -> None:
     assert np.allclose(all_of_them.scores[all_of_them.edit_of == 0], alone.scores, atol=1e-6)
 
 
+def test_compared_embeddings_see_the_same_copies() -> None:
+    arguments = photographs(6), photographs(5, first=50)
+    both = compare_copies({"a": thumbnails, "b": bits}, *arguments, edits=COPIES, seed=2)
+    for name, embed in (("a", thumbnails), ("b", bits)):
+        alone = evaluate_copies(embed, *arguments, edits=COPIES, seed=2)
+        assert np.array_equal(both[name].scores, alone.scores)
+        assert both[name].rows == alone.rows
+
+
 def test_the_seed_decides() -> None:
     def scores(seed: int) -> Floats:
         return evaluate_copies(thumbnails, photographs(5), edits=COPIES, seed=seed).scores
@@ -193,7 +203,7 @@ def test_false_pairs_are_counted_for_a_thousand_photographs() -> None:
 def test_false_pairs_are_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     report = evaluate_copies(bits, photographs(30), edits=[identity()])
     whole = report.false_pairs_per_1000(0.25)
-    monkeypatch.setattr("sscd_cli.evaluation.self_copies._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("sscd_cli.evaluation.copies_report._ROWS_AT_ONCE", 7)
     assert report.false_pairs_per_1000(0.25) == whole > 0
 
 
