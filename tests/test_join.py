@@ -1,0 +1,221 @@
+"""The threshold join against brute force: exact, by sign bits, across two sets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sscd_cli.errors import UsageError
+from sscd_cli.matching import bits, join
+from sscd_cli.matching.join import Pairs, cross_pairs, find_pairs, similarities
+from sscd_cli.matching.recall import Recall, sampled_recall
+
+
+def unit(rows):
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def descriptors(count, dimensions=64, seed=0, dtype=np.float32):
+    """Random unit rows, half of them noisy copies of earlier ones at cosines 0.5 to 1."""
+    generator = np.random.default_rng(seed)
+    rows = unit(generator.standard_normal((count, dimensions)))
+    for copy in range(count // 2, count):
+        original = rows[generator.integers(copy)]
+        cosine = generator.uniform(0.5, 1.0)
+        noise = unit(generator.standard_normal((1, dimensions)))[0]
+        rows[copy] = cosine * original + np.sqrt(1 - cosine**2) * noise
+    return unit(rows).astype(dtype)
+
+
+def at_cosines(cosines, dimensions=512, seed=0):
+    """Return (a, b): unit rows where a[i] and b[i] have the given cosine."""
+    generator = np.random.default_rng(seed)
+    a = unit(generator.standard_normal((len(cosines), dimensions))).astype(np.float64)
+    noise = generator.standard_normal(a.shape)
+    noise = unit(noise - (noise * a).sum(1, keepdims=True) * a)
+    c = np.asarray(cosines)[:, None]
+    return unit(a), unit(c * a + np.sqrt(1 - c**2) * noise)
+
+
+def brute_force(rows, threshold):
+    """Every pair, one similarity at a time: {(left, right): float32 dot product}."""
+    found = {}
+    for left in range(len(rows)):
+        for right in range(left + 1, len(rows)):
+            a, b = rows[left].astype(np.float32), rows[right].astype(np.float32)
+            one = 1.0 if np.array_equal(a, b) else np.einsum("d,d->", a, b)
+            score = np.clip(np.float32(one), np.float32(-1), np.float32(1))
+            if score >= np.float32(threshold):
+                found[left, right] = score
+    return found
+
+
+def as_dict(pairs):
+    keys = zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)
+    return dict(zip(keys, pairs.similarity, strict=True))
+
+
+def assert_same(one: Pairs, other: Pairs):
+    assert one.left.tobytes() == other.left.tobytes()
+    assert one.right.tobytes() == other.right.tobytes()
+    assert one.similarity.tobytes() == other.similarity.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("threshold", [-1.0, 0.0, 0.5, 0.75, 1.0])
+def test_exact_pairs_equal_brute_force(dtype, threshold):
+    rows = descriptors(120, dtype=dtype)
+    assert as_dict(find_pairs(rows, threshold, "exact")) == brute_force(rows, threshold)
+
+
+@pytest.mark.parametrize("dimensions", [16, 256, 512, 600])
+def test_sign_bits_find_the_same_pairs_to_the_byte(dimensions):
+    rows = descriptors(1500, dimensions, dtype=np.float16)
+    exact = find_pairs(rows, 0.75, "exact")
+    assert len(exact) > 100
+    assert_same(find_pairs(rows, 0.75, "bits"), exact)
+
+
+def test_pairs_are_sorted_unique_and_typed():
+    pairs = find_pairs(descriptors(300), 0.6)
+    key = pairs.left * 300 + pairs.right
+    assert (np.diff(key) > 0).all()
+    assert (pairs.left < pairs.right).all()
+    assert (pairs.left.dtype, pairs.right.dtype) == (np.int64, np.int64)
+    assert pairs.similarity.dtype == np.float32
+
+
+@pytest.mark.parametrize("method", ["exact", "bits"])
+def test_block_sizes_do_not_show(method, monkeypatch):
+    rows = descriptors(500, 512, dtype=np.float16)
+    expected = find_pairs(rows, 0.7, method)
+    monkeypatch.setattr(join, "_TILE_ROWS", 7)
+    monkeypatch.setattr(join, "_TILE_COLUMNS", 23)
+    monkeypatch.setattr(join, "_RESCORE_ROWS", 3)
+    monkeypatch.setattr(bits, "_BLOCK", 11)
+    assert_same(find_pairs(rows, 0.7, method), expected)
+
+
+@pytest.mark.parametrize("method", ["exact", "bits"])
+def test_pair_exactly_on_the_threshold_counts(method):
+    rows = descriptors(200)
+    similarity = find_pairs(rows, 0.6, method).similarity
+    middle = np.sort(similarity)[len(similarity) // 2]
+    above = np.nextafter(middle, np.float32(2))
+    assert middle in find_pairs(rows, float(middle), method).similarity
+    assert middle not in find_pairs(rows, float(above), method).similarity
+
+
+@pytest.mark.parametrize("method", ["exact", "bits"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_identical_rows_have_similarity_one(method, dtype):
+    rows = descriptors(300, dtype=dtype)
+    twice = np.concatenate([rows, rows])
+    pairs = find_pairs(twice, 1.0, method)
+    assert pairs.left.tolist() == list(range(300))
+    assert pairs.right.tolist() == list(range(300, 600))
+    assert (pairs.similarity == 1.0).all()
+
+
+def test_similarity_never_leaves_its_range():
+    rows = descriptors(50) * np.float32(1.0004)
+    nearly = rows * np.float32(1.0001)
+    every = np.arange(50)
+    assert similarities(rows, every, nearly, every).max() == 1.0
+    assert similarities(rows, every, -nearly, every).min() == -1.0
+
+
+def test_similarity_is_symmetric_and_independent_of_company():
+    rows = descriptors(400, 512)
+    left, right = np.arange(200), np.arange(200, 400)
+    together = similarities(rows, left, rows, right)
+    alone = [similarities(rows, right[i : i + 1], rows, left[i : i + 1])[0] for i in range(200)]
+    assert together.tobytes() == np.array(alone).tobytes()
+
+
+@pytest.mark.parametrize("method", ["exact", "bits"])
+def test_cross_pairs_equal_the_part_of_the_join_between_the_sets(method):
+    rows = descriptors(400, dtype=np.float16)
+    joined = as_dict(find_pairs(rows, 0.6, "exact"))
+    crossed = as_dict(cross_pairs(rows[:150], rows[150:], 0.6, method))
+    expected = {(a, b - 150): s for (a, b), s in joined.items() if a < 150 <= b}
+    assert crossed == expected
+    assert list(crossed) == sorted(crossed)
+
+
+def test_sets_of_different_types_cross():
+    rows = descriptors(100)
+    pairs = cross_pairs(rows.astype(np.float16), rows, 0.999)
+    assert pairs.left.tolist() == pairs.right.tolist() == list(range(100))
+
+
+@pytest.mark.parametrize("method", ["auto", "exact", "bits"])
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_rows_make_no_pairs(method, count):
+    rows = descriptors(2)[:count]
+    assert len(find_pairs(rows, 0.5, method)) == 0
+    assert len(cross_pairs(rows[:0], descriptors(2), 0.5, method)) == 0
+    assert len(cross_pairs(descriptors(2), rows[:0], 0.5, method)) == 0
+
+
+def test_auto_is_exact_for_small_sets_and_low_thresholds():
+    assert join.choose_method(50_000, 0.75, "auto") == "exact"
+    assert join.choose_method(50_001, 0.75, "auto") == "bits"
+    assert join.choose_method(1_000_000, 0.49, "auto") == "exact"
+    assert join.choose_method(1_000_000, 0.1, "bits") == "bits"
+
+
+def test_unknown_method_is_named_with_the_known():
+    with pytest.raises(UsageError) as caught:
+        find_pairs(descriptors(4), 0.5, "guess")  # type: ignore[arg-type]
+    assert str(caught.value) == "unknown method 'guess'; choose one of auto, exact, bits"
+
+
+@pytest.mark.parametrize("dimensions", [256, 512, 1024])
+@pytest.mark.parametrize("cosine", [0.5, 0.75, 0.95])
+def test_pairs_at_the_threshold_lie_within_the_hamming_radius(dimensions, cosine):
+    a, b = at_cosines(np.full(4000, cosine), dimensions)
+    directions = bits.projection(dimensions)
+    differ = bits.sign_bits(a, directions) ^ bits.sign_bits(b, directions)
+    distance = np.unpackbits(differ, axis=1).sum(axis=1)
+    assert (distance > bits.hamming_radius(cosine)).sum() <= 1  # 0.04 expected
+    assert abs(distance.mean() - bits.BITS * np.arccos(cosine) / np.pi) < 1.0
+
+
+def test_projections_are_orthogonal_and_always_the_same():
+    directions = bits.projection(512)
+    np.testing.assert_allclose(directions.T @ directions, np.eye(512), atol=1e-5)
+    assert bits.projection(256).tobytes() == bits.projection(256).tobytes()
+
+
+def test_recall_counts_what_a_join_missed():
+    rows = descriptors(500)
+    pairs = find_pairs(rows, 0.6, "exact")
+    half = Pairs(pairs.left[::2], pairs.right[::2], pairs.similarity[::2])
+    assert sampled_recall(rows, pairs, 0.6) == Recall(len(pairs), len(pairs))
+    assert sampled_recall(rows, half, 0.6) == Recall(len(half), len(pairs))
+    sampled = sampled_recall(rows, half, 0.6, rows=100)
+    assert 0 < sampled.expected < len(pairs)
+    low, high = sampled.interval
+    assert low < sampled.share < high
+
+
+def test_recall_interval_is_wilsons():
+    # Wilson score interval for 90 of 100, from the formula's published example tables
+    assert Recall(90, 100).interval == pytest.approx((0.8256, 0.9448), abs=1e-4)
+    assert Recall(0, 0).share == 1.0
+    assert Recall(0, 0).interval == (0.0, 1.0)
+
+
+def test_exact_join_and_clusters_load_no_faiss():
+    code = (
+        "import sys, numpy as np\n"
+        "from sscd_cli.matching.clusters import deduplicate\n"
+        "from sscd_cli.matching import keepers, index\n"
+        "deduplicate(np.eye(8, dtype=np.float32), 0.5, np.arange(8))\n"
+        "assert not {'faiss', 'torch', 'pyarrow', 'PIL'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
