@@ -1,0 +1,94 @@
+"""Which of several copies is rather kept: an ordered list of words becomes a total order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sscd_cli.errors import UsageError
+from sscd_cli.matching.join import Indices
+
+Table = Mapping[str, NDArray[Any]]
+
+
+def keep_order(policy: Sequence[str], table: Table) -> Indices:
+    """Return the rank of each row, 0 for the one that is kept before all others.
+
+    Args: policy: words of `KEEP_WORDS`; each decides where those before it find rows equal, and
+        the path, the source and the input order decide last, so that runs agree.
+        table: arrays (N,): `id` (str objects), and as the words need them `width` and `height`
+        (pixels), `file_bytes`, `mtime_ns` (int64), `source` (str objects). A negative number, a
+        zero size or a NaN is unknown and ranks behind what is known.
+    Returns: int64 (N,), a permutation of 0..N-1.
+    Raises: UsageError: a word that is not in `KEEP_WORDS`.
+    """
+    for word in policy:
+        if word not in KEEP_WORDS:
+            known = ", ".join(KEEP_WORDS)
+            raise UsageError(f"unknown word {word!r} in the keep policy", f"use {known}")
+    count = len(table["id"])
+    words = list(dict.fromkeys([*policy, "path", "first"]))
+    keys = [key for word in words[: words.index("first") + 1] for key in _WORDS[word](table)]
+    rank = np.empty(count, np.int64)
+    rank[np.lexsort(tuple(keys[::-1]))] = np.arange(count)
+    return rank
+
+
+def _resolution(table: Table) -> list[NDArray[Any]]:
+    width, height = table["width"].astype(np.float64), table["height"].astype(np.float64)
+    return _larger_first(np.where((width > 0) & (height > 0), width * height, 0))
+
+
+def _bytes(table: Table) -> list[NDArray[Any]]:
+    return _larger_first(table["file_bytes"].astype(np.float64))
+
+
+def _oldest(table: Table) -> list[NDArray[Any]]:
+    return _known_first(table["mtime_ns"], table["mtime_ns"] >= 0)
+
+
+def _newest(table: Table) -> list[NDArray[Any]]:
+    return _known_first(-table["mtime_ns"], table["mtime_ns"] >= 0)
+
+
+def _path(table: Table) -> list[NDArray[Any]]:
+    keys = [_text_rank(table["id"])]
+    return [*keys, _text_rank(table["source"])] if "source" in table else keys
+
+
+def _first(table: Table) -> list[NDArray[Any]]:
+    return [np.arange(len(table["id"]))]
+
+
+def _larger_first(values: NDArray[Any]) -> list[NDArray[Any]]:
+    return _known_first(-values, values > 0)
+
+
+def _known_first(values: NDArray[Any], known: NDArray[np.bool_]) -> list[NDArray[Any]]:
+    return [~known, np.where(known, values, 0)]
+
+
+def _text_rank(texts: NDArray[Any]) -> Indices:
+    """Return integers in the order of the texts, equal for equal texts.
+
+    A stable sort, because paths come nearly sorted, and that is when it is linear.
+    """
+    order = np.argsort(texts, kind="stable")
+    ordered = texts[order]
+    rank = np.zeros(len(texts), np.int64)
+    rank[order[1:]] = np.cumsum(ordered[1:] != ordered[:-1])
+    return rank
+
+
+_WORDS: dict[str, Callable[[Table], list[NDArray[Any]]]] = {
+    "resolution": _resolution,
+    "bytes": _bytes,
+    "oldest": _oldest,
+    "newest": _newest,
+    "path": _path,
+    "first": _first,
+}
+KEEP_WORDS = tuple(_WORDS)
