@@ -1,0 +1,266 @@
+"""A FAISS index over a descriptor dataset: built, saved with what it covers, and extended.
+
+Two files: `PATH`, as FAISS writes it, and `PATH.json`, the manifest: what made the descriptors,
+which shards they came from, and how many rows. A row's number in the index is its number in
+the dataset when it was indexed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sscd_cli.errors import StoreError, UsageError
+from sscd_cli.matching.join import Indices
+
+EXACT_ROWS = 200_000  # up to here a flat index answers in a fraction of a second
+PROBES = 64  # of 4 √N lists: recall 0.997 or better at cosine 0.75
+_TRAINING_ROWS_PER_LIST = 64
+_BLOCK = 65_536
+_BUFFER_BYTES = 1 << 20
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStamp:
+    """A shard file as it was when indexed: name, size in bytes, time of change in ns."""
+
+    name: str
+    file_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an index covers: `rows` descriptors with this digest, from these shards."""
+
+    provenance: Mapping[str, Any]
+    shards: tuple[ShardStamp, ...]
+    factory: str
+    rows: int
+    rows_digest: str
+
+
+def stamp_shards(paths: Sequence[Path]) -> tuple[ShardStamp, ...]:
+    """Return the stamps of shard files, in the order given. Raises: OSError."""
+    stats = [(path.name, path.stat()) for path in paths]
+    return tuple(ShardStamp(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+
+
+def choose_factory(rows: int) -> str:
+    """Return the FAISS factory string for a set of this size: exact, or inverted lists.
+
+    The lists hold float16, which loses nothing of descriptors that are stored so.
+    """
+    return "Flat" if rows <= EXACT_ROWS else f"IVF{4 * round(rows**0.5)},SQfp16"
+
+
+class Index:
+    """Nearest rows by inner product; `manifest` says of what."""
+
+    def __init__(self, faiss_index: Any, manifest: Manifest) -> None:
+        self._faiss = faiss_index
+        self.manifest = manifest
+
+    @classmethod
+    def build(
+        cls,
+        descriptors_ND: NDArray[Any],
+        *,
+        provenance: Mapping[str, Any],
+        shards: Sequence[ShardStamp],
+        factory: str = "auto",
+    ) -> Index:
+        """Index the rows of a dataset.
+
+        Args: descriptors_ND: float16 or float32 (N, D), about unit length. provenance: what
+            made them, as JSON takes it. factory: a FAISS factory string, or "auto" by size.
+        Raises: UsageError: FAISS does not know the factory, or cannot train it on these rows.
+        """
+        factory = choose_factory(len(descriptors_ND)) if factory == "auto" else factory
+        faiss_index = _trained(descriptors_ND, factory)
+        _add(faiss_index, descriptors_ND)
+        manifest = Manifest(
+            provenance, tuple(shards), factory, len(descriptors_ND), _digest(descriptors_ND)
+        )
+        return cls(faiss_index, manifest)
+
+    def is_current(self, provenance: Mapping[str, Any], shards: Sequence[ShardStamp]) -> bool:
+        """Whether the index covers just these shards, unchanged, of the same model."""
+        same_model = _as_json(self.manifest.provenance) == _as_json(provenance)
+        return same_model and self.manifest.shards == tuple(shards)
+
+    def update(self, descriptors_ND: NDArray[Any], shards: Sequence[ShardStamp]) -> int | None:
+        """Add the rows that the dataset gained, if it still begins with the rows indexed.
+
+        Returns: the number of rows added, or None where earlier rows were replaced or pruned:
+            then the index is unchanged and has to be built anew.
+        """
+        known = self.manifest.rows
+        if _digest(descriptors_ND[:known]) != self.manifest.rows_digest:
+            return None
+        _add(self._faiss, descriptors_ND[known:])
+        self.manifest = Manifest(
+            self.manifest.provenance,
+            tuple(shards),
+            self.manifest.factory,
+            len(descriptors_ND),
+            _digest(descriptors_ND),
+        )
+        return len(descriptors_ND) - known
+
+    def search(self, queries_QD: NDArray[Any], k: int) -> tuple[NDArray[np.float32], Indices]:
+        """Return the k nearest rows of each query, the nearest first.
+
+        Returns: similarity, float32 (Q, K) in [-1, 1], and row, int64 (Q, K), with K the
+            smaller of k and the rows indexed. Inverted lists may hold fewer: then row is -1.
+        Raises: StoreError: the queries have other dimensions than the index.
+        """
+        dimensions = queries_QD.shape[1]
+        if dimensions != self._faiss.d:
+            raise StoreError(
+                f"queries of {dimensions} dimensions do not fit an index of {self._faiss.d}",
+                "embed both with the same model",
+            )
+        k = min(k, self.manifest.rows)
+        if k < 1 or not len(queries_QD):
+            empty = (len(queries_QD), max(k, 0))
+            return np.empty(empty, np.float32), np.empty(empty, np.int64)
+        similarity, row = self._faiss.search(np.ascontiguousarray(queries_QD, np.float32), k)
+        return np.clip(similarity, -1.0, 1.0), row
+
+    def save(self, path: Path) -> None:
+        """Write the index and its manifest; a crash leaves the old pair or a detectable mix.
+
+        Raises: StoreError: the files cannot be written.
+        """
+        faiss = _faiss()
+
+        def write_index(file: IO[bytes]) -> None:
+            faiss.write_index(self._faiss, faiss.PyCallbackIOWriter(file.write, _BUFFER_BYTES))
+
+        try:
+            file_bytes = _write_atomically(path, write_index)
+            record = {"version": _VERSION, "file_bytes": file_bytes, **asdict(self.manifest)}
+            text = json.dumps(record, indent=1, sort_keys=True) + "\n"
+            _write_atomically(_manifest_path(path), lambda file: file.write(text.encode()))
+        except OSError as error:
+            raise StoreError(
+                f"cannot write the index {path}: {error.strerror or error}",
+                "free some space or choose another place",
+            ) from error
+
+    @classmethod
+    def load(cls, path: Path) -> Index:
+        """Read an index that `save` wrote.
+
+        Raises: StoreError: there is none, it is damaged, or another version wrote it.
+        """
+        faiss = _faiss()
+        if not path.exists() or not _manifest_path(path).exists():
+            raise StoreError(f"there is no index at {path}", "run sscd index first")
+        try:
+            manifest, file_bytes = _read_manifest(_manifest_path(path))
+            if path.stat().st_size != file_bytes:
+                raise ValueError("its size is not the one in the manifest")
+            with path.open("rb") as file:
+                reader = faiss.PyCallbackIOReader(file.read, _BUFFER_BYTES)
+                faiss_index = faiss.read_index(reader)
+            if faiss_index.ntotal != manifest.rows:
+                raise ValueError(f"{faiss_index.ntotal} rows, not {manifest.rows}")
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            reason = str(error).rpartition("Error: ")[2]  # FAISS puts its source line before it
+            raise StoreError(
+                f"cannot read the index {path}: {reason}", "run sscd index again"
+            ) from error
+        return cls(faiss_index, manifest)
+
+
+def _faiss() -> Any:
+    """Import FAISS when it is needed (150 ms), untyped: its stubs leave out what we use."""
+    import faiss
+
+    return faiss
+
+
+def _trained(descriptors_ND: NDArray[Any], factory: str) -> Any:
+    """Return an empty FAISS index of this kind, trained where it needs training."""
+    faiss = _faiss()
+    count, dimensions = descriptors_ND.shape
+    try:
+        index = faiss.index_factory(dimensions, factory, faiss.METRIC_INNER_PRODUCT)
+        lists = faiss.try_extract_index_ivf(index)
+        if not index.is_trained:
+            wanted = _TRAINING_ROWS_PER_LIST * lists.nlist if lists else EXACT_ROWS
+            sample = np.linspace(0, count - 1, min(count, wanted)).astype(np.int64)
+            index.train(np.ascontiguousarray(descriptors_ND[sample], np.float32))
+    except RuntimeError as error:
+        reason = str(error).rpartition("Error: ")[2].rpartition(": ")[2]
+        raise UsageError(
+            f"FAISS cannot make the index {factory!r} of {count} rows: {reason}",
+            "leave out --factory or name another, such as Flat or IVF4096,SQfp16",
+        ) from error
+    if lists:
+        lists.nprobe = min(PROBES, lists.nlist)
+    return index
+
+
+def _add(faiss_index: Any, descriptors_ND: NDArray[Any]) -> None:
+    for start in range(0, len(descriptors_ND), _BLOCK):
+        block = descriptors_ND[start : start + _BLOCK]
+        faiss_index.add(np.ascontiguousarray(block, np.float32))
+
+
+def _digest(descriptors_ND: NDArray[Any]) -> str:
+    """Return the BLAKE2b-128 of the rows' bytes and type, hexadecimal."""
+    digest = hashlib.blake2b(descriptors_ND.dtype.str.encode(), digest_size=16)
+    for start in range(0, len(descriptors_ND), _BLOCK):
+        digest.update(np.ascontiguousarray(descriptors_ND[start : start + _BLOCK]).data)
+    return digest.hexdigest()
+
+
+def _as_json(provenance: Mapping[str, Any]) -> str:
+    return json.dumps(provenance, sort_keys=True)
+
+
+def _manifest_path(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _read_manifest(path: Path) -> tuple[Manifest, int]:
+    """Return the manifest and the size in bytes of the index file beside it."""
+    record = json.loads(path.read_bytes())
+    if record["version"] != _VERSION:
+        raise ValueError(f"it is of version {record['version']}, this is {_VERSION}")
+    shards = tuple(ShardStamp(**shard) for shard in record["shards"])
+    manifest = Manifest(
+        record["provenance"], shards, record["factory"], record["rows"], record["rows_digest"]
+    )
+    return manifest, record["file_bytes"]
+
+
+def _write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> int:
+    """Write a file under a temporary name beside `path`, flush it and rename it.
+
+    Returns: its size in bytes. Raises: OSError, with nothing left behind.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+            file_bytes = file.tell()
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return file_bytes
