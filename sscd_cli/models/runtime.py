@@ -1,0 +1,83 @@
+"""A network made ready: on its device, in its precision, as fast as that allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from sscd_cli.models.network import BasicBlock, Bottleneck, Network
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass
+class Runtime:
+    """Turns uint8 pixels into descriptors.
+
+    `largest_batch` starts unbounded and halves whenever the device runs out of memory.
+    """
+
+    network: Network
+    device: torch.device
+    precision: str
+    largest_batch: int = 1 << 30
+
+    @classmethod
+    def of(cls, network: Network, device: torch.device, precision: str) -> Runtime:
+        """Prepare `network` in place: batch norm folded, channels last, trunk in `precision`."""
+        fold_batch_norm(network.eval())
+        for name, module in network.named_modules():
+            if isinstance(module, nn.Conv2d) and name:
+                module.to(DTYPES[precision])
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return cls(network.requires_grad_(False), device, precision)
+
+    def embed(self, pixels_B3HW: Tensor) -> NDArray[np.float32]:
+        """Return float32 descriptors (B, D) of uint8 pixels (B, 3, H, W).
+
+        Raises: torch.OutOfMemoryError: one single image does not fit the device.
+        """
+        parts, start = [], 0
+        while start < len(pixels_B3HW):
+            batch = pixels_B3HW[start : start + self.largest_batch]
+            try:
+                parts.append(self._embed(batch))
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise
+                self.largest_batch = len(batch) // 2
+                torch.cuda.empty_cache()
+            else:
+                start += len(batch)
+        return np.concatenate(parts)
+
+    @torch.inference_mode()
+    def _embed(self, pixels_B3HW: Tensor) -> NDArray[np.float32]:
+        pixels = pixels_B3HW.to(self.device, non_blocking=True)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        descriptors: NDArray[np.float32] = self.network(pixels).cpu().numpy()
+        return descriptors
+
+
+def fold_batch_norm(network: Network) -> None:
+    """Merge every batch norm into the convolution before it, in place; evaluation mode only."""
+    _fold(network, "conv1", "bn1")
+    for block in network.modules():
+        if isinstance(block, BasicBlock | Bottleneck):
+            _fold(block, "conv1", "bn1")
+            _fold(block, "conv2", "bn2")
+            if isinstance(block, Bottleneck):
+                _fold(block, "conv3", "bn3")
+            if block.downsample is not None:
+                _fold(block.downsample, "0", "1")
+
+
+def _fold(module: nn.Module, conv: str, norm: str) -> None:
+    fused = fuse_conv_bn_eval(module.get_submodule(conv), module.get_submodule(norm))
+    setattr(module, conv, fused)
+    setattr(module, norm, nn.Identity())

@@ -1,0 +1,1 @@
+"""Training an SSCD network: views, loss, loop."""

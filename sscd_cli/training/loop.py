@@ -1,0 +1,241 @@
+"""The training loop: epochs of steps, with checkpoints that a killed run goes on from."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from sscd_cli.errors import SscdError
+from sscd_cli.images.sources import ImageRef
+from sscd_cli.models.network import Network
+from sscd_cli.options import TrainOptions
+from sscd_cli.training.augment import AUGMENTATIONS
+from sscd_cli.training.distributed import World, gather
+from sscd_cli.training.log import StepLog, append_step
+from sscd_cli.training.loss import LossParts, sscd_loss
+from sscd_cli.training.mixing import MIXERS
+from sscd_cli.training.optimise import learning_rate, make_optimiser
+from sscd_cli.training.views import EpochOrder, Views, view_batches
+
+LOG_EVERY = 10
+CHECKPOINT = "checkpoint.pt"
+LOG = "log.csv"
+
+Validate = Callable[[Network], float]
+Progress = Callable[[StepLog], None]
+
+
+class Training:
+    """A network on its way: everything that a checkpoint holds, and the step that moves it."""
+
+    def __init__(
+        self,
+        network: Network,
+        refs: Sequence[ImageRef],
+        options: TrainOptions,
+        *,
+        device: torch.device,
+        autocast: bool,
+        world: World,
+    ) -> None:
+        self.options, self.device, self.autocast, self.world = options, device, autocast, world
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = _distributed(self.network, world, device)
+        views = Views(refs, AUGMENTATIONS[options.augmentations](options.size), options.seed)
+        self.order = EpochOrder(len(refs), options.seed, world.rank, world.size)
+        self.batch = options.batch_size // world.size
+        self.loader = view_batches(
+            views,
+            self.order,
+            batch_size=self.batch,
+            workers=options.workers,
+            pin_memory=device.type == "cuda",
+        )
+        self.steps_per_epoch = len(self.loader)
+        if self.steps_per_epoch == 0:
+            raise SscdError(
+                f"{len(refs)} training images do not fill a batch of {options.batch_size}",
+                "use a smaller --batch-size or more images",
+            )
+        self.optimiser = make_optimiser(
+            self.model,
+            options.optimizer,
+            self.peak_rate,
+            options.momentum,
+            options.weight_decay,
+        )
+        self.epoch = 0
+        self.step = 0
+
+    @property
+    def peak_rate(self) -> float:
+        """The learning rate after the warm-up: the base rate is for a batch of 256."""
+        return self.options.learning_rate * self.options.batch_size / 256
+
+    @property
+    def total_steps(self) -> int:
+        return self.options.epochs * self.steps_per_epoch
+
+    def run_epoch(self, report: Callable[[LossParts, float], None]) -> None:
+        """Train one epoch; `report` gets the loss and the learning rate of every step."""
+        self.model.train()
+        self.order.epoch = self.epoch
+        for pixels in self.loader:
+            rate = self._set_rate()
+            parts = self._forward(pixels.to(self.device, non_blocking=True))
+            self.optimiser.zero_grad(set_to_none=True)
+            parts.total.backward()  # type: ignore[no-untyped-call]
+            self.optimiser.step()
+            self.step += 1
+            report(parts, rate)
+        self.epoch += 1
+
+    def _set_rate(self) -> float:
+        rate = learning_rate(
+            self.step,
+            peak=self.peak_rate,
+            warmup=round(self.options.warmup_epochs * self.steps_per_epoch),
+            total=self.total_steps,
+        )
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _forward(self, pixels_N3HW: Tensor) -> LossParts:
+        mixer = MIXERS.get(self.options.augmentations)
+        images = len(pixels_N3HW) // 2
+        if mixer:
+            rng = np.random.default_rng((self.options.seed, self.world.rank, self.step))
+            pixels_N3HW, content = mixer(pixels_N3HW, images, rng)
+        else:
+            content = torch.eye(images, device=self.device).repeat(2, 1)
+        pixels_N3HW = pixels_N3HW.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            views_ND = self.model(pixels_N3HW)
+        match_NN = content @ content.T > 0
+        match_NM, identity_NM = _among_all_ranks(match_NN, self.world)
+        return sscd_loss(
+            views_ND,
+            gather(views_ND, self.world),
+            match_NM,
+            identity_NM,
+            temperature=self.options.temperature,
+            entropy_weight=self.options.entropy_weight,
+            mean_over_positives=mixer is not None,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, completely or not at all."""
+        state = {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "images": self.order.count,
+        }
+        part = path.with_name(f".{path.name}.part")
+        torch.save(state, part)
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint. Raises SscdError when it belongs to another run."""
+        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        try:
+            if state["images"] != self.order.count:
+                raise ValueError(f"{state['images']} images then, {self.order.count} now")
+            self.network.load_state_dict(state["network"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise SscdError(
+                f"the checkpoint {path} belongs to another run ({str(error).splitlines()[0]})",
+                "repeat that run's options, or name another --output",
+            ) from error
+        self.epoch, self.step = state["epoch"], state["step"]
+
+
+def _distributed(network: Network, world: World, device: torch.device) -> nn.Module:
+    if world.size == 1:
+        return network
+    module: nn.Module = network
+    if device.type == "cuda":
+        module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        return DistributedDataParallel(module, device_ids=[device.index])
+    return DistributedDataParallel(module)
+
+
+def _among_all_ranks(match_NN: Tensor, world: World) -> tuple[Tensor, Tensor]:
+    """Place this rank's matches among the views of every rank, which are all negatives."""
+    rows = len(match_NN)
+    start = world.rank * rows
+    match = torch.zeros(rows, rows * world.size, dtype=torch.bool, device=match_NN.device)
+    identity = torch.zeros_like(match)
+    match[:, start : start + rows] = match_NN
+    identity[:, start : start + rows] = torch.eye(rows, dtype=torch.bool, device=match.device)
+    return match, identity
+
+
+def train(training: Training, folder: Path, validate: Validate, progress: Progress) -> None:
+    """Run the epochs that are left; after each, write the checkpoint and the log in `folder`."""
+    options = training.options
+    clock = _Clock(training)
+
+    def report(parts: LossParts, rate: float) -> None:
+        if training.world.is_first and training.step % LOG_EVERY == 0:
+            last = clock.step_log(parts, rate)
+            append_step(folder / LOG, last)
+            progress(last)
+
+    while training.epoch < options.epochs:
+        training.run_epoch(report)
+        if not training.world.is_first:
+            continue
+        training.save(folder / CHECKPOINT)
+        if training.epoch % options.validate_every == 0 or training.epoch == options.epochs:
+            measured = clock.validation_log(validate(training.network))
+            append_step(folder / LOG, measured)
+            progress(measured)
+
+
+class _Clock:
+    """Speed and time left, and the last losses, for the log."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self.started, self.first_step = time.monotonic(), training.step
+        self.marked, self.marked_step = self.started, training.step
+        self.last: dict[str, Any] = {}
+
+    def step_log(self, parts: LossParts, rate: float) -> StepLog:
+        now, step, total = time.monotonic(), self.training.step, self.training.total_steps
+        speed = (step - self.marked_step) * self.training.options.batch_size / (now - self.marked)
+        per_step = (now - self.started) / (step - self.first_step)
+        self.marked, self.marked_step = now, step
+        self.last = {
+            "epoch": self.training.epoch,
+            "step": step,
+            "steps": total,
+            "learning_rate": rate,
+            "loss": parts.total.item(),
+            "infonce": parts.infonce.item(),
+            "entropy": parts.entropy.item(),
+            "positive": parts.positive.item(),
+            "nearest_negative": parts.nearest_negative.item(),
+            "images_per_second": speed,
+            "seconds_left": per_step * (total - step),
+        }
+        return StepLog(**self.last)
+
+    def validation_log(self, quality: float) -> StepLog:
+        now = {"epoch": self.training.epoch, "step": self.training.step}
+        self.marked, self.marked_step = time.monotonic(), self.training.step
+        return StepLog(**{**self.last, **now, "validation": quality})

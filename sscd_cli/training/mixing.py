@@ -1,0 +1,84 @@
+"""Views that show two originals, and are positives of both: mixup, CutMix, insets.
+
+Source: SSCD paper, section 4.4; reference `sscd/transforms/mixup.py` (ContrastiveMixup over
+Classy Vision's element-wise mixup with corrected CutMix areas).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Mixer = Callable[[Tensor, int, np.random.Generator], tuple[Tensor, Tensor]]
+INSET_PROBABILITY = 0.1
+PROBABILITY = 0.05
+ALPHA = 2.0
+SWITCH = 0.5
+
+
+def mix(pixels_N3HW: Tensor, images: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Mix a few views with the view at the mirrored place of the batch.
+
+    Args:
+        pixels_N3HW: both views of `images` originals, first all first views, values 0..255.
+    Returns:
+        Mixed pixels, float32, and the share of every original in every view, float32 (N, images).
+    """
+    mixed = pixels_N3HW.float()
+    count = len(mixed)
+    own = torch.eye(images, device=mixed.device).repeat(count // images, 1)
+    partner = mixed.flip(0)
+    share = torch.ones(count, 1, device=mixed.device)
+    mixed = mixed.clone()
+    for row in np.flatnonzero(rng.random(count) < PROBABILITY):
+        weight = float(rng.beta(ALPHA, ALPHA))
+        if rng.random() < SWITCH:
+            weight = _cut(mixed[row], partner[row], weight, rng)
+        else:
+            mixed[row] = weight * mixed[row] + (1 - weight) * partner[row]
+        share[row] = weight
+    return mixed, share * own + (1 - share) * own.flip(0)
+
+
+def _cut(target_3HW: Tensor, source_3HW: Tensor, weight: float, rng: np.random.Generator) -> float:
+    """Paste a box of about (1 - weight) of the area in place; return the share that stays."""
+    height, width = target_3HW.shape[1:]
+    side = math.sqrt(1 - weight)
+    y, x = int(rng.integers(height)), int(rng.integers(width))
+    half_h, half_w = int(height * side) // 2, int(width * side) // 2
+    top, bottom = max(y - half_h, 0), min(y + half_h, height)
+    left, right = max(x - half_w, 0), min(x + half_w, width)
+    target_3HW[:, top:bottom, left:right] = source_3HW[:, top:bottom, left:right]
+    return 1 - float((bottom - top) * (right - left)) / (height * width)
+
+
+def inset(pixels_N3HW: Tensor, images: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Show a few views as a smaller picture upon the view at the mirrored place of the batch.
+
+    Takes and returns what `mix` does. The inset has 35 to 75 % of the side, anywhere; a view that
+    shows two originals is a positive of both. Not in the paper: picture-in-picture copies need it.
+    """
+    shown = pixels_N3HW.float()
+    count, _, height, width = shown.shape
+    own = torch.eye(images, device=shown.device).repeat(count // images, 1)
+    backdrop = shown.flip(0)
+    result = shown.clone()
+    share = torch.ones(count, 1, device=shown.device)
+    for row in np.flatnonzero(rng.random(count) < INSET_PROBABILITY):
+        side = rng.uniform(0.35, 0.75)
+        h, w = round(height * side), round(width * side)
+        small = F.interpolate(shown[row : row + 1], (h, w), mode="bilinear", antialias=True)[0]
+        top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+        result[row] = backdrop[row]
+        result[row, :, top : top + h, left : left + w] = small
+        share[row] = side * side
+    return result, share * own + (1 - share) * own.flip(0)
+
+
+MIXERS: dict[str, Mixer] = {"mixup": mix, "copies": inset}
+"""Augmentation set → what it does to a batch of views after they are made."""

@@ -1,0 +1,102 @@
+"""The images of a training run and the two views of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from random import Random
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from sscd_cli.images.decode import MAX_FILE_BYTES, open_image
+from sscd_cli.images.read import read_bytes
+from sscd_cli.images.sources import ImageRef
+from sscd_cli.training.augment import Transform
+
+COPIES = 2
+_TRIES = 10
+
+
+class Views(Dataset[Tensor]):
+    """Item (epoch, index) is two views of image `index`: uint8 (2, 3, size, size).
+
+    The same item is the same views, whatever the worker. An unreadable image is replaced by
+    another one, drawn by the same generator.
+    """
+
+    def __init__(self, refs: Sequence[ImageRef], transform: Transform, seed: int) -> None:
+        self.refs = refs
+        self.transform = transform
+        self.seed = seed
+
+    def __getitem__(self, item: tuple[int, int]) -> Tensor:
+        epoch, index = item
+        rng = Random(f"{self.seed}/{epoch}/{index}")
+        image = self._open(index, rng)
+        views = [np.asarray(self.transform(image, rng)) for _ in range(COPIES)]
+        return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)
+
+    def _open(self, index: int, rng: Random) -> Image.Image:
+        for _ in range(_TRIES):
+            try:
+                return open_ref(self.refs[index])
+            except Exception:
+                index = rng.randrange(len(self.refs))
+        raise RuntimeError(f"{_TRIES} unreadable images in a row")
+
+
+class EpochOrder(Sampler[tuple[int, int]]):
+    """Every image once an epoch in an order of its own, dealt out among the ranks."""
+
+    def __init__(self, count: int, seed: int, rank: int, ranks: int) -> None:
+        self.count, self.seed, self.rank, self.ranks = count, seed, rank, ranks
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.count // self.ranks
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
+        mine = order[self.rank :: self.ranks][: len(self)]
+        return iter([(self.epoch, int(index)) for index in mine])
+
+
+def view_batches(
+    views: Views, order: EpochOrder, *, batch_size: int, workers: int, pin_memory: bool
+) -> DataLoader[Tensor]:
+    """Batches of uint8 (2 · batch_size, 3, size, size): all first views, then all second views."""
+    return DataLoader(
+        views,
+        batch_size=batch_size,
+        sampler=order,
+        num_workers=workers,
+        drop_last=True,
+        collate_fn=_stack_views,
+        pin_memory=pin_memory,
+        persistent_workers=False,
+        multiprocessing_context="fork" if workers else None,
+        worker_init_fn=_one_thread,
+    )
+
+
+def open_ref(ref: ImageRef) -> Image.Image:
+    """Return the RGB image; raises any `Exception` for a damaged one (see `open_image`)."""
+    data, _ = read_bytes(ref, MAX_FILE_BYTES)
+    return open_image(data)
+
+
+def squashed(images: Sequence[Image.Image], size: int) -> Tensor:
+    """Return images as the network sees them at inference: uint8 (N, 3, size, size)."""
+    pixels = [np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)) for image in images]
+    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
+
+
+def _stack_views(items: list[Tensor]) -> Tensor:
+    return torch.stack(items, dim=1).flatten(0, 1)
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)
