@@ -1,6 +1,6 @@
 """How many copies of photographs are found: the bundled network beside PDQ and pHash.
 
-    python tests/bench_copies.py FOLDER [--model M] [--limit N] [--distractors FOLDER_OR_TAR]
+    python tests/bench_copies.py FOLDER [--model M] [--exclude NAME...] [--distractors SOURCE]
 
 Copies of every photograph in FOLDER by every edit of `sscd eval self`, the same for each method,
 are searched among the photographs (and the distractors). Prints Markdown. Needs the extra
@@ -38,10 +38,11 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 class Photos(Sequence[Image.Image]):
     """The photographs of a folder or an uncompressed tar file, read when asked for."""
 
-    def __init__(self, source: Path, limit: int | None = None) -> None:
+    def __init__(self, source: Path, limit: int | None = None, exclude: Sequence[str] = ()) -> None:
         self.tar = None if source.is_dir() else tarfile.open(source)  # noqa: SIM115
         names = [m.name for m in self.tar] if self.tar else map(str, source.rglob("*"))
-        self.names = sorted(n for n in names if Path(n).suffix.lower() in SUFFIXES)[:limit]
+        wanted = (n for n in names if Path(n).suffix.lower() in SUFFIXES)
+        self.names = sorted(n for n in wanted if Path(n).name not in exclude)[:limit]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -182,6 +183,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="sscd_mini", help="registry name or file")
     parser.add_argument("--hashes-only", action="store_true", help="the baselines alone")
     parser.add_argument("--limit", type=int, help="the first photographs only")
+    parser.add_argument(
+        "--exclude", nargs="*", default=(), metavar="NAME", help="such as duplicates of others"
+    )
     parser.add_argument("--distractors", type=Path, help="folder or tar of other photographs")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
@@ -190,7 +194,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
 
-    originals = Photos(options.folder, options.limit)
+    originals = Photos(options.folder, options.limit, options.exclude)
     distractors = Photos(options.distractors) if options.distractors else ()
     timed = methods(None if options.hashes_only else options.model)
     total = len(originals) * (1 + len(EDITS)) + len(distractors)
