@@ -1,0 +1,277 @@
+"""From the bytes of a file to upright RGB pixels, whatever the file holds.
+
+An image that cannot be read is a value with a reason (`Unreadable`), never an exception.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from sscd_cli.errors import printable
+from sscd_cli.images.preprocess import Recipe, resize
+from sscd_cli.images.read import read_bytes, stat_image
+from sscd_cli.images.sources import ImageRef
+
+# Pillow reads more, but some of it starts other programs (EPS) or needs them. TGA has no
+# signature, so it comes last.
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM"),
+    *("QOI", "ICO", "ICNS", "DDS", "SGI", "PSD", "PCX", "TGA"),
+)
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+MAX_PIXELS = 200_000_000
+MAX_FILE_BYTES = 512 << 20
+REASON_CHARACTERS = 200
+
+# what Pillow logs about a damaged file would reach stderr
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Above these an image is unreadable: pixels of the original, bytes of the file."""
+
+    pixels: int = MAX_PIXELS
+    file_bytes: int = MAX_FILE_BYTES
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An image that could be read.
+
+    pixels: uint8 (H, W, 3), resized when a recipe was given; None once they have travelled on in
+    a batch. width, height: of the upright original. format: Pillow's name for the file format.
+    content_hash: BLAKE2b-128 of the file's bytes.
+    """
+
+    ref: ImageRef
+    pixels: npt.NDArray[np.uint8] | None
+    width: int
+    height: int
+    format: str
+    file_bytes: int
+    mtime_ns: int
+    content_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A file whose very bytes are known already, so that it was not decoded."""
+
+    ref: ImageRef
+    file_bytes: int
+    mtime_ns: int
+    content_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An image that could not be read, why (one line), and as much as is known of the file."""
+
+    ref: ImageRef
+    error: str
+    file_bytes: int | None
+    mtime_ns: int | None
+    content_hash: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The bytes of a file and what identifies them; `content_hash` as in `Decoded`."""
+
+    ref: ImageRef
+    data: bytes
+    mtime_ns: int
+    content_hash: bytes
+
+    def as_copied(self) -> Copied:
+        """What stands for these bytes when they need not be decoded."""
+        return Copied(self.ref, len(self.data), self.mtime_ns, self.content_hash)
+
+
+Known = Callable[[bytes], bool]
+
+
+def decode(
+    ref: ImageRef,
+    recipe: Recipe | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    known: Known | None = None,
+) -> Decoded | Copied | Unreadable:
+    """Read and decode one image; any failure becomes an `Unreadable`.
+
+    Args: recipe: resizes, and says whether EXIF orientation counts (it does without a recipe).
+    known: asked with the content hash whether decoding can be spared.
+    """
+    contents = read(ref, limits)
+    if isinstance(contents, Unreadable):
+        return contents
+    if known is not None and known(contents.content_hash):
+        return contents.as_copied()
+    return decode_contents(contents, recipe, limits)
+
+
+def read(ref: ImageRef, limits: Limits) -> Contents | Unreadable:
+    """Read the bytes of `ref`; any failure becomes an `Unreadable`."""
+    try:
+        data, status = read_bytes(ref, limits.file_bytes)
+    except Exception as error:
+        return _missing(ref, error)
+    return Contents(ref, data, status.mtime_ns, hash_bytes(data))
+
+
+def decode_contents(
+    contents: Contents, recipe: Recipe | None, limits: Limits
+) -> Decoded | Unreadable:
+    """Decode what `read` returned; any failure, of whatever type, becomes an `Unreadable`."""
+    facts = len(contents.data), contents.mtime_ns, contents.content_hash
+    try:
+        exif = recipe is None or recipe.exif
+        image = open_image(contents.data, exif=exif, max_pixels=limits.pixels)
+        sized = image if recipe is None else resize(image, recipe)
+        pixels = np.asarray(sized)
+    except Exception as error:
+        return Unreadable(contents.ref, _reason(error), *facts)
+    return Decoded(contents.ref, pixels, image.width, image.height, image.format or "", *facts)
+
+
+def hash_bytes(data: bytes) -> bytes:
+    """Return the BLAKE2b-128 of `data`, 16 bytes."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def open_image(data: bytes, *, exif: bool = True, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode the bytes of an image file to RGB, its `format` being that of the file.
+
+    The first frame of an animation counts; transparent pixels lie over white; 16-bit and float
+    modes are scaled to 8 bits; colour profiles are left alone. With `exif` the image is turned
+    upright (damaged EXIF data counts as none; Pillow itself always turns TIFF files).
+
+    Raises: ValueError: above `max_pixels`, or empty. OSError: no image, or truncated. Pillow
+    raises any other `Exception` for some damaged files.
+    """
+    if not data:
+        raise ValueError("the file is empty")
+    with _quiet_pillow(max_pixels):
+        image = Image.open(io.BytesIO(data), formats=_formats())
+        if image.width * image.height > max_pixels:
+            raise ValueError(
+                f"{image.width} x {image.height} pixels are more than the limit of {max_pixels}"
+            )
+        image.load()
+        rgb = _to_rgb(image)
+        method = UPRIGHT.get(_orientation(image)) if exif else None
+        upright = rgb if method is None else rgb.transpose(method)
+        upright.format = image.format
+        return upright
+
+
+@lru_cache(maxsize=1)
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+@contextmanager
+def _quiet_pillow(max_pixels: int) -> Iterator[None]:
+    """Silence Pillow's warnings, and set its own guard for images inside images."""
+    before = Image.MAX_IMAGE_PIXELS
+    # Pillow refuses above twice this number
+    Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged EXIF data is no reason to lose the image
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F" or image.mode.startswith("I"):
+        return _grey_to_rgb(image)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), rgba).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _grey_to_rgb(image: Image.Image) -> Image.Image:
+    """Scale a grey image of 16-bit, 32-bit or float values to 8 bits a channel."""
+    values = np.asarray(image)
+    if values.dtype.itemsize == 2:
+        grey = (values >> 8).astype(np.uint8)  # as Pillow does with 16-bit colours
+    else:
+        real = image.mode == "F"
+        grey = _scaled(values.astype(np.float64), real=real).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _scaled(values: npt.NDArray[np.float64], *, real: bool) -> npt.NDArray[np.float64]:
+    """Bring grey values to 0..255.
+
+    Real values within 0..1 are multiplied by 255, whole ones within 0..65535 are taken for 16
+    bits unless they fit into 8; what lies outside 0..255 is stretched from least to greatest.
+    Values that are not finite count as 0.
+    """
+    values = np.where(np.isfinite(values), values, 0)
+    low, high = float(values.min()), float(values.max())
+    if real and low >= 0 and high <= 1:
+        values *= 255
+    elif not real and low >= 0 and 255 < high <= 65535:
+        values /= 257
+    elif low < 0 or high > 255:
+        values = (values - low) * (255 / ((high - low) or 1))
+    return np.rint(values)
+
+
+def _missing(ref: ImageRef, error: Exception) -> Unreadable:
+    """The `Unreadable` of a file whose bytes could not be read."""
+    try:
+        status = stat_image(ref)
+    except Exception:
+        return Unreadable(ref, _reason(error), None, None, None)
+    return Unreadable(ref, _reason(error), status.file_bytes, status.mtime_ns, None)
+
+
+def _reason(error: Exception) -> str:
+    """Say in one line, the same in every run, why an image could not be read."""
+    if isinstance(error, UnidentifiedImageError):  # its text holds a memory address
+        return "not an image in a known format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(error) if isinstance(error, OSError | ValueError) else repr(error)
+    return printable(text or repr(error))[:REASON_CHARACTERS]
