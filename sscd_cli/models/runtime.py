@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -78,6 +79,6 @@ def fold_batch_norm(network: Network) -> None:
 
 
 def _fold(module: nn.Module, conv: str, norm: str) -> None:
-    fused = fuse_conv_bn_eval(module.get_submodule(conv), module.get_submodule(norm))
-    setattr(module, conv, fused)
+    before = cast(nn.Conv2d, module.get_submodule(conv))
+    setattr(module, conv, fuse_conv_bn_eval(before, cast(nn.BatchNorm2d, getattr(module, norm))))
     setattr(module, norm, nn.Identity())
