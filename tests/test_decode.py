@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import itertools
 import os
 import struct
 import tarfile
@@ -346,17 +345,17 @@ def test_truncated_jpeg_is_listed_not_fatal(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP"])
 def test_any_truncation_is_survived(kind: str, tmp_path: Path) -> None:
     data = encoded(gradient(), kind)
-    for cut in range(0, len(data), max(1, len(data) // 60)):
+    for cut in range(0, len(data), max(1, len(data) // 30)):
         result = decode(written(tmp_path, data[:cut]))
         assert isinstance(result, Unreadable | Decoded)
         assert isinstance(result, Unreadable) or cut > len(data) * 0.8
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP"])
-def test_any_flipped_byte_is_survived(kind: str, tmp_path: Path) -> None:
+def test_damaged_bytes_are_survived(kind: str, tmp_path: Path) -> None:
     data = encoded(gradient(), kind)
-    for at, value in itertools.product(range(0, len(data), max(1, len(data) // 80)), (0, 255)):
-        damaged = data[:at] + bytes([value]) + data[at + 1 :]
+    for at in range(0, len(data), max(1, len(data) // 60)):
+        damaged = data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
         assert isinstance(decode(written(tmp_path, damaged)), Unreadable | Decoded)
 
 
