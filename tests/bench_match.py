@@ -88,10 +88,12 @@ def main() -> None:
         seconds, _ = timed(lambda linkage=linkage: cluster(pairs, order, stored, linkage))
         print(f"{f'cluster {linkage}':32}{seconds:9.2f} s")
     seconds, clusters = timed(lambda: deduplicate(stored, THRESHOLD, order))
-    print(
-        f"{'deduplicate, all of it':32}{seconds:9.2f} s  "
-        f"{int(clusters.removable.sum()):,} removable, recall {clusters.recall or 'exact'}"
-    )
+    recall = "exact"
+    if clusters.recall:
+        low, high = clusters.recall.interval
+        recall = f"sampled recall {clusters.recall.share:.4f} (95 %: {low:.4f} to {high:.4f})"
+    removable = int(clusters.removable.sum())
+    print(f"{'deduplicate, all of it':32}{seconds:9.2f} s  {removable:,} removable, {recall}")
 
 
 def cpu_name() -> str:

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from sscd_cli.errors import UsageError
+from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.matching import bits, join
 from sscd_cli.matching.join import Pairs, cross_pairs, find_pairs, similarities
 from sscd_cli.matching.recall import Recall, sampled_recall
@@ -166,6 +166,17 @@ def test_auto_is_exact_for_small_sets_and_low_thresholds():
     assert join.choose_method(50_001, 0.75, "auto") == "bits"
     assert join.choose_method(1_000_000, 0.49, "auto") == "exact"
     assert join.choose_method(1_000_000, 0.1, "bits") == "bits"
+
+
+def test_more_pairs_than_memory_holds_is_an_error_with_a_remedy(monkeypatch):
+    monkeypatch.setattr(join, "_most_pairs", lambda: 1000)
+    assert len(find_pairs(descriptors(45), -1.0)) == 990
+    with pytest.raises(SscdError) as caught:
+        find_pairs(descriptors(46), -1.0)
+    assert str(caught.value) == (
+        "more than 1,000 pairs have a similarity of -1.0 or more, which is more than the memory "
+        "can hold; raise the threshold or use a machine with more memory"
+    )
 
 
 def test_unknown_method_is_named_with_the_known():

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 BITS = 512
 DEVIATIONS = 4.5  # a pair right at the threshold is missed with probability 1e-5
-_BLOCK = 4096
+_BLOCK = 1024  # bounds what one search returns where thousands of rows are alike
 _SEED = 512
 
 

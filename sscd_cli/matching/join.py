@@ -8,6 +8,7 @@ reported similarity.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.errors import UsageError
+from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.matching import bits
 
 Method = Literal["auto", "exact", "bits"]
@@ -31,6 +32,7 @@ BITS_THRESHOLD = 0.5  # below it, sign bits no longer tell copies from strangers
 _MARGIN = 1e-3
 _TILE_ROWS, _TILE_COLUMNS = 2048, 4096  # float32 scores of one tile: 32 MiB
 _RESCORE_ROWS = 1024
+_BYTES_PER_PAIR = 120  # at the peak of join and clustering, measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,11 @@ def find_pairs(descriptors_ND: NDArray[Any], threshold: float, method: Method = 
 
     Args: descriptors_ND: float16 or float32 (N, D), rows of about unit length. threshold: cosine,
         compared in float32; a pair exactly on it counts. method: "exact"; "bits", which misses
-        about 3 in 10^5 of the pairs right at the threshold and fewer above it; "auto", exact
+        about 1 in 10^5 of the pairs right at the threshold and fewer above it; "auto", exact
         up to 50,000 rows.
     Returns: pairs with left < right. Memory: 20 bytes a pair (twice that while sorting) and
         100 MB; g identical rows make g²/2 pairs, so `collapse` them first.
-    Raises: UsageError: unknown method.
+    Raises: UsageError: unknown method. SscdError: more pairs than memory can hold.
     """
     cut = threshold - _MARGIN
     if choose_method(len(descriptors_ND), threshold, method) == "bits":
@@ -124,10 +126,18 @@ def _rescored(
 ) -> Pairs:
     """Compute the candidates' similarities, keep those at the threshold, and sort them."""
     found: list[Pairs] = [Pairs(_NONE, _NONE, np.empty(0, np.float32))]
+    room = _most_pairs()
     for left, right in candidates:
         similarity = similarities(left_MD, left, right_MD, right)
         kept = similarity >= np.float32(threshold)
         found.append(Pairs(left[kept], right[kept], similarity[kept]))
+        room -= len(found[-1])
+        if room < 0:
+            raise SscdError(
+                f"more than {_most_pairs():,} pairs have a similarity of {threshold} or more, "
+                "which is more than the memory can hold",
+                "raise the threshold or use a machine with more memory",
+            )
     left = np.concatenate([pairs.left for pairs in found])
     right = np.concatenate([pairs.right for pairs in found])
     similarity = np.concatenate([pairs.similarity for pairs in found])
@@ -136,6 +146,11 @@ def _rescored(
 
 
 _NONE = np.empty(0, np.int64)
+
+
+def _most_pairs() -> int:
+    """Return how many pairs can be joined and clustered in this machine's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _BYTES_PER_PAIR
 
 
 def _tiles_within(rows_ND: NDArray[Any], cut: float) -> Iterator[tuple[Indices, Indices]]:
