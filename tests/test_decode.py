@@ -386,8 +386,7 @@ def png_header(width: int, height: int) -> bytes:
 def test_pixel_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     for width, height in [(20_000, 20_000), (10_000, 20_001)]:
         result = unreadable(written(tmp_path, png_header(width, height)))
-        assert "pixels" in result.error
-        assert "limit" in result.error
+        assert f"{width * height} pixels) exceeds limit of 200000000 pixels" in result.error
 
 
 def test_pixel_limit_is_exact_and_silent(tmp_path: Path) -> None:

@@ -170,8 +170,10 @@ def open_image(data: bytes, *, exif: bool = True, max_pixels: int = MAX_PIXELS) 
     modes are scaled to 8 bits; colour profiles are left alone. With `exif` the image is turned
     upright (damaged EXIF data counts as none; Pillow itself always turns TIFF files).
 
-    Raises: ValueError: above `max_pixels`, or empty. OSError: no image, or truncated. Pillow
-    raises any other `Exception` for some damaged files.
+    Not for several threads at once: Pillow's limit and the warning filters are the process's.
+
+    Raises: ValueError, Image.DecompressionBombError: above `max_pixels`. ValueError: empty.
+    OSError: no image, or truncated. Pillow raises any other `Exception` for some damaged files.
     """
     if not data:
         raise ValueError("the file is empty")
@@ -273,5 +275,6 @@ def _reason(error: Exception) -> str:
         return "not an image in a known format"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    text = str(error) if isinstance(error, OSError | ValueError) else repr(error)
+    plain = isinstance(error, OSError | ValueError | Image.DecompressionBombError)
+    text = str(error) if plain else repr(error)
     return printable(text or repr(error))[:REASON_CHARACTERS]
