@@ -98,7 +98,7 @@ def test_names_of_any_bytes_come_back_and_the_text_column_is_valid() -> None:
 
 
 def test_an_error_is_one_line_of_valid_text() -> None:
-    row = Row("a", "/r", status="unreadable", error="broken \udcff\nbadly")
+    row = Row("a", "/r", error="broken \udcff\nbadly")
     assert to_table([row], PROVENANCE)["error"].to_pylist() == [r"broken \xff\nbadly"]
 
 

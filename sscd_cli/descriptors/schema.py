@@ -96,12 +96,12 @@ class Row:
     """One image. descriptor: (D,) floating point, None when unreadable. content_hash: 16 bytes.
 
     `id` and `source` are file names as `os.fsdecode` gives them: any bytes survive.
+    error: why there is no descriptor.
     """
 
     id: str
     source: str
     descriptor: npt.NDArray[Any] | None = None
-    status: Literal["ok", "unreadable"] = "ok"
     error: str | None = None
     width: int | None = None
     height: int | None = None
@@ -109,6 +109,11 @@ class Row:
     file_bytes: int | None = None
     mtime_ns: int | None = None
     content_hash: bytes | None = None
+
+    @property
+    def status(self) -> Literal["ok", "unreadable"]:
+        """Return what the column of this name says."""
+        return "unreadable" if self.descriptor is None else "ok"
 
 
 def shard_schema(provenance: Provenance) -> pa.Schema:
@@ -198,15 +203,16 @@ def name_bytes(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
-def names_to_columns(column: str, names: Sequence[str]) -> dict[str, list[Any]]:
+def names_to_columns(column: str, names: Sequence[str | None]) -> dict[str, list[Any]]:
     """Return `column` as text and `column`_bytes, which holds what is not valid UTF-8."""
-    true = [name_bytes(name) for name in names]
-    text = [name.decode("utf-8", "backslashreplace") for name in true]
-    kept = [
-        None if shown.encode() == stored else stored
-        for shown, stored in zip(text, true, strict=True)
-    ]
-    return {column: text, f"{column}_bytes": kept}
+    text: list[str | None] = []
+    exceptions: list[bytes | None] = []
+    for name in names:
+        true = None if name is None else name_bytes(name)
+        shown = None if true is None else true.decode("utf-8", "backslashreplace")
+        text.append(shown)
+        exceptions.append(None if shown == name else true)
+    return {column: text, f"{column}_bytes": exceptions}
 
 
 def names_from_columns(table: pa.Table, column: str) -> pa.ChunkedArray:

@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -84,6 +85,8 @@ def writing(place: Path, option: str = "-d") -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:
+        raise  # a reader that stops early is no failure
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             what, fix = "the disk is full", "free some space and run the same command again"
@@ -136,13 +139,13 @@ def to_parquet(table: pa.Table) -> pa.Buffer:
     return stream.getvalue()
 
 
-def read_shard(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Read some columns of a shard, with every page's checksum verified.
+def read_shard(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read some columns of a shard or all, with every page's checksum verified.
 
     Raises: StoreError: the file is damaged, cannot be read, or is not a shard.
     """
     with _shard(path) as file:
-        table: pa.Table = file.read(columns=list(columns))
+        table: pa.Table = file.read(columns=columns)
     return table
 
 
@@ -158,15 +161,19 @@ def shard_provenance(path: Path) -> Provenance:
 def common_provenance(paths: Sequence[Path]) -> Provenance:
     """Return what made the first of some shards, once all prove to be comparable with it.
 
+    Its `dtype` becomes float32 if any shard stores that.
     Raises: StoreError: two shards are not comparable; names both.
     """
-    first = shard_provenance(paths[0])
+    common = shard_provenance(paths[0])
     for path in paths[1:]:
-        contrast = difference(first, shard_provenance(path))
+        provenance = shard_provenance(path)
+        contrast = difference(common, provenance)
         if contrast:
             what = f"{paths[0]} and {path.name} cannot be compared: {contrast}"
             raise StoreError(what, "keep them in two folders, and name one with -d")
-    return first
+        if provenance.dtype == "float32":
+            common = replace(common, dtype="float32")
+    return common
 
 
 @contextmanager
@@ -177,7 +184,7 @@ def _shard(path: Path) -> Iterator[pq.ParquetFile]:
             yield file
     except (FileNotFoundError, PermissionError) as error:
         raise unreadable_file(path, error) from error
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, ValueError) as error:
         raise StoreError(f"{path} is damaged", "delete it and run sscd embed again") from error
 
 
@@ -201,14 +208,20 @@ def unreadable_file(path: Path, error: OSError) -> StoreError:
     return StoreError(f"cannot read {path}: {error.strerror or error}", "allow reading it")
 
 
-def no_shards(folder: Path) -> StoreError:
-    """Return the error for a folder in which there is nothing to read."""
+def existing_shards(folder: Path) -> list[Path]:
+    """List the shards of a folder that must have some, oldest first.
+
+    Raises: StoreError: there are none; says whether the folder holds images instead.
+    """
+    paths = shard_paths(folder)
+    if paths:
+        return paths
     if folder.exists() and not folder.is_dir():
-        return StoreError(f"{folder} is a file", "name a folder of descriptors with -d")
+        raise StoreError(f"{folder} is a file", "name a folder of descriptors with -d")
     if _holds_images(folder):
         fix = f"run sscd embed {shlex.quote(str(folder))} first"
-        return StoreError(f"{folder} holds images, not descriptors", fix)
-    return StoreError(f"there are no descriptors in {folder}", "run sscd embed SOURCE first")
+        raise StoreError(f"{folder} holds images, not descriptors", fix)
+    raise StoreError(f"there are no descriptors in {folder}", "run sscd embed SOURCE first")
 
 
 def _holds_images(folder: Path) -> bool:

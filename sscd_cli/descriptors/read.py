@@ -1,0 +1,249 @@
+"""Read a descriptor dataset into arrays: the newest row of each image, and what went wrong.
+
+Shape legend: N images with a descriptor, D dimensions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from sscd_cli.descriptors.schema import (
+    HASH_BYTES,
+    Descriptor,
+    Provenance,
+    descriptor_values,
+    names_from_columns,
+)
+from sscd_cli.descriptors.shards import (
+    common_provenance,
+    existing_shards,
+    read_shard,
+    unreadable_file,
+)
+from sscd_cli.errors import StoreError
+
+COLUMNS = ("width", "height", "format", "file_bytes", "mtime_ns", "content_hash")
+NAME_COLUMNS = ("id", "id_bytes", "source", "source_bytes")
+
+
+class Names(Sequence[str]):
+    """File names as Arrow holds them (their bytes), made into `str` one by one when asked for.
+
+    `list(names)` costs an object a name. Bytes that are not UTF-8 come back as `os.fsdecode`
+    gives them.
+    """
+
+    def __init__(self, array: pa.ChunkedArray) -> None:
+        self._array = array
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Names: ...
+    def __getitem__(self, index: int | slice) -> str | Names:
+        if isinstance(index, slice):
+            return Names(self._array[index])
+        return _decode(self._array[int(index)].as_py())
+
+    def __iter__(self) -> Iterator[str]:
+        for chunk in self._array.chunks:
+            yield from map(_decode, chunk.to_pylist())
+
+
+def _decode(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True, eq=False)
+class Unreadable:
+    """The images without a descriptor, and why."""
+
+    ids: Names
+    sources: Names
+    errors: list[str]
+
+    def __len__(self) -> int:
+        return len(self.errors)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of a dataset as it was read: what an index compares to notice a change.
+
+    rows: how many of its rows are among the N, in the order of the shards.
+    """
+
+    name: str
+    file_bytes: int
+    mtime_ns: int
+    rows: int
+
+
+@dataclass(frozen=True, eq=False)
+class DescriptorSet:
+    """The images of a dataset that have a descriptor, in the order in which they were embedded.
+
+    descriptors: (N, D) in the stored dtype. columns: arrays of N: `width`, `height` (pixels),
+    `file_bytes`, `mtime_ns` as int64 (0 where unknown), `format` as text, `content_hash` as
+    uint8 (N, 16). superseded: how many older rows of the same images were left out.
+    """
+
+    folder: Path
+    provenance: Provenance
+    descriptors: Descriptor
+    ids: Names
+    sources: Names
+    columns: dict[str, npt.NDArray[Any]]
+    unreadable: Unreadable
+    shards: tuple[Shard, ...]
+    superseded: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def path(self, row: int) -> str:
+        """Return where image `row` lay when it was embedded."""
+        return os.path.join(self.sources[row], self.ids[row])  # noqa: PTH118
+
+
+def read_descriptors(folder: Path, *, columns: Sequence[str] = COLUMNS) -> DescriptorSet:
+    """Read the newest row of each image.
+
+    Args: columns: which of `COLUMNS` to read.
+    Raises: StoreError: no shard in `folder` (says whether it holds images), a damaged one, or
+        shards that cannot be compared.
+    Limits: memory is the result, the names of all rows, and one shard.
+    """
+    paths = existing_shards(folder)
+    provenance = common_provenance(paths)
+    table, starts = read_rows(paths, [*NAME_COLUMNS, "status", "error", *columns])
+    newest = newest_rows(table)
+    readable = _equals(table["status"], "ok")
+    masks = np.split(newest & readable, starts[1:-1])
+    kept = table.filter(pa.array(newest & readable))
+    failed = table.filter(pa.array(newest & ~readable))
+    return DescriptorSet(
+        folder=folder,
+        provenance=provenance,
+        descriptors=_descriptors(paths, masks, provenance),
+        ids=Names(names_from_columns(kept, "id")),
+        sources=_sources(kept),
+        columns={name: _column(name, kept[name]) for name in columns},
+        unreadable=Unreadable(
+            Names(names_from_columns(failed, "id")),
+            _sources(failed),
+            [error or "unreadable" for error in failed["error"].to_pylist()],
+        ),
+        shards=tuple(_shard(path, mask) for path, mask in zip(paths, masks, strict=True)),
+        superseded=int(len(newest) - newest.sum()),
+    )
+
+
+def read_rows(
+    paths: Sequence[Path], columns: Sequence[str]
+) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    """Read columns of all shards: the rows in order, and where each shard starts and the last ends.
+
+    Raises: StoreError: a shard is damaged or cannot be read.
+    """
+    tables = [read_shard(path, columns).replace_schema_metadata() for path in paths]
+    starts = np.cumsum([0, *(len(table) for table in tables)], dtype=np.int64)
+    return pa.concat_tables(tables), starts
+
+
+def newest_rows(table: pa.Table) -> npt.NDArray[np.bool_]:
+    """Mark the last row of each (source, id). The table needs the four columns of names."""
+    keys, ids = _codes(names_from_columns(table, "id"))
+    sources, distinct = _codes(names_from_columns(table, "source"))
+    if len(distinct) > 1:
+        keys, ids = _codes(pa.chunked_array([pa.array(sources * len(ids) + keys)]))
+    rows = np.arange(len(keys))
+    last = np.empty(len(ids), np.int64)
+    last[keys] = rows  # of repeated keys, NumPy keeps the last
+    newest: npt.NDArray[np.bool_] = last[keys] == rows
+    return newest
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], pa.Array]:
+    """Number the distinct values of a column: each row's number, and the values."""
+    chunks = column.dictionary_encode().unify_dictionaries().chunks
+    if not chunks:
+        return np.empty(0, np.int64), pa.array([], column.type)
+    codes = np.concatenate([chunk.indices.to_numpy() for chunk in chunks])
+    return codes.astype(np.int64), chunks[0].dictionary
+
+
+def _sources(table: pa.Table) -> Names:
+    return Names(names_from_columns(table, "source").dictionary_encode())
+
+
+def _descriptors(
+    paths: Sequence[Path], masks: Sequence[npt.NDArray[np.bool_]], provenance: Provenance
+) -> Descriptor:
+    """Fill one array shard by shard with the rows that count."""
+    total = sum(int(mask.sum()) for mask in masks)
+    filled: Descriptor = np.empty((total, provenance.dimensions), provenance.dtype)
+    start = 0
+    for path, mask in zip(paths, masks, strict=True):
+        if not mask.any():
+            continue
+        column = read_shard(path, ["descriptor"])["descriptor"]
+        if len(column) != len(mask):
+            raise StoreError(f"{path} changed while it was read", "run the same command again")
+        stop = start + int(mask.sum())
+        filled[start:stop] = descriptor_values(column, provenance.dimensions)[mask]
+        start = stop
+    return filled
+
+
+def _column(name: str, column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    if name == "format":
+        return _texts(column.fill_null(""))
+    if name == "content_hash":
+        return _hashes(column.fill_null(bytes(HASH_BYTES)))
+    values: npt.NDArray[Any] = column.fill_null(0).to_numpy()
+    return values.astype(np.int64, copy=False)
+
+
+def _hashes(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
+    """Return fixed-size binary values as bytes, (rows, 16)."""
+    hashes = np.empty((len(column), HASH_BYTES), np.uint8)
+    start = 0
+    for chunk in column.chunks:
+        flat = np.frombuffer(chunk.buffers()[1], np.uint8)
+        rows = flat[: len(flat) // HASH_BYTES * HASH_BYTES].reshape(-1, HASH_BYTES)
+        hashes[start : start + len(chunk)] = rows[chunk.offset : chunk.offset + len(chunk)]
+        start += len(chunk)
+    return hashes
+
+
+def _texts(column: pa.ChunkedArray) -> npt.NDArray[np.str_]:
+    """Return the texts of a column with few distinct values as a NumPy array."""
+    codes, texts = _codes(column)
+    return np.array(texts.to_pylist(), np.str_)[codes]
+
+
+def _equals(column: pa.ChunkedArray, text: str) -> npt.NDArray[np.bool_]:
+    import pyarrow.compute as pc
+
+    mask: npt.NDArray[np.bool_] = pc.equal(column, text).to_numpy()
+    return mask
+
+
+def _shard(path: Path, mask: npt.NDArray[np.bool_]) -> Shard:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise unreadable_file(path, error) from error
+    return Shard(path.name, stat.st_size, stat.st_mtime_ns, int(mask.sum()))
