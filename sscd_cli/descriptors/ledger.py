@@ -1,0 +1,186 @@
+"""What a store already holds, so that nothing is embedded twice: unchanged files, exact copies."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from sscd_cli.descriptors.schema import (
+    HASH_BYTES,
+    Descriptor,
+    Provenance,
+    Row,
+    descriptor_values,
+    name_bytes,
+    names_from_columns,
+)
+from sscd_cli.descriptors.shards import read_shard, shard_number, shard_path, shard_paths
+
+_NAMES = ("id", "id_bytes", "source", "source_bytes")
+_FACTS = ("status", "file_bytes", "mtime_ns", "content_hash")
+_UNKNOWN = 2**64 - 1
+_SHARDS_KEPT = 4
+
+
+class DigestMap:
+    """128-bit digests to unsigned 64-bit integers, where the newest value of a digest wins.
+
+    24 bytes an entry: sorted arrays, and a dict of the newest, merged in when it has `fresh`
+    entries.
+    """
+
+    def __init__(self, fresh: int = 2**18) -> None:
+        self._limit = fresh
+        self._fresh: dict[bytes, int] = {}
+        self._digests = np.empty(0, f"S{HASH_BYTES}")
+        self._values = np.empty(0, np.uint64)
+
+    def __setitem__(self, digest: bytes, value: int) -> None:
+        self._fresh[digest] = value
+        if len(self._fresh) >= self._limit:
+            self._merge()
+
+    def get(self, digest: bytes) -> int | None:
+        """Return the newest value of a digest, None if there is none."""
+        value = self._fresh.get(digest)
+        if value is not None or not len(self._digests):
+            return value
+        wanted = np.array(digest, self._digests.dtype)
+        at = self._digests.searchsorted(wanted)
+        if at < len(self._digests) and self._digests[at] == wanted:
+            return int(self._values[at])
+        return None
+
+    @property
+    def nbytes(self) -> int:
+        """Return the size of the sorted arrays in bytes."""
+        return self._digests.nbytes + self._values.nbytes
+
+    def _merge(self) -> None:
+        digests = np.fromiter(self._fresh, self._digests.dtype, len(self._fresh))
+        values = np.fromiter(self._fresh.values(), np.uint64, len(self._fresh))
+        order = np.argsort(digests)
+        digests, values = digests[order], values[order]
+        at = np.searchsorted(self._digests, digests)
+        known = np.zeros(len(digests), np.bool_)
+        inside = at < len(self._digests)
+        known[inside] = self._digests[at[inside]] == digests[inside]
+        self._values[at[known]] = values[known]
+        self._values = np.insert(self._values, at[~known], values[~known])
+        self._digests = np.insert(self._digests, at[~known], digests[~known])
+        self._fresh = {}
+
+
+class Ledger:
+    """The images that a store holds, by name and by content; grows with `note`.
+
+    Open it under the writer's lock, for it reads the store once:
+
+        with ShardWriter(folder, provenance) as writer:
+            ledger = Ledger(folder, provenance)
+            ledger.note(rows, writer.add(rows))
+
+    Raises: StoreError: a shard is damaged or cannot be read.
+    Limits: 48 bytes an image, so 10 million take 0.5 GB; a process forked from this one sees
+        what was noted before the fork.
+    """
+
+    def __init__(self, folder: Path, provenance: Provenance) -> None:
+        self._folder = folder
+        self._provenance = provenance
+        self._stamps = DigestMap()  # name -> size and time of its newest row
+        self._places = DigestMap()  # content -> shard number << 32 | row in the shard
+        self._open: dict[int, Descriptor] = {}
+        self._closed: dict[int, Descriptor] = {}
+        for path in shard_paths(folder):
+            self._load(path)
+
+    def unchanged(self, source: str, id: str, mtime_ns: int | None, file_bytes: int | None) -> bool:
+        """Say whether the newest row of an image was made from a file of this time and size.
+
+        True for an image found damaged, too: the same bytes stay damaged. False for a file that
+        could not even be read, so that it is tried again.
+        """
+        stamp = _stamp(mtime_ns, file_bytes)
+        if stamp == _UNKNOWN:
+            return False
+        return self._stamps.get(_name_digest(name_bytes(source), name_bytes(id))) == stamp
+
+    def holds(self, content_hash: bytes) -> bool:
+        """Say whether a file of these bytes has a descriptor."""
+        return self._places.get(content_hash) is not None
+
+    def descriptor_of(self, content_hash: bytes) -> Descriptor:
+        """Return the stored descriptor of a file's bytes, (D,), as rounded as it is stored.
+
+        Raises: KeyError: no such descriptor. StoreError: its shard is damaged.
+        """
+        place = self._places.get(content_hash)
+        if place is None:
+            raise KeyError(content_hash)
+        if place in self._open:
+            return self._open[place]
+        descriptor: Descriptor = self._shard(place >> 32)[place & 0xFFFFFFFF]
+        return descriptor
+
+    def note(self, rows: Sequence[Row], places: Iterable[int]) -> None:
+        """Take in what was just added; places: as `ShardWriter.add` returned them."""
+        for row, place in zip(rows, map(int, places), strict=True):
+            name = _name_digest(name_bytes(row.source), name_bytes(row.id))
+            self._record(name, place, [getattr(row, column) for column in _FACTS])
+            self._keep_open(place, row.descriptor)
+
+    def _keep_open(self, place: int, descriptor: npt.NDArray[Any] | None) -> None:
+        if self._open and next(iter(self._open)) >> 32 != place >> 32:
+            self._open = {}  # the writer went on to the next shard: the last one can be read
+        if descriptor is not None:
+            self._open[place] = descriptor.astype(self._provenance.dtype)
+
+    def _record(self, name: bytes, place: int, facts: Sequence[Any]) -> None:
+        """Take in one row; facts: its values of `_FACTS`."""
+        status, file_bytes, mtime_ns, content_hash = facts
+        was_read = status == "ok" or content_hash is not None
+        self._stamps[name] = _stamp(mtime_ns, file_bytes) if was_read else _UNKNOWN
+        if status == "ok" and content_hash is not None:
+            self._places[content_hash] = place
+
+    def _load(self, path: Path) -> None:
+        table = read_shard(path, [*_NAMES, *_FACTS])
+        names = map(_name_digest, _names(table, "source"), _names(table, "id"))
+        facts = zip(*(table[column].to_pylist() for column in _FACTS), strict=True)
+        first = shard_number(path) << 32
+        for place, (name, row) in enumerate(zip(names, facts, strict=True), first):
+            self._record(name, place, row)
+
+    def _shard(self, number: int) -> Descriptor:
+        """Read a closed shard's descriptors, or have them still: the four last used are kept."""
+        values = self._closed.pop(number, None)
+        if values is None:
+            column = read_shard(shard_path(self._folder, number), ["descriptor"])["descriptor"]
+            values = descriptor_values(column, self._provenance.dimensions)
+        self._closed[number] = values
+        if len(self._closed) > _SHARDS_KEPT:
+            del self._closed[next(iter(self._closed))]
+        return values
+
+
+def _names(table: pa.Table, column: str) -> list[bytes]:
+    names: list[bytes] = names_from_columns(table, column).to_pylist()
+    return names
+
+
+def _name_digest(source: bytes, id: bytes) -> bytes:
+    return hashlib.blake2b(source + b"\0" + id, digest_size=HASH_BYTES).digest()
+
+
+def _stamp(mtime_ns: int | None, file_bytes: int | None) -> int:
+    """Return one 64-bit number for a file's time and size."""
+    if mtime_ns is None or file_bytes is None:
+        return _UNKNOWN
+    return (mtime_ns * 0x9E3779B97F4A7C15 + file_bytes * 0xC2B2AE3D27D4EB4F) % _UNKNOWN
