@@ -78,25 +78,34 @@ def as_vectors(hash_one: Callable[[Image.Image], np.ndarray]) -> Embed:
     return embed
 
 
-def methods(model: str | None) -> dict[str, Timed]:
-    """Return what is compared, by name; the network first, unless `model` is None."""
+def methods(model: str | None) -> tuple[dict[str, Timed], str]:
+    """Return what is compared, by name, the network first, and what the network is.
+
+    Without a model: the hashes alone.
+    """
     hashes = {
-        "PDQ": as_vectors(lambda image: pdqhash.compute(np.asarray(image))[0]),
-        "pHash": as_vectors(lambda image: imagehash.phash(image, hash_size=8).hash),
+        "PDQ": Timed(as_vectors(lambda image: pdqhash.compute(np.asarray(image))[0])),
+        "pHash": Timed(as_vectors(lambda image: imagehash.phash(image, hash_size=8).hash)),
     }
     if model is None:
-        return {name: Timed(embed) for name, embed in hashes.items()}
-    from sscd_cli.models.runtime import load_model
+        return hashes, "no network"
+    from sscd_cli.models.load import load_model
 
     network = load_model(model, device="cpu")
-    return {Path(model).stem: Timed(network.embed)} | {n: Timed(e) for n, e in hashes.items()}
+    spec = network.spec
+    story = (
+        f"{spec.name}: {spec.trunk}, {spec.dimensions} dimensions, {spec.recipe.name}, "
+        f"{network.runtime.precision}, sha256 {spec.weights_sha256[:16]}"
+    )
+    return {spec.name: Timed(network.embed)} | hashes, story
 
 
-def header(originals: Photos, report: CopiesReport) -> Iterator[str]:
+def header(originals: Photos, network: str, report: CopiesReport) -> Iterator[str]:
     packages = ("torch", "numpy", "pillow", "pdqhash", "imagehash")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     yield f"{datetime.date.today()}, {cpu()}, {os.cpu_count()} cores, {threads()} threads"
     yield f"Python {platform.python_version()}, {versions}"
+    yield network
     yield f"`python {shlex.join(sys.argv)}`"
     yield (
         f"{len(originals)} photographs, {report.references - len(originals)} distractors, "
@@ -196,13 +205,13 @@ def main() -> None:
 
     originals = Photos(options.folder, options.limit, options.exclude)
     distractors = Photos(options.distractors) if options.distractors else ()
-    timed = methods(None if options.hashes_only else options.model)
+    timed, network = methods(None if options.hashes_only else options.model)
     total = len(originals) * (1 + len(EDITS)) + len(distractors)
     reports = compare_copies(
         timed, originals, distractors, seed=options.seed, progress=show_progress(total)
     )
     first = next(iter(reports.values()))
-    blocks = [header(originals, first), table(reports, timed), micro_ap_table(reports)]
+    blocks = [header(originals, network, first), table(reports, timed), micro_ap_table(reports)]
     if not options.hashes_only:
         blocks.append(headline(first, reports["PDQ"]))
     print("\n\n".join("\n".join(block) for block in blocks))
