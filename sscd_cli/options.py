@@ -4,6 +4,96 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+DESCRIPTORS = Path("descriptors")
+MODEL = "sscd_mini"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedOptions:
+    """From images to a descriptor dataset.
+
+    workers: decoding processes; None chooses by device. threshold of limits: an image above
+    `max_pixels`, or a file above `max_bytes`, is unreadable.
+    """
+
+    sources: tuple[str, ...]
+    descriptors: Path = DESCRIPTORS
+    model: str = MODEL
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    null: bool = False
+    exif: bool = True
+    prune: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    batch_size: int = 32
+    workers: int | None = None
+    dtype: Literal["float16", "float32"] = "float16"
+    shard_rows: int = 4096
+    max_pixels: int = 200_000_000
+    max_bytes: int = 512 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexOptions:
+    """From a descriptor dataset to a FAISS index beside it."""
+
+    descriptors: Path = DESCRIPTORS
+    factory: str = "auto"
+    rebuild: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """The nearest images of a dataset to some query images."""
+
+    images: tuple[str, ...]
+    descriptors: Path = DESCRIPTORS
+    model: str = MODEL
+    k: int = 10
+    device: str = "auto"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DedupOptions:
+    """From a descriptor dataset to clusters; threshold None is the model's own."""
+
+    descriptors: Path = DESCRIPTORS
+    sources: tuple[str, ...] = ()
+    against: Path | None = None
+    threshold: float | None = None
+    linkage: Literal["leader", "components", "complete"] = "leader"
+    keep: tuple[str, ...] = ("resolution", "bytes", "oldest", "path")
+    method: Literal["auto", "exact", "bits"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOptions:
+    """Two images, compared."""
+
+    left: str
+    right: str
+    model: str = MODEL
+    threshold: float | None = None
+    exif: bool = True
+    device: str = "auto"
+    precision: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalSelfOptions:
+    """Edited copies of one's own images, searched among them."""
+
+    sources: tuple[str, ...]
+    model: str = MODEL
+    distractors: tuple[str, ...] = ()
+    limit: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ def embed(folder: Path, files: Mapping[str, str], *, mtime_ns: int = 1, pause: f
                 continue
             digest = hashlib.blake2b(content.encode(), digest_size=16).digest()
             if ledger.holds(digest):
-                descriptor = ledger.descriptor_of(digest)
+                descriptor = ledger.known(digest).descriptor
             else:
                 descriptor = row(content).descriptor
                 computed += 1
@@ -180,11 +180,11 @@ def test_descriptors_of_open_and_closed_shards_are_the_stored_ones(tmp_path: Pat
         for each in (written[:11], written[11:]):
             ledger.note(each, writer.add(each))
             for known in written[: written.index(each[-1]) + 1]:
-                found = ledger.descriptor_of(known.content_hash)
+                found = ledger.known(known.content_hash).descriptor
                 assert found.dtype == np.float16
                 np.testing.assert_array_equal(found, known.descriptor.astype(np.float16))
     with pytest.raises(KeyError):
-        ledger.descriptor_of(bytes(16))
+        ledger.known(bytes(16)).descriptor
 
 
 def test_digest_map_agrees_with_a_dict() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from sscd_cli.descriptors.schema import (
@@ -24,6 +24,7 @@ from sscd_cli.descriptors.shards import read_shard, shard_number, shard_path, sh
 
 _NAMES = ("id", "id_bytes", "source", "source_bytes")
 _FACTS = ("status", "file_bytes", "mtime_ns", "content_hash")
+_ORIGINAL = ("width", "height", "format")
 _UNKNOWN = 2**64 - 1
 _SHARDS_KEPT = 4
 
@@ -77,6 +78,16 @@ class DigestMap:
         self._fresh = {}
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is stored of some bytes: the descriptor, (D,), as rounded as stored, and the picture."""
+
+    descriptor: Descriptor
+    width: int | None
+    height: int | None
+    format: str | None
+
+
 class Ledger:
     """The images that a store holds, by name and by content; grows with `note`.
 
@@ -96,8 +107,8 @@ class Ledger:
         self._provenance = provenance
         self._stamps = DigestMap()  # name -> size and time of its newest row
         self._places = DigestMap()  # content -> shard number << 32 | row in the shard
-        self._open: dict[int, Descriptor] = {}
-        self._closed: dict[int, Descriptor] = {}
+        self._open: dict[int, Known] = {}
+        self._closed: dict[int, pa.Table] = {}
         for path in shard_paths(folder):
             self._load(path)
 
@@ -116,8 +127,8 @@ class Ledger:
         """Say whether a file of these bytes has a descriptor."""
         return self._places.get(content_hash) is not None
 
-    def descriptor_of(self, content_hash: bytes) -> Descriptor:
-        """Return the stored descriptor of a file's bytes, (D,), as rounded as it is stored.
+    def known(self, content_hash: bytes) -> Known:
+        """Return what is stored of a file's bytes.
 
         Raises: KeyError: no such descriptor. StoreError: its shard is damaged.
         """
@@ -126,21 +137,23 @@ class Ledger:
             raise KeyError(content_hash)
         if place in self._open:
             return self._open[place]
-        descriptor: Descriptor = self._shard(place >> 32)[place & 0xFFFFFFFF]
-        return descriptor
+        row = self._shard(place >> 32).slice(place & 0xFFFFFFFF, 1)
+        descriptor = descriptor_values(row["descriptor"], self._provenance.dimensions)[0]
+        return Known(descriptor, *(row[column][0].as_py() for column in _ORIGINAL))
 
     def note(self, rows: Sequence[Row], places: Iterable[int]) -> None:
         """Take in what was just added; places: as `ShardWriter.add` returned them."""
         for row, place in zip(rows, map(int, places), strict=True):
             name = _name_digest(name_bytes(row.source), name_bytes(row.id))
             self._record(name, place, [getattr(row, column) for column in _FACTS])
-            self._keep_open(place, row.descriptor)
+            self._keep_open(place, row)
 
-    def _keep_open(self, place: int, descriptor: npt.NDArray[Any] | None) -> None:
+    def _keep_open(self, place: int, row: Row) -> None:
         if self._open and next(iter(self._open)) >> 32 != place >> 32:
             self._open = {}  # the writer went on to the next shard: the last one can be read
-        if descriptor is not None:
-            self._open[place] = descriptor.astype(self._provenance.dtype)
+        if row.descriptor is not None:
+            descriptor = row.descriptor.astype(self._provenance.dtype)
+            self._open[place] = Known(descriptor, row.width, row.height, row.format)
 
     def _record(self, name: bytes, place: int, facts: Sequence[Any]) -> None:
         """Take in one row; facts: its values of `_FACTS`."""
@@ -158,16 +171,15 @@ class Ledger:
         for place, (name, row) in enumerate(zip(names, facts, strict=True), first):
             self._record(name, place, row)
 
-    def _shard(self, number: int) -> Descriptor:
-        """Read a closed shard's descriptors, or have them still: the four last used are kept."""
-        values = self._closed.pop(number, None)
-        if values is None:
-            column = read_shard(shard_path(self._folder, number), ["descriptor"])["descriptor"]
-            values = descriptor_values(column, self._provenance.dimensions)
-        self._closed[number] = values
+    def _shard(self, number: int) -> pa.Table:
+        """Read a closed shard, or have it still: the four last used are kept."""
+        table = self._closed.pop(number, None)
+        if table is None:
+            table = read_shard(shard_path(self._folder, number), ["descriptor", *_ORIGINAL])
+        self._closed[number] = table
         if len(self._closed) > _SHARDS_KEPT:
             del self._closed[next(iter(self._closed))]
-        return values
+        return table
 
 
 def _names(table: pa.Table, column: str) -> list[bytes]:

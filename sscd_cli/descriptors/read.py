@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -55,6 +55,10 @@ class Names(Sequence[str]):
         if isinstance(index, slice):
             return Names(self._array[index])
         return _decode(self._array[int(index)].as_py())
+
+    def filter(self, mask: pa.Array) -> Names:
+        """Return the names where a boolean array is true."""
+        return Names(self._array.filter(mask))
 
     def __iter__(self) -> Iterator[str]:
         for chunk in self._array.chunks:
@@ -111,6 +115,17 @@ class DescriptorSet:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def select(self, rows_N: npt.NDArray[np.bool_]) -> DescriptorSet:
+        """Return the images that a mask keeps; the unreadable ones stay as they are."""
+        mask = pa.array(rows_N)
+        return replace(
+            self,
+            descriptors=self.descriptors[rows_N],
+            ids=self.ids.filter(mask),
+            sources=self.sources.filter(mask),
+            columns={name: values[rows_N] for name, values in self.columns.items()},
+        )
 
     def path(self, row: int) -> str:
         """Return where image `row` lay when it was embedded."""

@@ -40,7 +40,8 @@ class Provenance:
 
     weights_sha256: hex. dimensions: length of a descriptor. preprocessing: the recipe as JSON
     values (name, size, EXIF on or off). dtype: how descriptors are stored. precision: how the
-    network computed ("fp32", "bf16").
+    network computed ("fp32", "bf16"). threshold: the similarity from which the model calls a pair
+    copies, for who names no other.
     """
 
     model: str
@@ -51,6 +52,7 @@ class Provenance:
     precision: str
     tool_version: str
     pillow_version: str
+    threshold: float = 0.75
 
     def to_json(self) -> bytes:
         """Return the footer's text: sorted keys, so that equal values give equal bytes."""

@@ -26,6 +26,26 @@ class FileStatus(NamedTuple):
     mtime_ns: int
 
 
+def stored_ref(source: str, id: str) -> ImageRef:
+    """Return where an image lies whose key was stored: the inverse of what `iter_images` names."""
+    if not source:
+        return ImageRef(id, source, id)
+    if os.path.isfile(source):  # noqa: PTH113
+        return ImageRef(id, source, source, id)
+    return ImageRef(id, source, os.path.join(source, id))  # noqa: PTH118
+
+
+def still_there(source: str, id: str) -> bool:
+    """Say whether a stored image still has a file; true where its whole source is elsewhere."""
+    if source and not os.path.exists(source):  # noqa: PTH110
+        return True
+    try:
+        stat_image(stored_ref(source, id))
+    except Exception:
+        return False
+    return True
+
+
 def stat_image(ref: ImageRef) -> FileStatus:
     """Return the status of `ref` without reading the image.
 

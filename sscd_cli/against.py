@@ -1,0 +1,83 @@
+"""`sscd dedup --against`: which images of one dataset are copies of images in another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sscd_cli import embed
+from sscd_cli.errors import StoreError
+from sscd_cli.options import DedupOptions, EmbedOptions
+from sscd_cli.pair import check_threshold
+
+if TYPE_CHECKING:
+    from sscd_cli.descriptors.read import DescriptorSet
+    from sscd_cli.matching.join import Pairs
+    from sscd_cli.reports.matches import Match
+
+
+@dataclass(frozen=True, eq=False)
+class AgainstResult:
+    """Every pair of an image here and one there; iterating makes the matches one by one.
+
+    leaked: how many of the `images` here have a copy there.
+    """
+
+    model: str
+    threshold: float
+    images: int
+    others: int
+    unreadable: int
+    leaked: int
+    stored: DescriptorSet
+    other: DescriptorSet
+    pairs: Pairs
+
+    def __iter__(self) -> Iterator[Match]:
+        from sscd_cli.reports.matches import describe
+
+        return describe(self.stored, self.other, self.pairs)
+
+
+def run(
+    options: DedupOptions,
+    other: Path,
+    embedding: EmbedOptions | None = None,
+    progress: embed.Progress = lambda result: None,
+) -> AgainstResult:
+    """Compare a dataset with `other`; first embed `embedding`'s sources into it, if given.
+
+    Raises: StoreError: a dataset is missing, or the two cannot be compared. UsageError: an
+        impossible threshold; and all that `embed.run` raises.
+    """
+    check_threshold(options.threshold)
+    from sscd_cli.descriptors.read import read_descriptors
+    from sscd_cli.descriptors.schema import difference
+    from sscd_cli.matching.join import cross_pairs
+
+    theirs = read_descriptors(other)
+    embedded = embed.run(embedding, progress) if embedding else None
+    ours = read_descriptors(options.descriptors)
+    contrast = difference(ours.provenance, theirs.provenance)
+    if contrast:
+        raise StoreError(
+            f"{options.descriptors} and {other} cannot be compared: {contrast}",
+            "embed both with the same --model",
+        )
+    if embedded:
+        ours = ours.select(embedded.saw(ours.sources, ours.ids))
+    threshold = ours.provenance.threshold if options.threshold is None else options.threshold
+    pairs = cross_pairs(ours.descriptors, theirs.descriptors, threshold, options.method)
+    return AgainstResult(
+        model=ours.provenance.model,
+        threshold=threshold,
+        images=len(ours),
+        others=len(theirs),
+        unreadable=len(ours.unreadable),
+        leaked=len(set(pairs.left.tolist())),
+        stored=ours,
+        other=theirs,
+        pairs=pairs,
+    )

@@ -1,0 +1,1 @@
+"""The command line: words to options, one verb, its report, an exit status."""

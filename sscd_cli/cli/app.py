@@ -1,0 +1,86 @@
+"""The application: its commands, and what their failures become."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from sscd_cli import __version__
+from sscd_cli.cli import terminal
+from sscd_cli.cli.dedup import dedup
+from sscd_cli.cli.embed import embed
+from sscd_cli.cli.evaluate import eval_app
+from sscd_cli.cli.index import index, search
+from sscd_cli.cli.pair import pair
+from sscd_cli.cli.train import train
+from sscd_cli.errors import SscdError, printable
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="sscd",
+    help="Find edited copies in image datasets with SSCD descriptors.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for command in (embed, index, search, dedup, pair, train):
+    app.command()(command)
+app.add_typer(eval_app, name="eval")
+
+# Typer names no base class of what Click raises for a wrong command line
+_CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"sscd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _sscd(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, help="Show the version.")
+    ] = False,
+) -> None:
+    """Find edited copies in image datasets with SSCD descriptors."""
+
+
+def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one return for each kind of ending
+    """Run one command line and return its exit status."""
+    terminal.state = terminal.State()
+    try:
+        status = app(args=list(argv), prog_name="sscd", standalone_mode=False)
+    except SscdError as error:
+        return _fail(str(error), error.exit_code)
+    except _CommandLineError as error:
+        return _fail(f"{_sentence(error)}; see sscd --help", 2)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 3
+    except MemoryError:
+        return _fail("out of memory; use a smaller --batch-size or fewer --workers", 3)
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return _fail(f"unexpected {printable(text)}; add --debug and report what it shows", 3)
+    if status == INTERRUPTED:
+        return _fail("interrupted; run the same command again to go on", INTERRUPTED)
+    return status if isinstance(status, int) else 0
+
+
+def _fail(text: str, status: int) -> int:
+    if terminal.state.debug and status != INTERRUPTED:
+        traceback.print_exc()
+    print(f"sscd: error: {text}", file=sys.stderr, flush=True)
+    return status
+
+
+def _sentence(error: Exception) -> str:
+    text: str = getattr(error, "format_message", error.__str__)()
+    text = text.strip().rstrip(".")
+    return printable(text[:1].lower() + text[1:]) or "no command given"

@@ -1,0 +1,93 @@
+"""The options that several commands share, each spelled once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sscd_cli.cli import terminal
+
+
+def option(help: str, *names: str, **settings: Any) -> Any:
+    """Return a Typer option that the environment can set too: `--batch-size`, SSCD_BATCH_SIZE."""
+    word = next(name for name in names if name.startswith("--")).partition("/")[0]
+    variable = "SSCD_" + word.removeprefix("--").replace("-", "_").upper()
+    return typer.Option(*names, envvar=variable, show_envvar=False, help=help, **settings)
+
+
+def _quiet(value: bool) -> bool:
+    terminal.state.quiet = value
+    return value
+
+
+def _debug(value: bool) -> bool:
+    terminal.state.debug = value
+    return value
+
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Folders, image files, tar files, or - for a list of files on stdin.",
+        show_default=False,
+    ),
+]
+MaybeSources = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SOURCE]...",
+        help="Embed these first and look among them only; without, the whole dataset counts.",
+        show_default=False,
+    ),
+]
+Descriptors = Annotated[Path, option("The descriptor dataset, a folder.", "--descriptors", "-d")]
+Model = Annotated[str, option("The network: a name, or the path of a model file.", "--model", "-m")]
+Threshold = Annotated[
+    float | None,
+    option(
+        "Cosine similarity from which a pair is a copy; by default the model's own.",
+        "--threshold",
+        "-t",
+        show_default=False,
+    ),
+]
+Include = Annotated[
+    list[str] | None,
+    option("Only images whose path matches this shell pattern.", "--include", metavar="GLOB"),
+]
+Exclude = Annotated[
+    list[str] | None,
+    option("No images or folders whose path matches this.", "--exclude", metavar="GLOB"),
+]
+Null = Annotated[bool, option("Lists, in and out, are NUL-separated.", "--null", "-0")]
+Exif = Annotated[bool, option("Turn images upright by their EXIF tag.", "--exif/--no-exif")]
+Prune = Annotated[bool, option("Drop rows of files that are gone.", "--prune")]
+Device = Annotated[str, option("auto, cpu, cuda or cuda:N.", "--device")]
+Precision = Annotated[str, option("Of the trunk: auto, fp32, bf16 or fp16.", "--precision")]
+BatchSize = Annotated[int, option("Images the network sees at once.", "--batch-size")]
+Workers = Annotated[
+    int | None,
+    option(
+        "Decoding processes; 0 decodes beside the network. By default as fits the device.",
+        "--workers",
+        show_default=False,
+    ),
+]
+Dtype = Annotated[str, option("How descriptors are stored: float16 or float32.", "--dtype")]
+ShardRows = Annotated[int, option("Images in a shard.", "--shard-rows")]
+MaxPixels = Annotated[int, option("An image with more pixels is unreadable.", "--max-pixels")]
+MaxBytes = Annotated[int, option("A file with more bytes is unreadable.", "--max-bytes")]
+Strict = Annotated[bool, option("Exit with 4 if an image was unreadable.", "--strict")]
+ExitCode = Annotated[bool, option("Exit with 1 if copies were found.", "--exit-code")]
+Output = Annotated[
+    Path | None,
+    option("Write the report to this file instead of stdout.", "--output", "-o"),
+]
+Quiet = Annotated[
+    bool,
+    option("No progress and no summary on stderr.", "--quiet", "-q", callback=_quiet),
+]
+Debug = Annotated[bool, option("Show the traceback of an error.", "--debug", callback=_debug)]

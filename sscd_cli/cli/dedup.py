@@ -1,0 +1,164 @@
+"""`sscd dedup`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sscd_cli.cli import arguments as words
+from sscd_cli.cli import terminal
+from sscd_cli.errors import UsageError
+from sscd_cli.options import DedupOptions, EmbedOptions
+from sscd_cli.reports.formats import FORMATS, bytes_text, write_clusters
+from sscd_cli.reports.matches import write_matches
+
+if TYPE_CHECKING:
+    from sscd_cli.against import AgainstResult
+    from sscd_cli.dedup import DedupResult
+
+_default = DedupOptions()
+_embedding = EmbedOptions(sources=())
+LINKAGES = ("leader", "components", "complete")
+METHODS = ("auto", "exact", "bits")
+
+
+def dedup(
+    sources: words.MaybeSources = None,
+    descriptors: words.Descriptors = _default.descriptors,
+    threshold: words.Threshold = _default.threshold,
+    against: Annotated[
+        Path | None,
+        words.option(
+            "Report only matches with this second descriptor dataset.",
+            "--against",
+            show_default=False,
+        ),
+    ] = None,
+    linkage: Annotated[
+        str,
+        words.option(
+            "leader: what goes is a copy of what stays; components: one stays; "
+            "complete: all of a group are copies of all.",
+            "--linkage",
+        ),
+    ] = _default.linkage,
+    keep: Annotated[
+        str,
+        words.option(
+            "What decides which copy stays, in this order: resolution, bytes, oldest, newest, "
+            "path, first.",
+            "--keep",
+        ),
+    ] = ",".join(_default.keep),
+    method: Annotated[
+        str, words.option("How pairs are found: auto by size, exact, or bits.", "--method")
+    ] = _default.method,
+    format: Annotated[
+        str,
+        words.option(
+            "text, jsonl, csv, parquet, or paths (the removable files).", "--format", "-f"
+        ),
+    ] = "text",
+    null: words.Null = _embedding.null,
+    output: words.Output = None,
+    exit_code: words.ExitCode = False,
+    strict: words.Strict = False,
+    model: words.Model = _embedding.model,
+    include: words.Include = None,
+    exclude: words.Exclude = None,
+    exif: words.Exif = _embedding.exif,
+    device: words.Device = _embedding.device,
+    precision: words.Precision = _embedding.precision,
+    batch_size: words.BatchSize = _embedding.batch_size,
+    workers: words.Workers = _embedding.workers,
+    quiet: words.Quiet = False,
+    debug: words.Debug = False,
+) -> None:
+    """Report clusters of copies, which image of each to keep, and which may go.
+
+    Nothing is ever deleted: pipe `--format paths -0` into what shall do it.
+    """
+    for word, value, known in (
+        ("format", format, FORMATS),
+        ("linkage", linkage, LINKAGES),
+        ("method", method, METHODS),
+    ):
+        if value not in known:
+            raise UsageError(f"unknown {word} {value!r}", f"use one of {', '.join(known)}")
+    if format == "parquet" and output is None and sys.stdout.isatty():
+        raise UsageError("parquet is not for a terminal", "add -o FILE")
+    options = DedupOptions(
+        descriptors=descriptors,
+        threshold=threshold,
+        linkage=linkage,  # type: ignore[arg-type]
+        keep=tuple(word.strip() for word in keep.split(",")),
+        method=method,  # type: ignore[arg-type]
+    )
+    embedding = None
+    if sources:
+        embedding = EmbedOptions(
+            sources=tuple(sources),
+            descriptors=descriptors,
+            model=model,
+            include=tuple(include or ()),
+            exclude=tuple(exclude or ()),
+            null=null,
+            exif=exif,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            workers=workers,
+        )
+    with terminal.embed_progress() as progress:
+        if against:
+            from sscd_cli import against as leakage
+
+            leaks = leakage.run(options, against, embedding, progress)
+            some, unreadable = leaks.leaked, leaks.unreadable
+        else:
+            from sscd_cli import dedup as verb
+
+            found = verb.run(options, embedding, progress)
+            some, unreadable = found.removable, found.unreadable
+    with terminal.report_stream(output) as stream:
+        if against:
+            write_matches(leaks, format, stream, null=null)
+        else:
+            write_clusters(found, format, stream, null=null)
+    _summarise_leaks(leaks) if against else _summarise(found)
+    if strict and unreadable:
+        raise typer.Exit(4)
+    if exit_code and some:
+        raise typer.Exit(1)
+
+
+def _summarise(found: DedupResult) -> None:
+    """Say what was found and what was left out."""
+    if found.stale:
+        terminal.warn(
+            f"{found.stale:,} images have vanished or changed since they were embedded and were "
+            "left out; run sscd embed again"
+        )
+    if found.unchecked:
+        terminal.warn(f"{found.unchecked:,} images in clusters are not on this machine, unchecked")
+    if found.recall:
+        low, high = found.recall.interval
+        terminal.note(
+            f"pairs found by sign bits; recall on a sample {found.recall.share:.5f} "
+            f"({low:.5f} to {high:.5f})"
+        )
+    terminal.note(
+        f"{found.images:,} images, {found.unreadable:,} unreadable: {found.clusters:,} clusters, "
+        f"{found.removable:,} removable ({bytes_text(found.removable_bytes)}) "
+        f"at threshold {found.threshold:.4g} of {found.model}"
+    )
+
+
+def _summarise_leaks(leaks: AgainstResult) -> None:
+    terminal.note(
+        f"{leaks.leaked:,} of {leaks.images:,} images have a copy among {leaks.others:,} others at "
+        f"threshold {leaks.threshold:.4g} of {leaks.model}"
+    )

@@ -1,0 +1,98 @@
+"""`sscd embed`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from sscd_cli.cli import arguments as words
+from sscd_cli.cli import terminal
+from sscd_cli.errors import UsageError, printable
+from sscd_cli.options import EmbedOptions
+
+if TYPE_CHECKING:
+    from sscd_cli.embed import EmbedResult
+
+_default = EmbedOptions(sources=())
+
+
+def embed(
+    sources: words.Sources,
+    descriptors: words.Descriptors = _default.descriptors,
+    model: words.Model = _default.model,
+    include: words.Include = None,
+    exclude: words.Exclude = None,
+    null: words.Null = _default.null,
+    exif: words.Exif = _default.exif,
+    prune: words.Prune = _default.prune,
+    device: words.Device = _default.device,
+    precision: words.Precision = _default.precision,
+    batch_size: words.BatchSize = _default.batch_size,
+    workers: words.Workers = _default.workers,
+    dtype: words.Dtype = _default.dtype,
+    shard_rows: words.ShardRows = _default.shard_rows,
+    max_pixels: words.MaxPixels = _default.max_pixels,
+    max_bytes: words.MaxBytes = _default.max_bytes,
+    strict: words.Strict = False,
+    quiet: words.Quiet = False,
+    debug: words.Debug = False,
+) -> None:
+    """Turn images into descriptors; only new and changed images are worked on."""
+    from sscd_cli import embed as verb
+
+    options = EmbedOptions(
+        sources=tuple(sources),
+        descriptors=descriptors,
+        model=model,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        null=null,
+        exif=exif,
+        prune=prune,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        workers=workers,
+        dtype="float32" if checked_dtype(dtype) == "float32" else "float16",
+        shard_rows=shard_rows,
+        max_pixels=max_pixels,
+        max_bytes=max_bytes,
+    )
+    with terminal.embed_progress() as progress:
+        result = verb.run(options, progress)
+    summarise(result)
+    if strict and result.unreadable:
+        raise typer.Exit(4)
+
+
+def checked_dtype(name: str) -> str:
+    if name not in ("float16", "float32"):
+        raise UsageError(f"unknown dtype {name!r}", "use float16 or float32")
+    return name
+
+
+def summarise(result: EmbedResult) -> None:
+    """Say what a run did, what it could not read, and where the time went."""
+    for path, error in result.errors:
+        terminal.note(f"unreadable: {printable(path)}: {error}")
+    more = result.unreadable - len(result.errors)
+    if more > 0:
+        terminal.note(f"unreadable: and {more:,} more, listed in {result.folder}")
+    counts = [
+        f"{result.embedded:,} embedded",
+        f"{result.copies:,} exact copies",
+        f"{result.unreadable:,} unreadable",
+        f"{result.unchanged:,} unchanged",
+    ]
+    if result.vanished:
+        counts.append(f"{result.vanished:,} vanished ones dropped")
+    terminal.note(f"{result.images:,} images: {', '.join(counts)}")
+    worked = result.images - result.unchanged
+    if worked:
+        speed = worked / max(result.elapsed, 1e-9)
+        spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
+        terminal.note(
+            f"{speed:,.0f} images/s with {result.model} on {result.device} ({result.precision}); "
+            f"{result.elapsed:.1f} s in all: {spent}"
+        )

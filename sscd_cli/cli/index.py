@@ -1,0 +1,90 @@
+"""`sscd index` and `sscd search`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sscd_cli.cli import arguments as words
+from sscd_cli.cli import terminal
+from sscd_cli.errors import UsageError, printable
+from sscd_cli.options import IndexOptions, SearchOptions
+
+if TYPE_CHECKING:
+    from sscd_cli.search import SearchResult
+
+_index = IndexOptions()
+_search = SearchOptions(images=())
+
+
+def index(
+    descriptors: words.Descriptors = _index.descriptors,
+    factory: Annotated[
+        str, words.option("auto by size, or a FAISS factory string.", "--factory")
+    ] = _index.factory,
+    rebuild: Annotated[bool, words.option("Build anew.", "--rebuild")] = _index.rebuild,
+    quiet: words.Quiet = False,
+    debug: words.Debug = False,
+) -> None:
+    """Build a FAISS index over a descriptor dataset, or bring it up to date."""
+    from sscd_cli import index as verb
+
+    result = verb.run(IndexOptions(descriptors=descriptors, factory=factory, rebuild=rebuild))
+    done = "built" if result.rebuilt else f"{result.added:,} added"
+    terminal.note(f"{result.path}: {result.rows:,} images, {result.factory}, {done}")
+
+
+def search(
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE...", help="Image files.", show_default=False)
+    ],
+    descriptors: words.Descriptors = _search.descriptors,
+    model: words.Model = _search.model,
+    k: Annotated[int, words.option("Nearest images to show.", "-k", "--k")] = _search.k,
+    format: Annotated[str, words.option("text, jsonl or csv.", "--format", "-f")] = "text",
+    device: words.Device = _search.device,
+    precision: words.Precision = _search.precision,
+    quiet: words.Quiet = False,
+    debug: words.Debug = False,
+) -> None:
+    """Show the images of a dataset that are nearest to some images."""
+    if format not in ("text", "jsonl", "csv"):
+        raise UsageError(f"unknown format {format!r}", "use text, jsonl or csv")
+    from sscd_cli import search as verb
+
+    result = verb.run(
+        SearchOptions(
+            images=tuple(images),
+            descriptors=descriptors,
+            model=model,
+            k=k,
+            device=device,
+            precision=precision,
+        )
+    )
+    with terminal.report_stream(None) as stream:
+        for line in _lines(result, format):
+            stream.write(line.encode("utf-8", "surrogateescape"))
+    how = "its index" if result.indexed else "an exact search"
+    terminal.note(f"{len(images):,} queries in {result.images:,} images by {how}")
+
+
+def _lines(result: SearchResult, format: str) -> Iterator[str]:
+    from sscd_cli.reports.formats import csv_lines
+
+    if format == "csv":
+        yield from csv_lines(("query", "rank", "similarity", "path"), map(asdict, result.hits))
+        return
+    query = None
+    for hit in result.hits:
+        if format == "jsonl":
+            yield json.dumps(asdict(hit)) + "\n"
+            continue
+        if hit.rank == 1 and hit.query != query:
+            query = hit.query
+            yield f"{printable(query)}\n"
+        yield f"  {hit.similarity:.4f}  {printable(hit.path)}\n"

@@ -1,0 +1,275 @@
+"""`sscd embed`: from images to a descriptor dataset, going on where an earlier run stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sscd_cli import __version__
+from sscd_cli.errors import NoImagesError, UsageError
+from sscd_cli.options import EmbedOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sscd_cli.descriptors.ledger import Known, Ledger
+    from sscd_cli.descriptors.schema import Provenance, Row
+    from sscd_cli.images.batches import Batch
+    from sscd_cli.images.batches import Row as ImageRow
+    from sscd_cli.images.sources import ImageRef
+    from sscd_cli.models.load import Model
+
+
+@dataclass
+class EmbedResult:
+    """What a run did, in images, and where its seconds went.
+
+    `images` = `embedded` + `copies` + `unreadable` + `unchanged`. copies: files with the very
+    bytes of another, which share its descriptor. unchanged: embedded by an earlier run. vanished:
+    rows that `prune` dropped. seconds: of reading and decoding summed over the workers, which
+    work beside the network.
+    """
+
+    folder: Path
+    model: str
+    device: str
+    precision: str
+    images: int = 0
+    embedded: int = 0
+    copies: int = 0
+    unreadable: int = 0
+    unchanged: int = 0
+    vanished: int = 0
+    elapsed: float = 0.0
+    seconds: dict[str, float] = field(
+        default_factory=lambda: {"read": 0.0, "decode": 0.0, "network": 0.0, "write": 0.0}
+    )
+    errors: list[tuple[str, str]] = field(default_factory=list)
+    _seen: bytearray = field(default_factory=bytearray, repr=False)
+
+    def note_seen(self, source: str, id: str) -> None:
+        self._seen += _key(source, id)
+
+    def saw(self, sources: Iterable[str], ids: Iterable[str]) -> NDArray[np.bool_]:
+        """Return which of the named images this run came across, bool (N,).
+
+        Compares 64-bit digests: 8 bytes an image, and one name in 10^12 taken for another.
+        """
+        import numpy as np
+
+        keys = b"".join(map(_key, sources, ids))
+        return np.isin(np.frombuffer(keys, np.uint64), np.frombuffer(self._seen, np.uint64))
+
+
+def _key(source: str, id: str) -> bytes:
+    return hashlib.blake2b(os.fsencode(f"{source}\0{id}"), digest_size=8).digest()
+
+
+SHOWN_ERRORS = 20
+
+Progress = Callable[[EmbedResult], None]
+
+
+def run(options: EmbedOptions, progress: Progress = lambda result: None) -> EmbedResult:
+    """Embed the images of `options.sources` that the dataset does not hold yet.
+
+    `progress` is called after every batch with the same result, which grows. Interrupted by
+    Ctrl-C, the rows so far are written before KeyboardInterrupt goes on.
+
+    Raises: NoImagesError: the sources hold none. StoreError: the dataset cannot be written, or
+        holds another model's descriptors. ModelError, UsageError: the model or device is not to
+        be had. SscdError: a source cannot be read.
+    """
+    _check(options)
+    from sscd_cli.descriptors.ledger import Ledger
+    from sscd_cli.descriptors.write import ShardWriter
+    from sscd_cli.models.cpu import keep_large_allocations
+    from sscd_cli.models.load import load_model
+
+    keep_large_allocations()
+    model = load_model(options.model, device=options.device, precision=options.precision)
+    provenance = provenance_of(model, exif=options.exif, dtype=options.dtype)
+    result = EmbedResult(
+        options.descriptors, model.spec.name, str(model.runtime.device), model.runtime.precision
+    )
+    started = time.perf_counter()
+    refs = _first_of(options)
+    with ShardWriter(options.descriptors, provenance, options.shard_rows) as writer:
+        ledger = Ledger(options.descriptors, provenance)
+        for batch in _batches(_changed(refs, ledger, result), model, options, ledger):
+            rows = _embed(batch, model, ledger, result)
+            writing = time.perf_counter()
+            ledger.note(rows, writer.add(rows))
+            result.seconds["write"] += time.perf_counter() - writing
+            result.elapsed = time.perf_counter() - started
+            progress(result)
+    if options.prune:
+        result.vanished = _prune(options.descriptors)
+    result.elapsed = time.perf_counter() - started
+    progress(result)
+    return result
+
+
+def provenance_of(model: Model, *, exif: bool, dtype: str) -> Provenance:
+    """Return what the footer of a shard says of descriptors that `model` makes now."""
+    import PIL
+
+    from sscd_cli.descriptors.schema import Provenance
+
+    return Provenance(
+        model=model.spec.name,
+        weights_sha256=model.spec.weights_sha256,
+        dimensions=model.spec.dimensions,
+        preprocessing=replace(model.spec.recipe, exif=exif).as_dict(),
+        dtype="float32" if dtype == "float32" else "float16",
+        precision=model.runtime.precision,
+        threshold=model.spec.threshold,
+        tool_version=__version__,
+        pillow_version=PIL.__version__,
+    )
+
+
+def _check(options: EmbedOptions) -> None:
+    for word, number in (
+        ("batch-size", options.batch_size),
+        ("shard-rows", options.shard_rows),
+        ("max-pixels", options.max_pixels),
+        ("max-bytes", options.max_bytes),
+    ):
+        if number < 1:
+            raise UsageError(f"--{word} {number} is too small", "use 1 or more")
+    if options.workers is not None and options.workers < 0:
+        raise UsageError(f"--workers {options.workers} is negative", "use 0 or more")
+
+
+def _first_of(options: EmbedOptions) -> Iterator[ImageRef]:
+    """Return all images, after making sure that there is one: a writer would make the folder."""
+    from itertools import chain
+
+    from sscd_cli.images.sources import iter_images
+
+    refs = iter_images(
+        options.sources,
+        stdin_null=options.null,
+        include=options.include,
+        exclude=options.exclude,
+    )
+    first = next(refs, None)
+    if first is None:
+        named = "the list on stdin" if options.sources == ("-",) else ", ".join(options.sources)
+        raise NoImagesError(
+            f"no images in {named}", "name a folder with images, or image files themselves"
+        )
+    return chain([first], refs)
+
+
+def _changed(refs: Iterable[ImageRef], ledger: Ledger, result: EmbedResult) -> Iterator[ImageRef]:
+    """Leave out, and count, the images that the dataset holds as they are now."""
+    from sscd_cli.images.read import stat_image
+
+    for ref in refs:
+        result.images += 1
+        result.note_seen(ref.source, ref.id)
+        try:
+            status = stat_image(ref)
+        except Exception:
+            yield ref  # decoding will say what is wrong
+            continue
+        if ledger.unchanged(ref.source, ref.id, status.mtime_ns, status.file_bytes):
+            result.unchanged += 1
+        else:
+            yield ref
+
+
+def _batches(
+    refs: Iterator[ImageRef], model: Model, options: EmbedOptions, ledger: Ledger
+) -> Iterator[Batch]:
+    from sscd_cli.images.batches import load_batches
+    from sscd_cli.images.decode import Limits
+
+    return load_batches(
+        refs,
+        replace(model.spec.recipe, exif=options.exif),
+        batch_size=options.batch_size,
+        workers=_workers(options, model),
+        known=ledger.holds,
+        pin_memory=model.runtime.device.type == "cuda",
+        limits=Limits(options.max_pixels, options.max_bytes),
+    )
+
+
+def _workers(options: EmbedOptions, model: Model) -> int:
+    """Return how many processes decode: every core beside a GPU or a small network, else none."""
+    if options.workers is not None:
+        return options.workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    decoding_limits = model.runtime.device.type == "cuda" or model.spec.trunk == "mini"
+    return (cores or 1) if decoding_limits else 0
+
+
+def _embed(batch: Batch, model: Model, ledger: Ledger, result: EmbedResult) -> list[Row]:
+    """Run the network over a batch and lay out its rows."""
+    descriptors: dict[int, NDArray[Any]] = {}
+    started = time.perf_counter()
+    for indices, pixels in batch.groups:
+        found = model.runtime.embed(pixels)
+        descriptors.update(zip(indices.tolist(), found, strict=True))
+    result.seconds["network"] += time.perf_counter() - started
+    result.seconds["read"] += batch.read_seconds
+    result.seconds["decode"] += batch.decode_seconds
+    by_content: dict[bytes, Known] = {}
+    return [
+        _row(image, descriptors.get(index), by_content, ledger, result)
+        for index, image in enumerate(batch.rows)
+    ]
+
+
+def _row(
+    image: ImageRow,
+    descriptor: NDArray[np.float32] | None,
+    by_content: dict[bytes, Known],
+    ledger: Ledger,
+    result: EmbedResult,
+) -> Row:
+    """Turn one image of a batch into a row; a file's exact copy gets the same descriptor."""
+    from sscd_cli.descriptors.ledger import Known
+    from sscd_cli.descriptors.schema import Row
+    from sscd_cli.images.decode import Decoded, Unreadable
+
+    row = Row(
+        image.ref.id,
+        image.ref.source,
+        file_bytes=image.file_bytes,
+        mtime_ns=image.mtime_ns,
+        content_hash=image.content_hash,
+    )
+    if isinstance(image, Unreadable):
+        result.unreadable += 1
+        if len(result.errors) < SHOWN_ERRORS:
+            result.errors.append((image.ref.path, image.error))
+        return replace(row, error=image.error)
+    known = by_content.get(image.content_hash)
+    if known is None and ledger.holds(image.content_hash):
+        known = ledger.known(image.content_hash)
+    if known is None:
+        assert isinstance(image, Decoded)  # a `Copied` is one because the ledger holds it
+        assert descriptor is not None
+        known = Known(descriptor, image.width, image.height, image.format)
+        result.embedded += 1
+    else:
+        result.copies += 1
+    by_content[image.content_hash] = known
+    return replace(row, **{field.name: getattr(known, field.name) for field in fields(known)})
+
+
+def _prune(folder: Path) -> int:
+    from sscd_cli.descriptors.prune import prune
+    from sscd_cli.images.read import still_there
+
+    return prune(folder, lambda source, id: not still_there(source, id)).vanished

@@ -1,0 +1,119 @@
+"""`sscd eval self`: how well edited copies of one's own images are found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from sscd_cli.errors import NoImagesError, SscdError, UsageError
+from sscd_cli.options import EvalSelfOptions
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from sscd_cli.evaluation.copies_report import CopiesReport
+    from sscd_cli.images.sources import ImageRef
+
+
+@dataclass(frozen=True)
+class EvalSelfResult:
+    """The scores of the copies, and what was evaluated on how many images."""
+
+    report: CopiesReport
+    model: str
+    precision: str
+    threshold: float
+    originals: int
+    distractors: int
+    unreadable: int
+
+
+class LazyImages(Sequence["Image.Image"]):
+    """RGB images that are decoded each time they are asked for, so that memory stays flat."""
+
+    def __init__(self, refs: Sequence[ImageRef]) -> None:
+        self._refs = refs
+
+    def __len__(self) -> int:
+        return len(self._refs)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        return _opened(self._refs[index])
+
+
+def run(
+    options: EvalSelfOptions, progress: Callable[[int, int], None] = lambda done, total: None
+) -> EvalSelfResult:
+    """Make copies of every image by every edit and search them among all images.
+
+    `progress` gets the images embedded so far and in all.
+
+    Raises: NoImagesError: fewer than two readable images. ModelError, UsageError: as
+        `load_model`.
+    """
+    if options.limit is not None and options.limit < 2:
+        raise UsageError(f"--limit {options.limit} is too small", "use 2 or more")
+    from sscd_cli.evaluation.edits import EDITS
+    from sscd_cli.evaluation.self_copies import evaluate_copies
+    from sscd_cli.models.cpu import keep_large_allocations
+    from sscd_cli.models.load import load_model
+
+    keep_large_allocations()
+    model = load_model(options.model, device=options.device, precision=options.precision)
+    originals, torn = _readable(options.sources, options.limit)
+    distractors, torn_too = _readable(options.distractors, None)
+    if len(originals) < 2:
+        raise NoImagesError(
+            f"{len(originals)} readable images in {', '.join(options.sources)}",
+            "name a folder with two or more",
+        )
+    total, done = len(originals) * (1 + len(EDITS)) + len(distractors), 0
+
+    def count(images: int) -> None:
+        nonlocal done
+        done += images
+        progress(done, total)
+
+    report = evaluate_copies(
+        model.embed,
+        LazyImages(originals),
+        LazyImages(distractors),
+        seed=options.seed,
+        progress=count,
+    )
+    return EvalSelfResult(
+        report=report,
+        model=model.spec.name,
+        precision=model.runtime.precision,
+        threshold=model.spec.threshold,
+        originals=len(originals),
+        distractors=len(distractors),
+        unreadable=torn + torn_too,
+    )
+
+
+def _readable(sources: Sequence[str], limit: int | None) -> tuple[list[ImageRef], int]:
+    """Return the images that can be decoded, at most `limit`, and how many could not."""
+    from sscd_cli.images.sources import iter_images
+
+    refs = list(islice(_sorted_out(iter_images(sources)), limit))
+    good = [ref for ref, fine in refs if fine]
+    return good, len(refs) - len(good)
+
+
+def _sorted_out(refs: Iterator[ImageRef]) -> Iterator[tuple[ImageRef, bool]]:
+    for ref in refs:
+        try:
+            _opened(ref)
+        except SscdError:
+            yield ref, False
+        else:
+            yield ref, True
+
+
+def _opened(ref: ImageRef) -> Image.Image:
+    from sscd_cli.pair import open_ref
+
+    return open_ref(ref, exif=True)

@@ -1,0 +1,94 @@
+"""`sscd index`: a FAISS index beside a descriptor dataset."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sscd_cli.errors import StoreError
+from sscd_cli.options import IndexOptions
+
+if TYPE_CHECKING:
+    from sscd_cli.descriptors.read import DescriptorSet
+    from sscd_cli.matching.index import Index, ShardStamp
+
+INDEX = "index.faiss"
+
+
+@dataclass(frozen=True)
+class IndexResult:
+    """The index and what was done: `added` of its `rows` are new, all of them if `rebuilt`."""
+
+    path: Path
+    factory: str
+    rows: int
+    added: int
+    rebuilt: bool
+
+
+def run(options: IndexOptions) -> IndexResult:
+    """Build the index of a dataset, or bring the one that is there up to date.
+
+    New images are added without a rebuild; where earlier rows were replaced or pruned, the
+    index is built anew.
+
+    Raises: StoreError: no descriptors, or the index cannot be written. UsageError: FAISS does
+        not know the factory.
+    """
+    from sscd_cli.descriptors.read import read_descriptors
+    from sscd_cli.matching.index import Index
+
+    stored = read_descriptors(options.descriptors, columns=())
+    path = options.descriptors / INDEX
+    added = None if options.rebuild else _update(path, stored, options.factory)
+    if added is not None:
+        index, new = added
+        if new:
+            index.save(path)
+        return IndexResult(path, index.manifest.factory, len(stored), new, rebuilt=False)
+    index = Index.build(
+        stored.descriptors,
+        provenance=asdict(stored.provenance),
+        shards=stamps(stored),
+        factory=options.factory,
+    )
+    index.save(path)
+    return IndexResult(path, index.manifest.factory, len(stored), len(stored), rebuilt=True)
+
+
+def load_current(stored: DescriptorSet) -> Index | None:
+    """Return the index of a dataset if there is one that covers it as it is now."""
+    from sscd_cli.matching.index import Index
+
+    path = stored.folder / INDEX
+    if not path.exists():
+        return None
+    index = Index.load(path)
+    return index if index.is_current(asdict(stored.provenance), stamps(stored)) else None
+
+
+def stamps(stored: DescriptorSet) -> list[ShardStamp]:
+    """Return what an index remembers of the shards that it covers."""
+    from sscd_cli.matching.index import ShardStamp
+
+    return [ShardStamp(shard.name, shard.file_bytes, shard.mtime_ns) for shard in stored.shards]
+
+
+def _update(path: Path, stored: DescriptorSet, factory: str) -> tuple[Index, int] | None:
+    """Add the new rows to the index that is there; None where it has to be built anew."""
+    from sscd_cli.matching.index import Index
+
+    if not path.exists():
+        return None
+    try:
+        index = Index.load(path)
+    except StoreError:
+        return None
+    wanted = index.manifest.factory if factory == "auto" else factory
+    if index.manifest.factory != wanted or index.manifest.provenance != asdict(stored.provenance):
+        return None
+    if index.is_current(asdict(stored.provenance), stamps(stored)):
+        return index, 0
+    added = index.update(stored.descriptors, stamps(stored))
+    return None if added is None else (index, added)

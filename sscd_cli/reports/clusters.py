@@ -1,0 +1,102 @@
+"""What a report says of clusters: every format writes these records and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sscd_cli.descriptors.read import DescriptorSet
+    from sscd_cli.matching.clusters import Clusters
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One image of a cluster.
+
+    path: where it is, relative to the working directory if it lies below. keep: it stays.
+    keeper: the path of the image that stays for it, its own if kept. similarity: to the keeper,
+    1.0 if kept. width, height: pixels. id, source: its key in the descriptor dataset.
+    """
+
+    path: str
+    keep: bool
+    keeper: str
+    similarity: float
+    width: int
+    height: int
+    file_bytes: int
+    id: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Images joined by chains of pairs at or above the threshold.
+
+    name: 12 hexadecimal digits that follow from the contents of the members, whatever the run.
+    weakest_link: the similarity above which the cluster would fall apart.
+    members: the kept ones first, each followed by what it stands for, the most similar first.
+    """
+
+    name: str
+    weakest_link: float
+    members: tuple[Member, ...]
+
+
+def describe(stored: DescriptorSet, found: Clusters) -> Iterator[Cluster]:
+    """Yield the clusters one by one, in the order of their first images."""
+    rows = np.flatnonzero(found.component >= 0)
+    if not len(rows):
+        return
+    kept = found.keeper[rows] == rows
+    order = np.lexsort((rows, -found.similarity[rows], ~kept, found.keeper[rows], _first(found)))
+    rows = rows[order]
+    starts = np.flatnonzero(np.diff(found.component[rows], prepend=-1))
+    here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118
+    for members in np.split(rows, starts[1:]):
+        yield Cluster(
+            name=_name(stored.columns["content_hash"][members]),
+            weakest_link=float(found.weakest_link[members[0]]),
+            members=tuple(_member(stored, found, int(row), here) for row in members),
+        )
+
+
+def _first(found: Clusters) -> NDArray[np.int64]:
+    return found.component[found.component >= 0]
+
+
+def _name(hashes: NDArray[np.uint8]) -> str:
+    contents = b"".join(sorted(row.tobytes() for row in hashes))
+    return hashlib.blake2b(contents, digest_size=6).hexdigest()
+
+
+def _member(stored: DescriptorSet, found: Clusters, row: int, here: str) -> Member:
+    keeper = int(found.keeper[row])
+    return Member(
+        path=shown_path(stored.path(row), here),
+        keep=keeper == row,
+        keeper=shown_path(stored.path(keeper), here),
+        similarity=float(found.similarity[row]),
+        width=int(stored.columns["width"][row]),
+        height=int(stored.columns["height"][row]),
+        file_bytes=int(stored.columns["file_bytes"][row]),
+        id=stored.ids[row],
+        source=stored.sources[row],
+    )
+
+
+def shown_path(path: str, here: str) -> str:
+    """Return a path relative to the folder `here` (with its slash) if it lies below.
+
+    A name that begins with a dash gets "./" before it, so that `xargs rm` sees no option.
+    """
+    short = path.removeprefix(here) or path
+    return f"./{short}" if short.startswith("-") else short

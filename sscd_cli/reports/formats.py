@@ -1,0 +1,123 @@
+"""Clusters and matches as text, JSON Lines, CSV, Parquet and bare paths."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, fields
+from typing import Any, BinaryIO
+
+from sscd_cli.errors import UsageError, printable
+from sscd_cli.reports.clusters import Cluster, Member
+
+FORMATS = ("text", "jsonl", "csv", "parquet", "paths")
+
+
+def write_clusters(
+    clusters: Iterable[Cluster], format: str, stream: BinaryIO, *, null: bool = False
+) -> None:
+    """Write clusters to a binary stream, one by one but for Parquet.
+
+    text: for people, names made printable. jsonl: one object a cluster. csv, parquet: one row an
+    image. paths: the removable images, one a line, or NUL-separated with `null`. A name that is
+    not UTF-8 keeps its bytes in csv and paths, and is escaped as `\\udcXX` in JSON.
+
+    Raises: UsageError: a path holds a line break and `null` is not given.
+    """
+    if format == "parquet":
+        _write_parquet(clusters, stream)
+        return
+    chunks = {"text": _text, "jsonl": _jsonl, "csv": _csv}
+    pieces = _paths(clusters, null) if format == "paths" else chunks[format](clusters)
+    for piece in pieces:
+        stream.write(piece.encode("utf-8", "surrogateescape"))
+
+
+def _text(clusters: Iterable[Cluster]) -> Iterator[str]:
+    for number, cluster in enumerate(clusters):
+        yield "\n" if number else ""
+        count = len(cluster.members)
+        yield f"cluster {cluster.name}  {count} images, weakest link {cluster.weakest_link:.3f}\n"
+        for member in cluster.members:
+            yield _text_line(member)
+
+
+def _text_line(member: Member) -> str:
+    verdict = "keep         " if member.keep else f"remove  {member.similarity:.3f}"
+    size = f"{member.width}×{member.height}" if member.width else ""
+    return (
+        f"  {verdict}  {size:>11}  {bytes_text(member.file_bytes):>8}  {printable(member.path)}\n"
+    )
+
+
+def bytes_text(count: int) -> str:
+    """Return a size for people: "12 B", "3.4 kB", "56 MB"."""
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.1f} {unit}" if unit != "B" and size < 9.95 else f"{size:.0f} {unit}"
+
+
+def _jsonl(clusters: Iterable[Cluster]) -> Iterator[str]:
+    for cluster in clusters:
+        yield json.dumps(asdict(cluster)) + "\n"
+
+
+def rows_of(clusters: Iterable[Cluster]) -> Iterator[dict[str, Any]]:
+    """Yield one flat record an image, the cluster's name and weakest link in front."""
+    for cluster in clusters:
+        for member in cluster.members:
+            yield {
+                "cluster": cluster.name,
+                "weakest_link": round(cluster.weakest_link, 6),
+                **{field.name: getattr(member, field.name) for field in fields(Member)},
+                "similarity": round(member.similarity, 6),
+            }
+
+
+COLUMNS = ("cluster", "weakest_link", *(field.name for field in fields(Member)))
+
+
+def _csv(clusters: Iterable[Cluster]) -> Iterator[str]:
+    return csv_lines(COLUMNS, rows_of(clusters))
+
+
+def csv_lines(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield the lines of a CSV file (RFC 4180, but with bare line feeds)."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+        writer.writerow({k: str(v).lower() if isinstance(v, bool) else v for k, v in row.items()})
+    yield buffer.getvalue()
+
+
+def _paths(clusters: Iterable[Cluster], null: bool) -> Iterator[str]:
+    for cluster in clusters:
+        for member in cluster.members:
+            if not member.keep:
+                yield path_line(member.path, null)
+
+
+def path_line(path: str, null: bool) -> str:
+    """Return a path with its separator; raises UsageError where that would be ambiguous."""
+    if not null and "\n" in path:
+        raise UsageError(f"the path {path} holds a line break", "add -0 for NUL-separated paths")
+    return path + ("\0" if null else "\n")
+
+
+def _write_parquet(clusters: Iterable[Cluster], stream: BinaryIO) -> None:
+    from sscd_cli.descriptors.tables import write_table
+
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for row in rows_of(clusters):
+        for name, value in row.items():
+            columns[name].append(value)
+    write_table(stream, columns)

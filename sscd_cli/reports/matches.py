@@ -1,0 +1,75 @@
+"""What a report says of matches between two datasets, and how each format writes it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from itertools import groupby
+from typing import TYPE_CHECKING, BinaryIO
+
+from sscd_cli.errors import printable
+from sscd_cli.reports.clusters import shown_path
+from sscd_cli.reports.formats import csv_lines, path_line
+
+if TYPE_CHECKING:
+    from sscd_cli.descriptors.read import DescriptorSet
+    from sscd_cli.matching.join import Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An image of our dataset, its copy in the other one, and their cosine similarity."""
+
+    path: str
+    other: str
+    similarity: float
+
+
+COLUMNS = tuple(field.name for field in fields(Match))
+
+
+def describe(ours: DescriptorSet, theirs: DescriptorSet, pairs: Pairs) -> Iterator[Match]:
+    """Yield the matches, our images in their order, the most similar copy of each first."""
+    import numpy as np
+
+    here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118
+    for place in np.lexsort((pairs.right, -pairs.similarity, pairs.left)):
+        yield Match(
+            path=shown_path(ours.path(int(pairs.left[place])), here),
+            other=shown_path(theirs.path(int(pairs.right[place])), here),
+            similarity=round(float(pairs.similarity[place]), 6),
+        )
+
+
+def write_matches(
+    matches: Iterable[Match], format: str, stream: BinaryIO, *, null: bool = False
+) -> None:
+    """Write matches to a binary stream in one of `formats.FORMATS`.
+
+    paths: our images that have a copy there, each once, one a line or NUL-separated.
+    Raises: UsageError: a path holds a line break and `null` is not given.
+    """
+    if format == "parquet":
+        from sscd_cli.descriptors.tables import write_table
+
+        rows = [asdict(match) for match in matches]
+        write_table(stream, {name: [row[name] for row in rows] for name in COLUMNS})
+        return
+    for line in _lines(matches, format, null):
+        stream.write(line.encode("utf-8", "surrogateescape"))
+
+
+def _lines(matches: Iterable[Match], format: str, null: bool) -> Iterator[str]:
+    if format == "csv":
+        yield from csv_lines(COLUMNS, map(asdict, matches))
+    elif format == "jsonl":
+        yield from (json.dumps(asdict(match)) + "\n" for match in matches)
+    else:
+        for path, group in groupby(matches, key=lambda match: match.path):
+            if format == "paths":
+                yield path_line(path, null)
+                continue
+            yield f"{printable(path)}\n"
+            yield from (f"  {m.similarity:.3f}  {printable(m.other)}\n" for m in group)

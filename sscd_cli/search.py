@@ -1,0 +1,82 @@
+"""`sscd search`: the nearest images of a dataset to some query images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sscd_cli.errors import StoreError, UsageError
+from sscd_cli.options import SearchOptions
+
+if TYPE_CHECKING:
+    from sscd_cli.descriptors.read import DescriptorSet
+    from sscd_cli.descriptors.schema import Provenance
+    from sscd_cli.matching.index import Index
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One of the nearest images of a query: its rank from 1, and the cosine similarity."""
+
+    query: str
+    rank: int
+    path: str
+    similarity: float
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """All hits in the order of the queries; `indexed` where a saved index answered."""
+
+    hits: list[Hit]
+    indexed: bool
+    images: int
+
+
+def run(options: SearchOptions) -> SearchResult:
+    """Search every query image among the dataset's images.
+
+    The index that `sscd index` saved answers if it is current, an exact search otherwise.
+
+    Raises: StoreError: no descriptors, or those of another model. SscdError: a query cannot be
+        read.
+    """
+    if options.k < 1:
+        raise UsageError(f"-k {options.k} is too small", "use 1 or more")
+    from sscd_cli.descriptors.read import read_descriptors
+    from sscd_cli.embed import provenance_of
+    from sscd_cli.index import load_current
+    from sscd_cli.models.load import load_model
+    from sscd_cli.pair import open_images
+
+    stored = read_descriptors(options.descriptors, columns=())
+    model = load_model(options.model, device=options.device, precision=options.precision)
+    exif = bool(stored.provenance.preprocessing.get("exif", True))
+    _refuse_other_model(stored, provenance_of(model, exif=exif, dtype="float32"))
+    queries = model.embed(open_images(options.images, exif=exif))
+    index = load_current(stored)
+    similarity, row = (index or _exact(stored)).search(queries, options.k)
+    hits = [
+        Hit(query, rank, stored.path(int(place)), float(score))
+        for query, scores, places in zip(options.images, similarity, row, strict=True)
+        for rank, (score, place) in enumerate(zip(scores, places, strict=True), 1)
+        if place >= 0
+    ]
+    return SearchResult(hits, indexed=index is not None, images=len(stored))
+
+
+def _exact(stored: DescriptorSet) -> Index:
+    from sscd_cli.matching.index import Index
+
+    return Index.build(stored.descriptors, provenance={}, shards=(), factory="Flat")
+
+
+def _refuse_other_model(stored: DescriptorSet, queries: Provenance) -> None:
+    from sscd_cli.descriptors.schema import difference
+
+    contrast = difference(stored.provenance, queries)
+    if contrast:
+        raise StoreError(
+            f"{stored.folder} cannot be searched with this model: {contrast}",
+            f"use --model {stored.provenance.model}, or embed again into another folder",
+        )
