@@ -50,6 +50,7 @@ TRUNKS = {
     "resnet18": TrunkShape(False, (2, 2, 2, 2)),
     "resnet50": TrunkShape(True, (3, 4, 6, 3)),
     "resnext101_32x4d": TrunkShape(True, (3, 4, 23, 3), groups=32, group_width=4),
+    "resnext101_32x8d": TrunkShape(True, (3, 4, 23, 3), groups=32, group_width=8),
 }
 
 

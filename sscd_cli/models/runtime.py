@@ -46,16 +46,23 @@ class Runtime:
         parts, start = [], 0
         while start < len(pixels_B3HW):
             batch = pixels_B3HW[start : start + self.largest_batch]
-            try:
-                parts.append(self._embed(batch))
-            except torch.OutOfMemoryError:
-                if len(batch) == 1:
-                    raise
+            part = self._embed_or_none(batch)
+            if part is None:
                 self.largest_batch = len(batch) // 2
                 torch.cuda.empty_cache()
             else:
+                parts.append(part)
                 start += len(batch)
         return np.concatenate(parts)
+
+    def _embed_or_none(self, pixels_B3HW: Tensor) -> NDArray[np.float32] | None:
+        """Return None when memory ran out; it is free again only when the error is forgotten."""
+        try:
+            return self._embed(pixels_B3HW)
+        except torch.OutOfMemoryError:
+            if len(pixels_B3HW) == 1:
+                raise
+            return None
 
     @torch.inference_mode()
     def _embed(self, pixels_B3HW: Tensor) -> NDArray[np.float32]:

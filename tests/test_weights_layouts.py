@@ -1,0 +1,65 @@
+"""Every published container and layout gives the descriptors that its own library computes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from weight_layouts import KEYS, TRUNKS, keys, probe, write
+
+from sscd_cli.models import layouts, network
+from sscd_cli.models.weights import inspect_weights, read_network
+
+GOLDENS = json.loads((KEYS / "goldens.json").read_text())
+CASES = [
+    *(("state dict", layout) for layout in ("torchvision", "classy")),
+    *(("old state dict", layout) for layout in ("torchvision", "classy")),
+    *(("lightning", layout) for layout in ("torchvision", "classy")),
+    *(("torchscript", layout) for layout in ("torchvision", "classy", "birder")),
+    *((kind, "birder") for kind in ("birder pt", "birder pts", "birder safetensors")),
+    ("birder pts", "classy"),
+]
+SLOW = {"resnet50", "resnext101_32x4d"}
+
+
+def cases() -> list[object]:
+    return [
+        pytest.param(kind, layout, trunk, marks=[pytest.mark.slow] if trunk in SLOW else [])
+        for trunk in TRUNKS
+        for kind, layout in CASES
+    ]
+
+
+@pytest.mark.parametrize(("kind", "layout", "trunk"), cases())
+def test_descriptors_equal_the_original_library(
+    tmp_path: Path, kind: str, layout: str, trunk: str
+) -> None:
+    weights = inspect_weights(write(tmp_path / "a.bin", kind, layout, trunk))
+    assert (weights.layout, weights.trunk) == (layout, trunk)
+    assert weights.dimensions == (1024 if "101" in trunk else 512)
+    assert weights.is_birder == ("birder" in kind or layout == "birder")
+    with torch.inference_mode():
+        descriptor = read_network(weights)(probe())[0].numpy()
+    assert np.abs(descriptor[:6] - GOLDENS[f"{layout}_{trunk}"]).max() < 1e-5
+
+
+@pytest.mark.parametrize("trunk", TRUNKS)
+def test_every_layout_names_exactly_the_tensors_of_our_network(trunk: str) -> None:
+    with torch.device("meta"):
+        ours = network.Network(trunk, 1024 if "101" in trunk else 512).state_dict()
+    for layout in layouts.LAYOUTS:
+        shapes = keys(layout, trunk)
+        found, names = layouts.to_torchvision(shapes)
+        assert found == layout
+        assert {n: shapes[names[n]] for n in names} == {n: tuple(v.shape) for n, v in ours.items()}
+
+
+def test_the_torch_free_table_of_trunks_is_that_of_the_network() -> None:
+    assert set(layouts.TRUNK_NAMES) == set(network.TRUNKS)
+    for trunk in network.TRUNKS:
+        with torch.device("meta"):
+            ours = network.Network(trunk, 64).state_dict()
+        assert layouts.infer_trunk({n: tuple(v.shape) for n, v in ours.items()}) == (trunk, 64)
