@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from sscd_cli import embed
 from sscd_cli.errors import StoreError
 from sscd_cli.options import DedupOptions, EmbedOptions
 from sscd_cli.pair import check_threshold
+from sscd_cli.verify import check_files
 
 if TYPE_CHECKING:
     from sscd_cli.descriptors.read import DescriptorSet
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 class AgainstResult:
     """Every pair of an image here and one there; iterating makes the matches one by one.
 
-    leaked: how many of the `images` here have a copy there.
+    leaked: how many of the `images` here have a copy there. stale: here and there, left out
+    because the file has vanished or changed since it was embedded. embedded: what embedding the
+    sources did, if there were any.
     """
 
     model: str
@@ -31,6 +34,8 @@ class AgainstResult:
     others: int
     unreadable: int
     leaked: int
+    stale: int
+    embedded: embed.EmbedResult | None
     stored: DescriptorSet
     other: DescriptorSet
     pairs: Pairs
@@ -70,14 +75,33 @@ def run(
         ours = ours.select(embedded.saw(ours.sources, ours.ids))
     threshold = ours.provenance.threshold if options.threshold is None else options.threshold
     pairs = cross_pairs(ours.descriptors, theirs.descriptors, threshold, options.method)
+    pairs, stale = _among_present_files(ours, theirs, pairs)
+    failed = ours.unreadable
     return AgainstResult(
         model=ours.provenance.model,
         threshold=threshold,
         images=len(ours),
         others=len(theirs),
-        unreadable=len(ours.unreadable),
+        unreadable=int(embedded.saw(failed.sources, failed.ids).sum()) if embedded else len(failed),
         leaked=len(set(pairs.left.tolist())),
+        stale=stale,
+        embedded=embedded,
         stored=ours,
         other=theirs,
         pairs=pairs,
     )
+
+
+def _among_present_files(
+    ours: DescriptorSet, theirs: DescriptorSet, pairs: Pairs
+) -> tuple[Pairs, int]:
+    """Leave out, and count, the images of pairs whose files have vanished or changed."""
+    import numpy as np
+
+    left = check_files(ours, np.unique(pairs.left).tolist()).stale
+    right = check_files(theirs, np.unique(pairs.right).tolist()).stale
+    fine = ~(left[pairs.left] | right[pairs.right])
+    present = replace(
+        pairs, left=pairs.left[fine], right=pairs.right[fine], similarity=pairs.similarity[fine]
+    )
+    return present, int(left.sum() + right.sum())

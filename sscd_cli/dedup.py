@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sscd_cli import embed
 from sscd_cli.errors import UsageError
 from sscd_cli.options import DedupOptions, EmbedOptions
 from sscd_cli.pair import check_threshold
+from sscd_cli.verify import check_files
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from sscd_cli.descriptors.read import DescriptorSet
     from sscd_cli.matching.clusters import Clusters
     from sscd_cli.matching.recall import Recall
@@ -27,9 +24,10 @@ class DedupResult:
     """What was found; iterating makes the clusters one by one.
 
     images: with a descriptor, of those asked for. stale: of them, left out because the file has
-    vanished or changed since it was embedded. unchecked: in clusters, but on no disk of this
-    machine. removable_bytes: what removing would free. recall: of the pairs, on a sample, where
-    an approximate join found them.
+    vanished or changed since it was embedded. aliases: left out because another image is the
+    very same file. unchecked: in clusters, but on no disk of this machine. removable_bytes: what
+    removing would free. recall: of the pairs, on a sample, where an approximate join found them.
+    embedded: what embedding the sources did, if there were any.
     """
 
     model: str
@@ -37,11 +35,13 @@ class DedupResult:
     images: int
     unreadable: int
     stale: int
+    aliases: int
     unchecked: int
     clusters: int
     removable: int
     removable_bytes: int
     recall: Recall | None
+    embedded: embed.EmbedResult | None
     stored: DescriptorSet
     found: Clusters
 
@@ -74,11 +74,7 @@ def run(
         stored = stored.select(embedded.saw(stored.sources, stored.ids))
     images = len(stored)
     threshold = stored.provenance.threshold if options.threshold is None else options.threshold
-    found = _deduplicate(stored, threshold, options)
-    stale, unchecked = _check_files(stored, found)
-    if stale.any():
-        stored = stored.select(~stale)
-        found = _deduplicate(stored, threshold, options)
+    stored, found, counts = _among_present_files(stored, threshold, options)
     failed = stored.unreadable
     removable = found.removable
     return DedupResult(
@@ -86,12 +82,12 @@ def run(
         threshold=threshold,
         images=images,
         unreadable=int(embedded.saw(failed.sources, failed.ids).sum()) if embedded else len(failed),
-        stale=int(stale.sum()),
-        unchecked=unchecked,
+        **counts,
         clusters=_count(found),
         removable=int(removable.sum()),
         removable_bytes=int(stored.columns["file_bytes"][removable].sum()),
         recall=found.recall,
+        embedded=embedded,
         stored=stored,
         found=found,
     )
@@ -120,34 +116,30 @@ def _deduplicate(stored: DescriptorSet, threshold: float, options: DedupOptions)
     return deduplicate(stored.descriptors, threshold, order, options.linkage, options.method)
 
 
-def _check_files(stored: DescriptorSet, found: Clusters) -> tuple[NDArray[np.bool_], int]:
-    """Compare the files of all clusters with what was embedded.
+def _among_present_files(
+    stored: DescriptorSet, threshold: float, options: DedupOptions
+) -> tuple[DescriptorSet, Clusters, dict[str, int]]:
+    """Cluster the images whose files are still there, each file once.
 
-    Returns: bool (N,), true for a file that has vanished or changed; and how many could not be
-    looked for, because their whole source is not on this machine.
+    An image on no disk of this machine may be in a cluster of such images only: nothing that
+    could be removed here has a keeper that cannot be looked for.
     """
     import numpy as np
 
-    from sscd_cli.images.read import FileStatus, stat_image, stored_ref
-
-    stale = np.zeros(len(stored), bool)
-    here: dict[str, bool] = {"": True}
-    unchecked = 0
-    for row in np.flatnonzero(found.component >= 0).tolist():
-        source = stored.sources[row]
-        if source not in here:
-            here[source] = Path(source).exists()
-        if not here[source]:
-            unchecked += 1
-            continue
-        known = FileStatus(
-            int(stored.columns["file_bytes"][row]), int(stored.columns["mtime_ns"][row])
-        )
-        try:
-            stale[row] = stat_image(stored_ref(source, stored.ids[row])) != known
-        except Exception:
-            stale[row] = True
-    return stale, unchecked
+    counts = {"stale": 0, "aliases": 0, "unchecked": 0}
+    while True:
+        found = _deduplicate(stored, threshold, options)
+        clustered = found.component >= 0
+        files = check_files(stored, np.flatnonzero(clustered).tolist())
+        here = np.unique(found.component[clustered & ~files.elsewhere])
+        stale = files.stale | (files.elsewhere & np.isin(found.component, here))
+        counts["stale"] += int(stale.sum())
+        counts["aliases"] += int((files.aliases & ~stale).sum())
+        counts["unchecked"] = int((files.elsewhere & ~stale).sum())
+        left_out = stale | files.aliases
+        if not left_out.any():
+            return stored, found, counts
+        stored = stored.select(~left_out)
 
 
 def _count(found: Clusters) -> int:

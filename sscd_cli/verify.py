@@ -1,0 +1,95 @@
+"""Are the files behind stored descriptors still where and as they were when they were embedded?
+
+A report may lead to a removal, and what is removed must have a copy that is still there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sscd_cli.descriptors.read import DescriptorSet
+    from sscd_cli.images.sources import ImageRef
+
+Place = tuple[int, int, str | None]
+
+
+@dataclass(frozen=True, eq=False)
+class FileCheck:
+    """What became of the files of some rows, each a mask over all N rows of the dataset.
+
+    stale: vanished, or not of the size and time that were embedded. elsewhere: not to be looked
+    for, because the whole source is not on this machine. aliases: another row names the very
+    same file, so that removing the one would take the other away.
+    """
+
+    stale: NDArray[np.bool_]
+    elsewhere: NDArray[np.bool_]
+    aliases: NDArray[np.bool_]
+
+
+def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
+    """Compare the files of `rows` with what was embedded; one `stat` each."""
+    import numpy as np
+
+    from sscd_cli.images.read import stat_image, stored_ref
+
+    found = FileCheck(*(np.zeros(len(stored), bool) for _ in range(3)))
+    sizes, times = stored.columns["file_bytes"], stored.columns["mtime_ns"]
+    here: dict[str, bool] = {"": True}
+    places: defaultdict[Place, list[int]] = defaultdict(list)
+    for row in rows:
+        source = stored.sources[row]
+        if source not in here:
+            here[source] = Path(source).exists()
+        if not here[source]:
+            found.elsewhere[row] = True
+            continue
+        ref = stored_ref(source, stored.ids[row])
+        try:
+            found.stale[row] = stat_image(ref) != (sizes[row], times[row])
+            places[_place(ref)].append(row)
+        except Exception:  # whatever stands there now, it is not the image
+            found.stale[row] = True
+    for shared in places.values():
+        if len(shared) > 1:
+            found.aliases[_aliases(stored, shared)] = True
+    return found
+
+
+def _place(ref: ImageRef) -> Place:
+    status = os.stat(ref.path)  # noqa: PTH116
+    return status.st_dev, status.st_ino, ref.member
+
+
+def _aliases(stored: DescriptorSet, rows: list[int]) -> list[int]:
+    """Return those of some rows with one file that name what another of them names, too.
+
+    Of one name twice (sources overlap, a folder is linked) the first row stays, and of a link
+    and its file the file. Hard links, and links to a file that is no row, are names of their
+    own: removing one takes nothing from the others.
+    """
+    names = {row: _name(stored.path(row)) for row in rows}
+    files = {name for name, is_link in names.values() if not is_link}
+    taken: set[str] = set()
+    aliases = []
+    for row, (name, is_link) in names.items():
+        if name in taken or (is_link and os.path.realpath(name) in files):
+            aliases.append(row)
+        taken.add(name)
+    return aliases
+
+
+def _name(path: str) -> tuple[str, bool]:
+    """Return the absolute name of a file, links to its folders resolved; and whether it links."""
+    folder, base = os.path.split(path)
+    name = os.path.join(os.path.realpath(folder), base)  # noqa: PTH118
+    return name, os.path.islink(name)  # noqa: PTH114
