@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
@@ -162,11 +163,21 @@ def _first_of(options: EmbedOptions) -> Iterator[ImageRef]:
     )
     first = next(refs, None)
     if first is None:
-        named = "the list on stdin" if options.sources == ("-",) else ", ".join(options.sources)
-        raise NoImagesError(
-            f"no images in {named}", "name a folder with images, or image files themselves"
-        )
+        raise _no_images(options.sources)
     return chain([first], refs)
+
+
+def _no_images(sources: tuple[str, ...]) -> NoImagesError:
+    from sscd_cli.descriptors.shards import shard_paths
+
+    for source in sources:
+        if source != "-" and shard_paths(Path(source)):
+            what = f"{source} holds descriptors, not images"
+            return NoImagesError(what, f"name it with -d {shlex.quote(source)}")
+    named = "the list on stdin" if sources == ("-",) else ", ".join(sources)
+    return NoImagesError(
+        f"no images in {named}", "name a folder with images, or image files themselves"
+    )
 
 
 def _changed(refs: Iterable[ImageRef], ledger: Ledger, result: EmbedResult) -> Iterator[ImageRef]:

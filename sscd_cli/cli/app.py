@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Sequence
 from typing import Annotated
@@ -26,7 +25,6 @@ app = typer.Typer(
     help="Find edited copies in image datasets with SSCD descriptors.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for command in (embed, index, search, dedup, pair, train):
@@ -43,13 +41,15 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _sscd(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, help="Show the version.")
     ] = False,
 ) -> None:
     """Find edited copies in image datasets with SSCD descriptors."""
+    terminal.ask_for_command(context)
 
 
 def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one return for each kind of ending
@@ -60,8 +60,10 @@ def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one return for each kin
     except SscdError as error:
         return _fail(str(error), error.exit_code)
     except _CommandLineError as error:
-        return _fail(f"{_sentence(error)}; see sscd --help", 2)
+        return _fail(f"{_sentence(error)}; see {_command(error)} --help", 2)
     except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            return 0
         return error.code if isinstance(error.code, int) else 3
     except MemoryError:
         return _fail("out of memory; use a smaller --batch-size or fewer --workers", 3)
@@ -76,11 +78,17 @@ def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one return for each kin
 def _fail(text: str, status: int) -> int:
     if terminal.state.debug and status != INTERRUPTED:
         traceback.print_exc()
-    print(f"sscd: error: {text}", file=sys.stderr, flush=True)
+    terminal.print_error(f"sscd: error: {text}")
     return status
 
 
 def _sentence(error: Exception) -> str:
+    """Return what Click says is wrong, as we say it: one line, no capital, no full stop."""
     text: str = getattr(error, "format_message", error.__str__)()
     text = text.strip().rstrip(".")
     return printable(text[:1].lower() + text[1:]) or "no command given"
+
+
+def _command(error: Exception) -> str:
+    """Return the command that was wrongly called, as it is typed."""
+    return getattr(getattr(error, "ctx", None), "command_path", "sscd")

@@ -30,7 +30,7 @@ def _debug(value: bool) -> bool:
 Sources = Annotated[
     list[str],
     typer.Argument(
-        metavar="SOURCE...",
+        metavar="SOURCE",
         help="Folders, image files, tar files, or - for a list of files on stdin.",
         show_default=False,
     ),
@@ -38,7 +38,7 @@ Sources = Annotated[
 MaybeSources = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[SOURCE]...",
+        metavar="SOURCE",
         help="Embed these first and look among them only; without, the whole dataset counts.",
         show_default=False,
     ),

@@ -10,6 +10,7 @@ import typer
 
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
+from sscd_cli.cli.embed import summarise as summarise_embedding
 from sscd_cli.errors import UsageError
 from sscd_cli.options import DedupOptions, EmbedOptions
 from sscd_cli.reports.formats import FORMATS, bytes_text, write_clusters
@@ -77,7 +78,7 @@ def dedup(
     quiet: words.Quiet = False,
     debug: words.Debug = False,
 ) -> None:
-    """Report clusters of copies, which image of each to keep, and which may go.
+    """Report clusters of copies: which image to keep, which may go.
 
     Nothing is ever deleted: pipe `--format paths -0` into what shall do it.
     """
@@ -88,7 +89,7 @@ def dedup(
     ):
         if value not in known:
             raise UsageError(f"unknown {word} {value!r}", f"use one of {', '.join(known)}")
-    if format == "parquet" and output is None and sys.stdout.isatty():
+    if format == "parquet" and output is None and sys.stdout and sys.stdout.isatty():
         raise UsageError("parquet is not for a terminal", "add -o FILE")
     options = DedupOptions(
         descriptors=descriptors,
@@ -117,12 +118,14 @@ def dedup(
             from sscd_cli import against as leakage
 
             leaks = leakage.run(options, against, embedding, progress)
-            some, unreadable = leaks.leaked, leaks.unreadable
+            some, unreadable, embedded = leaks.leaked, leaks.unreadable, leaks.embedded
         else:
             from sscd_cli import dedup as verb
 
             found = verb.run(options, embedding, progress)
-            some, unreadable = found.removable, found.unreadable
+            some, unreadable, embedded = found.removable, found.unreadable, found.embedded
+    if embedded:
+        summarise_embedding(embedded)
     with terminal.report_stream(output) as stream:
         if against:
             write_matches(leaks, format, stream, null=null)
@@ -137,13 +140,13 @@ def dedup(
 
 def _summarise(found: DedupResult) -> None:
     """Say what was found and what was left out."""
-    if found.stale:
-        terminal.warn(
-            f"{found.stale:,} images have vanished or changed since they were embedded and were "
-            "left out; run sscd embed again"
-        )
+    _warn_of_stale(found.stale)
+    if found.aliases:
+        terminal.note(f"{found.aliases:,} more names of the same files were left out")
     if found.unchecked:
-        terminal.warn(f"{found.unchecked:,} images in clusters are not on this machine, unchecked")
+        terminal.warn(
+            f"{found.unchecked:,} images in clusters are not on this machine and were not checked"
+        )
     if found.recall:
         low, high = found.recall.interval
         terminal.note(
@@ -157,7 +160,16 @@ def _summarise(found: DedupResult) -> None:
     )
 
 
+def _warn_of_stale(count: int) -> None:
+    if count:
+        terminal.warn(
+            f"{count:,} images have vanished or changed since they were embedded and were left "
+            "out; run sscd embed again, with --prune"
+        )
+
+
 def _summarise_leaks(leaks: AgainstResult) -> None:
+    _warn_of_stale(leaks.stale)
     terminal.note(
         f"{leaks.leaked:,} of {leaks.images:,} images have a copy among {leaks.others:,} others at "
         f"threshold {leaks.threshold:.4g} of {leaks.model}"

@@ -38,7 +38,7 @@ def embed(
     quiet: words.Quiet = False,
     debug: words.Debug = False,
 ) -> None:
-    """Turn images into descriptors; only new and changed images are worked on."""
+    """Turn images into descriptors; what is unchanged is skipped."""
     from sscd_cli import embed as verb
 
     options = EmbedOptions(

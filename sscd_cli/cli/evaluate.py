@@ -20,14 +20,13 @@ if TYPE_CHECKING:
     from sscd_cli.evaluate import EvalSelfResult
 
 _default = EvalSelfOptions(sources=())
-eval_app = typer.Typer(
-    help="Measure how well copies are found.", rich_markup_mode=None, no_args_is_help=True
-)
+eval_app = typer.Typer(help="Measure how well copies are found.", rich_markup_mode=None)
 
 
-@eval_app.callback()
-def _eval() -> None:
+@eval_app.callback(invoke_without_command=True)
+def _eval(context: typer.Context) -> None:
     """Measure how well copies are found."""
+    terminal.ask_for_command(context)
 
 
 @eval_app.command("self")
@@ -49,7 +48,7 @@ def eval_self(
     quiet: words.Quiet = False,
     debug: words.Debug = False,
 ) -> None:
-    """Make fifty edited copies of every image and tell how many are found again."""
+    """Tell how many of fifty edited copies of each image are found."""
     if format not in ("text", "json"):
         raise UsageError(f"unknown format {format!r}", "use text or json")
     from sscd_cli import evaluate as verb

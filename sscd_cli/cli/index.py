@@ -30,7 +30,7 @@ def index(
     quiet: words.Quiet = False,
     debug: words.Debug = False,
 ) -> None:
-    """Build a FAISS index over a descriptor dataset, or bring it up to date."""
+    """Build the FAISS index of a descriptor dataset, or update it."""
     from sscd_cli import index as verb
 
     result = verb.run(IndexOptions(descriptors=descriptors, factory=factory, rebuild=rebuild))
@@ -40,7 +40,7 @@ def index(
 
 def search(
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="Image files.", show_default=False)
+        list[str], typer.Argument(metavar="IMAGE", help="Image files.", show_default=False)
     ],
     descriptors: words.Descriptors = _search.descriptors,
     model: words.Model = _search.model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -29,19 +29,32 @@ class State:
 state = State()
 
 
+def ask_for_command(context: typer.Context) -> None:
+    """Show the help on stderr, as for any wrong command line, if no command follows."""
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(2)
+
+
 def note(text: str) -> None:
     """Print one line on stderr, unless --quiet."""
     if not state.quiet:
-        print(text, file=sys.stderr, flush=True)
+        print_error(text)
 
 
 def warn(text: str) -> None:
     """Print one warning on stderr, whatever --quiet says."""
-    print(f"sscd: warning: {printable(text)}", file=sys.stderr, flush=True)
+    print_error(f"sscd: warning: {printable(text)}")
+
+
+def print_error(text: str) -> None:
+    """Print one line on stderr; a stderr that is closed or full stops no command."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def shows_progress() -> bool:
-    return sys.stderr.isatty() and not state.quiet
+    return sys.stderr is not None and sys.stderr.isatty() and not state.quiet
 
 
 @contextmanager
@@ -66,27 +79,45 @@ def embed_progress() -> Iterator[Callable[[EmbedResult], None]]:
 def report_stream(output: Path | None) -> Iterator[BinaryIO]:
     """Yield where a report goes: stdout, or a file that is complete or absent.
 
-    A pipe that its reader closed ends the command quietly, with exit status 0.
+    A pipe that its reader closed ends the command quietly, with exit status 0. A device or a
+    named pipe is written to in its place, and a link where it leads.
+    Raises: SscdError: it cannot be written.
     """
     if output is None:
-        try:
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            # the interpreter flushes once more on its way out
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
+        with _own_stdout() as stream:
+            yield stream
         return
-    part = output.with_name(f".{output.name}.part")
+    target = output.resolve()
+    in_place = target.exists() and not target.is_file()
+    part = target if in_place else target.with_name(f".{target.name}.part")
     try:
         with part.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        part.replace(output)
+            if not in_place:
+                os.fsync(file.fileno())
+        if not in_place:
+            part.replace(target)
     except OSError as error:
         raise SscdError(
             f"cannot write {output}: {error.strerror or error}", "name another file with -o"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        if not in_place:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _own_stdout() -> Iterator[BinaryIO]:
+    if sys.stdout is None:
+        raise SscdError("stdout is closed", "name a file with -o")
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # the interpreter flushes once more on its way out
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(0) from None
+        what = f"cannot write to stdout: {error.strerror or error}"
+        raise SscdError(what, "send the output somewhere else") from error

@@ -6,8 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
 from sscd_cli.options import TrainOptions
@@ -21,7 +19,7 @@ _default = TrainOptions(sources=(), output=Path())
 def train(
     sources: words.Sources,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The run's folder.", show_default=False)
+        Path, words.option("The run's folder.", "--output", "-o", show_default=False)
     ],
     trunk: Annotated[
         str, words.option("mini, resnet18, resnet50 or resnext101_32x4d.", "--trunk")
@@ -87,9 +85,9 @@ def train(
     quiet: words.Quiet = False,
     debug: words.Debug = False,
 ) -> None:
-    """Train a network on images; defaults are those of the paper, for eight GPUs or more.
+    """Train a network on images, by default as the paper did.
 
-    On several GPUs: torchrun --nproc-per-node N -m sscd_cli train …
+    The defaults are for eight GPUs or more. On several GPUs: torchrun --nproc-per-node N -m sscd_cli train …
     """
     from sscd_cli import train as verb
 

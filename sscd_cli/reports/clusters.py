@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from sscd_cli.descriptors.read import DescriptorSet
@@ -53,6 +52,8 @@ class Cluster:
 
 def describe(stored: DescriptorSet, found: Clusters) -> Iterator[Cluster]:
     """Yield the clusters one by one, in the order of their first images."""
+    import numpy as np
+
     rows = np.flatnonzero(found.component >= 0)
     if not len(rows):
         return
@@ -64,7 +65,7 @@ def describe(stored: DescriptorSet, found: Clusters) -> Iterator[Cluster]:
     for members in np.split(rows, starts[1:]):
         yield Cluster(
             name=_name(stored.columns["content_hash"][members]),
-            weakest_link=float(found.weakest_link[members[0]]),
+            weakest_link=round(float(found.weakest_link[members[0]]), 6),
             members=tuple(_member(stored, found, int(row), here) for row in members),
         )
 
@@ -84,7 +85,7 @@ def _member(stored: DescriptorSet, found: Clusters, row: int, here: str) -> Memb
         path=shown_path(stored.path(row), here),
         keep=keeper == row,
         keeper=shown_path(stored.path(keeper), here),
-        similarity=float(found.similarity[row]),
+        similarity=round(float(found.similarity[row]), 6),
         width=int(stored.columns["width"][row]),
         height=int(stored.columns["height"][row]),
         file_bytes=int(stored.columns["file_bytes"][row]),

@@ -73,9 +73,8 @@ def rows_of(clusters: Iterable[Cluster]) -> Iterator[dict[str, Any]]:
         for member in cluster.members:
             yield {
                 "cluster": cluster.name,
-                "weakest_link": round(cluster.weakest_link, 6),
+                "weakest_link": cluster.weakest_link,
                 **{field.name: getattr(member, field.name) for field in fields(Member)},
-                "similarity": round(member.similarity, 6),
             }
 
 
@@ -100,17 +99,25 @@ def csv_lines(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> Iterato
 
 
 def _paths(clusters: Iterable[Cluster], null: bool) -> Iterator[str]:
-    for cluster in clusters:
-        for member in cluster.members:
-            if not member.keep:
-                yield path_line(member.path, null)
+    paths = (m.path for cluster in clusters for m in cluster.members if not m.keep)
+    yield from path_lines(paths, null)
 
 
-def path_line(path: str, null: bool) -> str:
-    """Return a path with its separator; raises UsageError where that would be ambiguous."""
-    if not null and "\n" in path:
-        raise UsageError(f"the path {path} holds a line break", "add -0 for NUL-separated paths")
-    return path + ("\0" if null else "\n")
+def path_lines(paths: Iterable[str], null: bool) -> Iterator[str]:
+    """Yield each path with its separator: a NUL as they come, or a line feed at the end of all.
+
+    Raises: UsageError: a path holds a line feed, which would make it two. Nothing is yielded then.
+    """
+    if null:
+        yield from (f"{path}\0" for path in paths)
+        return
+    lines = []
+    for path in paths:
+        if "\n" in path:
+            what = f"the path {path} holds a line break"
+            raise UsageError(what, "add -0 for NUL-separated paths")
+        lines.append(f"{path}\n")
+    yield "".join(lines)
 
 
 def _write_parquet(clusters: Iterable[Cluster], stream: BinaryIO) -> None:

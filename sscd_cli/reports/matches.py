@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from sscd_cli.errors import printable
 from sscd_cli.reports.clusters import shown_path
-from sscd_cli.reports.formats import csv_lines, path_line
+from sscd_cli.reports.formats import csv_lines, path_lines
 
 if TYPE_CHECKING:
     from sscd_cli.descriptors.read import DescriptorSet
@@ -48,7 +48,8 @@ def write_matches(
 ) -> None:
     """Write matches to a binary stream in one of `formats.FORMATS`.
 
-    paths: our images that have a copy there, each once, one a line or NUL-separated.
+    paths: our images that have a copy there which is another file, each once, one a line or
+    NUL-separated.
     Raises: UsageError: a path holds a line break and `null` is not given.
     """
     if format == "parquet":
@@ -66,10 +67,15 @@ def _lines(matches: Iterable[Match], format: str, null: bool) -> Iterator[str]:
         yield from csv_lines(COLUMNS, map(asdict, matches))
     elif format == "jsonl":
         yield from (json.dumps(asdict(match)) + "\n" for match in matches)
+    elif format == "paths":
+        others = (match.path for match in matches if not _one_file(match))
+        yield from path_lines((path for path, _ in groupby(others)), null)
     else:
         for path, group in groupby(matches, key=lambda match: match.path):
-            if format == "paths":
-                yield path_line(path, null)
-                continue
             yield f"{printable(path)}\n"
             yield from (f"  {m.similarity:.3f}  {printable(m.other)}\n" for m in group)
+
+
+def _one_file(match: Match) -> bool:
+    """Whether a match is of a file with itself: removing our image would take theirs away."""
+    return os.path.realpath(match.path) == os.path.realpath(match.other)
