@@ -209,7 +209,7 @@ def _batches(
         replace(model.spec.recipe, exif=options.exif),
         batch_size=options.batch_size,
         workers=_workers(options, model),
-        known=ledger.holds,
+        known=ledger.held,
         pin_memory=model.runtime.device.type == "cuda",
         limits=Limits(options.max_pixels, options.max_bytes),
     )

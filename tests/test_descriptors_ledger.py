@@ -203,3 +203,18 @@ def test_digest_map_takes_24_bytes_an_entry() -> None:
     for number in range(20_000):
         found[hashlib.blake2b(b"%d" % number, digest_size=16).digest()] = number
     assert found.nbytes == 24 * 20_000
+
+
+def test_what_this_run_adds_is_known_but_was_not_held_before(tmp_path: Path) -> None:
+    old, new = (hashlib.blake2b(name, digest_size=16).digest() for name in (b"old", b"new"))
+    with ShardWriter(tmp_path, PROVENANCE) as writer:
+        writer.add([Row("a", "/photos", row("a").descriptor, content_hash=old)])
+    with ShardWriter(tmp_path, PROVENANCE) as writer:
+        ledger = Ledger(tmp_path, PROVENANCE)
+        added = [
+            Row(n, "/photos", row(n).descriptor, content_hash=h)
+            for n, h in (("b", new), ("c", old))
+        ]
+        ledger.note(added, writer.add(added))
+        assert [ledger.holds(digest) for digest in (old, new)] == [True, True]
+        assert [ledger.held(digest) for digest in (old, new)] == [True, False]

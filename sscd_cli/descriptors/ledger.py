@@ -109,8 +109,10 @@ class Ledger:
         self._places = DigestMap()  # content -> shard number << 32 | row in the shard
         self._open: dict[int, Known] = {}
         self._closed: dict[int, pa.Table] = {}
+        self._first_new = 0
         for path in shard_paths(folder):
             self._load(path)
+            self._first_new = shard_number(path) + 1
 
     def unchanged(self, source: str, id: str, mtime_ns: int | None, file_bytes: int | None) -> bool:
         """Say whether the newest row of an image was made from a file of this time and size.
@@ -126,6 +128,14 @@ class Ledger:
     def holds(self, content_hash: bytes) -> bool:
         """Say whether a file of these bytes has a descriptor."""
         return self._places.get(content_hash) is not None
+
+    def held(self, content_hash: bytes) -> bool:
+        """Say whether a file of these bytes had a descriptor when the ledger was opened.
+
+        Unlike `holds` it answers the same all along, in this process and in forked ones.
+        """
+        place = self._places.get(content_hash)
+        return place is not None and place >> 32 < self._first_new
 
     def known(self, content_hash: bytes) -> Known:
         """Return what is stored of a file's bytes.
@@ -160,7 +170,7 @@ class Ledger:
         status, file_bytes, mtime_ns, content_hash = facts
         was_read = status == "ok" or content_hash is not None
         self._stamps[name] = _stamp(mtime_ns, file_bytes) if was_read else _UNKNOWN
-        if status == "ok" and content_hash is not None:
+        if status == "ok" and content_hash is not None and not self.holds(content_hash):
             self._places[content_hash] = place
 
     def _load(self, path: Path) -> None:
