@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from random import Random
 
+import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from sscd_cli.training.overlays import draw_emoji, draw_text
@@ -87,11 +88,15 @@ def resized_crop(size: int, least_area: float = 0.08) -> Transform:
 def _crop_box(
     size: tuple[int, int], least_area: float, rng: Random
 ) -> tuple[float, float, float, float]:
+    """Draw boxes until one lies inside the image, as torchvision does; clip the tenth."""
     width, height = size
-    area = rng.uniform(least_area, 1) * width * height
-    aspect = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
-    w = min(math.sqrt(area * aspect), width)
-    h = min(math.sqrt(area / aspect), height)
+    for _ in range(10):
+        area = rng.uniform(least_area, 1) * width * height
+        aspect = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
+        w, h = math.sqrt(area * aspect), math.sqrt(area / aspect)
+        if w <= width and h <= height:
+            break
+    w, h = min(w, width), min(h, height)
     left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
     return left, top, min(left + w, width), min(top + h, height)
 
@@ -169,8 +174,10 @@ def random_colour(rng: Random) -> tuple[int, int, int]:
 
 def noise(image: Image.Image, rng: Random) -> Image.Image:
     """Blend in Gaussian noise."""
-    grain = Image.effect_noise(image.size, 100).convert("RGB")
-    return Image.blend(image, grain, rng.uniform(0.05, 0.3))
+    # Pillow's own noise has one generator for the whole process
+    draw = np.random.default_rng(rng.getrandbits(64))
+    grain = draw.normal(128, 100, (image.height, image.width)).clip(0, 255).astype(np.uint8)
+    return Image.blend(image, Image.fromarray(grain).convert("RGB"), rng.uniform(0.05, 0.3))
 
 
 def simclr(size: int) -> Transform:
@@ -212,12 +219,12 @@ def copies(size: int) -> Transform:
     keeps at least a fifth of the picture, and shows one view in four uncropped.
     """
     return chain(
-        sometimes(0.4, flip),
-        sometimes(0.15, quarter_turn),
+        sometimes(0.5, flip),
+        sometimes(0.35, quarter_turn),
         sometimes(0.2, draw_text),
         sometimes(0.2, draw_emoji),
-        sometimes(0.15, tilt(30)),
-        sometimes(0.15, frame),
+        sometimes(0.2, tilt(30)),
+        sometimes(0.2, frame),
         _either(0.7, resized_crop(size, least_area=0.2), squash(size)),
         sometimes(0.6, colour_jitter(0.6, 0.25)),
         sometimes(0.15, grayscale),

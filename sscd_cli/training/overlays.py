@@ -1,18 +1,21 @@
 """Text and emoji-like drawings on an image, with Pillow's own font and shapes.
 
 The reference draws random glyphs of AugLy's fonts and AugLy's emoji; sizes, opacities and places
-are the same (`sscd/transforms/settings.py`).
+are drawn alike (`sscd/transforms/settings.py`).
 """
 
 from __future__ import annotations
 
 import string
+from bisect import bisect_right
 from functools import lru_cache
+from math import ceil
 from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
 
 _GLYPHS = string.ascii_letters + string.digits + string.punctuation + "    "
+_LONGEST_TEXT = 40
 
 
 @lru_cache(maxsize=64)
@@ -21,12 +24,22 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def draw_text(image: Image.Image, rng: Random) -> Image.Image:
-    """Write a line of random glyphs, 10 to 30 % of the short side high, 10 to 100 % opaque."""
+    """Write a line of random glyphs, 10 to 30 % of the short side high, 10 to 100 % opaque.
+
+    Of any length that fits the width, anywhere in the picture. Nothing where no glyph fits.
+    """
     short = min(image.size)
     font = _font(max(round(short * rng.uniform(0.1, 0.3)), 6))
-    text = "".join(rng.choices(_GLYPHS, k=rng.randint(1, 14)))
+    text = "".join(rng.choices(_GLYPHS, k=_LONGEST_TEXT))
+    longest = bisect_right(
+        range(1, _LONGEST_TEXT + 1), image.width, key=lambda n: ceil(font.getbbox(text[:n])[2])
+    )
+    if longest == 0:
+        return image
+    text = text[: rng.randint(1, longest)]
+    _, _, width, height = font.getbbox(text)
     mask = Image.new("L", image.size, 0)
-    place = rng.uniform(0, 0.8) * image.width, rng.uniform(0, 0.9) * image.height
+    place = rng.random() * (image.width - width), rng.random() * max(image.height - height, 0)
     ImageDraw.Draw(mask).text(place, text, fill=_opacity(rng, 0.1), font=font)
     return _stamp(image, mask, (rng.randint(0, 255), rng.randint(0, 255), rng.randint(0, 255)))
 
