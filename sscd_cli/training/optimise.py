@@ -14,9 +14,10 @@ from torch.optim import SGD, AdamW, Optimizer
 class LARS(Optimizer):
     """SGD with momentum whose step is scaled, tensor by tensor, to the size of the weights.
 
-    Vectors (biases, batch-norm) get neither the scaling nor weight decay.
+    Biases and batch-norm tensors are scaled and decayed like all others; a tensor that is zero, or
+    has no gradient, takes a plain step.
     Source: You et al., "Large Batch Training of Convolutional Networks" (2017), with the trust
-    coefficient 0.001 of the reference's `train.py`.
+    coefficient 0.001 and without the exclusions, both as in the reference's `train.py`.
     """
 
     def __init__(
@@ -39,13 +40,12 @@ class LARS(Optimizer):
                     self._update(weight, group)
 
     def _update(self, weight: torch.Tensor, group: dict[str, Any]) -> None:
-        step = weight.grad
-        assert step is not None
-        if weight.ndim > 1:
-            step = step + group["weight_decay"] * weight
-            size, length = weight.norm(), step.norm()
-            scale = group["trust"] * size / (length + 1e-8)
-            step = step * torch.where((size > 0) & (length > 0), scale, torch.ones_like(scale))
+        gradient = weight.grad
+        assert gradient is not None
+        size, length = weight.norm(), gradient.norm()
+        scale = group["trust"] * size / (length + group["weight_decay"] * size + 1e-8)
+        plain = (size == 0) | (length == 0)
+        step = (gradient + group["weight_decay"] * weight) * torch.where(plain, 1.0, scale)
         state = self.state[weight]
         velocity = state.setdefault("velocity", torch.zeros_like(weight))
         velocity.mul_(group["momentum"]).add_(step)
