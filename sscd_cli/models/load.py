@@ -14,7 +14,7 @@ from sscd_cli.images.preprocess import resize
 from sscd_cli.models.device import choose_device, choose_precision
 from sscd_cli.models.registry import BUNDLED, ModelSpec, find_model
 from sscd_cli.models.runtime import Runtime
-from sscd_cli.models.safetensors_file import load_network
+from sscd_cli.models.weights import inspect_weights, read_network
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Model:
 def load_model(name: str = BUNDLED, *, device: str = "auto", precision: str = "auto") -> Model:
     """Load a model by name or by the path of its file.
 
-    Raises: ModelError: unknown, or damaged. UsageError: a device or precision that is not here.
+    Raises: ModelError: unknown, not installed, or damaged. UsageError: no such device or precision.
     """
     where = choose_device(device)
     chosen = choose_precision(precision, where)
     spec = find_model(name)
-    network, _ = load_network(spec.path)
+    network = read_network(inspect_weights(spec.path))
     return Model(spec, Runtime.of(network, where, chosen))

@@ -1,13 +1,24 @@
-"""What each model is: by name for the ones we know, from its own story for a file."""
+"""What each model is: by name for the ones we know, from its content for a file. Loads no torch."""
 
 from __future__ import annotations
 
-import hashlib
+import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sscd_cli.errors import ModelError
-from sscd_cli.images.preprocess import Recipe
+from sscd_cli.images.preprocess import FILTERS, RECIPES, Recipe
+from sscd_cli.models.cache import file_digest, installed, models_folder, read_records
+from sscd_cli.models.published import (
+    DEFAULT_THRESHOLD,
+    DEFAULT_THRESHOLD_SOURCE,
+    PUBLISHED,
+    Published,
+    Source,
+)
+from sscd_cli.models.weights import WeightFile, inspect_weights
 
 BUNDLED = "sscd_mini"
 BUNDLED_FILE = Path(__file__).with_name("sscd_mini.safetensors")
@@ -34,31 +45,136 @@ class ModelSpec:
 def find_model(name: str) -> ModelSpec:
     """Return the model called `name`, or the one in the file of that name.
 
-    Raises: ModelError: neither a known name nor a model file.
+    Raises: ModelError: neither a known name nor a model file; known but not installed; damaged.
     """
+    if name in PUBLISHED:
+        path = installed(PUBLISHED[name])
+        if path is None:
+            raise not_installed(PUBLISHED[name])
+        return _published(PUBLISHED[name], path)
     path = BUNDLED_FILE if name == BUNDLED else Path(name)
-    if not path.is_file():
-        raise ModelError(f"unknown model {name!r}", f"use {BUNDLED} or the path of a model file")
-    return _described(name if name == BUNDLED else path.stem, path)
+    if not path.exists():
+        if name == BUNDLED:
+            raise ModelError(f"the bundled model {path} is missing", "install sscd-cli again")
+        near = difflib.get_close_matches(name, [BUNDLED, *PUBLISHED], 1)
+        known = f"a name that `sscd models` lists (such as {near[0] if near else BUNDLED})"
+        raise ModelError(f"unknown model {name!r}", f"use {known} or the path of a model file")
+    return _described(name if name == BUNDLED else None, path)
 
 
-def _described(name: str, path: Path) -> ModelSpec:
-    from sscd_cli.models.safetensors_file import read_story
-
-    story = read_story(path)
-    threshold = story.get("threshold", {"value": 0.75, "source": DEFAULT_THRESHOLD_SOURCE})
-    return ModelSpec(
-        name=str(story.get("name", name)),
-        path=path,
-        trunk=story["trunk"],
-        dimensions=int(story["dimensions"]),
-        recipe=Recipe(**story["preprocessing"]),
-        threshold=float(threshold["value"]),
-        threshold_source=str(threshold["source"]),
-        weights_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+def not_installed(model: Published) -> ModelError:
+    """Return the error that says how to get a model, with and without a network."""
+    source = model.sources[0]
+    return ModelError(
+        f"{model.name} is not installed ({source.about_bytes / 1e6:.0f} MB)",
+        f"run `sscd models pull {model.name}`, or copy {source.file} from {source.url} "
+        f"to {models_folder()}; {BUNDLED} works offline",
     )
 
 
-DEFAULT_THRESHOLD_SOURCE = (
-    "the 90 %-precision point published for sscd_disc_mixup on DISC; unmeasured for this model"
-)
+def _published(model: Published, path: Path) -> ModelSpec:
+    digest = file_digest(path)
+    check_published(model, path, digest)
+    return _spec_of(model, path, digest)
+
+
+def _spec_of(model: Published, path: Path, digest: str) -> ModelSpec:
+    return ModelSpec(
+        name=model.name,
+        path=path,
+        trunk=model.trunk,
+        dimensions=model.dimensions,
+        recipe=RECIPES[model.recipe],
+        threshold=model.threshold,
+        threshold_source=model.threshold_source,
+        weights_sha256=digest,
+    )
+
+
+def check_published(model: Published, path: Path, digest: str) -> str:
+    """Check an installed file; return what vouches for it: "published", "recorded" or "nothing".
+
+    Raises: ModelError: its digest is not the expected one, or it is another network.
+    """
+    source = next(source for source in model.sources if source.file == path.name)
+    expected, voucher = expected_digest(source)
+    if expected is not None and digest != expected:
+        raise ModelError(
+            f"{path} is not the {voucher} {source.file} (SHA-256 {digest[:12]}…, expected "
+            f"{expected[:12]}…)",
+            f"run `sscd models remove {model.name}` and `sscd models pull {model.name}`",
+        )
+    weights = inspect_weights(path)
+    if (weights.trunk, weights.dimensions) != (model.trunk, model.dimensions):
+        raise ModelError(
+            f"{path} holds a {weights.trunk} of {weights.dimensions} dimensions, not {model.name}",
+            f"run `sscd models remove {model.name}` and `sscd models pull {model.name}`",
+        )
+    return voucher
+
+
+def expected_digest(source: Source) -> tuple[str | None, str]:
+    """Return the SHA-256 that a file must have and who says so; (None, "nothing") if nobody."""
+    if source.sha256 is not None:
+        return source.sha256, "published"
+    record = read_records().get(source.file)
+    return (record.sha256, "recorded") if record else (None, "nothing")
+
+
+def _described(name: str | None, path: Path) -> ModelSpec:
+    weights, digest = inspect_weights(path), file_digest(path)
+    for model in PUBLISHED.values():
+        if digest in {source.sha256 for source in model.sources}:
+            return _spec_of(model, path, digest)
+    story = weights.notes.get("sscd")
+    if not isinstance(story, Mapping):
+        story = {}
+    threshold, threshold_source = _threshold(story)
+    return ModelSpec(
+        name=name or str(story.get("name", path.name.partition(".")[0])),
+        path=path,
+        trunk=weights.trunk,
+        dimensions=weights.dimensions,
+        recipe=_recipe(weights, story),
+        threshold=threshold,
+        threshold_source=threshold_source,
+        weights_sha256=digest,
+    )
+
+
+def _threshold(story: Mapping[str, Any]) -> tuple[float, str]:
+    stated = story.get("threshold")
+    try:
+        value, source = float(stated["value"]), str(stated["source"])  # type: ignore[index]
+    except (TypeError, KeyError, ValueError):
+        return DEFAULT_THRESHOLD, DEFAULT_THRESHOLD_SOURCE
+    return (value, source) if -1 <= value <= 1 else (DEFAULT_THRESHOLD, DEFAULT_THRESHOLD_SOURCE)
+
+
+def _recipe(weights: WeightFile, story: Mapping[str, Any]) -> Recipe:
+    stated = story.get("preprocessing")
+    if isinstance(stated, Mapping):
+        return _stated_recipe(weights.path, stated)
+    if not weights.is_birder:
+        return RECIPES["small-288"]
+    size = _birder_size(weights.notes.get("signature"))
+    return Recipe(f"birder-{size}", size, square=True, resample="bicubic")
+
+
+def _stated_recipe(path: Path, stated: Mapping[str, Any]) -> Recipe:
+    size, resample = stated.get("size"), stated.get("resample", "bilinear")
+    sound = type(size) is int and 32 <= size <= 4096 and isinstance(stated.get("square"), bool)
+    if not sound or resample not in FILTERS or not isinstance(stated.get("exif", True), bool):
+        raise ModelError(f"{path} states malformed preprocessing", "copy it again")
+    name = str(stated.get("name", f"size-{size}"))
+    return Recipe(name, int(size or 0), stated["square"], resample, stated.get("exif", True))
+
+
+def _birder_size(signature: Any) -> int:
+    """Return the side of a Birder network's square input in pixels, 320 where it does not say."""
+    try:
+        height, width = signature["inputs"][0]["data_shape"][-2:]
+    except (TypeError, KeyError, IndexError, ValueError):
+        return 320
+    square = height == width and type(height) is int and 32 <= height <= 4096
+    return height if square else 320

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from sscd_cli.errors import ModelError
-from sscd_cli.models.network import TRUNKS, Network
+from sscd_cli.models.network import Network
+from sscd_cli.models.weights import WeightFile, inspect_weights, read_network
 
 
 def save_network(
@@ -43,16 +41,7 @@ def read_story(path: Path) -> dict[str, Any]:
 
     Raises: ModelError: the file is damaged, or not one of ours.
     """
-    with _opened(path) as file:
-        text = (file.metadata() or {}).get("sscd", "null")
-    try:
-        story = json.loads(text)
-        known = story["trunk"] in TRUNKS and story["dimensions"] > 0 and story["preprocessing"]
-    except (ValueError, TypeError, KeyError):
-        known = False
-    if not known:
-        raise ModelError(f"{path} is no sscd model", "name a file that `sscd train` wrote")
-    return cast(dict[str, Any], story)
+    return _story(inspect_weights(path))
 
 
 def load_network(path: Path) -> tuple[Network, dict[str, Any]]:
@@ -60,25 +49,12 @@ def load_network(path: Path) -> tuple[Network, dict[str, Any]]:
 
     Raises: ModelError: the file is damaged, not ours, or its tensors do not fit its trunk.
     """
-    story = read_story(path)
-    network = Network(story["trunk"], int(story["dimensions"]))
-    expected = {name: value.shape for name, value in network.state_dict().items()}
-    with _opened(path) as file:
-        names = set(file.keys())
-        for name, shape in expected.items():
-            if name.endswith("num_batches_tracked"):
-                continue
-            if name not in names or tuple(file.get_slice(name).get_shape()) != tuple(shape):
-                raise ModelError(f"{path} has no {name} of shape {tuple(shape)}", "copy it again")
-        tensors = {name: file.get_tensor(name).float() for name in names & expected.keys()}
-    network.load_state_dict(tensors, strict=False)
-    return network.eval(), story
+    weights = inspect_weights(path)
+    return read_network(weights), _story(weights)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"cannot read the model {path}: {error}", "copy it again") from error
+def _story(weights: WeightFile) -> dict[str, Any]:
+    story = weights.notes.get("sscd")
+    if not isinstance(story, dict) or "preprocessing" not in story:
+        raise ModelError(f"{weights.path} is no sscd model", "name a file that `sscd train` wrote")
+    return cast(dict[str, Any], story)

@@ -1,0 +1,113 @@
+"""The one folder where pulled models lie, and what was recorded of them."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sscd_cli.errors import ModelError
+from sscd_cli.models.published import Published
+
+RECORDS = "digests.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the first download of a file was like; later ones must equal it."""
+
+    sha256: str
+    bytes: int
+    url: str
+    date: str
+
+
+def cache_folder() -> Path:
+    """Return `SSCD_CACHE`, or the platform's folder for caches plus `sscd`; it need not exist."""
+    named = os.environ.get("SSCD_CACHE")
+    if named:
+        return Path(named).expanduser().absolute()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "sscd"
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "sscd"
+
+
+def models_folder() -> Path:
+    return cache_folder() / "models"
+
+
+def installed(model: Published) -> Path | None:
+    """Return the file of a published model in the cache, the best format first."""
+    folder = models_folder()
+    paths = (folder / source.file for source in model.sources)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, read in blocks. Raises ModelError: it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"cannot read the model {path}: {error}", "copy it again") from error
+
+
+def read_records() -> dict[str, Record]:
+    """Return what was recorded, by file name. Raises ModelError: the record is damaged."""
+    path = models_folder() / RECORDS
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read {path}: {error}", "delete it") from error
+    try:
+        return {file: Record(**entry) for file, entry in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} is damaged", "delete it; digests are recorded anew") from error
+
+
+def write_record(file: str, record: Record) -> None:
+    """Record a file's first download, beside those of other files and other processes."""
+    folder = models_folder()
+    with locked(folder / RECORDS):
+        records = read_records() | {file: record}
+        part = folder / f".{RECORDS}.part"
+        table = {name: asdict(entry) for name, entry in sorted(records.items())}
+        part.write_text(json.dumps(table, indent=1), encoding="utf-8")
+        part.replace(folder / RECORDS)
+
+
+@contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Hold the lock of a file in the cache; other processes wait for it."""
+    with open_lock(target) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def open_lock(target: Path) -> Iterator[int]:
+    """Open the lock file of `target`, making its folder; closing it releases the lock.
+
+    Raises: ModelError: the folder cannot be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = target.with_name(f".{target.name}.lock")
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise ModelError(
+            f"cannot write to {target.parent}: {error.strerror}", "set SSCD_CACHE to another folder"
+        ) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,298 @@
+"""One file from a web server into the cache: resumed, retried, verified, then renamed into place.
+
+Proxies are those of the environment (`HTTPS_PROXY`, `NO_PROXY`, …). A file appears under its name
+only when it is whole; until then it is `NAME.part`, which the next attempt goes on with.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import os
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from sscd_cli import __version__
+from sscd_cli.errors import ModelError
+from sscd_cli.models.cache import file_digest, open_lock
+from sscd_cli.models.containers import MAX_FILE
+
+BLOCK = 1 << 18
+AGAIN = (
+    "check the network or the mirror (SSCD_MIRROR) and run it again; it goes on where it stopped"
+)
+BUSY = (408, 425, 429, 500, 502, 503, 504)
+LONGEST_PAUSE = 60.0
+
+# bytes there already, bytes in all or None while unknown
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """One file to get. size and sha256: what it must be, None where nobody said."""
+
+    url: str
+    target: Path
+    size: int | None = None
+    sha256: str | None = None
+    attempts: int = 5
+    timeout: float = 30.0
+    pause: float = 1.0
+
+    @property
+    def part(self) -> Path:
+        return self.target.with_name(f"{self.target.name}.part")
+
+    @property
+    def validator(self) -> Path:
+        """Where the server's mark of this version of the file is kept while it is partial."""
+        return self.target.with_name(f"{self.target.name}.part.etag")
+
+
+class _Again(Exception):  # noqa: N818 - not an error yet
+    """This attempt failed in a way that another may not.
+
+    pause: seconds that the server asks for. attempts: more than so many are pointless.
+    """
+
+    def __init__(self, reason: str, *, pause: float = 0.0, attempts: int = 1 << 30) -> None:
+        super().__init__(reason)
+        self.pause = pause
+        self.attempts = attempts
+
+
+def download(job: Download, progress: Progress = lambda done, total: None) -> str:
+    """Get the file unless it is there; return its SHA-256.
+
+    Two processes may call it at once: the second waits and finds the first one's file. `progress`
+    is called from this thread. Raises: ModelError: not there, not what it must be, no network, no
+    room; what came so far is kept unless it is wrong.
+    """
+    if urlsplit(job.url).scheme not in ("http", "https"):
+        raise ModelError(f"cannot download from {job.url}", "use an http or https address")
+    with _alone(job, progress):
+        if not job.target.is_file():
+            _get(job, progress)
+            _finish(job)
+        return file_digest(job.target)
+
+
+@contextmanager
+def _alone(job: Download, progress: Progress) -> Iterator[None]:
+    with open_lock(job.target) as descriptor:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                progress(_length(job.part), job.size)
+                time.sleep(0.1)
+        yield
+
+
+def _get(job: Download, progress: Progress) -> None:
+    resumed = _length(job.part) > 0
+    _retry(job, progress)
+    if job.sha256 is None or file_digest(job.part) == job.sha256:
+        return
+    _discard(job)
+    if resumed:  # the earlier part may have been of another version
+        _retry(job, progress)
+        if file_digest(job.part) == job.sha256:
+            return
+        _discard(job)
+    raise ModelError(
+        f"{job.url} is not the expected file (SHA-256 differs from {job.sha256[:12]}…)",
+        "use another source or mirror; nothing was installed",
+    )
+
+
+def _retry(job: Download, progress: Progress) -> None:
+    failures, most = 0, _length(job.part)
+    while True:
+        try:
+            return _attempt(job, progress)
+        except _Again as reason:
+            got = _length(job.part)
+            failures, most = (1, got) if got > most else (failures + 1, most)
+            if failures >= min(job.attempts, reason.attempts):
+                raise ModelError(f"cannot download {job.url}: {reason}", AGAIN) from reason
+            pause = max(reason.pause, job.pause * 2 ** (failures - 1))
+            time.sleep(min(pause, LONGEST_PAUSE))
+
+
+def _attempt(job: Download, progress: Progress) -> None:
+    have = _resumable(job)
+    if job.size is not None and have == job.size:
+        return
+    request = urllib.request.Request(job.url, headers=_headers(job, have))
+    opener = urllib.request.build_opener(_Redirects)
+    try:
+        response = opener.open(request, timeout=job.timeout)
+    except urllib.error.HTTPError as error:
+        _refused(job, error)
+    except (OSError, http.client.HTTPException) as error:
+        raise _lost(error) from error
+    else:
+        with response:
+            _receive(job, response, have, progress)
+
+
+def _lost(error: Exception) -> _Again:
+    reason = getattr(error, "reason", None) or error
+    # a machine without a network should not make its user wait
+    attempts = 2 if isinstance(reason, socket.gaierror) else 1 << 30
+    return _Again(str(reason) or type(reason).__name__, attempts=attempts)
+
+
+def _resumable(job: Download) -> int:
+    """Return how many bytes of the part can be kept; a part that cannot is deleted."""
+    have = _length(job.part)
+    sure = job.sha256 is not None or job.validator.is_file()
+    if have and (not sure or have > (job.size or MAX_FILE)):
+        _discard(job)
+        return 0
+    return have
+
+
+def _headers(job: Download, have: int) -> dict[str, str]:
+    headers = {"User-Agent": f"sscd-cli/{__version__}", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+        if job.validator.is_file():
+            headers["If-Range"] = job.validator.read_text(encoding="latin-1")
+    return headers
+
+
+def _refused(job: Download, error: urllib.error.HTTPError) -> None:
+    error.close()
+    if error.code == 416:
+        _discard(job)
+        raise _Again("the server has no such range") from error
+    if error.code in BUSY:
+        wait = error.headers.get("Retry-After", "")
+        pause = float(wait) if wait.isdecimal() else 0.0
+        raise _Again(f"HTTP {error.code} {error.reason}", pause=pause) from error
+    raise ModelError(
+        f"{job.url} answers HTTP {error.code} {error.reason}", "check the address or the mirror"
+    ) from error
+
+
+def _receive(job: Download, response: Any, have: int, progress: Progress) -> None:
+    start, total = _extent(response.status, response.headers, have)
+    if start != have:
+        if start:
+            _discard(job)
+            raise _Again("the server sent another range than it was asked for")
+        _discard(job)
+    expected = job.size if job.size is not None else total
+    if total is not None and expected != total:
+        raise ModelError(
+            f"{job.url} has {total} bytes, the published file {expected}",
+            "use another source or mirror; nothing was installed",
+        )
+    with _disk(job):
+        if not start:
+            _note_validator(job, response.headers)
+        with job.part.open("ab") as out:
+            done = _copy(response, out, start, expected, progress)
+            os.fsync(out.fileno())
+    if expected is not None and done < expected:
+        raise _Again(f"the connection ended after {done} of {expected} bytes")
+
+
+@contextmanager
+def _disk(job: Download) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(
+            f"cannot write {job.part}: {error.strerror or error}",
+            "free some space or set SSCD_CACHE to another folder, and run it again",
+        ) from error
+
+
+def _extent(status: int, headers: Message, have: int) -> tuple[int, int | None]:
+    """Return where the body starts in the file and the file's length, None if it is not said."""
+    if status != 206:
+        length = headers.get("Content-Length", "")
+        return 0, int(length) if length.isdecimal() else None
+    span, _, whole = headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+    start = span.partition("-")[0]
+    return int(start) if start.isdecimal() else -1, int(whole) if whole.isdecimal() else None
+
+
+def _copy(response: Any, out: IO[bytes], done: int, total: int | None, progress: Progress) -> int:
+    limit = MAX_FILE if total is None else total
+    progress(done, total)
+    while block := _read(response):
+        done += len(block)
+        if done > limit:
+            raise ModelError("the server sends more than the file", "use another source or mirror")
+        out.write(block)
+        progress(done, total)
+    return done
+
+
+def _read(response: Any) -> bytes:
+    try:
+        block: bytes = response.read(BLOCK)
+    except (OSError, http.client.HTTPException) as error:
+        raise _lost(error) from error
+    return block
+
+
+def _note_validator(job: Download, headers: Message) -> None:
+    etag = headers.get("ETag", "")
+    mark = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified", "")
+    if mark:
+        job.validator.write_text(mark, encoding="latin-1", errors="replace")
+
+
+def _finish(job: Download) -> None:
+    with _disk(job):
+        job.part.replace(job.target)
+        job.validator.unlink(missing_ok=True)
+        folder = os.open(job.target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _discard(job: Download) -> None:
+    with _disk(job):
+        job.part.unlink(missing_ok=True)
+        job.validator.unlink(missing_ok=True)
+
+
+def _length(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but never from https to something that can be tampered with."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        schemes = (urlsplit(req.full_url).scheme, urlsplit(newurl).scheme)
+        if schemes[1] not in ("http", "https") or schemes == ("https", "http"):
+            fp.close()
+            raise ModelError(
+                f"{req.full_url} redirects to {newurl}, which is not safe", "use another source"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
