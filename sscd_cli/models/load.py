@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from sscd_cli.errors import UsageError
 from sscd_cli.images.preprocess import resize
 from sscd_cli.models.device import choose_device, choose_precision
+from sscd_cli.models.outputs import OutputKind, width
 from sscd_cli.models.registry import BUNDLED, ModelSpec, find_model
 from sscd_cli.models.runtime import Runtime
 from sscd_cli.models.weights import inspect_weights, read_network
@@ -24,22 +26,44 @@ class Model:
     spec: ModelSpec
     runtime: Runtime
 
-    def embed(self, images: Sequence[Image.Image], batch_size: int = 32) -> NDArray[np.float32]:
-        """Return float32 descriptors (N, D) of unit length of RGB images of any size."""
-        parts = [np.empty((0, self.spec.dimensions), np.float32)]
+    def embed(
+        self,
+        images: Sequence[Image.Image],
+        batch_size: int = 32,
+        kind: OutputKind = "descriptor",
+    ) -> NDArray[np.float32]:
+        """Return one float32 row an image, RGB of any size.
+
+        kind: "descriptor", unit length, (N, D); "logits", the same before normalisation; or
+        "embedding", the pooled features of the trunk. Raises: UsageError: another kind.
+        """
+        parts = [np.empty((0, width(self.runtime.network, kind)), np.float32)]
         for start in range(0, len(images), batch_size):
-            sized = [
-                resize(image, self.spec.recipe) for image in images[start : start + batch_size]
-            ]
+            sized = self._sized(images[start : start + batch_size])
             if len({image.size for image in sized}) == 1:
-                parts.append(self._embed(sized))
+                parts.append(self.runtime.embed(_pixels(sized), kind))
             else:
-                parts.extend(self._embed([image]) for image in sized)
+                parts.extend(self.runtime.embed(_pixels([image]), kind) for image in sized)
         return np.concatenate(parts)
 
-    def _embed(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
-        pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
-        return self.runtime.embed(pixels.permute(0, 3, 1, 2))
+    def detection_features(self, images: Sequence[Image.Image]) -> dict[str, NDArray[np.float32]]:
+        """Return the feature maps "stage1" to "stage4" of RGB images, float32 (N, C, H, W).
+
+        All images go through the network at once; 3.1 million numbers an image at 320 × 320 for
+        a ResNet-50. Raises: UsageError: the recipe leaves them in different sizes.
+        """
+        sized = self._sized(images)
+        if len({image.size for image in sized}) != 1:
+            raise UsageError("feature maps need images of one size", "pass one image at a time")
+        return self.runtime.stage_maps(_pixels(sized))
+
+    def _sized(self, images: Sequence[Image.Image]) -> list[Image.Image]:
+        return [resize(image, self.spec.recipe) for image in images]
+
+
+def _pixels(images: Sequence[Image.Image]) -> torch.Tensor:
+    stacked = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
+    return stacked.permute(0, 3, 1, 2)
 
 
 def load_model(name: str = BUNDLED, *, device: str = "auto", precision: str = "auto") -> Model:

@@ -149,10 +149,14 @@ class Network(nn.Module):
 
     def features(self, pixels_B3HW: Tensor) -> Tensor:
         """Return the last feature map, (B, C, H/32, W/32), in the trunk's own dtype."""
+        x = self.stem(pixels_B3HW)
+        return cast(Tensor, self.layer4(self.layer3(self.layer2(self.layer1(x)))))
+
+    def stem(self, pixels_B3HW: Tensor) -> Tensor:
+        """Return what the first stage sees, (B, C0, H/4, W/4), in the trunk's own dtype."""
         x = (pixels_B3HW.float() / 255 - self.mean) / self.std
         x = x.to(self.conv1.weight.dtype)
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        return cast(Tensor, self.layer4(self.layer3(self.layer2(self.layer1(x)))))
+        return cast(Tensor, self.maxpool(self.relu(self.bn1(self.conv1(x)))))
 
     def forward(self, pixels_B3HW: Tensor) -> Tensor:
         maps = self.features(pixels_B3HW)

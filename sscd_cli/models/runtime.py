@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sscd_cli.models.network import BasicBlock, Bottleneck, Network
+from sscd_cli.models.outputs import OutputKind, compute, stage_maps
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -38,15 +39,15 @@ class Runtime:
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return cls(network.requires_grad_(False), device, precision)
 
-    def embed(self, pixels_B3HW: Tensor) -> NDArray[np.float32]:
-        """Return float32 descriptors (B, D) of uint8 pixels (B, 3, H, W).
+    def embed(self, pixels_B3HW: Tensor, kind: OutputKind = "descriptor") -> NDArray[np.float32]:
+        """Return float32 descriptors (B, D), or another output, of uint8 pixels (B, 3, H, W).
 
         Raises: torch.OutOfMemoryError: one single image does not fit the device.
         """
         parts, start = [], 0
         while start < len(pixels_B3HW):
             batch = pixels_B3HW[start : start + self.largest_batch]
-            part = self._embed_or_none(batch)
+            part = self._embed_or_none(batch, kind)
             if part is None:
                 self.largest_batch = len(batch) // 2
                 torch.cuda.empty_cache()
@@ -55,21 +56,30 @@ class Runtime:
                 start += len(batch)
         return np.concatenate(parts)
 
-    def _embed_or_none(self, pixels_B3HW: Tensor) -> NDArray[np.float32] | None:
+    def _embed_or_none(self, pixels_B3HW: Tensor, kind: OutputKind) -> NDArray[np.float32] | None:
         """Return None when memory ran out; it is free again only when the error is forgotten."""
         try:
-            return self._embed(pixels_B3HW)
+            return self._embed(pixels_B3HW, kind)
         except torch.OutOfMemoryError:
             if len(pixels_B3HW) == 1:
                 raise
             return None
 
     @torch.inference_mode()
-    def _embed(self, pixels_B3HW: Tensor) -> NDArray[np.float32]:
+    def _embed(self, pixels_B3HW: Tensor, kind: OutputKind) -> NDArray[np.float32]:
+        out = compute(self.network, self._there(pixels_B3HW), kind)
+        rows: NDArray[np.float32] = out.cpu().numpy()
+        return rows
+
+    @torch.inference_mode()
+    def stage_maps(self, pixels_B3HW: Tensor) -> dict[str, NDArray[np.float32]]:
+        """Return the float32 feature maps of the four stages, see `outputs.stage_maps`."""
+        maps = stage_maps(self.network, self._there(pixels_B3HW))
+        return {name: value.contiguous().cpu().numpy() for name, value in maps.items()}
+
+    def _there(self, pixels_B3HW: Tensor) -> Tensor:
         pixels = pixels_B3HW.to(self.device, non_blocking=True)
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
-        descriptors: NDArray[np.float32] = self.network(pixels).cpu().numpy()
-        return descriptors
+        return pixels.contiguous(memory_format=torch.channels_last)
 
 
 def fold_batch_norm(network: Network) -> None:
