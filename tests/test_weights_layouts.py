@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from weight_layouts import KEYS, TRUNKS, keys, probe, write
+from PIL import Image
+from weight_layouts import KEYS, TRUNKS, keys, probe, save_torchscript, state, write
 
 from sscd_cli.models import layouts, network
+from sscd_cli.models.load import load_model
 from sscd_cli.models.weights import inspect_weights, read_network
 
 GOLDENS = json.loads((KEYS / "goldens.json").read_text())
@@ -63,3 +65,22 @@ def test_the_torch_free_table_of_trunks_is_that_of_the_network() -> None:
         with torch.device("meta"):
             ours = network.Network(trunk, 64).state_dict()
         assert layouts.infer_trunk({n: tuple(v.shape) for n, v in ours.items()}) == (trunk, 64)
+
+
+def test_three_files_of_one_network_give_one_similarity(tmp_path: Path) -> None:
+    tensors = state("torchvision", "resnet18")
+    _, classy = layouts.to_torchvision(keys("classy", "resnet18"))
+    backbone = {f"backbone.{name}": value for name, value in tensors.items()}
+    torch.save(backbone, tmp_path / "net.torchvision.pt")
+    torch.save({classy[n]: value for n, value in tensors.items()}, tmp_path / "net.classy.pt")
+    traced = {classy[n]: value for n, value in tensors.items()}
+    save_torchscript(tmp_path / "net.torchscript.pt", traced)
+    noise = np.random.default_rng(1).integers(0, 256, (2, 20, 24, 3), np.uint8)
+    pair = [Image.fromarray(image).resize((70, 60)) for image in noise]
+    found = set()
+    for path in sorted(tmp_path.iterdir()):
+        model = load_model(str(path), device="cpu", precision="fp32")
+        first, second = model.embed(pair)
+        found.add(f"{float(first @ second):.6f}")
+        assert model.spec.recipe.name == "small-288"
+    assert len(found) == 1

@@ -1,7 +1,8 @@
 """Weight files of every published layout and container, with seeded instead of trained numbers.
 
 The names and shapes in `data/weights_keys` were listed from the original libraries (classy_vision
-0.7.0, birder 0.8.4, torchvision 0.29.2); `make_weight_goldens.py` there computes the descriptors.
+0.7.0, birder 0.8.4, torchvision 0.29.2); `make_weight_goldens.py` lists them
+anew and computes their descriptors.
 """
 
 from __future__ import annotations

@@ -81,10 +81,11 @@ def download(job: Download, progress: Progress = lambda done, total: None) -> st
     if urlsplit(job.url).scheme not in ("http", "https"):
         raise ModelError(f"cannot download from {job.url}", "use an http or https address")
     with _alone(job, progress):
-        if not job.target.is_file():
-            _get(job, progress)
-            _finish(job)
-        return file_digest(job.target)
+        if job.target.is_file():
+            return file_digest(job.target)
+        digest = _get(job, progress)
+        _finish(job)
+        return digest
 
 
 @contextmanager
@@ -100,19 +101,17 @@ def _alone(job: Download, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _get(job: Download, progress: Progress) -> None:
-    resumed = _length(job.part) > 0
-    _retry(job, progress)
-    if job.sha256 is None or file_digest(job.part) == job.sha256:
-        return
-    _discard(job)
-    if resumed:  # the earlier part may have been of another version
+def _get(job: Download, progress: Progress) -> str:
+    """Complete the part and return its SHA-256, which is the expected one if there is one."""
+    # a part from earlier may be of another version: then the whole file gets a second chance
+    for _ in range(2 if _length(job.part) else 1):
         _retry(job, progress)
-        if file_digest(job.part) == job.sha256:
-            return
+        digest = file_digest(job.part)
+        if job.sha256 in (None, digest):
+            return digest
         _discard(job)
     raise ModelError(
-        f"{job.url} is not the expected file (SHA-256 differs from {job.sha256[:12]}…)",
+        f"{job.url} is not the expected file (SHA-256 {digest[:12]}…)",
         "use another source or mirror; nothing was installed",
     )
 
