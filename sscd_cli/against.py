@@ -58,13 +58,13 @@ def run(
         impossible threshold; and all that `embed.run` raises.
     """
     check_threshold(options.threshold)
-    from sscd_cli.descriptors.read import read_descriptors
+    from sscd_cli.descriptors.read import read_comparable
     from sscd_cli.descriptors.schema import difference
     from sscd_cli.matching.join import cross_pairs
 
-    theirs = read_descriptors(other)
+    theirs = read_comparable(other)
     embedded = embed.run(embedding, progress) if embedding else None
-    ours = read_descriptors(options.descriptors)
+    ours = read_comparable(options.descriptors)
     contrast = difference(ours.provenance, theirs.provenance)
     if contrast:
         raise StoreError(

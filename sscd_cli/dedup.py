@@ -67,9 +67,9 @@ def run(
     check_threshold(options.threshold)
     check_keep(options.keep)
     embedded = embed.run(embedding, progress) if embedding else None
-    from sscd_cli.descriptors.read import read_descriptors
+    from sscd_cli.descriptors.read import read_comparable
 
-    stored = read_descriptors(options.descriptors)
+    stored = read_comparable(options.descriptors)
     if embedded:
         stored = stored.select(embedded.saw(stored.sources, stored.ids))
     images = len(stored)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sscd_cli import __version__
 from sscd_cli.errors import NoImagesError, UsageError
-from sscd_cli.options import EmbedOptions
+from sscd_cli.options import OUTPUT_KINDS, EmbedOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sscd_cli.images.batches import Row as ImageRow
     from sscd_cli.images.sources import ImageRef
     from sscd_cli.models.load import Model
+    from sscd_cli.models.outputs import OutputKind
 
 
 @dataclass
@@ -95,7 +96,9 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
 
     keep_large_allocations()
     model = load_model(options.model, device=options.device, precision=options.precision)
-    provenance = provenance_of(model, exif=options.exif, dtype=options.dtype)
+    provenance = provenance_of(
+        model, exif=options.exif, dtype=options.dtype, kind=options.output_kind
+    )
     result = EmbedResult(
         options.descriptors, model.spec.name, str(model.runtime.device), model.runtime.precision
     )
@@ -104,7 +107,7 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
     with ShardWriter(options.descriptors, provenance, options.shard_rows) as writer:
         ledger = Ledger(options.descriptors, provenance)
         for batch in _batches(_changed(refs, ledger, result), model, options, ledger):
-            rows = _embed(batch, model, ledger, result)
+            rows = _embed(batch, model, options.output_kind, ledger, result)
             writing = time.perf_counter()
             ledger.note(rows, writer.add(rows))
             result.seconds["write"] += time.perf_counter() - writing
@@ -117,20 +120,24 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
     return result
 
 
-def provenance_of(model: Model, *, exif: bool, dtype: str) -> Provenance:
-    """Return what the footer of a shard says of descriptors that `model` makes now."""
+def provenance_of(
+    model: Model, *, exif: bool, dtype: str, kind: OutputKind = "descriptor"
+) -> Provenance:
+    """Return what the footer of a shard says of what `model` puts out now."""
     import PIL
 
     from sscd_cli.descriptors.schema import Provenance
+    from sscd_cli.models.outputs import width
 
     return Provenance(
         model=model.spec.name,
         weights_sha256=model.spec.weights_sha256,
-        dimensions=model.spec.dimensions,
+        dimensions=width(model.runtime.network, kind),
         preprocessing=replace(model.spec.recipe, exif=exif).as_dict(),
         dtype="float32" if dtype == "float32" else "float16",
         precision=model.runtime.precision,
         threshold=model.spec.threshold,
+        output_kind=kind,
         tool_version=__version__,
         pillow_version=PIL.__version__,
     )
@@ -145,6 +152,10 @@ def _check(options: EmbedOptions) -> None:
     ):
         if number < 1:
             raise UsageError(f"--{word} {number} is too small", "use 1 or more")
+    if options.output_kind not in OUTPUT_KINDS:
+        raise UsageError(
+            f"unknown output kind {options.output_kind!r}", f"use one of {', '.join(OUTPUT_KINDS)}"
+        )
     if options.workers is not None and options.workers < 0:
         raise UsageError(f"--workers {options.workers} is negative", "use 0 or more")
 
@@ -224,12 +235,14 @@ def _workers(options: EmbedOptions, model: Model) -> int:
     return (cores or 1) if decoding_limits else 0
 
 
-def _embed(batch: Batch, model: Model, ledger: Ledger, result: EmbedResult) -> list[Row]:
+def _embed(
+    batch: Batch, model: Model, kind: OutputKind, ledger: Ledger, result: EmbedResult
+) -> list[Row]:
     """Run the network over a batch and lay out its rows."""
     descriptors: dict[int, NDArray[Any]] = {}
     started = time.perf_counter()
     for indices, pixels in batch.groups:
-        found = model.runtime.embed(pixels)
+        found = model.runtime.embed(pixels, kind)
         descriptors.update(zip(indices.tolist(), found, strict=True))
     result.seconds["network"] += time.perf_counter() - started
     result.seconds["read"] += batch.read_seconds

@@ -114,6 +114,6 @@ def _sorted_out(refs: Iterator[ImageRef]) -> Iterator[tuple[ImageRef, bool]]:
 
 
 def _opened(ref: ImageRef) -> Image.Image:
-    from sscd_cli.pair import open_ref
+    from sscd_cli.images.decode import load_image
 
-    return open_ref(ref, exif=True)
+    return load_image(ref)

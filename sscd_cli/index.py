@@ -36,10 +36,10 @@ def run(options: IndexOptions) -> IndexResult:
     Raises: StoreError: no descriptors, or the index cannot be written. UsageError: FAISS does
         not know the factory.
     """
-    from sscd_cli.descriptors.read import read_descriptors
+    from sscd_cli.descriptors.read import read_comparable
     from sscd_cli.matching.index import Index
 
-    stored = read_descriptors(options.descriptors, columns=())
+    stored = read_comparable(options.descriptors, columns=())
     path = options.descriptors / INDEX
     added = None if options.rebuild else _update(path, stored, options.factory)
     if added is not None:

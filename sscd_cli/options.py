@@ -8,6 +8,7 @@ from typing import Literal
 
 DESCRIPTORS = Path("descriptors")
 MODEL = "sscd_mini"
+OUTPUT_KINDS = ("descriptor", "embedding", "logits")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class EmbedOptions:
     batch_size: int = 32
     workers: int | None = None
     dtype: Literal["float16", "float32"] = "float16"
+    output_kind: Literal["descriptor", "embedding", "logits"] = "descriptor"
     shard_rows: int = 4096
     max_pixels: int = 200_000_000
     max_bytes: int = 512 << 20

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sscd_cli.errors import SscdError, UsageError
+from sscd_cli.errors import UsageError
 from sscd_cli.options import PairOptions
 
 if TYPE_CHECKING:
     from PIL import Image
-
-    from sscd_cli.images.sources import ImageRef
 
 
 @dataclass(frozen=True)
@@ -66,19 +64,7 @@ def check_threshold(threshold: float | None) -> None:
 
 def open_images(paths: Sequence[str], *, exif: bool) -> list[Image.Image]:
     """Return RGB images; raise SscdError for the first that cannot be read."""
+    from sscd_cli.images.decode import load_image
     from sscd_cli.images.sources import ImageRef
 
-    return [open_ref(ImageRef(path, "", path), exif=exif) for path in paths]
-
-
-def open_ref(ref: ImageRef, *, exif: bool) -> Image.Image:
-    """Return one RGB image; raise SscdError if it cannot be read."""
-    from sscd_cli.images.decode import DEFAULT_LIMITS, Unreadable, open_image, read
-
-    contents = read(ref, DEFAULT_LIMITS)
-    try:
-        if isinstance(contents, Unreadable):
-            raise ValueError(contents.error)
-        return open_image(contents.data, exif=exif)
-    except Exception as error:
-        raise SscdError(f"cannot read {ref.id}: {error}", "name an image file") from error
+    return [load_image(ImageRef(path, "", path), exif=exif) for path in paths]

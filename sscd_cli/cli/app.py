@@ -14,6 +14,7 @@ from sscd_cli.cli.dedup import dedup
 from sscd_cli.cli.embed import embed
 from sscd_cli.cli.evaluate import eval_app
 from sscd_cli.cli.index import index, search
+from sscd_cli.cli.models import models_app
 from sscd_cli.cli.pair import pair
 from sscd_cli.cli.train import train
 from sscd_cli.errors import SscdError, printable
@@ -30,6 +31,7 @@ app = typer.Typer(
 for command in (embed, index, search, dedup, pair, train):
     app.command()(command)
 app.add_typer(eval_app, name="eval")
+app.add_typer(models_app, name="models")
 
 # Typer names no base class of what Click raises for a wrong command line
 _CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]

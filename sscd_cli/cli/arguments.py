@@ -77,6 +77,13 @@ Workers = Annotated[
     ),
 ]
 Dtype = Annotated[str, option("How descriptors are stored: float16 or float32.", "--dtype")]
+OutputKind = Annotated[
+    str,
+    option(
+        "descriptor; embedding, the pooled features; or logits, before normalisation.",
+        "--output-kind",
+    ),
+]
 ShardRows = Annotated[int, option("Images in a shard.", "--shard-rows")]
 MaxPixels = Annotated[int, option("An image with more pixels is unreadable.", "--max-pixels")]
 MaxBytes = Annotated[int, option("A file with more bytes is unreadable.", "--max-bytes")]

@@ -11,6 +11,7 @@ import typer
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
 from sscd_cli.cli.embed import summarise as summarise_embedding
+from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import UsageError
 from sscd_cli.options import DedupOptions, EmbedOptions
 from sscd_cli.reports.formats import FORMATS, bytes_text, write_clusters
@@ -100,6 +101,7 @@ def dedup(
     )
     embedding = None
     if sources:
+        fetch_if_missing(model)
         embedding = EmbedOptions(
             sources=tuple(sources),
             descriptors=descriptors,

@@ -8,6 +8,7 @@ import typer
 
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
+from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import UsageError, printable
 from sscd_cli.options import EmbedOptions
 
@@ -31,6 +32,7 @@ def embed(
     batch_size: words.BatchSize = _default.batch_size,
     workers: words.Workers = _default.workers,
     dtype: words.Dtype = _default.dtype,
+    output_kind: words.OutputKind = _default.output_kind,
     shard_rows: words.ShardRows = _default.shard_rows,
     max_pixels: words.MaxPixels = _default.max_pixels,
     max_bytes: words.MaxBytes = _default.max_bytes,
@@ -40,6 +42,8 @@ def embed(
 ) -> None:
     """Turn images into descriptors; what is unchanged is skipped."""
     from sscd_cli import embed as verb
+
+    fetch_if_missing(model)
 
     options = EmbedOptions(
         sources=tuple(sources),
@@ -55,6 +59,7 @@ def embed(
         batch_size=batch_size,
         workers=workers,
         dtype="float32" if checked_dtype(dtype) == "float32" else "float16",
+        output_kind=output_kind,  # type: ignore[arg-type]
         shard_rows=shard_rows,
         max_pixels=max_pixels,
         max_bytes=max_bytes,

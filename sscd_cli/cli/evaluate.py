@@ -13,6 +13,7 @@ import typer
 
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
+from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import UsageError
 from sscd_cli.options import EvalSelfOptions
 
@@ -52,6 +53,8 @@ def eval_self(
     if format not in ("text", "json"):
         raise UsageError(f"unknown format {format!r}", "use text or json")
     from sscd_cli import evaluate as verb
+
+    fetch_if_missing(model)
 
     options = EvalSelfOptions(
         sources=tuple(sources),

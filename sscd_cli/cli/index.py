@@ -11,6 +11,7 @@ import typer
 
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
+from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import UsageError, printable
 from sscd_cli.options import IndexOptions, SearchOptions
 
@@ -55,6 +56,8 @@ def search(
     if format not in ("text", "jsonl", "csv"):
         raise UsageError(f"unknown format {format!r}", "use text, jsonl or csv")
     from sscd_cli import search as verb
+
+    fetch_if_missing(model)
 
     result = verb.run(
         SearchOptions(

@@ -10,6 +10,7 @@ import typer
 
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
+from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import UsageError
 from sscd_cli.options import PairOptions
 
@@ -33,6 +34,8 @@ def pair(
     if format not in ("text", "json"):
         raise UsageError(f"unknown format {format!r}", "use text or json")
     from sscd_cli import pair as verb
+
+    fetch_if_missing(model)
 
     result = verb.run(
         PairOptions(

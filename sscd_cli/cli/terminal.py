@@ -87,9 +87,10 @@ def report_stream(output: Path | None) -> Iterator[BinaryIO]:
         with _own_stdout() as stream:
             yield stream
         return
+    # /dev/stdout may lead to a file that is open already
+    in_place = output.exists() and (not output.is_file() or output.is_relative_to("/dev"))
     target = output.resolve()
-    in_place = target.exists() and not target.is_file()
-    part = target if in_place else target.with_name(f".{target.name}.part")
+    part = output if in_place else target.with_name(f".{target.name}.part")
     try:
         with part.open("wb") as file:
             yield file

@@ -87,7 +87,8 @@ def train(
 ) -> None:
     """Train a network on images, by default as the paper did.
 
-    The defaults are for eight GPUs or more. On several GPUs: torchrun --nproc-per-node N -m sscd_cli train …
+    The defaults are for eight GPUs or more. On several:
+    torchrun --nproc-per-node N -m sscd_cli train …
     """
     from sscd_cli import train as verb
 

@@ -165,6 +165,21 @@ def read_descriptors(folder: Path, *, columns: Sequence[str] = COLUMNS) -> Descr
     )
 
 
+def read_comparable(folder: Path, *, columns: Sequence[str] = COLUMNS) -> DescriptorSet:
+    """Read a dataset whose rows can be compared by cosine; otherwise as `read_descriptors`.
+
+    Raises: StoreError: it holds another output of the network than descriptors.
+    """
+    stored = read_descriptors(folder, columns=columns)
+    kind = stored.provenance.output_kind
+    if kind != "descriptor":
+        raise StoreError(
+            f"{folder} holds {kind} rows, which no threshold fits",
+            "embed into another folder without --output-kind",
+        )
+    return stored
+
+
 def read_rows(
     paths: Sequence[Path], columns: Sequence[str]
 ) -> tuple[pa.Table, npt.NDArray[np.int64]]:

@@ -41,7 +41,8 @@ class Provenance:
     weights_sha256: hex. dimensions: length of a descriptor. preprocessing: the recipe as JSON
     values (name, size, EXIF on or off). dtype: how descriptors are stored. precision: how the
     network computed ("fp32", "bf16"). threshold: the similarity from which the model calls a pair
-    copies, for who names no other.
+    copies, for who names no other. output_kind: "descriptor", or another
+    output of the network ("embedding", "logits"), which is not of unit length.
     """
 
     model: str
@@ -53,6 +54,7 @@ class Provenance:
     tool_version: str
     pillow_version: str
     threshold: float = 0.75
+    output_kind: str = "descriptor"
 
     def to_json(self) -> bytes:
         """Return the footer's text: sorted keys, so that equal values give equal bytes."""
@@ -76,6 +78,8 @@ def difference(left: Provenance, right: Provenance) -> str | None:
     """
     if left.weights_sha256 != right.weights_sha256:
         return f"{_model(left)} against {_model(right)}"
+    if left.output_kind != right.output_kind:
+        return f"{left.output_kind} rows against {right.output_kind} rows"
     if left.dimensions != right.dimensions:
         return f"{left.dimensions} dimensions against {right.dimensions}"
     ours, theirs = (json.loads(side.to_json())["preprocessing"] for side in (left, right))

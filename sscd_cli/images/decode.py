@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from sscd_cli.errors import printable
+from sscd_cli.errors import SscdError, printable
 from sscd_cli.images.preprocess import Recipe, resize
 from sscd_cli.images.read import read_bytes, stat_image
 from sscd_cli.images.sources import ImageRef
@@ -189,6 +189,17 @@ def open_image(data: bytes, *, exif: bool = True, max_pixels: int = MAX_PIXELS) 
         upright = rgb if method is None else rgb.transpose(method)
         upright.format = image.format
         return upright
+
+
+def load_image(ref: ImageRef, *, exif: bool = True) -> Image.Image:
+    """Read one image that cannot be done without. Raises: SscdError: it cannot be read."""
+    contents = read(ref, DEFAULT_LIMITS)
+    try:
+        if isinstance(contents, Unreadable):
+            raise ValueError(contents.error)
+        return open_image(contents.data, exif=exif)
+    except Exception as error:
+        raise SscdError(f"cannot read {ref.id}: {_reason(error)}", "name an image file") from error
 
 
 @lru_cache(maxsize=1)

@@ -121,6 +121,16 @@ def similarities(
     return similarity
 
 
+def similarity(left_ND: NDArray[Any], right_MD: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the cosine similarities of two sets of descriptors, float32 (N, M), in [-1, 1].
+
+    Either may be one descriptor (D,); its axis is then missing from the result.
+    """
+    product = np.asarray(left_ND, np.float32) @ np.asarray(right_MD, np.float32).T
+    clipped: NDArray[np.float32] = np.clip(product, -1.0, 1.0)
+    return clipped
+
+
 def _rescored(
     left_MD: NDArray[Any], right_MD: NDArray[Any], candidates: Candidates, threshold: float
 ) -> Pairs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sscd_cli.errors import UsageError
+from sscd_cli.images.decode import load_image
 from sscd_cli.images.preprocess import resize
+from sscd_cli.images.sources import ImageRef
 from sscd_cli.models.device import choose_device, choose_precision
 from sscd_cli.models.outputs import OutputKind, width
 from sscd_cli.models.registry import BUNDLED, ModelSpec, find_model
@@ -28,14 +31,15 @@ class Model:
 
     def embed(
         self,
-        images: Sequence[Image.Image],
+        images: Sequence[Image.Image | str | Path],
         batch_size: int = 32,
         kind: OutputKind = "descriptor",
     ) -> NDArray[np.float32]:
-        """Return one float32 row an image, RGB of any size.
+        """Return one float32 row an image: RGB of any size, or the path of a file.
 
         kind: "descriptor", unit length, (N, D); "logits", the same before normalisation; or
         "embedding", the pooled features of the trunk. Raises: UsageError: another kind.
+        SscdError: a file cannot be read.
         """
         parts = [np.empty((0, width(self.runtime.network, kind)), np.float32)]
         for start in range(0, len(images), batch_size):
@@ -46,7 +50,9 @@ class Model:
                 parts.extend(self.runtime.embed(_pixels([image]), kind) for image in sized)
         return np.concatenate(parts)
 
-    def detection_features(self, images: Sequence[Image.Image]) -> dict[str, NDArray[np.float32]]:
+    def detection_features(
+        self, images: Sequence[Image.Image | str | Path]
+    ) -> dict[str, NDArray[np.float32]]:
         """Return the feature maps "stage1" to "stage4" of RGB images, float32 (N, C, H, W).
 
         All images go through the network at once; 3.1 million numbers an image at 320 × 320 for
@@ -57,8 +63,14 @@ class Model:
             raise UsageError("feature maps need images of one size", "pass one image at a time")
         return self.runtime.stage_maps(_pixels(sized))
 
-    def _sized(self, images: Sequence[Image.Image]) -> list[Image.Image]:
-        return [resize(image, self.spec.recipe) for image in images]
+    def _sized(self, images: Sequence[Image.Image | str | Path]) -> list[Image.Image]:
+        opened = (
+            image
+            if isinstance(image, Image.Image)
+            else load_image(ImageRef(str(image), "", str(image)), exif=self.spec.recipe.exif)
+            for image in images
+        )
+        return [resize(image, self.spec.recipe) for image in opened]
 
 
 def _pixels(images: Sequence[Image.Image]) -> torch.Tensor:

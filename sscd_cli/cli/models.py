@@ -1,0 +1,154 @@
+"""`sscd models`, and fetching a model that a command needs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sscd_cli.cli import arguments as words
+from sscd_cli.cli import terminal
+from sscd_cli.errors import UsageError
+from sscd_cli.reports.formats import bytes_text
+
+if TYPE_CHECKING:
+    from sscd_cli.models.store import ModelEntry, Verified
+
+models_app = typer.Typer(help="List, fetch, check and remove models.", rich_markup_mode=None)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.", show_default=False)]
+Mirror = Annotated[
+    str | None,
+    words.option(
+        "Base address that has the published files.", "--mirror", metavar="URL", show_default=False
+    ),
+]
+
+
+@models_app.callback(invoke_without_command=True)
+def list_all(
+    context: typer.Context,
+    format: Annotated[str, words.option("text or jsonl.", "--format", "-f")] = "text",
+) -> None:
+    """List, fetch, check and remove models; without a command, list them."""
+    if context.invoked_subcommand is not None:
+        return
+    if format not in ("text", "jsonl"):
+        raise UsageError(f"unknown format {format!r}", "use text or jsonl")
+    from sscd_cli.models.store import list_models
+
+    entries = list_models()
+    lines = _table(entries) if format == "text" else map(_json, entries)
+    with terminal.report_stream(None) as stream:
+        stream.write("".join(f"{line}\n" for line in lines).encode())
+
+
+def _table(entries: list[ModelEntry]) -> Iterator[str]:
+    head = ("name", "installed", "size", "dims", "trunk", "speed", "threshold", "augmentations")
+    widths = (28, 9, 7, 4, 16, 7, 9, 0)
+    rows = [
+        (
+            entry.name,
+            "yes" if entry.path else "no",
+            bytes_text(entry.bytes),
+            str(entry.dimensions),
+            entry.trunk,
+            entry.speed,
+            f"{entry.threshold:.4g}",
+            f"{entry.augmentations}, {entry.trained_on}",
+        )
+        for entry in entries
+    ]
+    for row in (head, *rows):
+        yield "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True))
+
+
+def _json(entry: ModelEntry) -> str:
+    return json.dumps(asdict(entry) | {"path": str(entry.path) if entry.path else None})
+
+
+@models_app.command()
+def pull(
+    name: Name,
+    format: Annotated[
+        str | None,
+        words.option("classy, torchvision, torchscript, …", "--format", "-f", show_default=False),
+    ] = None,
+    mirror: Mirror = None,
+    quiet: words.Quiet = False,
+    debug: words.Debug = False,
+) -> None:
+    """Fetch a published model into the cache, resuming and verifying it."""
+    from sscd_cli.models import store
+
+    with _download_progress() as progress:
+        _say(store.pull(name, format=format, mirror=mirror, progress=progress))
+
+
+@models_app.command()
+def verify(name: Name, quiet: words.Quiet = False, debug: words.Debug = False) -> None:
+    """Compare an installed model with its published or recorded digest."""
+    from sscd_cli.models import store
+
+    _say(store.verify(name))
+
+
+@models_app.command()
+def path(name: Name, debug: words.Debug = False) -> None:
+    """Print where an installed model lies."""
+    from sscd_cli.models import store
+
+    print(store.model_path(name))
+
+
+@models_app.command()
+def remove(name: Name, quiet: words.Quiet = False, debug: words.Debug = False) -> None:
+    """Delete a model from the cache."""
+    from sscd_cli.models import store
+
+    for file in store.remove(name):
+        terminal.note(f"deleted {file}")
+
+
+def fetch_if_missing(name: str) -> None:
+    """Fetch a published model that is not installed, after saying what and how large it is."""
+    from sscd_cli.models import store
+
+    source = store.missing(name)
+    if source is None:
+        return
+    terminal.note(f"fetching {name} ({bytes_text(source.about_bytes)}) from {source.url}")
+    with _download_progress() as progress:
+        _say(store.pull(name, progress=progress))
+
+
+def _say(verified: Verified) -> None:
+    voucher = {
+        "published": "its digest is the published one",
+        "recorded": "its digest is that of the first download",
+        "first use": "no digest is published: this one is recorded and checked from now on",
+        "nothing": "no digest is published or recorded for it",
+    }[verified.voucher]
+    terminal.note(f"{verified.path}: {bytes_text(verified.bytes)}, SHA-256 {verified.sha256}")
+    terminal.note(voucher)
+
+
+@contextmanager
+def _download_progress() -> Iterator[Callable[[int, int | None], None]]:
+    if not terminal.shows_progress():
+        yield lambda done, total: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(unit="B", unit_scale=True, file=sys.stderr, dynamic_ncols=True) as bar:
+
+        def update(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield update
