@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -77,13 +78,16 @@ def search(
 
 
 def _lines(result: SearchResult, format: str) -> Iterator[str]:
+    from sscd_cli.reports.clusters import shown_path
     from sscd_cli.reports.formats import csv_lines
 
+    here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118
+    hits = [replace(hit, path=shown_path(hit.path, here)) for hit in result.hits]
     if format == "csv":
-        yield from csv_lines(("query", "rank", "similarity", "path"), map(asdict, result.hits))
+        yield from csv_lines(("query", "rank", "similarity", "path"), map(asdict, hits))
         return
     query = None
-    for hit in result.hits:
+    for hit in hits:
         if format == "jsonl":
             yield json.dumps(asdict(hit)) + "\n"
             continue
