@@ -1,0 +1,1 @@
+complete --command sscd --no-files --arguments "(env _SSCD_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) sscd)" --condition "env _SSCD_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) sscd"
