@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -14,24 +14,31 @@ from sscd_cli.errors import NoImagesError, SscdError, UsageError
 from sscd_cli.options import TrainOptions
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from sscd_cli.images.sources import ImageRef
     from sscd_cli.models.network import Network
-    from sscd_cli.training.distributed import World
     from sscd_cli.training.log import StepLog
     from sscd_cli.training.loop import Training
 
 MODEL, OPTIONS, CURVES = "model.safetensors", "options.json", "curves.png"
+VALIDATION_PIXELS = 1024
+"""Longest side of a held-out image in memory, so that hundreds of them fit."""
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Where a finished run lies; `curves` is None where matplotlib is not installed."""
+    """Where a finished run lies; `curves` is None where matplotlib is not installed.
+
+    `unreadable` names the images which this process could not read and replaced by others.
+    """
 
     model: Path
     log: Path
     curves: Path | None
     images: int
     validation: float | None
+    unreadable: tuple[str, ...] = ()
 
 
 def run(options: TrainOptions, progress: Callable[[StepLog], None]) -> TrainResult:
@@ -45,16 +52,24 @@ def run(options: TrainOptions, progress: Callable[[StepLog], None]) -> TrainResu
     folder holds another run, or does not hold the one to resume.
     """
     _check(options)
+    from sscd_cli.training.distributed import leave_world
     from sscd_cli.training.loop import CHECKPOINT, LOG, train
 
     training, held_out = _prepare(options)
     if options.resume:
+        _compare(training.options)
         training.restore(options.output / CHECKPOINT)
+    if training.world.is_first:
+        _record(training.options)
     train(training, options.output, _validation(held_out, options), progress)
     log, model = options.output / LOG, options.output / MODEL
-    if training.world.is_first:
-        _export(training, model)
-    return TrainResult(model, log, _plot(log), training.order.count, _last_validation(log))
+    leave_world(training.world)
+    unreadable = tuple(sorted(training.refs[index].id for index in training.unreadable))
+    result = TrainResult(model, log, None, training.order.count, None, unreadable)
+    if not training.world.is_first:
+        return result
+    _export(training, model)
+    return replace(result, curves=_plot(log), validation=_last_validation(log))
 
 
 def _check(options: TrainOptions) -> None:
@@ -69,9 +84,7 @@ def _check(options: TrainOptions) -> None:
     ):
         if value not in known:
             raise UsageError(f"unknown {word} {value!r}", f"use one of {', '.join(known)}")
-    for word, number in (("epochs", options.epochs), ("batch-size", options.batch_size - 1)):
-        if number < 1:
-            raise UsageError(f"--{word} is too small", f"use a larger --{word}")
+    _check_numbers(options)
     checkpoint = options.output / "checkpoint.pt"
     if options.resume and not checkpoint.exists():
         raise SscdError(f"there is no run to resume in {options.output}", "leave out --resume")
@@ -81,47 +94,57 @@ def _check(options: TrainOptions) -> None:
         )
 
 
+def _check_numbers(options: TrainOptions) -> None:
+    for word, number, least in (
+        ("dimensions", options.dimensions, 1),
+        ("size", options.size, 32),
+        ("inference-size", options.inference_size, 32),
+        ("epochs", options.epochs, 1),
+        ("batch-size", options.batch_size, 2),
+        ("validate-every", options.validate_every, 1),
+        ("workers", options.workers, 0),
+    ):
+        if number < least:
+            raise UsageError(f"--{word} {number} is too small", f"use {least} or more")
+    if options.temperature <= 0:
+        raise UsageError(f"--temperature {options.temperature:g} is too small", "use 0.05")
+    if options.holdout < 0 or options.holdout == 1:
+        raise UsageError(
+            f"--holdout {options.holdout} is too small", "use 2 or more, or 0 for no validation"
+        )
+
+
 def _prepare(options: TrainOptions) -> tuple[Training, list[ImageRef]]:
     """Collect the images, seed, and put the network on its device."""
     import torch
 
     from sscd_cli.models.cpu import keep_large_allocations
+    from sscd_cli.models.device import choose_device, choose_precision
     from sscd_cli.models.network import Network
     from sscd_cli.training.distributed import join_world
     from sscd_cli.training.loop import Training
 
-    device = _device(options.device)
+    device = choose_device(options.device)
+    precision = choose_precision(options.precision, device)
     world = join_world(device)
+    if options.batch_size % world.size:
+        raise UsageError(
+            f"--batch-size {options.batch_size} cannot be shared by {world.size} processes",
+            "use a multiple of their number",
+        )
     if device.type == "cuda":
-        device = torch.device("cuda", world.local_rank)
+        device = torch.device("cuda", world.local_rank if world.size > 1 else device.index or 0)
         torch.cuda.set_device(device)
     else:
         keep_large_allocations()
     refs, held_out = _split(_images(options), options)
     torch.manual_seed(options.seed)
     network = _start(options.init) if options.init else Network(options.trunk, options.dimensions)
-    autocast = _wants_bfloat16(options.precision, device.type)
-    training = Training(network, refs, options, device=device, autocast=autocast, world=world)
-    _record(options, world)
+    options = replace(options, trunk=network.trunk, dimensions=network.dimensions)
+    training = Training(
+        network, refs, options, device=device, autocast=precision == "bf16", world=world
+    )
     return training, held_out
-
-
-def _device(name: str) -> Any:
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("this machine has no usable CUDA device", "use --device cpu")
-    return torch.device(name)
-
-
-def _wants_bfloat16(precision: str, device: str) -> bool:
-    from sscd_cli.models.cpu import has_bfloat16
-
-    if precision == "auto":
-        return device == "cuda" or has_bfloat16()
-    return precision == "bf16"
 
 
 def _start(path: Path) -> Network:
@@ -153,11 +176,38 @@ def _split(
     return training, [refs[index] for index in sorted(held)]
 
 
-def _record(options: TrainOptions, world: World) -> None:
-    if world.is_first:
+def _record(options: TrainOptions) -> None:
+    """Write the options. A run killed before its first checkpoint left a log, which goes."""
+    from sscd_cli.training.log import writing
+    from sscd_cli.training.loop import LOG
+
+    path = options.output / OPTIONS
+    with writing(path):
         options.output.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(_recipe(options), indent=1, default=str)
-        (options.output / OPTIONS).write_text(text + "\n", encoding="utf-8")
+        if not options.resume:
+            (options.output / LOG).unlink(missing_ok=True)
+        path.write_text(
+            json.dumps(_recipe(options), indent=1, default=str) + "\n", encoding="utf-8"
+        )
+
+
+def _compare(options: TrainOptions) -> None:
+    """Refuse to resume with options that would make another run of it.
+
+    With another seed, say, held-out images would be trained on. Its length, the size of the views
+    and the augmentations may change: a run may end on larger views.
+    """
+    recipe, path = _recipe(options), options.output / OPTIONS
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    for name in ("seed", "holdout", "batch_size", "optimizer"):
+        if before.get(name, recipe[name]) != recipe[name]:
+            raise SscdError(
+                f"the run in {path.parent} had --{name.replace('_', '-')} {before[name]}",
+                "repeat that run's options, or name another --output",
+            )
 
 
 def _recipe(options: TrainOptions) -> dict[str, Any]:
@@ -166,20 +216,30 @@ def _recipe(options: TrainOptions) -> dict[str, Any]:
     return {name: value for name, value in asdict(options).items() if name not in left_out}
 
 
-def _validation(held_out: list[ImageRef], options: TrainOptions) -> Callable[[Network], float]:
-    """Return a function that searches edited copies of the held-out images among them: µAP."""
-    from PIL import Image
+def _validation(
+    held_out: list[ImageRef], options: TrainOptions
+) -> Callable[[Network], float] | None:
+    """Return a function that searches edited copies of the held-out images among them: µAP.
 
+    It raises SscdError where fewer than two of them can be read.
+    """
+    if not held_out:
+        return None
     from sscd_cli.evaluation.edits import VALIDATION_EDITS
     from sscd_cli.evaluation.self_copies import evaluate_copies
-    from sscd_cli.training.views import open_ref, squashed
+    from sscd_cli.training.views import readable, squashed
 
     def measure(network: Network) -> float:
         def embed(images: Sequence[Image.Image]) -> Any:
             return network.embed(squashed(images, options.inference_size))
 
         network.eval()
-        originals = [open_ref(ref) for ref in held_out]
+        originals = list(readable(held_out, VALIDATION_PIXELS))
+        if len(originals) < 2:
+            raise SscdError(
+                f"{len(originals)} of the {len(held_out)} held-out images can be read",
+                "check the images, or use --holdout 0 for no validation",
+            )
         return evaluate_copies(embed, originals, edits=VALIDATION_EDITS).micro_ap
 
     return measure
@@ -187,6 +247,7 @@ def _validation(held_out: list[ImageRef], options: TrainOptions) -> Callable[[Ne
 
 def _export(training: Training, path: Path) -> None:
     from sscd_cli.models.safetensors_file import save_network
+    from sscd_cli.training.log import writing
 
     story = {
         "name": training.options.name,
@@ -201,7 +262,8 @@ def _export(training: Training, path: Path) -> None:
         "epochs": training.epoch,
         "tool": f"sscd {__version__}",
     }
-    save_network(path, training.network, story)
+    with writing(path):
+        save_network(path, training.network, story)
 
 
 def _plot(log: Path) -> Path | None:

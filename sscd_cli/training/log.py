@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+from sscd_cli.errors import SscdError
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,23 @@ class StepLog:
     validation: float | None = None
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a failure to write `path` into an SscdError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise SscdError(
+            f"cannot write {path}: {reason}",
+            "make room or name another --output; --resume goes on from the last checkpoint",
+        ) from error
+
+
 def append_step(path: Path, step: StepLog) -> None:
     """Add one line to the CSV log, which begins with the field names."""
     fresh = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
+    with writing(path), path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         if fresh:
             writer.writerow([field.name for field in fields(StepLog)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -18,12 +19,12 @@ from sscd_cli.images.sources import ImageRef
 from sscd_cli.models.network import Network
 from sscd_cli.options import TrainOptions
 from sscd_cli.training.augment import AUGMENTATIONS
-from sscd_cli.training.distributed import World, gather
-from sscd_cli.training.log import StepLog, append_step
+from sscd_cli.training.distributed import World, gather, share_batch_norm
+from sscd_cli.training.log import StepLog, append_step, writing
 from sscd_cli.training.loss import LossParts, sscd_loss
 from sscd_cli.training.mixing import MIXERS
 from sscd_cli.training.optimise import learning_rate, make_optimiser
-from sscd_cli.training.views import EpochOrder, Views, view_batches
+from sscd_cli.training.views import EpochOrder, Views, made, view_batches
 
 LOG_EVERY = 10
 CHECKPOINT = "checkpoint.pt"
@@ -34,7 +35,12 @@ Progress = Callable[[StepLog], None]
 
 
 class Training:
-    """A network on its way: everything that a checkpoint holds, and the step that moves it."""
+    """A network on its way: everything that a checkpoint holds, and the step that moves it.
+
+    Besides, every random draw depends on the seed, the rank, the epoch or the step and the image
+    alone, so that a resumed run ends as an undisturbed one would. `unreadable` collects the
+    indices of the images which this process could not show.
+    """
 
     def __init__(
         self,
@@ -47,6 +53,7 @@ class Training:
         world: World,
     ) -> None:
         self.options, self.device, self.autocast, self.world = options, device, autocast, world
+        self.refs = refs
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = _distributed(self.network, world, device)
         views = Views(refs, AUGMENTATIONS[options.augmentations](options.size), options.seed)
@@ -74,6 +81,7 @@ class Training:
         )
         self.epoch = 0
         self.step = 0
+        self.unreadable: set[int] = set()
 
     @property
     def peak_rate(self) -> float:
@@ -88,7 +96,8 @@ class Training:
         """Train one epoch; `report` gets the loss and the learning rate of every step."""
         self.model.train()
         self.order.epoch = self.epoch
-        for pixels in self.loader:
+        for pixels, unreadable in made(self.loader):
+            self.unreadable.update(unreadable)
             rate = self._set_rate()
             parts = self._forward(pixels.to(self.device, non_blocking=True))
             self.optimiser.zero_grad(set_to_none=True)
@@ -142,14 +151,20 @@ class Training:
             "images": self.order.count,
         }
         part = path.with_name(f".{path.name}.part")
-        torch.save(state, part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        with writing(path):
+            torch.save(state, part)
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint. Raises SscdError when it belongs to another run."""
-        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        """Go on from a checkpoint. Raises SscdError: it is damaged, or belongs to another run."""
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        except Exception as error:
+            raise SscdError(
+                f"cannot read the checkpoint {path}", "delete it and train again without --resume"
+            ) from error
         try:
             if state["images"] != self.order.count:
                 raise ValueError(f"{state['images']} images then, {self.order.count} now")
@@ -164,13 +179,14 @@ class Training:
 
 
 def _distributed(network: Network, world: World, device: torch.device) -> nn.Module:
+    """Average gradients over the ranks, and normalise with the statistics of all their views."""
     if world.size == 1:
         return network
-    module: nn.Module = network
     if device.type == "cuda":
         module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return DistributedDataParallel(module, device_ids=[device.index])
-    return DistributedDataParallel(module)
+    share_batch_norm(network, world)
+    return DistributedDataParallel(network)
 
 
 def _among_all_ranks(match_NN: Tensor, world: World) -> tuple[Tensor, Tensor]:
@@ -184,23 +200,32 @@ def _among_all_ranks(match_NN: Tensor, world: World) -> tuple[Tensor, Tensor]:
     return match, identity
 
 
-def train(training: Training, folder: Path, validate: Validate, progress: Progress) -> None:
-    """Run the epochs that are left; after each, write the checkpoint and the log in `folder`."""
+def train(training: Training, folder: Path, validate: Validate | None, progress: Progress) -> None:
+    """Run the epochs that are left; after each, write the checkpoint and the log in `folder`.
+
+    Raises: SscdError: the loss is no longer a number; the last checkpoint is from before.
+    """
     options = training.options
     clock = _Clock(training)
 
     def report(parts: LossParts, rate: float) -> None:
-        if training.world.is_first and training.step % LOG_EVERY == 0:
+        last_of_epoch = training.step % training.steps_per_epoch == 0
+        if training.world.is_first and (training.step % LOG_EVERY == 0 or last_of_epoch):
             last = clock.step_log(parts, rate)
             append_step(folder / LOG, last)
             progress(last)
+            if not math.isfinite(last.loss):
+                raise SscdError(
+                    f"the loss is {last.loss} at step {last.step}", "use a lower --learning-rate"
+                )
 
     while training.epoch < options.epochs:
         training.run_epoch(report)
         if not training.world.is_first:
             continue
         training.save(folder / CHECKPOINT)
-        if training.epoch % options.validate_every == 0 or training.epoch == options.epochs:
+        due = training.epoch % options.validate_every == 0 or training.epoch == options.epochs
+        if validate and due:
             measured = clock.validation_log(validate(training.network))
             append_step(folder / LOG, measured)
             progress(measured)

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from sscd_cli.errors import SscdError
 from sscd_cli.images.decode import MAX_FILE_BYTES, open_image
 from sscd_cli.images.read import read_bytes
 from sscd_cli.images.sources import ImageRef
@@ -20,11 +21,14 @@ COPIES = 2
 _TRIES = 10
 
 
-class Views(Dataset[Tensor]):
-    """Item (epoch, index) is two views of image `index`: uint8 (2, 3, size, size).
+Item = tuple[Tensor, list[int]]
 
-    The same item is the same views, whatever the worker. An unreadable image is replaced by
-    another one, drawn by the same generator.
+
+class Views(Dataset[Item]):
+    """Item (epoch, index) is two views of image `index`, and which images were unreadable.
+
+    The views are uint8 (2, 3, size, size), the same for the same item, whatever the worker. An
+    unreadable image is replaced by another one, drawn by the same generator.
     """
 
     def __init__(self, refs: Sequence[ImageRef], transform: Transform, seed: int) -> None:
@@ -32,18 +36,20 @@ class Views(Dataset[Tensor]):
         self.transform = transform
         self.seed = seed
 
-    def __getitem__(self, item: tuple[int, int]) -> Tensor:
+    def __getitem__(self, item: tuple[int, int]) -> Item:
         epoch, index = item
         rng = Random(f"{self.seed}/{epoch}/{index}")
-        image = self._open(index, rng)
+        image, unreadable = self._open(index, rng)
         views = [np.asarray(self.transform(image, rng)) for _ in range(COPIES)]
-        return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2)
+        return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2), unreadable
 
-    def _open(self, index: int, rng: Random) -> Image.Image:
+    def _open(self, index: int, rng: Random) -> tuple[Image.Image, list[int]]:
+        unreadable: list[int] = []
         for _ in range(_TRIES):
             try:
-                return open_ref(self.refs[index])
+                return open_ref(self.refs[index]), unreadable
             except Exception:
+                unreadable.append(index)
                 index = rng.randrange(len(self.refs))
         raise RuntimeError(f"{_TRIES} unreadable images in a row")
 
@@ -66,8 +72,11 @@ class EpochOrder(Sampler[tuple[int, int]]):
 
 def view_batches(
     views: Views, order: EpochOrder, *, batch_size: int, workers: int, pin_memory: bool
-) -> DataLoader[Tensor]:
-    """Batches of uint8 (2 · batch_size, 3, size, size): all first views, then all second views."""
+) -> DataLoader[Item]:
+    """Batches of uint8 (2 · batch_size, 3, size, size): all first views, then all second views.
+
+    Beside each lie the indices of the images that were unreadable.
+    """
     return DataLoader(
         views,
         batch_size=batch_size,
@@ -88,14 +97,37 @@ def open_ref(ref: ImageRef) -> Image.Image:
     return open_image(data)
 
 
+def readable(refs: Sequence[ImageRef], longest_side: int) -> Iterator[Image.Image]:
+    """Yield the images that can be read, shrunk to the longest side where they are larger."""
+    for ref in refs:
+        try:
+            image = open_ref(ref)
+        except Exception:
+            continue
+        image.thumbnail((longest_side, longest_side))
+        yield image
+
+
 def squashed(images: Sequence[Image.Image], size: int) -> Tensor:
     """Return images as the network sees them at inference: uint8 (N, 3, size, size)."""
     pixels = [np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)) for image in images]
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
 
 
-def _stack_views(items: list[Tensor]) -> Tensor:
-    return torch.stack(items, dim=1).flatten(0, 1)
+def made(loader: DataLoader[Item]) -> Iterator[Item]:
+    """Yield the batches of `loader`. Raises SscdError: a worker died, or nothing is readable."""
+    try:
+        yield from loader
+    except RuntimeError as error:
+        raise SscdError(
+            f"the views cannot be made: {str(error).strip().splitlines()[-1]}",
+            "check the images, or rerun with --workers 0 to see more",
+        ) from error
+
+
+def _stack_views(items: list[Item]) -> Item:
+    views, unreadable = zip(*items, strict=True)
+    return torch.stack(views, dim=1).flatten(0, 1), [index for part in unreadable for index in part]
 
 
 def _one_thread(worker: int) -> None:
