@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,11 +104,11 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
     expected = runtime.embed(images)
     whole = Runtime._embed
 
-    def small(self: Runtime, batch: Tensor) -> NDArray[np.float32]:
+    def small(self: Runtime, batch: Tensor, *rest: Any) -> NDArray[np.float32]:
         tried.append(len(batch))
         if len(batch) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return whole(self, batch)
+        return whole(self, batch, *rest)
 
     monkeypatch.setattr(Runtime, "_embed", small)
     np.testing.assert_allclose(runtime.embed(images), expected, atol=1e-5)
@@ -120,7 +121,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
 def test_one_image_that_does_not_fit_is_an_error(
     mini: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(self: Runtime, batch: Tensor) -> NDArray[np.float32]:
+    def never(self: Runtime, batch: Tensor, *rest: Any) -> NDArray[np.float32]:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     runtime = Runtime.of(copy.deepcopy(mini), CPU, "fp32")
