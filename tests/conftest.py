@@ -185,6 +185,11 @@ def picture(path: Path, seed: int, size: tuple[int, int] = (40, 30)) -> Path:
     return path
 
 
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder, hidden ones too, in order."""
+    return sorted(path.name for path in folder.iterdir())
+
+
 def error_line(ran: Ran) -> str:
     """Return the error that a command ended with: the last line on stderr, without its prefix."""
     last = ran.err.splitlines()[-1]

@@ -1,0 +1,359 @@
+"""The command contract: names, flags, the environment, exit statuses, what goes to which stream."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from conftest import DATA, Run, Store, error_line, names_in, picture
+
+import sscd_cli
+from sscd_cli import options
+from sscd_cli.errors import SscdError
+from sscd_cli.reports.formats import bytes_text
+
+A, B = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
+# what typer adds, or what says something about the tool itself
+NO_VARIABLE = {"--help", "--version", "--install-completion", "--show-completion"}
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Yield every command with its full name."""
+    from sscd_cli.cli.app import app
+
+    def walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+        yield name, command
+        for word, inner in sorted(getattr(command, "commands", {}).items()):
+            yield from walk(f"{name} {word}", inner)
+
+    yield from walk("sscd", typer.main.get_command(app))
+
+
+def words_of(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return parameter.metavar
+    return "/".join([*parameter.opts, *parameter.secondary_opts])
+
+
+def test_commands_and_flags_are_those_that_we_promised() -> None:
+    lines = []
+    for name, command in commands():
+        lines.append(name)
+        lines += [f"    {words_of(parameter)}" for parameter in command.params]
+    assert "\n".join(lines) + "\n" == (DATA / "golden" / "commands.txt").read_text()
+
+
+def test_every_option_has_a_variable_of_its_own_name() -> None:
+    for name, command in commands():
+        for parameter in command.params:
+            if parameter.param_type_name == "argument" or {*parameter.opts} & NO_VARIABLE:
+                continue
+            long = next(word for word in parameter.opts if word.startswith("--"))
+            expected = "SSCD_" + long.removeprefix("--").replace("-", "_").upper()
+            assert parameter.envvar == expected, f"{name} {long}"
+
+
+EMBED = {
+    "descriptors": ("d2", Path("d2")),
+    "model": ("some.safetensors", "some.safetensors"),
+    "include": ("*.jpg", ("*.jpg",)),
+    "exclude": ("*.png", ("*.png",)),
+    "null": ("1", True),
+    "exif": ("0", False),
+    "device": ("cpu", "cpu"),
+    "precision": ("fp32", "fp32"),
+    "batch_size": ("7", 7),
+    "workers": ("3", 3),
+}
+SHARED = {key: EMBED[key] for key in ("model", "device", "precision")}
+CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
+    "embed": (
+        ["embed", "photos"],
+        "embed",
+        options.EmbedOptions(sources=("photos",)),
+        {
+            **EMBED,
+            "prune": ("true", True),
+            "dtype": ("float32", "float32"),
+            "shard_rows": ("9", 9),
+            "max_pixels": ("10", 10),
+            "max_bytes": ("11", 11),
+        },
+    ),
+    "dedup": (
+        ["dedup"],
+        "dedup",
+        options.DedupOptions(),
+        {
+            "descriptors": EMBED["descriptors"],
+            "threshold": ("0.5", 0.5),
+            "linkage": ("complete", "complete"),
+            "keep": ("newest,path", ("newest", "path")),
+            "method": ("bits", "bits"),
+        },
+    ),
+    "index": (
+        ["index"],
+        "index",
+        options.IndexOptions(),
+        {
+            "descriptors": EMBED["descriptors"],
+            "factory": ("Flat", "Flat"),
+            "rebuild": ("yes", True),
+        },
+    ),
+    "search": (
+        ["search", "a.jpg"],
+        "search",
+        options.SearchOptions(images=("a.jpg",)),
+        {**SHARED, "descriptors": EMBED["descriptors"], "k": ("3", 3)},
+    ),
+    "pair": (
+        ["pair", "a.jpg", "b.jpg"],
+        "pair",
+        options.PairOptions(left="a.jpg", right="b.jpg"),
+        {**SHARED, "threshold": ("0.5", 0.5), "exif": ("0", False)},
+    ),
+    "eval self": (
+        ["eval", "self", "photos"],
+        "evaluate",
+        options.EvalSelfOptions(sources=("photos",)),
+        {
+            **SHARED,
+            "distractors": ("more", ("more",)),
+            "limit": ("5", 5),
+            "seed": ("6", 6),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("how", ["default", "flag", "variable"])
+@pytest.mark.parametrize("command", CASES)
+def test_flags_and_variables_arrive_as_the_librarys_options(
+    command: str, how: str, sscd: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, verb, expected, settings = CASES[command]
+    monkeypatch.delenv("SSCD_WORKERS")
+    seen: list[Any] = []
+
+    def record(first: Any, *rest: Any) -> None:
+        seen.append(first)
+        raise SscdError("seen", "enough")
+
+    monkeypatch.setattr(f"sscd_cli.{verb}.run", record)
+    if how == "flag":
+        for name, (text, _) in settings.items():
+            flag = f"--{name.replace('_', '-')}"
+            values = {"exif": ["--no-exif"], "null": [flag], "prune": [flag], "rebuild": [flag]}
+            words = [*words, *values.get(name, [flag, text])]
+    elif how == "variable":
+        for name, (text, _) in settings.items():
+            monkeypatch.setenv(f"SSCD_{name.upper()}", text)
+    if how != "default":
+        expected = dataclasses.replace(expected, **{k: value for k, (_, value) in settings.items()})
+    assert sscd(*words).status == 3
+    assert seen == [expected]
+
+
+def test_dedup_hands_its_embedding_options_on(sscd: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def record(first: Any, embedding: Any, progress: Any) -> None:
+        seen.append(embedding)
+        raise SscdError("seen", "enough")
+
+    monkeypatch.setattr("sscd_cli.dedup.run", record)
+    for name, (text, _) in EMBED.items():
+        monkeypatch.setenv(f"SSCD_{name.upper()}", text)
+    sscd("dedup", "photos")
+    wanted = {key: value for key, (_, value) in EMBED.items()}
+    assert seen == [options.EmbedOptions(sources=("photos",), **wanted)]
+
+
+@pytest.fixture
+def stored(tmp_path: Path, store: Store) -> Path:
+    files: dict[Path, Any] = {
+        picture(tmp_path / "a.png", 1, (50, 40)): A,
+        picture(tmp_path / "b.png", 2): A,
+        picture(tmp_path / "c.png", 3): B,
+    }
+    torn = tmp_path / "torn.png"
+    torn.write_bytes(b"x")
+    return store(tmp_path / "descriptors", {**files, torn: "no image"})
+
+
+def test_data_goes_to_stdout_and_words_about_it_to_stderr(sscd: Run, stored: Path) -> None:
+    ran = sscd("dedup", "-f", "paths")
+    size = bytes_text((stored.parent / "b.png").stat().st_size)
+    assert (ran.status, ran.out) == (0, b"b.png\n")
+    assert ran.err == (
+        f"3 images, 1 unreadable: 1 clusters, 1 removable ({size}) at threshold 0.75 of drawn\n"
+    )
+
+
+@pytest.mark.parametrize("setting", ["-q", "--quiet", "SSCD_QUIET"])
+def test_quiet_leaves_stderr_empty(
+    sscd: Run, stored: Path, setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if setting.startswith("SSCD"):
+        monkeypatch.setenv(setting, "1")
+    ran = sscd("dedup", "-f", "paths", *([setting] if setting.startswith("-") else []))
+    assert (ran.status, ran.out, ran.err) == (0, b"b.png\n", "")
+
+
+def test_the_exit_status_is_one_only_on_request_and_if_there_are_copies(
+    sscd: Run, stored: Path
+) -> None:
+    assert sscd("dedup").status == 0
+    assert sscd("dedup", "--exit-code").status == 1
+    assert sscd("dedup", "-d", stored, "-t", "1", "--exit-code", "--keep", "path").status == 1
+
+
+def test_no_copies_give_an_empty_report_and_status_zero(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    store(tmp_path / "descriptors", {picture(tmp_path / "a.png", 1): A})
+    for format, empty in (("text", b""), ("jsonl", b""), ("paths", b"")):
+        ran = sscd("dedup", "-f", format, "--exit-code")
+        assert (ran.status, ran.out) == (0, empty)
+    assert sscd("dedup", "-f", "csv").out.count(b"\n") == 1
+
+
+def test_strict_tells_of_unreadable_images_after_the_report(sscd: Run, stored: Path) -> None:
+    ran = sscd("dedup", "--strict", "--exit-code", "-f", "paths")
+    assert (ran.status, ran.out) == (4, b"b.png\n")
+
+
+def test_debug_shows_the_traceback_and_then_the_error(sscd: Run) -> None:
+    ran = sscd("dedup", "--debug")
+    assert ran.status == 3
+    assert ran.err.startswith("Traceback (most recent call last)")
+    assert ran.err.endswith(
+        "sscd: error: there are no descriptors in descriptors; run sscd embed SOURCE first\n"
+    )
+
+
+def test_a_bug_is_one_line_too(sscd: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("a\nb")
+
+    monkeypatch.setattr("sscd_cli.index.run", broken)
+    ran = sscd("index")
+    assert ran.status == 3
+    assert error_line(ran) == (
+        "unexpected ZeroDivisionError: a\\nb; add --debug and report what it shows"
+    )
+
+
+def test_no_memory_is_said_with_what_helps(sscd: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hungry(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("sscd_cli.index.run", hungry)
+    ran = sscd("index")
+    assert ran.status == 3
+    assert error_line(ran) == "out of memory; use a smaller --batch-size or fewer --workers"
+
+
+def test_an_interrupt_is_130_and_says_how_to_go_on(
+    sscd: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sscd_cli.index.run", interrupted)
+    ran = sscd("index", "--debug")
+    assert ran.status == 130
+    assert ran.err == "sscd: error: interrupted; run the same command again to go on\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nonsense"], "no such command 'nonsense'; see sscd --help"),
+        (["--nonsense"], "no such option: --nonsense; see sscd --help"),
+        (["dedup", "--nonsense"], "no such option: --nonsense; see sscd dedup --help"),
+        (["eval", "other"], "no such command 'other'; see sscd eval --help"),
+        (["embed"], "missing argument 'SOURCE'; see sscd embed --help"),
+        (["pair", "a.jpg"], "missing argument 'B'; see sscd pair --help"),
+        (["train", "a"], "missing option '--output' / '-o'; see sscd train --help"),
+        (["dedup", "-d"], "option '-d' requires an argument; see sscd --help"),
+    ],
+)
+def test_a_wrong_command_line_names_what_is_wrong_and_the_help(
+    sscd: Run, words: list[str], message: str
+) -> None:
+    ran = sscd(*words)
+    assert (ran.status, ran.out) == (2, b"")
+    assert ran.err.casefold().startswith(f"sscd: error: {message}".casefold()[:40])
+    assert error_line(ran) == message
+
+
+@pytest.mark.parametrize("words", [[], ["eval"]])
+def test_no_command_shows_the_help_on_stderr(sscd: Run, words: list[str]) -> None:
+    ran = sscd(*words)
+    assert (ran.status, ran.out) == (2, b"")
+    assert ran.err.startswith("Usage: sscd")
+
+
+def test_help_and_version_go_to_stdout(sscd: Run) -> None:
+    assert sscd("--version").out == f"sscd {sscd_cli.__version__}\n".encode()
+    for words in (["--help"], ["-h"], ["dedup", "-h"], ["eval", "self", "--help"]):
+        ran = sscd(*words)
+        assert (ran.status, ran.err) == (0, "")
+        assert ran.out.startswith(b"Usage: sscd")
+
+
+def test_help_names_every_default(sscd: Run) -> None:
+    shown = " ".join(sscd("dedup", "--help").out.decode().split())
+    for default in ("descriptors", "leader", "resolution,bytes,oldest,path", "text", "32"):
+        assert f"[default: {default}]" in shown
+
+
+def test_the_report_goes_to_a_file_on_request(sscd: Run, stored: Path, tmp_path: Path) -> None:
+    report = sscd("dedup", "-f", "jsonl").out
+    ran = sscd("dedup", "-f", "jsonl", "-o", "report.jsonl")
+    assert (ran.status, ran.out) == (0, b"")
+    assert (tmp_path / "report.jsonl").read_bytes() == report
+    assert json.loads(report)["members"][0]["path"] == "a.png"
+
+
+def test_a_failed_report_leaves_the_old_file_and_no_other(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    files = {picture(tmp_path / name, 1): A for name in ("a.png", "b\nc.png")}
+    store(tmp_path / "descriptors", files)
+    (tmp_path / "list").write_text("old")
+    before = names_in(tmp_path)
+    ran = sscd("dedup", "-f", "paths", "-o", "list")
+    assert ran.status == 2
+    assert (tmp_path / "list").read_text() == "old"
+    assert names_in(tmp_path) == before
+
+
+def test_output_keeps_links_and_devices_in_their_place(
+    sscd: Run, stored: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to("report")
+    (tmp_path / "report").write_text("old")
+    assert sscd("dedup", "-f", "paths", "-o", "link").status == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "report").read_text() == "b.png\n"
+    assert sscd("dedup", "-f", "paths", "-o", "/dev/stdout").out == b"b.png\n"
+    assert sscd("dedup", "-f", "parquet", "-o", "/dev/null").status == 0
+    assert not Path("/dev/null").is_file()
+
+
+def test_an_output_that_cannot_be_written_is_an_error(
+    sscd: Run, stored: Path, tmp_path: Path
+) -> None:
+    for place, reason in ((".", "Is a directory"), ("no/folder", "No such file or directory")):
+        ran = sscd("dedup", "-o", place)
+        assert ran.status == 3
+        assert error_line(ran) == f"cannot write {place}: {reason}; name another file with -o"

@@ -1,0 +1,303 @@
+"""Clusters of a dataset: nothing is removable unless its keeper is there, another file, alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import MTIME, Ran, Run, Store, error_line, picture
+
+A, B, C = np.eye(8)[:3]
+
+
+def near(base: Any, similarity: float, free: int) -> Any:
+    """Return a unit vector at a cosine similarity to `base`, the rest along axis `free`."""
+    return similarity * base + (1 - similarity**2) ** 0.5 * np.eye(8)[free]
+
+
+def clusters(ran: Ran) -> list[dict[str, bool]]:
+    """Return each cluster of a JSON Lines report as {path: kept}."""
+    assert ran.status == 0, ran.err
+    found = [json.loads(line) for line in ran.lines]
+    return [{member["path"]: member["keep"] for member in one["members"]} for one in found]
+
+
+def copies(folder: Path, *names: str) -> dict[Path, Any]:
+    """Write one picture under several names, oldest first; all have one descriptor."""
+    files = {}
+    for age, name in enumerate(names):
+        path = picture(folder / name, seed=1)
+        os.utime(path, (MTIME + age, MTIME + age))
+        files[path] = A
+    return files
+
+
+@pytest.fixture
+def report(sscd: Run, tmp_path: Path, store: Store) -> Any:
+    def run(files: dict[Path, Any], *words: str, root: Path | None = None) -> Ran:
+        store(tmp_path / "descriptors", files, root=root)
+        return sscd("dedup", "-f", "jsonl", *words)
+
+    return run
+
+
+def test_every_removable_image_has_a_keeper_at_the_threshold(report: Any, tmp_path: Path) -> None:
+    files = {
+        picture(tmp_path / "a.png", 1, (60, 60)): A,
+        picture(tmp_path / "b.png", 2, (50, 50)): near(A, 0.8, 3),
+        # alike to b alone: a chain
+        picture(tmp_path / "c.png", 3, (40, 40)): near(near(A, 0.8, 3), 0.8, 4),
+        picture(tmp_path / "d.png", 4): B,
+    }
+    assert clusters(report(files)) == [{"a.png": True, "b.png": False, "c.png": True}]
+
+
+@pytest.mark.parametrize(
+    ("linkage", "kept"),
+    [("leader", {"a.png", "c.png"}), ("components", {"a.png"}), ("complete", {"a.png", "c.png"})],
+)
+def test_linkage_decides_what_a_chain_keeps(
+    report: Any, tmp_path: Path, linkage: str, kept: set[str]
+) -> None:
+    files = {
+        picture(tmp_path / "a.png", 1, (60, 60)): A,
+        picture(tmp_path / "b.png", 2, (50, 50)): near(A, 0.8, 3),
+        picture(tmp_path / "c.png", 3, (40, 40)): near(near(A, 0.8, 3), 0.8, 4),
+    }
+    (found,) = clusters(report(files, "--linkage", linkage))
+    assert {name for name, keep in found.items() if keep} == kept
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"),
+    [
+        ("resolution", "large.png"),
+        ("bytes", "heavy.bmp"),
+        ("oldest", "old.png"),
+        ("newest", "new.png"),
+        ("path", "heavy.bmp"),
+        ("first", "large.png"),
+        (" newest , path", "new.png"),
+    ],
+)
+def test_keep_words_choose_the_keeper(report: Any, tmp_path: Path, keep: str, kept: str) -> None:
+    files = {
+        picture(tmp_path / "large.png", 10, (50, 40)): A,
+        picture(tmp_path / "heavy.bmp", 11, (49, 40)): A,
+        picture(tmp_path / "old.png", 1): A,
+        picture(tmp_path / "new.png", 99): A,
+    }
+    (found,) = clusters(report(files, "--keep", keep))
+    assert [name for name, keeps in found.items() if keeps] == [kept]
+
+
+def test_of_equal_copies_the_same_one_stays_whatever_the_input_order(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    files = copies(tmp_path, "c.png", "a.png", "b.png")
+    for path in files:
+        os.utime(path, (MTIME, MTIME))
+    reports = set()
+    for number, order in enumerate((list(files), list(files)[::-1])):
+        folder = store(tmp_path / f"store{number}", dict.fromkeys(order, A))
+        (found,) = clusters(sscd("dedup", "-d", folder, "-f", "jsonl"))
+        assert found["a.png"]
+        reports.add(frozenset(found.items()))
+    assert len(reports) == 1
+
+
+def test_a_cluster_keeps_its_name_in_another_dataset(report: Any, tmp_path: Path) -> None:
+    first = report(copies(tmp_path / "photos", "a.png", "b.png"))
+    shutil.rmtree(tmp_path / "descriptors")
+    moved = report(
+        {picture(tmp_path / "x.png", 5): B, **copies(tmp_path / "new", "z.png", "y.png")}
+    )
+    assert json.loads(first.lines[0])["name"] == json.loads(moved.lines[0])["name"]
+
+
+def test_a_vanished_keeper_makes_nothing_removable(report: Any, sscd: Run, tmp_path: Path) -> None:
+    assert report(copies(tmp_path, "keeper.png", "copy.png"), "-f", "paths").out == b"copy.png\n"
+    (tmp_path / "keeper.png").unlink()
+    ran = sscd("dedup", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+    assert ran.err.splitlines() == [
+        "sscd: warning: 1 images have vanished or changed since they were embedded and were left "
+        "out; run sscd embed again, with --prune",
+        "2 images, 0 unreadable: 0 clusters, 0 removable (0 B) at threshold 0.75 of drawn",
+    ]
+
+
+@pytest.mark.parametrize("change", ["rewritten", "touched", "vanished", "a folder", "unreadable"])
+def test_a_file_that_is_no_longer_what_was_embedded_is_in_no_report(
+    sscd: Run, tmp_path: Path, store: Store, change: str
+) -> None:
+    files = copies(tmp_path, "a.png", "b.png", "c.png")
+    store(tmp_path / "descriptors", files)
+    path = tmp_path / "a.png"
+    if change == "rewritten":
+        path.write_bytes(path.read_bytes() + b"x")
+        os.utime(path, (MTIME, MTIME))
+    elif change == "touched":
+        os.utime(path, (MTIME + 9, MTIME + 9))
+    else:
+        path.unlink()
+    if change == "a folder":
+        path.mkdir()
+    elif change == "unreadable":
+        path.symlink_to(path)
+    ran = sscd("dedup", "-f", "jsonl")
+    assert clusters(ran) == [{"b.png": True, "c.png": False}]
+    assert "1 images have vanished or changed" in ran.err
+    assert sscd("dedup", "-f", "paths").out == b"c.png\n"
+
+
+def test_the_link_that_joined_two_images_may_vanish_and_parts_them(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    files = {
+        picture(tmp_path / "a.png", 1): near(B, 0.8, 3),
+        picture(tmp_path / "middle.png", 2, (90, 90)): B,
+        picture(tmp_path / "c.png", 3): near(B, 0.8, 4),
+    }
+    store(tmp_path / "descriptors", files)
+    assert sscd("dedup", "-f", "paths").out == b"a.png\nc.png\n"
+    (tmp_path / "middle.png").unlink()
+    assert sscd("dedup", "-f", "paths").out == b""
+
+
+def test_an_image_named_twice_by_overlapping_sources_is_no_copy_of_itself(
+    tiny: Run, tmp_path: Path
+) -> None:
+    picture(tmp_path / "photos" / "sub" / "a.png", 1)
+    ran = tiny("dedup", "photos", "photos/sub", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+    assert "1 more names of the same files were left out" in ran.err
+
+
+def test_a_link_and_its_file_are_one_image_and_the_file_counts(tiny: Run, tmp_path: Path) -> None:
+    picture(tmp_path / "photos" / "z.png", 1)
+    (tmp_path / "photos" / "a.png").symlink_to("z.png")
+    (tmp_path / "photos" / "linked").symlink_to(".")
+    shutil.copy2(tmp_path / "photos" / "z.png", tmp_path / "photos" / "zz.png")
+    ran = tiny("dedup", "photos", "-f", "jsonl")
+    assert clusters(ran) == [{"photos/z.png": True, "photos/zz.png": False}]
+
+
+def test_a_linked_folder_holds_no_copies(tiny: Run, tmp_path: Path) -> None:
+    picture(tmp_path / "photos" / "one" / "a.png", 1)
+    (tmp_path / "photos" / "two").symlink_to("one")
+    ran = tiny("dedup", "photos", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+
+
+def test_links_to_a_file_outside_are_copies_and_so_are_hard_links(
+    tiny: Run, tmp_path: Path
+) -> None:
+    outside = picture(tmp_path / "outside.png", 1)
+    (tmp_path / "photos").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "photos" / name).symlink_to(outside)
+    hard = picture(tmp_path / "photos" / "c.png", 2)
+    (tmp_path / "photos" / "d.png").hardlink_to(hard)
+    ran = tiny("dedup", "photos", "-f", "paths")
+    assert ran.out == b"photos/b.png\nphotos/d.png\n"
+
+
+def test_an_image_here_is_not_removable_for_one_on_a_disk_that_is_not_there(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    store(tmp_path / "descriptors", copies(tmp_path / "usb", "a.png"), root=tmp_path / "usb")
+    store(tmp_path / "descriptors", copies(tmp_path / "here", "b.png"), root=tmp_path / "here")
+    assert sscd("dedup", "-f", "paths").out == b"here/b.png\n"
+    (tmp_path / "usb").rename(tmp_path / "unplugged")
+    ran = sscd("dedup", "-f", "paths")
+    assert ran.out == b""
+    assert "1 images have vanished or changed" in ran.err
+
+
+def test_descriptors_can_be_deduplicated_far_from_their_images(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    files = copies(tmp_path / "photos", "a.png", "b.png")
+    store(tmp_path / "descriptors", files, root=tmp_path / "photos")
+    shutil.rmtree(tmp_path / "photos")
+    ran = sscd("dedup", "-f", "paths")
+    assert ran.out == b"photos/b.png\n"
+    assert "2 images in clusters are not on this machine and were not checked" in ran.err
+
+
+def test_members_of_an_archive_are_compared(tiny: Run, tmp_path: Path) -> None:
+    path = picture(tmp_path / "a.png", 1)
+    with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+        for name in ("a.png", "b.png"):
+            archive.add(path, name)
+    assert tiny("dedup", "photos.tar", "-f", "paths").out == b"photos.tar/b.png\n"
+    os.utime(tmp_path / "photos.tar", (1, 1))
+    assert tiny("dedup", "-f", "paths").out == b""
+
+
+def test_sources_narrow_the_report_to_their_images(tiny: Run, tmp_path: Path) -> None:
+    copies(tmp_path / "one", "a.png", "b.png")
+    copies(tmp_path / "two", "c.png")
+    assert tiny("embed", "one").status == 0
+    ran = tiny("dedup", "two", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+    assert "1 images, 0 unreadable: 0 clusters, 0 removable (0 B)" in ran.err
+    assert tiny("dedup", "-f", "paths").out.count(b"\n") == 2
+
+
+def test_exact_and_sign_bits_find_the_same_copies(report: Any, tmp_path: Path) -> None:
+    files = copies(tmp_path, "a.png", "b.png") | {picture(tmp_path / "x.png", 5): B}
+    exact = report(files, "--method", "exact")
+    assert clusters(exact) == clusters(report(files, "--method", "bits"))
+
+
+def test_against_reports_the_images_here_that_have_a_copy_there(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    train = {
+        picture(tmp_path / "train" / "a.png", 1): A,
+        picture(tmp_path / "train" / "b.png", 2): B,
+        picture(tmp_path / "train" / "b2.png", 3): B,
+    }
+    test = {
+        picture(tmp_path / "test" / "x.png", 4): near(A, 0.875, 4),
+        picture(tmp_path / "test" / "y.png", 5): A,
+        picture(tmp_path / "test" / "z.png", 6): C,
+    }
+    store(tmp_path / "descriptors", train)
+    store(tmp_path / "other", test)
+    ran = sscd("dedup", "--against", "other", "--exit-code")
+    assert ran.status == 1
+    assert ran.out == b"train/a.png\n  1.000  test/y.png\n  0.875  test/x.png\n"
+    assert "1 of 3 images have a copy among 3 others at threshold 0.75 of drawn" in ran.err
+    assert sscd("dedup", "--against", "other", "-f", "paths").out == b"train/a.png\n"
+    (tmp_path / "test" / "y.png").unlink()
+    ran = sscd("dedup", "--against", "other", "-f", "csv")
+    assert ran.out == b"path,other,similarity\ntrain/a.png,test/x.png,0.875\n"
+    assert "1 images have vanished or changed" in ran.err
+
+
+def test_against_its_own_dataset_no_path_is_removable(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    store(tmp_path / "descriptors", {picture(tmp_path / "a.png", 1): A})
+    assert sscd("dedup", "--against", "descriptors", "-f", "paths").out == b""
+
+
+def test_datasets_of_two_models_are_not_compared(sscd: Run, tmp_path: Path, store: Store) -> None:
+    files = {picture(tmp_path / "a.png", 1): A}
+    store(tmp_path / "descriptors", files)
+    store(tmp_path / "other", files, weights="1" * 64)
+    ran = sscd("dedup", "--against", "other")
+    assert ran.status == 3
+    assert error_line(ran) == (
+        "descriptors and other cannot be compared: drawn (weights 000000000000) against drawn "
+        "(weights 111111111111); embed both with the same --model"
+    )

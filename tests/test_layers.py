@@ -1,0 +1,160 @@
+"""The map of the code: who may import whom, one home per third-party package, and sizes."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "sscd_cli"
+FILES = sorted(PACKAGE.rglob("*.py"))
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in FILES
+}
+NOUNS = {
+    "reports",
+    "matching",
+    "descriptors",
+    "models",
+    "images",
+    "evaluation",
+    "training",
+}
+BASE = {"errors", "options"}
+# what a noun may know of other nouns: reports say what the others found, a model names its
+# preprocessing, and the two that make images and networks work on them
+SIDEWAYS = {
+    "reports": {"descriptors", "matching"},
+    "models": {"images"},
+    "evaluation": {"images", "models"},
+    "training": {"images", "models"},
+}
+HOMES = {
+    "typer": ("cli",),
+    "rich": ("cli",),
+    "tqdm": ("cli",),
+    "pyarrow": ("descriptors",),
+    "faiss": ("matching",),
+    "torch": ("models", "images.batches", "training"),
+    "safetensors": ("models",),
+    "PIL": ("images", "models.load", "training", "evaluation.edits", "evaluation.overlays"),
+    "matplotlib": ("training",),
+}
+# reading a version number or naming a type takes no library into a verb's hands
+VERBS_MAY = {"PIL", "numpy", "torch"}
+
+
+def imports(path: Path, module: str) -> Iterator[tuple[str, bool, bool]]:
+    """Yield (absolute module, imported at module level, for types only) of each import."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and getattr(block.test, "id", "") == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    top = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import"
+            base = node.module or ""
+            names = [
+                f"{base}.{a.name}" if f"{base}.{a.name}" in MODULES else base for a in node.names
+            ]
+        else:
+            continue
+        for name in names:
+            yield name, id(node) in top, id(node) in typing_only
+
+
+def room(module: str) -> str:
+    """Return the layer's name: a folder, a verb's name, or "" for the package itself."""
+    return [*module.split("."), ""][1]
+
+
+def allowed(module: str, target: str) -> bool:
+    ours, theirs = room(module), room(target)
+    if theirs in BASE or target == "sscd_cli" or ours == theirs:
+        return ours not in BASE or theirs in BASE
+    if ours in BASE:
+        return False
+    if ours == "":  # the public names, from wherever they live
+        return theirs not in {"cli", "__main__"}
+    if ours == "__main__":
+        return theirs == "cli"
+    if ours in NOUNS:
+        return theirs in SIDEWAYS.get(ours, set())
+    if ours == "cli":
+        return theirs != "__main__"
+    return theirs not in {"cli", "__main__"}  # a verb: nouns and other verbs
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_work_flows_one_way(module: str) -> None:
+    wrong = [
+        target
+        for target, _, _ in imports(MODULES[module], module)
+        if target.startswith("sscd_cli") and not allowed(module, target)
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_third_party_package_has_one_home(module: str) -> None:
+    inside = module.removeprefix("sscd_cli").removeprefix(".")
+    is_verb = room(module) not in {*NOUNS, *BASE, "cli", ""}
+    for target, _, typing_only in imports(MODULES[module], module):
+        package = target.partition(".")[0]
+        if package == "sscd_cli" or package in sys.stdlib_module_names or package == "numpy":
+            continue
+        homes = HOMES[package]
+        at_home = any(inside == home or inside.startswith(f"{home}.") for home in homes)
+        assert at_home or typing_only or (is_verb and package in VERBS_MAY), target
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if room(m) not in {*NOUNS, "cli"}])
+def test_verbs_import_nothing_heavy_at_module_level(module: str) -> None:
+    packages = {
+        target.partition(".")[0]
+        for target, top, typing_only in imports(MODULES[module], module)
+        if top and not typing_only
+    }
+    assert packages <= {*sys.stdlib_module_names, "sscd_cli"}
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    edges = {
+        module: {
+            target
+            for target, top, typing_only in imports(path, module)
+            if target in MODULES and top and not typing_only
+        }
+        for module, path in MODULES.items()
+    }
+    while edges:
+        leaves = {module for module, targets in edges.items() if not targets & edges.keys()}
+        assert leaves, f"a cycle among {sorted(edges)}"
+        edges = {module: edges[module] for module in edges.keys() - leaves}
+
+
+@pytest.mark.parametrize("package", sorted({path.parent for path in FILES} - {PACKAGE}))
+def test_a_package_file_holds_a_docstring_only(package: Path) -> None:
+    body = ast.parse((package / "__init__.py").read_text()).body
+    assert len(body) == 1
+    assert isinstance(body[0], ast.Expr)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_and_functions_stay_short(module: str) -> None:
+    text = MODULES[module].read_text()
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            length = (node.end_lineno or 0) - node.body[0].lineno + 1
+            assert length <= 60, f"{node.name}: {length} lines"

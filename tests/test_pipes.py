@@ -1,0 +1,117 @@
+"""The command between real pipes: bash, find, xargs, head, full and closed streams."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SSCD, Store, names_in, picture
+
+A, B = [1.0, 0.0], [0.0, 1.0]
+ODD = ("with space.png", "new\nline.png", "-rf.png", "quote'\".png", os.fsdecode(b"caf\xe9.png"))
+
+pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+
+
+@pytest.fixture
+def bash(tmp_path: Path, tiny_model: Path) -> Any:
+    def run(script: str) -> subprocess.CompletedProcess[bytes]:
+        script = f'set -o pipefail\nsscd() {{ {shlex.quote(str(SSCD))} "$@"; }}\n{script}'
+        env = {**os.environ, "SSCD_MODEL": str(tiny_model), "SSCD_WORKERS": "0"}
+        return subprocess.run(
+            ["bash", "-c", script], cwd=tmp_path, env=env, capture_output=True, check=False
+        )
+
+    return run
+
+
+@pytest.fixture
+def many(tmp_path: Path, store: Store) -> Path:
+    """Write a dataset whose report is larger than a pipe holds."""
+    path = picture(tmp_path / "a.png", 1)
+    files: dict[Path, Any] = {path: A}
+    for number in range(400):
+        name = tmp_path / f"{'long' * 40}{number}.png"
+        os.link(path, name)
+        files[name] = A
+    return store(tmp_path / "descriptors", files)
+
+
+def test_find_feeds_embed_and_dedup_feeds_xargs_whatever_the_names(
+    bash: Any, tmp_path: Path
+) -> None:
+    for name in ODD:
+        picture(tmp_path / "photos" / name, 1)
+    picture(tmp_path / "photos" / "other.png", 9)
+    ran = bash(
+        "cd photos; find . -name '*.png' -print0 | sscd embed -0 - -q -d ../descriptors"
+        " && sscd dedup -d ../descriptors -q --format paths -0 --keep path"
+        " | xargs -0 rm --"
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
+    assert names_in(tmp_path / "photos") == ["-rf.png", "other.png"]
+
+
+def test_a_list_by_lines_and_a_cheap_reader(bash: Any, tmp_path: Path, store: Store) -> None:
+    names = ("-a.png", "b c.png", "d.png")
+    files: dict[Path, Any] = {picture(tmp_path / name, 1): A for name in names}
+    store(tmp_path / "descriptors", files, root=tmp_path)
+    ran = bash("sscd dedup --format paths --keep newest,path -0 | xargs -0 ls")
+    assert ran.returncode == 0
+    assert ran.stdout.decode().splitlines() == ["b c.png", "d.png"]
+    ran = bash("sscd dedup --format paths --keep first -0 | xargs -0 ls -1")
+    assert ran.stdout.decode().splitlines() == ["b c.png", "d.png"]
+    (tmp_path / "d.png").rename(tmp_path / "0.png")
+    store(tmp_path / "descriptors", {picture(tmp_path / "0.png", 1): A}, root=tmp_path)
+    ran = bash("sscd dedup --format paths --keep path -0 | xargs -0 ls -1")
+    assert ran.stdout.decode().splitlines() == ["0.png", "b c.png"]
+
+
+@pytest.mark.parametrize("format", ["jsonl", "text", "csv", "paths", "parquet"])
+def test_a_reader_that_stops_early_is_no_error(bash: Any, many: Path, format: str) -> None:
+    ran = bash(f"sscd dedup -q --format {format} | head -c 1; echo ${{PIPESTATUS[0]}}")
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ran.stdout[1:] == b"0\n"
+
+
+def test_a_reader_that_never_reads_is_no_error(bash: Any, many: Path) -> None:
+    ran = bash("sscd dedup -q | true; sscd --help | true; sscd --version | true")
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+def test_the_first_line_of_json_is_whole(bash: Any, many: Path) -> None:
+    ran = bash("sscd dedup --format jsonl | head -1")
+    assert ran.returncode == 0
+    assert len(json.loads(ran.stdout)["members"]) == 401
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_streams_that_are_full_or_closed_are_one_line_of_error(bash: Any, many: Path) -> None:
+    ran = bash("sscd dedup > /dev/full")
+    assert (ran.returncode, ran.stderr) == (
+        3,
+        b"sscd: error: cannot write to stdout: No space left on device; "
+        b"send the output somewhere else\n",
+    )
+    ran = bash("sscd dedup >&-")
+    assert (ran.returncode, ran.stderr) == (
+        3,
+        b"sscd: error: stdout is closed; name a file with -o\n",
+    )
+    ran = bash(
+        "sscd dedup -f paths -o list 2>/dev/full && wc -l < list; sscd dedup -q 2>&- | tail -1"
+    )
+    assert ran.returncode == 0
+    assert ran.stdout.startswith(b"400\n")
+
+
+def test_summaries_stay_out_of_the_pipe(bash: Any, many: Path) -> None:
+    ran = bash("sscd dedup --format csv | wc -l")
+    assert ran.stdout.strip() == b"402"
+    assert b"401 images, 0 unreadable: 1 clusters, 400 removable" in ran.stderr

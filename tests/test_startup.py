@@ -1,0 +1,83 @@
+"""What starting costs: help loads no library, and stored descriptors need no torch."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Store, picture
+
+DRIVER = """
+import json, sys
+before = set(sys.modules)
+status = 0
+if len(sys.argv) > 1:
+    from sscd_cli.__main__ import main
+    status = main(sys.argv[1:])
+else:
+    import sscd_cli
+loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(json.dumps([status, sorted(loaded)]), file=sys.stderr)
+"""
+
+
+def loaded(*words: str, cwd: Path | None = None) -> set[str]:
+    """Return the top-level modules that a fresh process loads to run a command line."""
+    ran = subprocess.run(
+        [sys.executable, "-c", DRIVER, *words], capture_output=True, text=True, cwd=cwd, check=True
+    )
+    status, modules = json.loads(ran.stderr.splitlines()[-1])
+    assert status == 0, ran.stderr
+    return set(modules) - set(sys.stdlib_module_names) - {"sscd_cli"}
+
+
+def needed_by_typer() -> set[str]:
+    """Return the import names of typer and of everything that it requires."""
+    todo, seen = ["typer"], set[str]()
+    while todo:
+        name = todo.pop().lower().replace("_", "-")
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            lines = requires(name) or []
+        except PackageNotFoundError:
+            continue
+        todo += [re.split(r"[^\w-]", line)[0] for line in lines if "extra ==" not in line]
+    return {name.replace("-", "_") for name in seen}
+
+
+# modules that an editable install or the platform brings in, whatever is run
+PLATFORM = re.compile(r"_sysconfigdata.*|_distutils_hack|__editable__.*|__mp_main__")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["dedup", "--help"], ["--version"]])
+def test_help_loads_the_standard_library_and_typer(words: list[str]) -> None:
+    strange = loaded(*words) - needed_by_typer()
+    assert not {name for name in strange if not PLATFORM.fullmatch(name)}
+
+
+def test_importing_the_package_loads_nothing() -> None:
+    assert not {name for name in loaded() if not PLATFORM.fullmatch(name)}
+
+
+@pytest.mark.parametrize(
+    "words", [["dedup", "-f", "jsonl"], ["index"], ["dedup", "--against", "."]]
+)
+def test_stored_descriptors_are_read_without_torch(
+    words: list[str], tmp_path: Path, store: Store
+) -> None:
+    vectors = np.eye(8)[[0, 0, 1]]
+    files = {picture(tmp_path / f"{i}.png", i): vector for i, vector in enumerate(vectors)}
+    store(tmp_path / "descriptors", files)
+    modules = loaded(
+        *[str(tmp_path / "descriptors") if w == "." else w for w in words], cwd=tmp_path
+    )
+    assert "pyarrow" in modules
+    assert not modules & {"torch", "PIL", "safetensors"}
