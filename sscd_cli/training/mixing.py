@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Mixer = Callable[[Tensor, int, np.random.Generator], tuple[Tensor, Tensor]]
-INSET_PROBABILITY = 0.1
+INSET_PROBABILITY = 0.15
 PROBABILITY = 0.05
 ALPHA = 2.0
 SWITCH = 0.5
