@@ -30,7 +30,8 @@ VALIDATION_PIXELS = 1024
 class TrainResult:
     """Where a finished run lies; `curves` is None where matplotlib is not installed.
 
-    `unreadable` names the images which this process could not read and replaced by others.
+    `unreadable` names the images which this process could not read and replaced by others;
+    `is_first`: this process is the one that wrote.
     """
 
     model: Path
@@ -39,6 +40,7 @@ class TrainResult:
     images: int
     validation: float | None
     unreadable: tuple[str, ...] = ()
+    is_first: bool = True
 
 
 def run(options: TrainOptions, progress: Callable[[StepLog], None]) -> TrainResult:
@@ -65,11 +67,11 @@ def run(options: TrainOptions, progress: Callable[[StepLog], None]) -> TrainResu
     log, model = options.output / LOG, options.output / MODEL
     leave_world(training.world)
     unreadable = tuple(sorted(training.refs[index].id for index in training.unreadable))
-    result = TrainResult(model, log, None, training.order.count, None, unreadable)
+    result = TrainResult(model, log, None, training.order.count, None, unreadable, False)
     if not training.world.is_first:
         return result
     _export(training, model)
-    return replace(result, curves=_plot(log), validation=_last_validation(log))
+    return replace(result, curves=_plot(log), validation=_last_validation(log), is_first=True)
 
 
 def _check(options: TrainOptions) -> None:
@@ -261,9 +263,22 @@ def _export(training: Training, path: Path) -> None:
         "images": training.order.count,
         "epochs": training.epoch,
         "tool": f"sscd {__version__}",
+        "commit": _commit(),
     }
     with writing(path):
         save_network(path, training.network, story)
+
+
+def _commit() -> str | None:
+    """Return the last commit of the code that runs, None where it has no history beside it."""
+    import subprocess
+
+    command = ["git", "-C", str(Path(__file__).parent), "log", "-1", "--format=%H", "--", "."]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip() or None
 
 
 def _plot(log: Path) -> Path | None:

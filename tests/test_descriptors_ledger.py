@@ -184,7 +184,7 @@ def test_descriptors_of_open_and_closed_shards_are_the_stored_ones(tmp_path: Pat
                 assert found.dtype == np.float16
                 np.testing.assert_array_equal(found, known.descriptor.astype(np.float16))
     with pytest.raises(KeyError):
-        ledger.known(bytes(16)).descriptor
+        ledger.known(bytes(16))
 
 
 def test_digest_map_agrees_with_a_dict() -> None:

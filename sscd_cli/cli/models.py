@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -113,6 +114,28 @@ def remove(name: Name, quiet: words.Quiet = False, debug: words.Debug = False) -
 
     for file in store.remove(name):
         terminal.note(f"deleted {file}")
+
+
+@models_app.command()
+def export(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A name or a model file.", show_default=False)
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The file to write.", show_default=False)
+    ],
+    format: Annotated[
+        str, words.option("torchvision, torchscript or safetensors.", "--format", "-f")
+    ] = "torchscript",
+    quiet: words.Quiet = False,
+    debug: words.Debug = False,
+) -> None:
+    """Write a model as one file that loads without sscd, and check what it computes."""
+    fetch_if_missing(name)
+    from sscd_cli.models.export import export_model
+
+    difference = export_model(name, output, format)
+    terminal.note(f"{output}: {format}; its descriptors differ by at most {difference:.1e}")
 
 
 def fetch_if_missing(name: str) -> None:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
+from sscd_cli.errors import printable
 from sscd_cli.options import TrainOptions
 
 if TYPE_CHECKING:
+    from sscd_cli.train import TrainResult
     from sscd_cli.training.log import StepLog
 
+SHOWN = 20
 _default = TrainOptions(sources=(), output=Path())
 
 
@@ -120,7 +123,16 @@ def train(
         seed=seed,
         resume=resume,
     )
-    result = verb.run(options, _show)
+    _summarise(verb.run(options, _show))
+
+
+def _summarise(result: TrainResult) -> None:
+    for name in result.unreadable[:SHOWN]:
+        terminal.note(f"unreadable, replaced by another image: {printable(name)}")
+    if len(result.unreadable) > SHOWN:
+        terminal.note(f"unreadable: and {len(result.unreadable) - SHOWN:,} more")
+    if not result.is_first:
+        return
     terminal.note(f"{result.model}: trained on {result.images:,} images; log in {result.log}")
     if result.curves is None:
         terminal.note("no plot of the curves: pip install 'sscd-cli[plot]'")

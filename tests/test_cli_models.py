@@ -1,0 +1,73 @@
+"""`sscd models` from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sscd_cli.__main__ import main
+from sscd_cli.models.published import PUBLISHED
+from sscd_cli.models.registry import BUNDLED, BUNDLED_FILE
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSCD_CACHE", str(tmp_path / "cache"))
+
+
+def test_every_known_model_is_listed(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["name", BUNDLED, *PUBLISHED]
+    assert [line.split()[1] for line in lines[1:]] == ["yes", *["no"] * len(PUBLISHED)]
+
+
+def test_the_list_is_json_lines_too(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--format", "jsonl"]) == 0
+    records = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert records[0]["path"] == str(BUNDLED_FILE)
+    assert records[1]["path"] is None
+    assert all(record["threshold_source"] for record in records)
+
+
+def test_the_bundled_model_has_a_path_and_a_digest(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "path", BUNDLED]) == 0
+    assert capfd.readouterr().out == f"{BUNDLED_FILE}\n"
+    assert main(["models", "verify", BUNDLED]) == 0
+    assert "SHA-256" in capfd.readouterr().err
+
+
+def test_a_model_that_cannot_be_fetched_is_announced_with_its_size(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSCD_MIRROR", "file:///nowhere")
+    assert main(["pair", "-m", "sscd_disc_mixup", "a.jpg", "b.jpg"]) == 3
+    first, last = capfd.readouterr().err.splitlines()
+    assert first.startswith("fetching sscd_disc_mixup (99 MB) from ")
+    assert last.startswith("sscd: error: ")
+    assert last.endswith("sscd_mini works offline")
+
+
+def test_an_exported_model_gives_the_same_similarity(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    exported = tmp_path / "mini.safetensors"
+    assert main(["models", "export", BUNDLED, "-o", str(exported), "-f", "safetensors"]) == 0
+    gallery = Path(__file__).parent / "data" / "gallery"
+    pictures = [str(gallery / "alps.jpg"), str(gallery / "alps-brighter.jpg")]
+    said = []
+    for model in (BUNDLED, str(exported)):
+        assert main(["pair", "-m", model, *pictures, "--device", "cpu"]) == 0
+        said.append(capfd.readouterr().out)
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("command", ["pull", "verify", "path", "remove"])
+def test_an_unknown_name_is_answered_with_the_known_ones(
+    command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", command, "nope"]) == 3
+    error = capfd.readouterr().err
+    assert error.startswith("sscd: error: 'nope' is no published model; use one of sscd_disc_mixup")
