@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from typer.completion import get_completion_inspect_parameters
 
 from sscd_cli import __version__
 from sscd_cli.cli import terminal
@@ -26,6 +28,9 @@ app = typer.Typer(
     help="Find edited copies in image datasets with SSCD descriptors.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    # Typer's own options for both would load pydantic for every command
+    add_completion=False,
+    add_help_option=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for command in (embed, index, search, dedup, pair, train):
@@ -49,6 +54,7 @@ def _sscd(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, help="Show the version.")
     ] = False,
+    help: terminal.GroupHelp = False,
 ) -> None:
     """Find edited copies in image datasets with SSCD descriptors."""
     terminal.ask_for_command(context)
@@ -57,6 +63,8 @@ def _sscd(
 def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one return for each kind of ending
     """Run one command line and return its exit status."""
     terminal.state = terminal.State()
+    if "_SSCD_COMPLETE" in os.environ:
+        get_completion_inspect_parameters()  # makes the shells known
     try:
         status = app(args=list(argv), prog_name="sscd", standalone_mode=False)
     except SscdError as error:

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from sscd_cli.evaluate import EvalSelfResult
 
 _default = EvalSelfOptions(sources=())
-eval_app = typer.Typer(help="Measure how well copies are found.", rich_markup_mode=None)
+eval_app = typer.Typer(
+    help="Measure how well copies are found.", rich_markup_mode=None, add_help_option=False
+)
 
 
 @eval_app.callback(invoke_without_command=True)
-def _eval(context: typer.Context) -> None:
+def _eval(context: typer.Context, help: terminal.GroupHelp = False) -> None:
     """Measure how well copies are found."""
     terminal.ask_for_command(context)
 
