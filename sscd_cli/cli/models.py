@@ -122,7 +122,7 @@ def export(
         str, typer.Argument(metavar="NAME", help="A name or a model file.", show_default=False)
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The file to write.", show_default=False)
+        Path, words.option("The file to write.", "--output", "-o", show_default=False)
     ],
     format: Annotated[
         str, words.option("torchvision, torchscript or safetensors.", "--format", "-f")
