@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from sscd_cli import embed
 from sscd_cli.errors import StoreError
-from sscd_cli.options import DedupOptions, EmbedOptions
-from sscd_cli.pair import check_threshold
+from sscd_cli.options import DedupOptions, EmbedOptions, check_threshold
 from sscd_cli.verify import check_files
 
 if TYPE_CHECKING:

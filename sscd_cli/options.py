@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sscd_cli.errors import UsageError
+
 DESCRIPTORS = Path("descriptors")
 MODEL = "sscd_mini"
 OUTPUT_KINDS = ("descriptor", "embedding", "logits")
@@ -128,3 +130,11 @@ class TrainOptions:
     precision: str = "auto"
     seed: int = 0
     resume: bool = False
+
+
+def check_threshold(threshold: float | None) -> None:
+    """Raise UsageError unless a threshold is a cosine similarity, or None."""
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise UsageError(
+            f"--threshold {threshold:g} is no cosine similarity", "use a number from -1 to 1"
+        )

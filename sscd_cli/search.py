@@ -45,15 +45,15 @@ def run(options: SearchOptions) -> SearchResult:
         raise UsageError(f"-k {options.k} is too small", "use 1 or more")
     from sscd_cli.descriptors.read import read_comparable
     from sscd_cli.embed import provenance_of
+    from sscd_cli.images.decode import load_file
     from sscd_cli.index import load_current
     from sscd_cli.models.load import load_model
-    from sscd_cli.pair import open_images
 
     stored = read_comparable(options.descriptors, columns=())
     model = load_model(options.model, device=options.device, precision=options.precision)
     exif = bool(stored.provenance.preprocessing.get("exif", True))
     _refuse_other_model(stored, provenance_of(model, exif=exif, dtype="float32"))
-    queries = model.embed(open_images(options.images, exif=exif))
+    queries = model.embed([load_file(path, exif=exif) for path in options.images])
     index = load_current(stored)
     similarity, row = (index or _exact(stored)).search(queries, options.k)
     hits = [

@@ -202,6 +202,11 @@ def load_image(ref: ImageRef, *, exif: bool = True) -> Image.Image:
         raise SscdError(f"cannot read {ref.id}: {_reason(error)}", "name an image file") from error
 
 
+def load_file(path: str, *, exif: bool = True) -> Image.Image:
+    """Read one image file that cannot be done without. Raises: SscdError: it cannot be read."""
+    return load_image(ImageRef(path, "", path), exif=exif)
+
+
 @lru_cache(maxsize=1)
 def _formats() -> list[str]:
     Image.init()

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sscd_cli.errors import UsageError
-from sscd_cli.images.decode import load_image
+from sscd_cli.images.decode import load_file
 from sscd_cli.images.preprocess import resize
-from sscd_cli.images.sources import ImageRef
 from sscd_cli.models.device import choose_device, choose_precision
 from sscd_cli.models.outputs import OutputKind, width
 from sscd_cli.models.registry import BUNDLED, ModelSpec, find_model
@@ -67,7 +66,7 @@ class Model:
         opened = (
             image
             if isinstance(image, Image.Image)
-            else load_image(ImageRef(str(image), "", str(image)), exif=self.spec.recipe.exif)
+            else load_file(str(image), exif=self.spec.recipe.exif)
             for image in images
         )
         return [resize(image, self.spec.recipe) for image in opened]
