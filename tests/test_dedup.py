@@ -287,8 +287,12 @@ def test_against_reports_the_images_here_that_have_a_copy_there(
 def test_against_its_own_dataset_no_path_is_removable(
     sscd: Run, tmp_path: Path, store: Store
 ) -> None:
-    store(tmp_path / "descriptors", {picture(tmp_path / "a.png", 1): A})
+    files = {picture(tmp_path / name, seed): A for seed, name in enumerate(("a.png", "a2.png"))}
+    store(tmp_path / "descriptors", files)
     assert sscd("dedup", "--against", "descriptors", "-f", "paths").out == b""
+    store(tmp_path / "other", files | {picture(tmp_path / "elsewhere" / "a.png", 3): A})
+    ran = sscd("dedup", "--against", "other", "-f", "paths")
+    assert ran.out == b"a.png\na2.png\n"
 
 
 def test_datasets_of_two_models_are_not_compared(sscd: Run, tmp_path: Path, store: Store) -> None:

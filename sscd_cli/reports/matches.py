@@ -48,7 +48,7 @@ def write_matches(
 ) -> None:
     """Write matches to a binary stream in one of `formats.FORMATS`.
 
-    paths: our images that have a copy there which is another file, each once, one a line or
+    paths: our images that have a copy there which is no image of ours, each once, one a line or
     NUL-separated.
     Raises: UsageError: a path holds a line break and `null` is not given.
     """
@@ -68,14 +68,16 @@ def _lines(matches: Iterable[Match], format: str, null: bool) -> Iterator[str]:
     elif format == "jsonl":
         yield from (json.dumps(asdict(match)) + "\n" for match in matches)
     elif format == "paths":
-        others = (match.path for match in matches if not _one_file(match))
-        yield from path_lines((path for path, _ in groupby(others)), null)
+        yield from path_lines(_removable(matches), null)
     else:
         for path, group in groupby(matches, key=lambda match: match.path):
             yield f"{printable(path)}\n"
             yield from (f"  {m.similarity:.3f}  {printable(m.other)}\n" for m in group)
 
 
-def _one_file(match: Match) -> bool:
-    """Whether a match is of a file with itself: removing our image would take theirs away."""
-    return os.path.realpath(match.path) == os.path.realpath(match.other)
+def _removable(matches: Iterable[Match]) -> Iterator[str]:
+    """Yield our images with a copy that stays when all of them go: one that is not ours, too."""
+    files = [(match.path, os.path.realpath(match.other)) for match in matches]
+    ours = {os.path.realpath(path) for path, _ in files}
+    copied = (path for path, other in files if other not in ours)
+    yield from (path for path, _ in groupby(copied))
