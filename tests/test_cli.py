@@ -353,7 +353,10 @@ def test_output_keeps_links_and_devices_in_their_place(
 def test_an_output_that_cannot_be_written_is_an_error(
     sscd: Run, stored: Path, tmp_path: Path
 ) -> None:
-    for place, reason in ((".", "Is a directory"), ("no/folder", "No such file or directory")):
+    for place, reason in (
+        *((".", "Is a directory"), ("no/folder", "No such file or directory")),
+        *(("b.png/x", "Not a directory"), ("x" * 300, "File name too long")),
+    ):
         ran = sscd("dedup", "-o", place)
         assert ran.status == 3
         assert error_line(ran) == f"cannot write {place}: {reason}; name another file with -o"

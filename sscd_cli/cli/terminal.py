@@ -32,7 +32,7 @@ state = State()
 def ask_for_command(context: typer.Context) -> None:
     """Show the help on stderr, as for any wrong command line, if no command follows."""
     if context.invoked_subcommand is None:
-        print(context.get_help(), file=sys.stderr)
+        print_error(context.get_help())
         raise typer.Exit(2)
 
 
@@ -64,6 +64,8 @@ def warn(text: str) -> None:
 
 def print_error(text: str) -> None:
     """Print one line on stderr; a stderr that is closed or full stops no command."""
+    if sys.stderr is None:
+        return  # `print` would take None for stdout, where `xargs rm` may read
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
@@ -102,24 +104,28 @@ def report_stream(output: Path | None) -> Iterator[BinaryIO]:
         with _own_stdout() as stream:
             yield stream
         return
-    # /dev/stdout may lead to a file that is open already
-    in_place = output.exists() and (not output.is_file() or output.is_relative_to("/dev"))
-    target = output.resolve()
-    part = output if in_place else target.with_name(f".{target.name}.part")
     try:
-        with part.open("wb") as file:
+        # /dev/stdout may lead to a file that is open already
+        in_place = output.exists() and (not output.is_file() or output.is_relative_to("/dev"))
+        with output.open("wb") if in_place else _complete_or_absent(output.resolve()) as file:
             yield file
-            file.flush()
-            if not in_place:
-                os.fsync(file.fileno())
-        if not in_place:
-            part.replace(target)
     except OSError as error:
         raise SscdError(
             f"cannot write {output}: {error.strerror or error}", "name another file with -o"
         ) from error
+
+
+@contextmanager
+def _complete_or_absent(target: Path) -> Iterator[BinaryIO]:
+    part = target.with_name(f".{target.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
     finally:
-        if not in_place:
+        with suppress(OSError):
             part.unlink(missing_ok=True)
 
 
