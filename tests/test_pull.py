@@ -245,7 +245,8 @@ def test_no_server_and_no_network_are_told(job: Download, site: Site) -> None:
     closed = replace(job, url="http://127.0.0.1:9/model.pt")
     assert "Connection refused" in refusal(closed)
     assert "cannot download" in refusal(replace(job, url="http://no.invalid/model.pt"))
-    assert "http or https" in refusal(replace(job, url="file:///etc/passwd"))
+    for url in ("file:///etc/passwd", "nonsense", "http://[bad/a", "https:///a", "http://é.org/a"):
+        assert "http or https" in refusal(replace(job, url=url))
 
 
 def test_a_folder_that_cannot_be_written_is_told(job: Download, site: Site, tmp_path: Path) -> None:

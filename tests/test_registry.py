@@ -126,9 +126,18 @@ def test_a_model_that_is_not_installed_says_how_to_get_it(cache: Path) -> None:
     assert "sscd_mini works offline" in text
 
 
+@pytest.mark.parametrize("folder", ["~nobody-of-this-name/x", "x" * 300, "/dev/null/x"])
+def test_any_cache_folder_can_be_looked_into(monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    monkeypatch.setenv("SSCD_CACHE", folder)
+    with pytest.raises(ModelError, match="not installed"):
+        find_model("sscd_disc_mixup")
+
+
 def test_unknown_names_and_empty_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"unknown model 'sscd_disc_mixpu'.*sscd_disc_mixup"):
         find_model("sscd_disc_mixpu")
+    with pytest.raises(ModelError, match="unknown model"):
+        find_model("x" * 300)
     (tmp_path / "a.pt").touch()
     with pytest.raises(ModelError, match="is empty"):
         find_model(str(tmp_path / "a.pt"))

@@ -29,10 +29,13 @@ class Record:
 
 
 def cache_folder() -> Path:
-    """Return `SSCD_CACHE`, or the platform's folder for caches plus `sscd`; it need not exist."""
+    """Return `SSCD_CACHE`, or the platform's folder for caches plus `sscd`; it need not exist.
+
+    A "~" whose home nobody knows is a folder of that name.
+    """
     named = os.environ.get("SSCD_CACHE")
     if named:
-        return Path(named).expanduser().absolute()
+        return Path(os.path.expanduser(named)).absolute()  # noqa: PTH111  # that of Path raises
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "sscd"
     base = os.environ.get("XDG_CACHE_HOME", "")
@@ -47,7 +50,7 @@ def installed(model: Published) -> Path | None:
     """Return the file of a published model in the cache, the best format first."""
     folder = models_folder()
     paths = (folder / source.file for source in model.sources)
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113  # no error
 
 
 def file_digest(path: Path) -> str:

@@ -78,7 +78,7 @@ def download(job: Download, progress: Progress = lambda done, total: None) -> st
     is called from this thread. Raises: ModelError: not there, not what it must be, no network, no
     room; what came so far is kept unless it is wrong.
     """
-    if urlsplit(job.url).scheme not in ("http", "https"):
+    if not _is_web_address(job.url):
         raise ModelError(f"cannot download from {job.url}", "use an http or https address")
     with _alone(job, progress):
         if job.target.is_file():
@@ -86,6 +86,14 @@ def download(job: Download, progress: Progress = lambda done, total: None) -> st
         digest = _get(job, progress)
         _finish(job)
         return digest
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # such as "http://["
+        return False
+    return url.isascii() and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 @contextmanager
