@@ -76,8 +76,11 @@ def stamps(stored: DescriptorSet) -> list[ShardStamp]:
 
 
 def _update(path: Path, stored: DescriptorSet, factory: str) -> tuple[Index, int] | None:
-    """Add the new rows to the index that is there; None where it has to be built anew."""
-    from sscd_cli.matching.index import Index
+    """Add the new rows to the index that is there; None where it has to be built anew.
+
+    By "auto" the index keeps its kind, until an exact one is too large for the dataset.
+    """
+    from sscd_cli.matching.index import Index, choose_factory
 
     if not path.exists():
         return None
@@ -86,6 +89,8 @@ def _update(path: Path, stored: DescriptorSet, factory: str) -> tuple[Index, int
     except StoreError:
         return None
     wanted = index.manifest.factory if factory == "auto" else factory
+    if factory == "auto" and wanted == "Flat":
+        wanted = choose_factory(len(stored))
     if index.manifest.factory != wanted or index.manifest.provenance != asdict(stored.provenance):
         return None
     if index.is_current(asdict(stored.provenance), stamps(stored)):

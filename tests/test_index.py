@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import picture, save_store
 
 from sscd_cli.errors import StoreError, UsageError
+from sscd_cli.index import run
 from sscd_cli.matching.index import EXACT_ROWS, Index, ShardStamp, choose_factory, stamp_shards
+from sscd_cli.options import IndexOptions
 
 PROVENANCE = {"model": "sscd_mini", "dimensions": 32, "preprocessing": {"size": 160}}
 SHARDS = (ShardStamp("shard-000000.parquet", 1234, 10**18),)
@@ -202,3 +205,16 @@ def test_queries_of_another_model_are_refused():
     assert str(caught.value) == (
         "queries of 16 dimensions do not fit an index of 32; embed both with the same model"
     )
+
+
+def test_a_dataset_that_outgrows_an_exact_index_gets_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    files = {picture(tmp_path / f"{seed}.png", seed): rng.normal(size=4) for seed in range(40)}
+    options = IndexOptions(descriptors=save_store(tmp_path / "descriptors", files))
+    assert run(options).factory == "Flat"
+    monkeypatch.setattr("sscd_cli.matching.index.EXACT_ROWS", 39)
+    result = run(options)
+    assert result.rebuilt and result.factory.startswith("IVF")
+    assert not run(options).rebuilt
