@@ -17,8 +17,8 @@ OUTPUT_KINDS = ("descriptor", "embedding", "logits")
 class EmbedOptions:
     """From images to a descriptor dataset.
 
-    workers: decoding processes; None chooses by device. threshold of limits: an image above
-    `max_pixels`, or a file above `max_bytes`, is unreadable.
+    workers: decoding processes; None chooses by device. max_pixels, max_bytes: a
+    picture or a file above is unreadable.
     """
 
     sources: tuple[str, ...]
@@ -66,8 +66,6 @@ class DedupOptions:
     """From a descriptor dataset to clusters; threshold None is the model's own."""
 
     descriptors: Path = DESCRIPTORS
-    sources: tuple[str, ...] = ()
-    against: Path | None = None
     threshold: float | None = None
     linkage: Literal["leader", "components", "complete"] = "leader"
     keep: tuple[str, ...] = ("resolution", "bytes", "oldest", "path")

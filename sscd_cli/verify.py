@@ -37,7 +37,7 @@ class FileCheck:
 
 
 def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
-    """Compare the files of `rows` with what was embedded; one `stat` each."""
+    """Compare the files of `rows` with what was embedded; reads none of them."""
     import numpy as np
 
     from sscd_cli.images.read import stat_image, stored_ref
