@@ -33,7 +33,8 @@ def main() -> None:
     story |= {
         "name": BUNDLED,
         "threshold": {"value": options.threshold, "source": options.threshold_source},
-        "data": origins(options.manifest),
+        "data": "21,231 photographs from 30 repositories, listed under `origins`",
+        "origins": origins(options.manifest),
         "note": options.note,
     }
     save_network(BUNDLED_FILE, network, story, torch.float16)
