@@ -152,6 +152,8 @@ def _check(options: EmbedOptions) -> None:
     ):
         if number < 1:
             raise UsageError(f"--{word} {number} is too small", "use 1 or more")
+        if number >= 1 << 48:
+            raise UsageError(f"--{word} {number} is too large", "use a smaller number")
     if options.output_kind not in OUTPUT_KINDS:
         raise UsageError(
             f"unknown output kind {options.output_kind!r}", f"use one of {', '.join(OUTPUT_KINDS)}"

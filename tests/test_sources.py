@@ -121,8 +121,8 @@ def test_file_is_taken_whatever_its_extension(
     touch(tmp_path, "a/scan", "b.jpg")
     monkeypatch.chdir(tmp_path)
     assert list(iter_images([".//a/./scan", "b.jpg"])) == [
-        ImageRef("a/scan", "", ".//a/./scan"),
-        ImageRef("b.jpg", "", "b.jpg"),
+        ImageRef("a/scan", str(tmp_path), ".//a/./scan"),
+        ImageRef("b.jpg", str(tmp_path), "b.jpg"),
     ]
 
 
@@ -133,7 +133,7 @@ def test_stdin_lists_files_by_line_or_nul(null: bool, end: bytes) -> None:
         stdin = io.BytesIO(end.join(names) + tail)
         refs = list(iter_images(["-"], stdin=stdin, stdin_null=null))
         assert [os.fsencode(r.path) for r in refs] == [name for name in names if name]
-        assert {r.source for r in refs} == {""}
+        assert {r.source for r in refs} == {os.getcwd()}
         assert refs[1].id == "c"
 
 

@@ -36,14 +36,32 @@ def stored_ref(source: str, id: str) -> ImageRef:
 
 
 def still_there(source: str, id: str) -> bool:
-    """Say whether a stored image still has a file; true where its whole source is elsewhere."""
-    if source and not os.path.exists(source):  # noqa: PTH110
-        return True
+    """Say whether a stored image still has a file, as far as can be known.
+
+    True where its whole source is elsewhere (a disk that is not mounted leaves an empty folder
+    or none), and for any failure but the file's being gone.
+    """
     try:
         stat_image(stored_ref(source, id))
+    except (FileNotFoundError, NotADirectoryError, MissingMemberError):
+        return bool(source) and _is_elsewhere(source)
     except Exception:
-        return False
+        return True
     return True
+
+
+def _is_elsewhere(source: str) -> bool:
+    if os.path.isfile(source):  # noqa: PTH113
+        return False
+    try:
+        with os.scandir(source) as entries:
+            return not any(entries)
+    except OSError:
+        return True
+
+
+class MissingMemberError(OSError):
+    """An archive has no regular file of that name."""
 
 
 def stat_image(ref: ImageRef) -> FileStatus:
@@ -117,7 +135,7 @@ class _Archive:
 
     def place(self, member: str) -> tuple[int, int]:
         if member not in self.places:
-            raise OSError("not a regular file in the archive")
+            raise MissingMemberError("not a regular file in the archive")
         return self.places[member]
 
     def read(self, member: str) -> bytes:

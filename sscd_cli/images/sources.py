@@ -41,8 +41,9 @@ class ImageRef:
     """One image that has been named but not yet opened.
 
     id: stable key: POSIX path relative to `source`; for a file given by itself, its path as
-    given without "." steps and doubled slashes. source: absolute path of the folder or archive,
-    "" for a file given by itself. path: what to open. member: name inside a tar archive.
+    given without "." steps and doubled slashes. source: absolute path of the folder or archive;
+    for a file given by itself the working directory, or "" if its path is absolute.
+    path: what to open. member: name inside a tar archive.
     """
 
     id: str
@@ -126,7 +127,9 @@ def _of_source(source: str, globs: Globs) -> Iterator[ImageRef]:
 
 
 def _file(name: str) -> ImageRef:
-    return ImageRef(id=str(PurePosixPath(name)), source="", path=name)
+    """Name a file given by itself: a relative name belongs to the folder that it is relative to."""
+    id = str(PurePosixPath(name))
+    return ImageRef(id=id, source="" if id.startswith("/") else os.getcwd(), path=name)  # noqa: PTH109
 
 
 def _absolute(source: str) -> str:

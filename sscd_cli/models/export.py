@@ -53,6 +53,8 @@ def export_model(name: str, path: Path, format: str) -> float:
         raise UsageError(f"cannot export as {format!r}", f"use one of {', '.join(WRITERS)}")
     spec = find_model(name)
     network = read_network(inspect_weights(spec.path))
+    if not path.name or path.is_dir() or not path.parent.is_dir():
+        raise ModelError(f"cannot write {path}: no file can be there", "name another file with -o")
     part = path.with_name(f".{path.name}.part")
     try:
         WRITERS[format](network, spec, part)
