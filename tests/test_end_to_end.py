@@ -14,14 +14,19 @@ from typing import Any
 import pytest
 from conftest import DATA, SSCD, names_in
 
-# every model finds these; how many of the others depends on the one that is bundled
-EASY = {
+# what the bundled model finds: all copies of the gallery but the quarter turn
+FOUND = {
     "alps-brighter.jpg",
+    "canyon-flipped.jpg",
+    "canyon-gray.jpg",
+    "harbour-cropped.jpg",
     "harbour-half.jpg",
     "harbour-low-quality.jpg",
     "marbles-again.jpg",
     "planet.png",
     "reef-blurred.jpg",
+    "skyline-captioned.jpg",
+    "vase-framed.jpg",
 }
 
 
@@ -53,7 +58,7 @@ def test_easy_copies_are_in_the_cluster_of_their_original(
     clusters: list[dict[str, Any]], truth: dict[str, str]
 ) -> None:
     together = [{member["id"] for member in cluster["members"]} for cluster in clusters]
-    for copy in EASY:
+    for copy in FOUND:
         assert any({copy, truth[copy]} <= members for members in together), copy
 
 

@@ -133,7 +133,7 @@ def test_stdin_lists_files_by_line_or_nul(null: bool, end: bytes) -> None:
         stdin = io.BytesIO(end.join(names) + tail)
         refs = list(iter_images(["-"], stdin=stdin, stdin_null=null))
         assert [os.fsencode(r.path) for r in refs] == [name for name in names if name]
-        assert {r.source for r in refs} == {os.getcwd()}
+        assert {r.source for r in refs} == {str(Path.cwd())}
         assert refs[1].id == "c"
 
 
