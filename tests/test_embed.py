@@ -181,7 +181,7 @@ def after_batches(process: subprocess.Popen[str], count: int) -> None:
 def test_ctrl_c_keeps_the_rows_and_the_next_run_goes_on(
     tiny: Run, tiny_model: Path, undisturbed: dict[str, Any]
 ) -> None:
-    process = start(tiny_model, 30)
+    process = start(tiny_model, 4)
     after_batches(process, 2)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
@@ -198,7 +198,7 @@ def test_ctrl_c_keeps_the_rows_and_the_next_run_goes_on(
 def test_a_killed_run_loses_its_open_shard_only_and_the_next_completes_it(
     tiny: Run, tiny_model: Path, undisturbed: dict[str, Any], workers: str
 ) -> None:
-    process = start(tiny_model, 30, "--shard-rows", "3", "--workers", workers)
+    process = start(tiny_model, 4, "--shard-rows", "3", "--workers", workers)
     after_batches(process, 3)
     second = tiny("embed", "photos", "-d", "d", "--shard-rows", "3", "--batch-size", "4")
     assert second.status == 3
