@@ -87,7 +87,7 @@ def _torchvision(network: Network, spec: ModelSpec, path: Path) -> None:
 
 def _torchscript(network: Network, spec: ModelSpec, path: Path) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit works, and says it is old
+        warnings.simplefilter("ignore")  # torch.jit works, and says it is old
         example = torch.zeros(1, 3, 64, 64)
         traced = torch.jit.trace(_Traceable(network).eval(), example)  # type: ignore[no-untyped-call]
         torch.jit.save(traced, path)
