@@ -30,6 +30,7 @@ from PIL import Image
 
 from sscd_cli.evaluation.copies_report import CopiesReport, EditScore, Floats
 from sscd_cli.evaluation.edits import EDITS
+from sscd_cli.evaluation.metrics import micro_average_precision
 from sscd_cli.evaluation.self_copies import Embed, compare_copies
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -162,15 +163,23 @@ def headline(network: CopiesReport, pdq: CopiesReport) -> Iterator[str]:
     """Yield the three ratios that the bundled network is to reach, each with its aim."""
     cut = 1 - (1 - network.micro_ap) / (1 - pdq.micro_ap)
     yield f"- Of what PDQ leaves undone (1 - µAP) {cut:.1%} is done (aim: 66.7 %)."
-    hard = [e for e, row in zip(pdq.edits, pdq.rows, strict=True) if row.recall < 0.5]
+    hard = [place for place, row in enumerate(pdq.rows) if row.recall < 0.5]
     if hard:
-        mine, theirs = network.micro_ap_over(hard), pdq.micro_ap_over(hard)
+        mine, theirs = micro_ap_over(hard, network), micro_ap_over(hard, pdq)
         yield (
             f"- Over the {len(hard)} edits of which PDQ finds fewer than half, µAP {mine:.3f} "
             f"against {theirs:.3f}: {mine / theirs:.1f} times (aim: 3)."
         )
     worst = min((row for row in network.rows if row.mild), key=lambda row: row.recall)
     yield f"- Lowest recall over mild edits: {worst.recall:.3f}, {label(worst)} (aim: 0.98)."
+
+
+def micro_ap_over(places: Sequence[int], report: CopiesReport) -> float:
+    """Return µAP over the copies that some of the edits made."""
+    made = np.isin(report.edit_of, places)
+    scores, is_match = report.scores[made], report.is_match[made]
+    real = np.isfinite(scores)
+    return micro_average_precision(scores[real], is_match[real], len(scores))
 
 
 def show_progress(total: int) -> Callable[[int], None]:

@@ -121,7 +121,7 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     ),
     "eval self": (
         ["eval", "self", "photos"],
-        "evaluate",
+        "eval_self",
         options.EvalSelfOptions(sources=("photos",)),
         {
             **SHARED,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -88,10 +87,6 @@ class CopiesReport:
         """The score of all edits pooled."""
         return self._score("all", "", False, np.ones(self.edit_of.size, dtype=bool))
 
-    def micro_ap_over(self, edits: Collection[Edit]) -> float:
-        """Return µAP over the copies of some edits. Raises ValueError where none was made."""
-        return self._micro_ap(self._made_by([edit in edits for edit in self.edits]))
-
     def recall_at(self, threshold: float) -> float:
         """Return the share of all copies found at or above `threshold`."""
         return float(self._found(threshold).mean())
@@ -110,13 +105,9 @@ class CopiesReport:
         return 1000 * pairs / count
 
     def _by_name(self, name: str) -> EditScore:
-        of_name = [edit.name == name for edit in self.edits]
+        of_name = np.array([edit.name == name for edit in self.edits])
         mild = all(edit.mild for edit in self.edits if edit.name == name)
-        return self._score(name, "", mild, self._made_by(of_name))
-
-    def _made_by(self, wanted: Sequence[bool]) -> NDArray[np.bool_]:
-        made: NDArray[np.bool_] = np.asarray(wanted, dtype=bool)[self.edit_of]
-        return made
+        return self._score(name, "", mild, of_name[self.edit_of])
 
     def _score(self, name: str, strength: str, mild: bool, of_Q: NDArray[np.bool_]) -> EditScore:
         first = self.is_match[of_Q, 0]
