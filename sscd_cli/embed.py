@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sscd_cli.descriptors.schema import Provenance, Row
     from sscd_cli.images.batches import Batch
     from sscd_cli.images.batches import Row as ImageRow
-    from sscd_cli.images.sources import ImageRef
+    from sscd_cli.images.refs import ImageRef
     from sscd_cli.models.load import Model
     from sscd_cli.models.outputs import OutputKind
 

@@ -48,6 +48,12 @@ class ModelError(SscdError):
     """A model is unknown, missing or damaged."""
 
 
+def cannot_read(kind: str, path: str, error: Exception, fix: str) -> SscdError:
+    """Return the error for a source ("folder", "archive") that `error` keeps from being read."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return SscdError(f"cannot read the {kind} {path}: {reason}", fix)
+
+
 def printable(text: str) -> str:
     """Return `text` as one line of valid UTF-8: control and undecodable characters escaped."""
     safe = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from sscd_cli.evaluation.copies_report import CopiesReport
-    from sscd_cli.images.sources import ImageRef
+    from sscd_cli.images.refs import ImageRef
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from sscd_cli.options import TrainOptions
 if TYPE_CHECKING:
     from PIL import Image
 
-    from sscd_cli.images.sources import ImageRef
+    from sscd_cli.images.refs import ImageRef
     from sscd_cli.models.network import Network
     from sscd_cli.training.log import StepLog
     from sscd_cli.training.loop import Training

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sscd_cli.descriptors.read import DescriptorSet
-    from sscd_cli.images.sources import ImageRef
+    from sscd_cli.images.refs import ImageRef
 
 Place = tuple[int, int, str | None]
 

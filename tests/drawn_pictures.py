@@ -8,7 +8,7 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sscd_cli.images.sources import ImageRef
+from sscd_cli.images.refs import ImageRef
 
 
 def draw_picture(number: int, width: int = 64, height: int = 56) -> Image.Image:

@@ -18,7 +18,8 @@ from sscd_cli.errors import SscdError
 from sscd_cli.images.batches import Batch, load_batches
 from sscd_cli.images.decode import Copied, Decoded, Limits, Unreadable, decode, hash_bytes
 from sscd_cli.images.preprocess import RECIPES
-from sscd_cli.images.sources import ImageRef, iter_images
+from sscd_cli.images.refs import ImageRef
+from sscd_cli.images.sources import iter_images
 
 SKEW, SHORT = RECIPES["mini-160"], RECIPES["small-288"]
 

@@ -27,8 +27,9 @@ from sscd_cli.images.decode import (
     open_image,
 )
 from sscd_cli.images.preprocess import RECIPES, resize
-from sscd_cli.images.read import FileStatus, stat_image
-from sscd_cli.images.sources import ImageRef, iter_images
+from sscd_cli.images.read import stat_image
+from sscd_cli.images.refs import FileStatus, ImageRef
+from sscd_cli.images.sources import iter_images
 
 ODD = Path(__file__).parents[2] / "shared" / "data" / "odd"
 PNGSUITE = sorted((ODD / "pngsuite" / "png").glob("*.png"))

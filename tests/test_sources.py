@@ -8,12 +8,18 @@ import os
 import random
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import names_in
 
 from sscd_cli.errors import SscdError, UsageError
-from sscd_cli.images.sources import ImageRef, is_image_name, iter_images
+from sscd_cli.images.containers.kinds import MissingMemberError
+from sscd_cli.images.globs import expand
+from sscd_cli.images.read import read_bytes, stat_image, stored_ref
+from sscd_cli.images.refs import ImageRef, is_image_name
+from sscd_cli.images.sources import iter_images
 
 STRANGE_NAMES = [b"two words.jpg", b"new\nline.jpg", b"\xff\xfe.jpg", "grün 照片.jpg".encode()]
 
@@ -266,3 +272,132 @@ def test_listing_is_lazy_and_keeps_one_folder(
     refs = iter_images([str(tmp_path)])
     next(refs)
     assert listed == [str(tmp_path), str(tmp_path / "a")]
+
+
+def zipped(path: Path, *members: tuple[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+    return path
+
+
+def test_zip_members_come_as_stored_and_their_names_are_no_paths(tmp_path: Path) -> None:
+    names = [
+        "z.jpg",
+        "d/",
+        "./d/a.png",
+        "d/notes.txt",
+        "/etc/b.png",
+        "../c.gif",
+        "__MACOSX/._z.jpg",
+    ]
+    path = zipped(tmp_path / "a.ZIP", *((name, name.encode()) for name in names))
+    refs = list(iter_images([str(path)]))
+    assert [(r.id, r.member) for r in refs] == [
+        ("z.jpg", "z.jpg"), ("d/a.png", "./d/a.png"), ("/etc/b.png", "/etc/b.png"),
+        ("../c.gif", "../c.gif"),
+    ]  # fmt: skip
+    assert {(r.source, r.path) for r in refs} == {(str(path), str(path))}
+    assert [read_bytes(r, 99)[0].decode() for r in refs] == [r.member for r in refs]
+    assert names_in(tmp_path) == ["a.ZIP"]
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.zip"])
+def test_a_container_without_images_names_none(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    packed(path, "w") if name == "a.tar" else zipped(path)
+    assert ids(path) == []
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", ["a.tar", "a.zip"])
+def test_of_members_with_one_name_the_last_counts_once(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "a.tar":
+        packed(path, "w", member("x.jpg", size=3), member("y.jpg"), member("x.jpg", size=5))
+    else:
+        zipped(path, ("x.jpg", b"xxx"), ("y.jpg", b""), ("x.jpg", b"xxxxx"))
+    refs = {ref.id: ref for ref in iter_images([str(path)])}
+    assert len(ids(path)) == len(refs) == 2
+    for ref in (refs["x.jpg"], stored_ref(str(path), "x.jpg")):
+        assert read_bytes(ref, 99)[0] == b"xxxxx"
+        assert stat_image(ref).file_bytes == 5
+
+
+def test_a_stored_key_leads_back_to_a_member_however_its_name_is_spelled(tmp_path: Path) -> None:
+    for path in (
+        packed(tmp_path / "a.tar", "w", member("./d//a.png", size=4)),
+        packed(tmp_path / "a.tgz", "w:gz", member("./d//a.png", size=4)),
+        zipped(tmp_path / "a.zip", ("./d//a.png", b"xxxx")),
+    ):
+        (ref,) = iter_images([str(path)])
+        assert ref.id == "d/a.png"
+        assert read_bytes(stored_ref(ref.source, ref.id), 9) == read_bytes(ref, 9)
+        with pytest.raises(MissingMemberError):
+            stat_image(stored_ref(ref.source, "d/b.png"))
+
+
+def test_a_place_in_a_tar_that_was_written_anew_is_looked_up_again(tmp_path: Path) -> None:
+    path = packed(tmp_path / "a.tar", "w", member("a.jpg", size=3), member("b.jpg", size=4))
+    refs = list(iter_images([str(path)]))
+    packed(path, "w", member("new.jpg", size=5000), member("a.jpg", size=6))
+    os.utime(path, ns=(1, 1))
+    assert read_bytes(refs[0], 99)[0] == b"x" * 6
+    with pytest.raises(MissingMemberError):
+        read_bytes(refs[1], 99)
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", ("bomb.png", bytes(1 << 24)), ("lies.png", bytes(1 << 24)))
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"PK\1\2") + 24  # where the directory says how long the last member is
+    data[at : at + 4] = (1000).to_bytes(4, "little")
+    path.write_bytes(data)
+    bomb, lies = iter_images([str(path)])
+    with pytest.raises(OSError, match=r"16777216 bytes are more than the limit of 65536"):
+        read_bytes(bomb, 1 << 16)
+    with pytest.raises(zipfile.BadZipFile):
+        read_bytes(lies, 1 << 16)
+
+
+@pytest.mark.parametrize("data", [b"", b"no archive", b"PK\5\6"])
+def test_a_damaged_zip_is_named(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(SscdError, match=r"cannot read the archive .*a\.zip: .*; fetch or pack"):
+        ids(tmp_path / "a.zip")
+
+
+def test_braces_count_with_their_zeros_and_list(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"s-{i:03}.jpg" for i in range(8, 12)), "a.jpg", "b.jpg")
+    assert [Path(key).name for key in ids(f"{tmp_path}/s-{{008..011}}.jpg")] == [
+        "s-008.jpg", "s-009.jpg", "s-010.jpg", "s-011.jpg",
+    ]  # fmt: skip
+    assert [Path(key).name for key in ids(f"{tmp_path}/{{b,a}}.jpg")] == ["b.jpg", "a.jpg"]
+    assert list(expand("{9..11}{x,}")) == ["9x", "9", "10x", "10", "11x", "11"]
+    assert list(expand("{2..0}")) == ["2", "1", "0"]
+    assert list(expand("{one}-{}-{a..b}")) == ["{one}-{}-{a..b}"]
+
+
+def test_a_missing_shard_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "s-0.jpg", "s-2.jpg")
+    with pytest.raises(SscdError, match=r"cannot read the source .*/s-1\.jpg: No such file"):
+        ids(f"{tmp_path}/s-{{0..2}}.jpg")
+
+
+def test_wildcards_that_the_shell_left_alone_are_matched(tmp_path: Path) -> None:
+    touch(tmp_path, "s-1.jpg", "s-0.jpg", "t.jpg")
+    assert [Path(key).name for key in ids(f"{tmp_path}/s-*.jpg")] == ["s-0.jpg", "s-1.jpg"]
+    with pytest.raises(SscdError, match=r"cannot read the source .*/u-\*\.jpg: No such file"):
+        ids(f"{tmp_path}/u-*.jpg")
+
+
+def test_a_file_whose_name_is_a_pattern_is_that_file(tmp_path: Path) -> None:
+    touch(tmp_path, "s-{0..2}.jpg", "[x]*.jpg", "s-1.jpg")
+    assert [Path(key).name for key in ids(f"{tmp_path}/s-{{0..2}}.jpg")] == ["s-{0..2}.jpg"]
+    assert [Path(key).name for key in ids(f"{tmp_path}/[x]*.jpg")] == ["[x]*.jpg"]
+
+
+def test_a_pattern_for_too_many_files_is_refused() -> None:
+    for source in ("{0..99999999999}", "{0..99999}{0..99999}"):
+        with pytest.raises(UsageError, match=r"stands for"):
+            ids(source)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from sscd_cli.images.sources import ImageRef
+from sscd_cli.images.refs import ImageRef
 from sscd_cli.models.network import Network
 from sscd_cli.options import TrainOptions
 from sscd_cli.training.distributed import (

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from sscd_cli.errors import SscdError
-from sscd_cli.images.sources import ImageRef
+from sscd_cli.images.refs import ImageRef
 from sscd_cli.training.augment import AUGMENTATIONS
 from sscd_cli.training.views import EpochOrder, Views, made, readable, squashed, view_batches
 

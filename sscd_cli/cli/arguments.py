@@ -31,7 +31,7 @@ Sources = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE",
-        help="Folders, image files, tar files, or - for a list of files on stdin.",
+        help="Folders, image files, tar or zip files, or - for a list of files on stdin.",
         show_default=False,
     ),
 ]

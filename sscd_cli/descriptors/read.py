@@ -5,7 +5,6 @@ Shape legend: N images with a descriptor, D dimensions.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,7 +128,9 @@ class DescriptorSet:
 
     def path(self, row: int) -> str:
         """Return where image `row` lay when it was embedded."""
-        return os.path.join(self.sources[row], self.ids[row])  # noqa: PTH118
+        source, id = self.sources[row], self.ids[row]
+        # a container may hold an absolute name, which is no path of this machine
+        return f"{source.rstrip('/')}/{id}" if source else id
 
 
 def read_descriptors(folder: Path, *, columns: Sequence[str] = COLUMNS) -> DescriptorSet:

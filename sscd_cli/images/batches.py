@@ -33,7 +33,7 @@ from sscd_cli.images.decode import (
     read,
 )
 from sscd_cli.images.preprocess import Recipe
-from sscd_cli.images.sources import ImageRef
+from sscd_cli.images.refs import ImageRef
 
 Row = Decoded | Copied | Unreadable
 Group = tuple[npt.NDArray[np.int64], torch.Tensor]

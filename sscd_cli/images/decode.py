@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from sscd_cli.errors import SscdError, printable
 from sscd_cli.images.preprocess import Recipe, resize
 from sscd_cli.images.read import read_bytes, stat_image
-from sscd_cli.images.sources import ImageRef
+from sscd_cli.images.refs import ImageRef
 
 # Pillow reads more, but some of it starts other programs (EPS) or needs them. TGA has no
 # signature, so it comes last.

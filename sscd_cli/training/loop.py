@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sscd_cli.errors import SscdError
-from sscd_cli.images.sources import ImageRef
+from sscd_cli.images.refs import ImageRef
 from sscd_cli.models.network import Network
 from sscd_cli.options import TrainOptions
 from sscd_cli.training.augment import AUGMENTATIONS

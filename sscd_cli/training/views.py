@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from sscd_cli.errors import SscdError
 from sscd_cli.images.decode import MAX_FILE_BYTES, open_image
 from sscd_cli.images.read import read_bytes
-from sscd_cli.images.sources import ImageRef
+from sscd_cli.images.refs import ImageRef
 from sscd_cli.training.augment import Transform
 
 COPIES = 2

@@ -1,0 +1,1 @@
+"""Files that hold many images, one module a kind: tar, zip."""

@@ -1,0 +1,75 @@
+"""Tar archives, WebDataset shards among them: an image's id is its member's name."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from sscd_cli.images.containers.kinds import MissingMemberError
+from sscd_cli.images.refs import ImageRef, Place, is_hidden, is_image_name
+
+
+class TarContainer:
+    """An open tar archive, compressed or not.
+
+    Naming its images takes one pass over the headers and about 250 bytes of memory a member;
+    reading one that a pass of this or another process has named takes one seek. Reading members
+    of a compressed archive in their order is cheap, going back in it is not. Of members with one
+    name the last counts, as it does for `tar -x`.
+    """
+
+    def __init__(self, source: str, mtime_ns: int) -> None:
+        self._source = source
+        self._mtime_ns = mtime_ns
+        self._tar = tarfile.open(source, encoding="utf-8")  # noqa: SIM115  # closed by __del__
+
+    def __del__(self) -> None:
+        if hasattr(self, "_tar"):
+            self._tar.close()
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[str, Place | None]]:
+        """Each image's member name, and its place; no place for a link or a device."""
+        places: dict[str, tuple[str, Place | None]] = {}
+        while (member := self._tar.next()) is not None:
+            # the archive would keep every header that it has passed
+            self._tar.members.clear()  # type: ignore[attr-defined]
+            key = str(PurePosixPath(member.name))
+            if not member.isdir() and is_image_name(key) and not is_hidden(key):
+                places.pop(key, None)
+                places[key] = member.name, self._place_of(member)
+        return places
+
+    def _place_of(self, member: tarfile.TarInfo) -> Place | None:
+        plain = member.isreg() and not member.issparse()
+        return Place(member.offset_data, member.size, self._mtime_ns) if plain else None
+
+    def refs(self) -> Iterator[ImageRef]:
+        """Name the members with an image extension, also links, which turn out unreadable."""
+        for key, (name, place) in self._places.items():
+            yield ImageRef(key, self._source, self._source, name, place)
+
+    def size(self, ref: ImageRef) -> int:
+        """Return a member's size. Raises: MissingMemberError: no regular file of that name."""
+        return self._place(ref).size
+
+    def read(self, ref: ImageRef) -> bytes:
+        """Return a member's bytes. Raises: OSError: the archive is truncated."""
+        place = self._place(ref)
+        file = self._tar.fileobj
+        assert file is not None  # an archive opened for reading has one
+        file.seek(place.offset)
+        data = file.read(place.size)
+        if len(data) != place.size:
+            raise OSError("the archive is truncated")
+        return data
+
+    def _place(self, ref: ImageRef) -> Place:
+        if ref.place is not None and ref.place.mtime_ns == self._mtime_ns:
+            return ref.place
+        _, place = self._places.get(ref.id, ("", None))
+        if place is None:
+            raise MissingMemberError("not a regular file in the archive")
+        return place

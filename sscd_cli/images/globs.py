@@ -1,0 +1,82 @@
+"""Shell patterns: which images `--include` and `--exclude` let through, which files a source is."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from sscd_cli.errors import UsageError
+
+BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d+\.\.\d+)\}")
+MAX_FILES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Globs:
+    """What `include` and `exclude` let through; patterns match a whole id, `*` crosses "/"."""
+
+    include: tuple[re.Pattern[str], ...]
+    exclude: tuple[re.Pattern[str], ...]
+
+    @classmethod
+    def of(cls, include: Sequence[str], exclude: Sequence[str]) -> Globs:
+        return cls(_compiled(include), _compiled(exclude))
+
+    def allow(self, key: str) -> bool:
+        """Whether the image `key` matches an include pattern (if any) and no exclude pattern."""
+        included = not self.include or any(p.match(key) for p in self.include)
+        return included and not any(p.match(key) for p in self.exclude)
+
+    def enter(self, key: str) -> bool:
+        """Whether to look into the folder `key`: not when it is excluded, as "a" or as "a/"."""
+        return not any(p.match(key) or p.match(f"{key}/") for p in self.exclude)
+
+
+def _compiled(patterns: Sequence[str]) -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(fnmatch.translate(pattern)) for pattern in patterns)
+
+
+def expand(source: str) -> Iterator[str]:
+    """Yield the names that `source` stands for: braces first, then `*`, `?` and `[...]`.
+
+    `{000..099}` counts with the zeros it is written with, `{a,b}` lists. A source that exists as
+    it is written stands for itself, and so does a pattern that nothing matches.
+    Raises: UsageError: more than a million names.
+    """
+    if os.path.lexists(source):
+        yield source
+        return
+    for name in _braces(source):
+        found = sorted(glob.glob(name), key=os.fsencode) if glob.has_magic(name) else []  # noqa: PTH207
+        yield from found or [name]
+
+
+def _braces(source: str) -> Iterator[str]:
+    """Expand `{...}` as a shell does, the last one fastest."""
+    parts = BRACES.split(source)
+    choices = [_choices(text, source) for text in parts[1::2]]
+    total = 1
+    for some in choices:
+        total *= len(some)
+    if total > MAX_FILES:
+        what = f"{source} stands for {total:,} files"
+        raise UsageError(what, f"name at most {MAX_FILES:,} in one pattern")
+    for chosen in product(*choices):
+        words = [word for pair in zip(parts[::2], chosen, strict=False) for word in pair]
+        yield "".join([*words, parts[-1]])
+
+
+def _choices(text: str, source: str) -> Sequence[str]:
+    if "," in text:
+        return text.split(",")
+    first, last = text.split("..")
+    low, high, step = int(first), int(last), 1 if int(first) <= int(last) else -1
+    if abs(high - low) >= MAX_FILES:
+        raise UsageError(f"{source} stands for too many files", f"name at most {MAX_FILES:,}")
+    width = max(len(first), len(last)) if first.startswith("0") or last.startswith("0") else 0
+    return [str(number).zfill(width) for number in range(low, high + step, step)]
