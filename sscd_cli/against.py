@@ -59,6 +59,7 @@ def run(
     check_threshold(options.threshold)
     from sscd_cli.descriptors.read import read_comparable
     from sscd_cli.descriptors.schema import difference
+    from sscd_cli.descriptors.threshold import resolve
     from sscd_cli.matching.join import cross_pairs
 
     theirs = read_comparable(other)
@@ -72,7 +73,7 @@ def run(
         )
     if embedded:
         ours = ours.select(embedded.saw(ours.sources, ours.ids))
-    threshold = ours.provenance.threshold if options.threshold is None else options.threshold
+    threshold = resolve(options.threshold, ours.provenance)
     pairs = cross_pairs(ours.descriptors, theirs.descriptors, threshold, options.method)
     pairs, stale = _among_present_files(ours, theirs, pairs)
     failed = ours.unreadable

@@ -67,12 +67,13 @@ def run(
     check_keep(options.keep)
     embedded = embed.run(embedding, progress) if embedding else None
     from sscd_cli.descriptors.read import read_comparable
+    from sscd_cli.descriptors.threshold import resolve
 
     stored = read_comparable(options.descriptors)
     if embedded:
         stored = stored.select(embedded.saw(stored.sources, stored.ids))
     images = len(stored)
-    threshold = stored.provenance.threshold if options.threshold is None else options.threshold
+    threshold = resolve(options.threshold, stored.provenance)
     stored, found, counts = _among_present_files(stored, threshold, options)
     failed = stored.unreadable
     removable = found.removable

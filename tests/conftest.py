@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,24 +137,30 @@ def save_store(
     threshold: float = 0.75,
 ) -> Path:
     """Write a dataset of files that exist; a descriptor that is a text is why there is none."""
-    from sscd_cli.descriptors.schema import Provenance
     from sscd_cli.descriptors.write import ShardWriter
 
     dimensions = max(len(value) for value in files.values() if not isinstance(value, str))
+    provenance = drawn_provenance(dimensions, weights_sha256=weights, threshold=threshold)
+    with ShardWriter(folder, provenance) as writer:
+        writer.add([_row(path, value, root) for path, value in files.items()])
+    return folder
+
+
+def drawn_provenance(dimensions: int, **changes: Any) -> Any:
+    """Return what says that descriptors were drawn by a test."""
+    from sscd_cli.descriptors.schema import Provenance
+
     provenance = Provenance(
         model="drawn",
-        weights_sha256=weights,
+        weights_sha256="0" * 64,
         dimensions=dimensions,
         preprocessing={"name": "drawn", "exif": True},
         dtype="float32",
         precision="fp32",
         tool_version="0.1.0",
         pillow_version="0",
-        threshold=threshold,
     )
-    with ShardWriter(folder, provenance) as writer:
-        writer.add([_row(path, value, root) for path, value in files.items()])
-    return folder
+    return replace(provenance, **changes)
 
 
 def _row(path: Path, value: Any, root: Path | None) -> Any:

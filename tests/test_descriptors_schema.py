@@ -47,6 +47,8 @@ def test_provenance_survives_the_footer() -> None:
 def test_footer_of_a_later_version_is_read_and_one_with_a_missing_field_is_not() -> None:
     later = json.loads(PROVENANCE.to_json()) | {"colour": "linear"}
     assert Provenance.from_json(json.dumps(later).encode()) == PROVENANCE
+    earlier = {name: value for name, value in later.items() if name != "post"}
+    assert Provenance.from_json(json.dumps(earlier).encode()) == PROVENANCE
     del later["model"]
     with pytest.raises(KeyError):
         Provenance.from_json(json.dumps(later).encode())

@@ -40,7 +40,7 @@ HOMES = {
     "pyarrow": ("descriptors",),
     "faiss": ("matching",),
     "torch": ("models", "images.batches", "training"),
-    "safetensors": ("models",),
+    "safetensors": ("models", "descriptors.post"),
     "PIL": ("images", "models.load", "training", "evaluation.edits", "evaluation.overlays"),
     "matplotlib": ("training",),
 }

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sscd_cli.descriptors.post import PostProcessing
 from sscd_cli.descriptors.schema import (
     HASH_BYTES,
     Descriptor,
@@ -133,16 +134,19 @@ class DescriptorSet:
         return f"{source.rstrip('/')}/{id}" if source else id
 
 
-def read_descriptors(folder: Path, *, columns: Sequence[str] = COLUMNS) -> DescriptorSet:
+def read_descriptors(
+    folder: Path, *, columns: Sequence[str] = COLUMNS, post: PostProcessing | None = None
+) -> DescriptorSet:
     """Read the newest row of each image.
 
-    Args: columns: which of `COLUMNS` to read.
-    Raises: StoreError: no shard in `folder` (says whether it holds images), a damaged one, or
-        shards that cannot be compared.
+    Args: columns: which of `COLUMNS` to read. post: applied to each shard as it is read.
+    Raises: StoreError: no shard in `folder` (says whether it holds images), a damaged one,
+        shards that cannot be compared, or `post` was learned from others than these.
     Limits: memory is the result, the names of all rows, and one shard.
     """
     paths = existing_shards(folder)
     provenance = common_provenance(paths)
+    applied = post.applied_to(provenance) if post else provenance
     table, starts = read_rows(paths, [*NAME_COLUMNS, "status", "error", *columns])
     newest = newest_rows(table)
     readable = _equals(table["status"], "ok")
@@ -151,8 +155,8 @@ def read_descriptors(folder: Path, *, columns: Sequence[str] = COLUMNS) -> Descr
     failed = table.filter(pa.array(newest & ~readable))
     return DescriptorSet(
         folder=folder,
-        provenance=provenance,
-        descriptors=_descriptors(paths, masks, provenance),
+        provenance=applied,
+        descriptors=_descriptors(paths, masks, provenance, post),
         ids=Names(names_from_columns(kept, "id")),
         sources=_sources(kept),
         columns={name: _column(name, kept[name]) for name in columns},
@@ -166,19 +170,43 @@ def read_descriptors(folder: Path, *, columns: Sequence[str] = COLUMNS) -> Descr
     )
 
 
-def read_comparable(folder: Path, *, columns: Sequence[str] = COLUMNS) -> DescriptorSet:
+def read_comparable(
+    folder: Path, *, columns: Sequence[str] = COLUMNS, post: PostProcessing | None = None
+) -> DescriptorSet:
     """Read a dataset whose rows can be compared by cosine; otherwise as `read_descriptors`.
 
     Raises: StoreError: it holds another output of the network than descriptors.
     """
-    stored = read_descriptors(folder, columns=columns)
-    kind = stored.provenance.output_kind
-    if kind != "descriptor":
+    stored = read_descriptors(folder, columns=columns, post=post)
+    _refuse_other_outputs(folder, stored.provenance)
+    return stored
+
+
+def stream_comparable(folder: Path) -> tuple[Provenance, Iterator[Descriptor]]:
+    """Return what made a dataset, and the descriptors of one shard after the other.
+
+    Older rows of an image that was embedded again are among them: finding them would take the
+    names of all rows, and so memory is one shard's, whatever the dataset.
+    Raises: as `read_comparable`, on the way too.
+    """
+    paths = existing_shards(folder)
+    provenance = common_provenance(paths)
+    _refuse_other_outputs(folder, provenance)
+    return provenance, (_readable_rows(path, provenance) for path in paths)
+
+
+def _readable_rows(path: Path, provenance: Provenance) -> Descriptor:
+    table = read_shard(path, ["status", "descriptor"])
+    values = descriptor_values(table["descriptor"], provenance.dimensions)
+    return values[_equals(table["status"], "ok")]
+
+
+def _refuse_other_outputs(folder: Path, provenance: Provenance) -> None:
+    if provenance.output_kind != "descriptor":
         raise StoreError(
-            f"{folder} holds {kind} rows, which no threshold fits",
+            f"{folder} holds {provenance.output_kind} rows, which no threshold fits",
             "embed into another folder without --output-kind",
         )
-    return stored
 
 
 def read_rows(
@@ -220,11 +248,16 @@ def _sources(table: pa.Table) -> Names:
 
 
 def _descriptors(
-    paths: Sequence[Path], masks: Sequence[npt.NDArray[np.bool_]], provenance: Provenance
+    paths: Sequence[Path],
+    masks: Sequence[npt.NDArray[np.bool_]],
+    provenance: Provenance,
+    post: PostProcessing | None,
 ) -> Descriptor:
-    """Fill one array shard by shard with the rows that count."""
+    """Fill one array shard by shard with the rows that count, post-processed if asked for."""
     total = sum(int(mask.sum()) for mask in masks)
-    filled: Descriptor = np.empty((total, provenance.dimensions), provenance.dtype)
+    dtype = "float32" if post else provenance.dtype
+    width = post.dimensions if post else provenance.dimensions
+    filled: Descriptor = np.empty((total, width), dtype)
     start = 0
     for path, mask in zip(paths, masks, strict=True):
         if not mask.any():
@@ -233,7 +266,8 @@ def _descriptors(
         if len(column) != len(mask):
             raise StoreError(f"{path} changed while it was read", "run the same command again")
         stop = start + int(mask.sum())
-        filled[start:stop] = descriptor_values(column, provenance.dimensions)[mask]
+        rows = descriptor_values(column, provenance.dimensions)[mask]
+        filled[start:stop] = post.apply(rows) if post else rows
         start = stop
     return filled
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -41,8 +41,9 @@ class Provenance:
     weights_sha256: hex. dimensions: length of a descriptor. preprocessing: the recipe as JSON
     values (name, size, EXIF on or off). dtype: how descriptors are stored. precision: how the
     network computed ("fp32", "bf16"). threshold: the similarity from which the model calls a pair
-    copies, for who names no other. output_kind: "descriptor", or another
-    output of the network ("embedding", "logits"), which is not of unit length.
+    copies, for who names no other; None where none is known. output_kind: "descriptor", or another
+    output of the network ("embedding", "logits"), which is not of unit length. post: what was
+    applied to the descriptors since (see `post.PostProcessing`), None in every shard.
     """
 
     model: str
@@ -53,8 +54,9 @@ class Provenance:
     precision: str
     tool_version: str
     pillow_version: str
-    threshold: float = 0.75
+    threshold: float | None = 0.75
     output_kind: str = "descriptor"
+    post: str | None = None
 
     def to_json(self) -> bytes:
         """Return the footer's text: sorted keys, so that equal values give equal bytes."""
@@ -62,24 +64,28 @@ class Provenance:
 
     @classmethod
     def from_json(cls, text: bytes) -> Provenance:
-        """Read a footer; fields that a later version added are ignored.
+        """Read a footer; fields that a later version added are ignored, and those that an earlier
+        one did not know take their defaults.
 
-        Raises: ValueError: not JSON. KeyError, TypeError: a field is missing.
+        Raises: ValueError: not JSON. KeyError, TypeError: a field without a default is missing.
         """
         stored = json.loads(text)
-        return cls(**{field.name: stored[field.name] for field in fields(cls)})
+        wanted = (f.name for f in fields(cls) if f.default is MISSING or f.name in stored)
+        return cls(**{name: stored[name] for name in wanted})
 
 
 def difference(left: Provenance, right: Provenance) -> str | None:
     """Say what keeps two sets from being compared, naming both sides; None if nothing does.
 
-    Weights, dimensions and preprocessing count. The stored dtype, the precision and the versions
-    of the tools move descriptors by little and are let through.
+    Weights, dimensions, preprocessing and post-processing count. The stored dtype, the precision
+    and the versions of the tools move descriptors by little and are let through.
     """
     if left.weights_sha256 != right.weights_sha256:
         return f"{_model(left)} against {_model(right)}"
     if left.output_kind != right.output_kind:
         return f"{left.output_kind} rows against {right.output_kind} rows"
+    if left.post != right.post:
+        return " against ".join(side.post or "no post-processing" for side in (left, right))
     if left.dimensions != right.dimensions:
         return f"{left.dimensions} dimensions against {right.dimensions}"
     ours, theirs = (json.loads(side.to_json())["preprocessing"] for side in (left, right))
