@@ -9,11 +9,17 @@ import numpy as np
 import pytest
 
 from sscd_cli.evaluation.metrics import (
+    NOT_FOUND,
     accuracy_at_k,
     average_precision,
+    f1_score,
+    match_ranks,
+    mean_average_precision,
     micro_average_precision,
     precision_recall,
     recall_at_precision,
+    threshold_curve,
+    trapezoid_average_precision,
 )
 
 Pairs = list[tuple[float, bool]]
@@ -137,3 +143,77 @@ def test_accuracy_at_k_counts_the_first_k_answers() -> None:
         accuracy_at_k(ranks, 0)
     with pytest.raises(ValueError, match="accuracy at 1 of 0 queries"):
         accuracy_at_k([])
+
+
+def test_the_curve_has_one_point_for_each_distinct_score() -> None:
+    for seed in range(60):
+        pairs, positives = ranking(seed, 6)
+        curve = zip(*threshold_curve(*split(pairs), positives), strict=True)
+        wanted = []
+        for threshold in sorted({score for score, _ in pairs}, reverse=True):
+            accepted = [match for score, match in pairs if score >= threshold]
+            wanted.append((sum(accepted) / len(accepted), sum(accepted) / positives, threshold))
+        assert list(curve) == wanted
+
+
+def test_f1_is_the_harmonic_mean() -> None:
+    assert f1_score([1.0, 0.5, 0.0, 0.0], [1.0, 0.25, 0.0, 1.0]).tolist() == [1, 1 / 3, 0, 0]
+
+
+def test_a_perfect_file_of_the_challenges_4991_positives_scores_1_and_half_of_it_one_half() -> None:
+    pairs = [(1.0, True)] * 4991
+    assert micro_average_precision(*split(pairs), 4991) == pytest.approx(1.0, abs=1e-12)
+    half = micro_average_precision(*split(pairs[::2]), 4991)
+    assert half == pytest.approx(2496 / 4991, abs=1e-12)
+    assert round(half, 3) == 0.5
+
+
+def looped_area(matches: list[bool], positives: int) -> float:
+    """Add up the trapezoids between one found match and the next, result by result."""
+    area, found = 0.0, 0
+    for seen, match in enumerate(matches):
+        if match:
+            before = found / seen if seen else 1.0
+            found += 1
+            area += (before + found / (seen + 1)) / 2 / positives
+    return area
+
+
+def test_the_area_under_a_querys_curve_equals_its_trapezoids() -> None:
+    rng = random.Random(3)
+    queries = [[rng.random() < 0.3 for _ in range(rng.randrange(40))] for _ in range(60)]
+    positives = [sum(matches) + rng.randint(1, 3) for matches in queries]
+    areas = [looped_area(*query) for query in zip(queries, positives, strict=True)]
+    for matches, count, area in zip(queries, positives, areas, strict=True):
+        assert trapezoid_average_precision(matches, count) == pytest.approx(area)
+    assert mean_average_precision(queries, positives) == pytest.approx(sum(areas) / 60)
+
+
+def test_the_area_of_an_example_done_by_hand() -> None:
+    assert trapezoid_average_precision([True], 1) == 1
+    assert trapezoid_average_precision([False, True], 1) == 0.25
+    assert trapezoid_average_precision([True, False, True], 2) == (1 + (1 / 2 + 2 / 3) / 2) / 2
+    assert trapezoid_average_precision([], 3) == 0
+    with pytest.raises(ValueError, match="1 positives, but 2 results are matches"):
+        trapezoid_average_precision([True, True], 1)
+    with pytest.raises(ValueError, match="no queries"):
+        mean_average_precision([], [])
+
+
+def test_ranks_count_the_other_results_of_the_query_that_score_as_much() -> None:
+    rng = random.Random(5)
+    for _ in range(60):
+        pairs = [(rng.randrange(5), rng.randrange(6), rng.random() < 0.3) for _ in range(40)]
+        wanted = sorted(
+            sum(other == query and rest >= score for other, rest, _ in pairs) - 1
+            for query, score, match in pairs
+            if match
+        )
+        ranks = match_ranks(*zip(*pairs, strict=True), len(wanted) + 2)
+        assert sorted(ranks.tolist()) == [*wanted, NOT_FOUND, NOT_FOUND]
+
+
+def test_ranks_of_nothing_found() -> None:
+    assert match_ranks([], [], [], 2).tolist() == [NOT_FOUND, NOT_FOUND]
+    with pytest.raises(ValueError, match="0 positives, but 1 pairs are matches"):
+        match_ranks([0], [0.5], [True], 0)

@@ -1,12 +1,17 @@
 """How well a ranking tells matches from the rest. Pure functions over arrays.
 
-Legend of shapes: P scored pairs, Q queries.
+Legend of shapes: P scored pairs, T thresholds, Q queries, M matches that exist, K results of
+a query.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+NOT_FOUND = np.iinfo(np.int64).max
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
@@ -34,6 +39,24 @@ def precision_recall(scores_P: ArrayLike, is_match_P: ArrayLike, positives: int)
     order = np.lexsort((is_match, -scores))
     found = np.cumsum(is_match[order])
     return found / np.arange(1, scores.size + 1), found / positives, scores[order]
+
+
+def threshold_curve(scores_P: ArrayLike, is_match_P: ArrayLike, positives: int) -> Curve:
+    """Return precision, recall and threshold for each distinct score, the largest first.
+
+    What a threshold really gives: pairs of one score are accepted together.
+    Arguments and errors are those of `precision_recall`.
+    """
+    precisions, recalls, scores = precision_recall(scores_P, is_match_P, positives)
+    last = np.flatnonzero(np.diff(scores, append=np.nan) != 0)  # NaN differs from every score
+    return precisions[last], recalls[last], scores[last]
+
+
+def f1_score(precisions_T: ArrayLike, recalls_T: ArrayLike) -> NDArray[np.float64]:
+    """Return the harmonic mean of each precision and its recall; 0 where both are 0."""
+    precisions, recalls = np.asarray(precisions_T, np.float64), np.asarray(recalls_T, np.float64)
+    total = precisions + recalls
+    return 2 * precisions * recalls / np.where(total > 0, total, 1.0)
 
 
 def average_precision(precisions_P: ArrayLike, recalls_P: ArrayLike) -> float:
@@ -76,10 +99,69 @@ def recall_at_precision(
     return float(recalls[best]), float(thresholds[best])
 
 
+def trapezoid_average_precision(is_match_K: ArrayLike, positives: int) -> float:
+    """Return the area under one query's curve, with straight lines between its points.
+
+    Larger than `average_precision`, which counts each step at its lower end. Before the first
+    result precision is 1.
+
+    Args: is_match_K: bool, the results in the order of the ranking. positives: matches that
+        exist, found or not.
+    Raises: ValueError: `positives` is less than the matches given, or than 1.
+    Source: the Copydays protocol, in the SSCD reference `sscd/datasets/copydays.py`
+        (score_ap_from_ranks_1).
+    """
+    rank = np.flatnonzero(np.asarray(is_match_K, dtype=bool))
+    if positives < max(1, rank.size):
+        raise ValueError(f"{positives} positives, but {rank.size} results are matches")
+    found = np.arange(rank.size)
+    before = np.where(rank > 0, found / np.maximum(rank, 1), 1.0)
+    after = (found + 1) / (rank + 1)
+    return float((before + after).sum() / 2 / positives)
+
+
+def mean_average_precision(is_match_QK: Sequence[ArrayLike], positives_Q: Sequence[int]) -> float:
+    """Return mAP: the mean over queries of `trapezoid_average_precision`.
+
+    Args: is_match_QK: the results of each query; queries may have different numbers of them.
+    Raises: ValueError: as there, no query, or sizes that differ.
+    """
+    if not len(positives_Q):
+        raise ValueError("no queries")
+    queries = zip(is_match_QK, positives_Q, strict=True)
+    return float(np.mean([trapezoid_average_precision(*query) for query in queries]))
+
+
+def match_ranks(
+    query_P: ArrayLike, scores_P: ArrayLike, is_match_P: ArrayLike, positives: int
+) -> NDArray[np.int64]:
+    """Return how many other results of its query score as much as each match, or more.
+
+    Args: query_P: a number for the query of each pair, in any order.
+    Returns: int64 (M,), M = `positives`: 0 is the best; `NOT_FOUND` for a match that is not
+        among the pairs.
+    Raises: ValueError: `positives` is less than the matches given.
+    Source: the SSCD reference, `sscd/datasets/isc/metrics.py` (find_tp_ranks).
+    """
+    query, scores = np.asarray(query_P).ravel(), np.asarray(scores_P, dtype=np.float64).ravel()
+    is_match = np.asarray(is_match_P, dtype=bool).ravel()
+    if positives < int(is_match.sum()):
+        raise ValueError(f"{positives} positives, but {int(is_match.sum())} pairs are matches")
+    order = np.lexsort((-scores, query))
+    query, scores, is_match = query[order], scores[order], is_match[order]
+    first = np.searchsorted(query, query)  # where each pair's query begins
+    changes = (np.diff(query) != 0) | (np.diff(scores) != 0)
+    ends = np.flatnonzero(np.append(changes, True))  # where each run of equal scores ends
+    last = ends[np.searchsorted(ends, np.arange(query.size))]
+    ranks = np.full(positives, NOT_FOUND)
+    ranks[: int(is_match.sum())] = (last - first)[is_match]
+    return ranks
+
+
 def accuracy_at_k(ranks_Q: ArrayLike, k: int = 1) -> float:
     """Return the share of queries whose match is among the first `k`.
 
-    Args: ranks_Q: how many wrong answers come before each query's match; 0 is the best.
+    Args: ranks_Q: how many results come before each query's match, as `match_ranks` counts.
     Raises: ValueError: no queries, or k < 1.
     """
     ranks = np.asarray(ranks_Q)
