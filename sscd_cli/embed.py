@@ -8,6 +8,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from sscd_cli.options import OUTPUT_KINDS, EmbedOptions
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from sscd_cli.descriptors.ledger import Known, Ledger
     from sscd_cli.descriptors.schema import Provenance, Row
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from sscd_cli.images.refs import ImageRef
     from sscd_cli.models.load import Model
     from sscd_cli.models.outputs import OutputKind
+    from sscd_cli.tasks import Task
 
 
 @dataclass
@@ -74,6 +77,7 @@ def _key(source: str, id: str) -> bytes:
 
 
 SHOWN_ERRORS = 20
+CPU_UNIT = 16  # from here on, the size of a batch makes no difference on the CPUs measured
 
 Progress = Callable[[EmbedResult], None]
 
@@ -104,10 +108,17 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
     )
     started = time.perf_counter()
     refs = _first_of(options)
-    with ShardWriter(options.descriptors, provenance, options.shard_rows) as writer:
-        ledger = Ledger(options.descriptors, provenance)
+    writer = ShardWriter(
+        options.descriptors,
+        provenance,
+        options.shard_rows,
+        task=options.task,
+        words=_words(options),
+    )
+    with writer:
+        ledger = Ledger(options.descriptors, provenance, options.task)
         for batch in _batches(_changed(refs, ledger, result), model, options, ledger):
-            rows = _embed(batch, model, options.output_kind, ledger, result)
+            rows = _embed(batch, model, options, ledger, result)
             writing = time.perf_counter()
             ledger.note(rows, writer.add(rows))
             result.seconds["write"] += time.perf_counter() - writing
@@ -160,10 +171,15 @@ def _check(options: EmbedOptions) -> None:
         )
     if options.workers is not None and options.workers < 0:
         raise UsageError(f"--workers {options.workers} is negative", "use 0 or more")
+    if options.prune and options.task:
+        raise UsageError("--prune needs the whole dataset", "run it without --task at the end")
 
 
 def _first_of(options: EmbedOptions) -> Iterator[ImageRef]:
-    """Return all images, after making sure that there is one: a writer would make the folder."""
+    """Return the images of this task, after making sure that the sources hold any at all.
+
+    A writer would make the folder.
+    """
     from itertools import chain
 
     from sscd_cli.images.sources import iter_images
@@ -177,7 +193,20 @@ def _first_of(options: EmbedOptions) -> Iterator[ImageRef]:
     first = next(refs, None)
     if first is None:
         raise _no_images(options.sources)
-    return chain([first], refs)
+    refs = chain([first], refs)
+    return filter(partial(_belongs, options.task), refs) if options.task else refs
+
+
+def _belongs(task: Task, ref: ImageRef) -> bool:
+    """Say whether an image is a task's own; a container stays whole."""
+    return task.holds(ref.source) if ref.member is not None else task.holds(ref.source, ref.id)
+
+
+def _words(options: EmbedOptions) -> list[str]:
+    """Return the command that the tasks of this job share, for who has to type it."""
+    globs = [word for glob in options.include for word in ("--include", glob)]
+    globs += [word for glob in options.exclude for word in ("--exclude", glob)]
+    return ["sscd", "embed", *options.sources, *globs, "-d", str(options.descriptors)]
 
 
 def _no_images(sources: tuple[str, ...]) -> NoImagesError:
@@ -238,13 +267,16 @@ def _workers(options: EmbedOptions, model: Model) -> int:
 
 
 def _embed(
-    batch: Batch, model: Model, kind: OutputKind, ledger: Ledger, result: EmbedResult
+    batch: Batch, model: Model, options: EmbedOptions, ledger: Ledger, result: EmbedResult
 ) -> list[Row]:
     """Run the network over a batch and lay out its rows."""
     descriptors: dict[int, NDArray[Any]] = {}
     started = time.perf_counter()
+    on_cpu = model.runtime.device.type == "cpu"
+    unit = min(options.batch_size, CPU_UNIT) if on_cpu else options.batch_size
     for indices, pixels in batch.groups:
-        found = model.runtime.embed(pixels, kind)
+        filled = _filled(pixels, unit) if model.spec.recipe.square else pixels
+        found = model.runtime.embed(filled, options.output_kind)[: len(pixels)]
         descriptors.update(zip(indices.tolist(), found, strict=True))
     result.seconds["network"] += time.perf_counter() - started
     result.seconds["read"] += batch.read_seconds
@@ -254,6 +286,18 @@ def _embed(
         _row(image, descriptors.get(index), by_content, ledger, result)
         for index, image in enumerate(batch.rows)
     ]
+
+
+def _filled(pixels_B3HW: Tensor, unit: int) -> Tensor:
+    """Repeat the last image until a batch is a multiple of `unit`.
+
+    Libraries compute small batches by other routines, which round differently; in the larger ones
+    a descriptor is the same to the bit, whatever images stand beside it. So neither the division
+    into tasks nor an interrupted run shows in a result.
+    """
+    count = len(pixels_B3HW)
+    missing = -count % unit
+    return pixels_B3HW[[*range(count), *[count - 1] * missing]] if missing else pixels_B3HW
 
 
 def _row(

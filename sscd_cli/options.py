@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from sscd_cli.errors import UsageError
+from sscd_cli.tasks import Task
 
 DESCRIPTORS = Path("descriptors")
 MODEL = "sscd_mini"
@@ -18,7 +19,7 @@ class EmbedOptions:
     """From images to a descriptor dataset.
 
     workers: decoding processes; None chooses by device. max_pixels, max_bytes: a
-    picture or a file above is unreadable.
+    picture or a file above is unreadable. task: only this part of the images.
     """
 
     sources: tuple[str, ...]
@@ -38,6 +39,7 @@ class EmbedOptions:
     shard_rows: int = 4096
     max_pixels: int = 200_000_000
     max_bytes: int = 512 << 20
+    task: Task | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,6 +87,12 @@ OutputKind = Annotated[
 ShardRows = Annotated[int, option("Images in a shard.", "--shard-rows")]
 MaxPixels = Annotated[int, option("An image with more pixels is unreadable.", "--max-pixels")]
 MaxBytes = Annotated[int, option("A file with more bytes is unreadable.", "--max-bytes")]
+Task = Annotated[
+    str | None,
+    option(
+        "Do part I of N only, as one of N machines.", "--task", metavar="I/N", show_default=False
+    ),
+]
 Strict = Annotated[bool, option("Exit with 4 if an image was unreadable.", "--strict")]
 ExitCode = Annotated[bool, option("Exit with 1 if copies were found.", "--exit-code")]
 Output = Annotated[

@@ -11,6 +11,7 @@ from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import UsageError, printable
 from sscd_cli.options import EmbedOptions
+from sscd_cli.tasks import Task
 
 if TYPE_CHECKING:
     from sscd_cli.embed import EmbedResult
@@ -36,6 +37,7 @@ def embed(
     shard_rows: words.ShardRows = _default.shard_rows,
     max_pixels: words.MaxPixels = _default.max_pixels,
     max_bytes: words.MaxBytes = _default.max_bytes,
+    task: words.Task = None,
     strict: words.Strict = False,
     quiet: words.Quiet = False,
     debug: words.Debug = False,
@@ -63,6 +65,7 @@ def embed(
         shard_rows=shard_rows,
         max_pixels=max_pixels,
         max_bytes=max_bytes,
+        task=Task.parse(task) if task else None,
     )
     with terminal.embed_progress() as progress:
         result = verb.run(options, progress)

@@ -20,13 +20,17 @@ from sscd_cli.descriptors.schema import (
     name_bytes,
     names_from_columns,
 )
-from sscd_cli.descriptors.shards import read_shard, shard_number, shard_path, shard_paths
+from sscd_cli.descriptors.shards import read_shard, shard_path, shard_paths
+from sscd_cli.tasks import Task
 
 _NAMES = ("id", "id_bytes", "source", "source_bytes")
 _FACTS = ("status", "file_bytes", "mtime_ns", "content_hash")
 _ORIGINAL = ("width", "height", "format")
 _UNKNOWN = 2**64 - 1
 _SHARDS_KEPT = 4
+# shards of earlier runs are counted from here on: their own numbers, given by several tasks, may
+# meet those of this run
+_EARLIER = 1 << 31
 
 
 class DigestMap:
@@ -97,22 +101,24 @@ class Ledger:
             ledger = Ledger(folder, provenance)
             ledger.note(rows, writer.add(rows))
 
+    A task's ledger knows no shards of its fellow tasks, which hold none of its images.
+
     Raises: StoreError: a shard is damaged or cannot be read.
     Limits: 48 bytes an image, so 10 million take 0.5 GB; a process forked from this one sees
         what was noted before the fork.
     """
 
-    def __init__(self, folder: Path, provenance: Provenance) -> None:
+    def __init__(self, folder: Path, provenance: Provenance, task: Task | None = None) -> None:
         self._folder = folder
         self._provenance = provenance
+        self._task = task
         self._stamps = DigestMap()  # name -> size and time of its newest row
-        self._places = DigestMap()  # content -> shard number << 32 | row in the shard
+        self._places = DigestMap()  # content -> shard << 32 | row in the shard
         self._open: dict[int, Known] = {}
         self._closed: dict[int, pa.Table] = {}
-        self._first_new = 0
-        for path in shard_paths(folder):
-            self._load(path)
-            self._first_new = shard_number(path) + 1
+        self._earlier = shard_paths(folder, task)
+        for number, path in enumerate(self._earlier, _EARLIER):
+            self._load(number, path)
 
     def unchanged(self, source: str, id: str, mtime_ns: int | None, file_bytes: int | None) -> bool:
         """Say whether the newest row of an image was made from a file of this time and size.
@@ -135,7 +141,7 @@ class Ledger:
         Unlike `holds` it answers the same all along, in this process and in forked ones.
         """
         place = self._places.get(content_hash)
-        return place is not None and place >> 32 < self._first_new
+        return place is not None and place >> 32 >= _EARLIER
 
     def known(self, content_hash: bytes) -> Known:
         """Return what is stored of a file's bytes.
@@ -173,23 +179,27 @@ class Ledger:
         if status == "ok" and content_hash is not None and not self.holds(content_hash):
             self._places[content_hash] = place
 
-    def _load(self, path: Path) -> None:
+    def _load(self, number: int, path: Path) -> None:
         table = read_shard(path, [*_NAMES, *_FACTS])
         names = map(_name_digest, _names(table, "source"), _names(table, "id"))
         facts = zip(*(table[column].to_pylist() for column in _FACTS), strict=True)
-        first = shard_number(path) << 32
-        for place, (name, row) in enumerate(zip(names, facts, strict=True), first):
+        for place, (name, row) in enumerate(zip(names, facts, strict=True), number << 32):
             self._record(name, place, row)
 
     def _shard(self, number: int) -> pa.Table:
         """Read a closed shard, or have it still: the four last used are kept."""
         table = self._closed.pop(number, None)
         if table is None:
-            table = read_shard(shard_path(self._folder, number), ["descriptor", *_ORIGINAL])
+            table = read_shard(self._path(number), ["descriptor", *_ORIGINAL])
         self._closed[number] = table
         if len(self._closed) > _SHARDS_KEPT:
             del self._closed[next(iter(self._closed))]
         return table
+
+    def _path(self, number: int) -> Path:
+        if number >= _EARLIER:
+            return self._earlier[number - _EARLIER]
+        return shard_path(self._folder, number, self._task)
 
 
 def _names(table: pa.Table, column: str) -> list[bytes]:

@@ -17,35 +17,63 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sscd_cli.descriptors.parts import refuse_missing
 from sscd_cli.descriptors.schema import FOOTER_KEY, Provenance, difference, shard_schema
 from sscd_cli.errors import StoreError
+from sscd_cli.tasks import Task
 
 LOCK = ".lock"
-_SHARD = re.compile(r"shard-(\d{6,})\.parquet")
+_SHARD = re.compile(r"shard-(\d{6,})(?:-(\d+)of(\d+))?\.parquet")
 
 
-def shard_path(folder: Path, number: int) -> Path:
-    """Return where shard `number` lies."""
-    return folder / f"shard-{number:06d}.parquet"
+def shard_path(folder: Path, number: int, task: Task | None = None) -> Path:
+    """Return where shard `number` lies; each task numbers its own."""
+    return folder / f"shard-{number:06d}{_suffix(task)}.parquet"
+
+
+def _suffix(task: Task | None) -> str:
+    return f"-{task.name}" if task else ""
 
 
 def shard_number(path: Path) -> int:
     """Return the number in a shard's name."""
+    return _age(path)[0]
+
+
+def shard_task(path: Path) -> Task | None:
+    """Return the task that wrote a shard, None for a run over everything."""
+    _, of, number = _age(path)
+    return Task(of, number) if of else None
+
+
+def _age(path: Path) -> tuple[int, int, int]:
+    """Return what puts shards in order: of one image's rows the newest comes last.
+
+    A run numbers its shards after all that it finds, and an image has one task in each division.
+    """
     match = _SHARD.fullmatch(path.name)
     if match is None:
         raise ValueError(f"{path} is no shard")
-    return int(match[1])
+    return int(match[1]), int(match[3] or 0), int(match[2] or 0)
 
 
-def shard_paths(folder: Path) -> list[Path]:
-    """List the complete shards of a folder, oldest first; none where there is no folder."""
+def shard_paths(folder: Path, task: Task | None = None) -> list[Path]:
+    """List the complete shards of a folder, oldest first; none where there is no folder.
+
+    task: leave out the shards that hold none of its images: those of its fellow tasks.
+    """
     try:
         shards = [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise unreadable_file(folder, error) from error
-    return sorted(shards, key=shard_number)
+    return sorted((path for path in shards if not _is_fellow(path, task)), key=_age)
+
+
+def _is_fellow(path: Path, task: Task | None) -> bool:
+    writer = shard_task(path)
+    return bool(task and writer and writer.of == task.of and writer != task)
 
 
 def publish(path: Path, payload: bytes | pa.Buffer) -> None:
@@ -96,29 +124,40 @@ def writing(place: Path, option: str = "-d") -> Iterator[None]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Be the only process that changes `folder`.
+def locked(folder: Path, task: Task | None = None) -> Iterator[None]:
+    """Be the only process that changes `folder`, or the only one that runs `task` beside others.
 
-    The lock ends with the process, however it ends. It is a record lock, which forked workers do
-    not inherit: they may outlive a killed run by seconds and must not block the next one.
+    Tasks share the folder's lock, which shuts out whoever needs the whole folder. The lock ends
+    with the process, however it ends. It is a record lock, which forked workers do not inherit:
+    they may outlive a killed run by seconds and must not block the next one.
     Raises: StoreError: another process holds it.
     """
     with ExitStack() as held:
+        held.enter_context(_lock(folder, LOCK, fcntl.LOCK_SH if task else fcntl.LOCK_EX, ""))
+        if task:
+            part = f" part {task} of"
+            held.enter_context(_lock(folder, LOCK + _suffix(task), fcntl.LOCK_EX, part))
+        yield
+
+
+@contextmanager
+def _lock(folder: Path, name: str, kind: int, part: str) -> Iterator[None]:
+    with ExitStack() as held:
         with writing(folder):
-            file = held.enter_context((folder / LOCK).open("ab"))
+            file = held.enter_context((folder / name).open("a+b"))
             try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(file, kind | fcntl.LOCK_NB)
             except BlockingIOError:
-                what = f"another sscd is writing to {folder}"
+                what = f"another sscd is writing to{part} {folder}"
                 fix = "wait for it to end, or choose another place with -d"
                 raise StoreError(what, fix) from None
         yield
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the unfinished shards of a killed run; call it under the lock."""
+def remove_leftovers(folder: Path, task: Task | None = None) -> None:
+    """Remove the unfinished shards of a killed run, or of this task's; call it under the lock."""
     with writing(folder):
-        for path in folder.glob(".shard-*.parquet.part"):
+        for path in folder.glob(f".shard-*{_suffix(task)}.parquet.part"):
             path.unlink(missing_ok=True)
 
 
@@ -211,8 +250,10 @@ def unreadable_file(path: Path, error: OSError) -> StoreError:
 def existing_shards(folder: Path) -> list[Path]:
     """List the shards of a folder that must have some, oldest first.
 
-    Raises: StoreError: there are none; says whether the folder holds images instead.
+    Raises: StoreError: there are none; says whether the folder holds images instead. A task's
+        part is missing.
     """
+    refuse_missing(folder)
     paths = shard_paths(folder)
     if paths:
         return paths

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 
+from sscd_cli.descriptors.parts import Part, read_parts
 from sscd_cli.descriptors.schema import Provenance, Row, difference, to_table
 from sscd_cli.descriptors.shards import (
     locked,
@@ -24,6 +26,7 @@ from sscd_cli.descriptors.shards import (
     writing,
 )
 from sscd_cli.errors import StoreError
+from sscd_cli.tasks import Task
 
 ROWS_PER_SHARD = 4096
 
@@ -35,6 +38,10 @@ class ShardWriter:
     the open one. Leaving the context writes the open rows, after Ctrl-C too; any other exception
     drops them, for they may be what is wrong.
 
+    Of a dataset that several machines write, a writer for one `task` holds that part's lock, names
+    its shards after it, and keeps the part's record (see `parts`). words: the command line that
+    the tasks share. A run over everything completes what tasks of the same words began.
+
     Raises: StoreError: on entering, if the folder holds images, another model's shards or a
         damaged one, or another process writes to it; later, if the disk is full or the folder
         cannot be written. Nothing half-written is left.
@@ -42,10 +49,18 @@ class ShardWriter:
     """
 
     def __init__(
-        self, folder: Path, provenance: Provenance, rows_per_shard: int = ROWS_PER_SHARD
+        self,
+        folder: Path,
+        provenance: Provenance,
+        rows_per_shard: int = ROWS_PER_SHARD,
+        *,
+        task: Task | None = None,
+        words: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.provenance = provenance
+        self.task = task
+        self._part = Part(task or Task(1, 1), tuple(words))
         self._rows_per_shard = rows_per_shard
         self._rows: list[Row] = []
         self._number = 0
@@ -56,12 +71,14 @@ class ShardWriter:
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as held:
-            held.enter_context(locked(self.folder))
-            remove_leftovers(self.folder)
-            paths = shard_paths(self.folder)
-            for path in paths:
+            held.enter_context(locked(self.folder, self.task))
+            remove_leftovers(self.folder, self.task)
+            paths = shard_paths(self.folder, self.task)
+            for path in paths or shard_paths(self.folder)[:1]:
                 self._refuse_mixing(path)
             self._number = shard_number(paths[-1]) + 1 if paths else 0
+            if self.task:
+                self._record(done=False)
             self._held = held.pop_all()
         return self
 
@@ -74,6 +91,15 @@ class ShardWriter:
         with self._held:
             if self._rows and (kind is None or issubclass(kind, KeyboardInterrupt)):
                 self._close_shard()
+            if kind is None:
+                self._record(done=True)
+
+    def _record(self, *, done: bool) -> None:
+        """Note the state of this part; a run over everything does so where tasks began it."""
+        if self.task or read_parts(self.folder):
+            part = replace(self._part, done=done)
+            with writing(self.folder):
+                publish(self.folder / part.name, part.to_json())
 
     def add(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
         """Take rows, and write each shard that becomes full.
@@ -93,7 +119,7 @@ class ShardWriter:
     def _close_shard(self) -> None:
         payload = to_parquet(to_table(self._rows, self.provenance))
         with writing(self.folder):
-            publish(shard_path(self.folder, self._number), payload)
+            publish(shard_path(self.folder, self._number, self.task), payload)
         self._number += 1
         self._rows = []
 

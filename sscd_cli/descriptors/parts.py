@@ -1,0 +1,93 @@
+"""What is known of a dataset's parts, where several tasks write it: which are done.
+
+Each task leaves a record beside the shards, `part-<I>of<N>-<digest of the command>.json`: not
+done while it runs or after a failure, done at its end. A reader so knows the missing parts by
+name, and what to type for them. Without records (one machine, or a copy of the shards alone)
+nothing is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sscd_cli.errors import StoreError
+from sscd_cli.tasks import Task, all_tasks
+
+_RECORD = re.compile(r"part-\d+of\d+-[0-9a-f]{8}\.json")
+_NAMED = 10  # parts that an error lists by name
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One task's state. words: the command line that all tasks of the job share."""
+
+    task: Task
+    words: tuple[str, ...]
+    done: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of its record."""
+        digest = hashlib.blake2b("\0".join(self.words).encode(errors="surrogateescape"))
+        return f"part-{self.task.name}-{digest.hexdigest()[:8]}.json"
+
+    def to_json(self) -> bytes:
+        """Return the record's text."""
+        record = {"task": str(self.task), "words": self.words, "done": self.done}
+        return json.dumps(record).encode()
+
+
+def read_parts(folder: Path) -> list[Part]:
+    """Read the records of a folder, in order of their tasks.
+
+    Raises: StoreError: a record is damaged.
+    """
+    try:
+        paths = [path for path in folder.iterdir() if _RECORD.fullmatch(path.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(map(_read, paths), key=lambda part: part.task)
+
+
+def refuse_missing(folder: Path) -> None:
+    """Refuse a dataset whose tasks are not all done.
+
+    A job is done when all its N parts are, for any N: it may be given up for another division,
+    or for one run over everything, which counts as 1/1.
+    Raises: StoreError: parts are missing; names them and the command for the first.
+    """
+    jobs: dict[tuple[str, ...], list[Part]] = defaultdict(list)
+    for part in read_parts(folder):
+        jobs[part.words].append(part)
+    for words, parts in jobs.items():
+        missing = _missing(parts)
+        if missing:
+            names = ", ".join(map(str, missing[:_NAMED]))
+            more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
+            many, verb = ("parts", "are") if len(missing) > 1 else ("part", "is")
+            what = f"{many} {names}{more} of {folder} {verb} missing"
+            raise StoreError(what, f"run {shlex.join(words)} --task {missing[0]}")
+
+
+def _missing(parts: Iterable[Part]) -> list[Task]:
+    """Return the tasks to do of the division that lacks fewest."""
+    done = {part.task for part in parts if part.done}
+    divisions = [all_tasks(count) for count in {part.task.of for part in parts}]
+    lacking = ([task for task in tasks if task not in done] for tasks in divisions)
+    return min(lacking, key=len)
+
+
+def _read(path: Path) -> Part:
+    try:
+        record = json.loads(path.read_bytes())
+        return Part(Task.parse(record["task"]), tuple(record["words"]), record["done"] is True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        fix = "delete it and run that task again"
+        raise StoreError(f"{path} is damaged", fix) from error

@@ -1,0 +1,60 @@
+"""The plan for many machines: what is the I-th of N parts of a job.
+
+Nothing is handed out and nobody waits: whoever knows I and N knows the part. The same plan runs
+as `--task I/N` in a Slurm array, under torchrun or in a CI matrix, and as `--engine ray`.
+
+An image belongs to the task that the digest of its (source, id) names, and an image inside a
+container (tar, Parquet) to the task of the whole container, so that each is opened by one
+machine. Neither a file that comes or goes nor the order of listing moves any other image to
+another task. Digests are even, not equal: of a million images on 64 tasks the fullest part is 2 %
+above the mean, of a thousand containers about 50 %: use more and smaller containers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+
+from sscd_cli.errors import UsageError
+
+MOST_TASKS = 100_000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Task:
+    """Part `number` of `of`, counted from 1."""
+
+    of: int
+    number: int
+
+    @classmethod
+    def parse(cls, text: str) -> Task:
+        """Read "I/N".
+
+        Raises: UsageError: it is not of that form, or I is not among 1 to N.
+        """
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip())
+        number, of = map(int, match.groups()) if match else (0, 0)
+        if not 1 <= number <= of <= MOST_TASKS:
+            raise UsageError(f"--task {text} is no part of a job", "write I/N, from 1/N to N/N")
+        return cls(of, number)
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    @property
+    def name(self) -> str:
+        """How files name it: "3of8"."""
+        return f"{self.number}of{self.of}"
+
+    def holds(self, *names: str) -> bool:
+        """Say whether the thing of these names (of any bytes) belongs to this part."""
+        digest = hashlib.blake2b(os.fsencode("\0".join(names)), digest_size=8).digest()
+        return int.from_bytes(digest, "little") % self.of == self.number - 1
+
+
+def all_tasks(count: int) -> list[Task]:
+    """Return every part of a job of `count`."""
+    return [Task(count, number) for number in range(1, count + 1)]
