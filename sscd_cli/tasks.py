@@ -7,7 +7,7 @@ An image belongs to the task that the digest of its (source, id) names, and an i
 container (tar, Parquet) to the task of the whole container, so that each is opened by one
 machine. Neither a file that comes or goes nor the order of listing moves any other image to
 another task. Digests are even, not equal: of a million images on 64 tasks the fullest part is 2 %
-above the mean, of a thousand containers about 50 %: use more and smaller containers.
+above the mean, of ten thousand containers 19 %, of a thousand 60 %.
 """
 
 from __future__ import annotations
