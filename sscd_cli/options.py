@@ -12,6 +12,7 @@ from sscd_cli.tasks import Task
 DESCRIPTORS = Path("descriptors")
 MODEL = "sscd_mini"
 OUTPUT_KINDS = ("descriptor", "embedding", "logits")
+TRANSFORMS = ("whiten", "pca", "center", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,21 @@ class EmbedOptions:
     max_pixels: int = 200_000_000
     max_bytes: int = 512 << 20
     task: Task | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """From a descriptor dataset to a post-processing file.
+
+    dimensions: how many are kept, None for all. background: images for score normalisation.
+    """
+
+    output: Path
+    descriptors: Path = DESCRIPTORS
+    transform: Literal["whiten", "pca", "center", "none"] = "whiten"
+    dimensions: int | None = None
+    background: int = 10_000
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -134,13 +134,16 @@ def save_store(
     *,
     root: Path | None = None,
     weights: str = "0" * 64,
-    threshold: float = 0.75,
+    **made_by: Any,
 ) -> Path:
-    """Write a dataset of files that exist; a descriptor that is a text is why there is none."""
+    """Write a dataset of files that exist; a descriptor that is a text is why there is none.
+
+    made_by: what provenance says otherwise than `drawn_provenance`.
+    """
     from sscd_cli.descriptors.write import ShardWriter
 
     dimensions = max(len(value) for value in files.values() if not isinstance(value, str))
-    provenance = drawn_provenance(dimensions, weights_sha256=weights, threshold=threshold)
+    provenance = drawn_provenance(dimensions, weights_sha256=weights, **made_by)
     with ShardWriter(folder, provenance) as writer:
         writer.add([_row(path, value, root) for path, value in files.items()])
     return folder

@@ -97,6 +97,17 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
             "method": ("bits", "bits"),
         },
     ),
+    "fit": (
+        ["fit", "-o", "post"],
+        "fit",
+        options.FitOptions(output=Path("post")),
+        {
+            "transform": ("pca", "pca"),
+            "dimensions": ("12", 12),
+            "background": ("13", 13),
+            "seed": ("14", 14),
+        },
+    ),
     "index": (
         ["index"],
         "index",

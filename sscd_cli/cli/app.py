@@ -15,6 +15,7 @@ from sscd_cli.cli import terminal
 from sscd_cli.cli.dedup import dedup
 from sscd_cli.cli.embed import embed
 from sscd_cli.cli.evaluate import eval_app
+from sscd_cli.cli.fit import fit
 from sscd_cli.cli.index import index, search
 from sscd_cli.cli.models import models_app
 from sscd_cli.cli.pair import pair
@@ -33,7 +34,7 @@ app = typer.Typer(
     add_help_option=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (embed, index, search, dedup, pair, train):
+for command in (embed, fit, index, search, dedup, pair, train):
     app.command()(command)
 app.add_typer(eval_app, name="eval")
 app.add_typer(models_app, name="models")

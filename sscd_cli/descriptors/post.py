@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +30,11 @@ from sscd_cli.descriptors.moments import Moments, Sample, principal_axes, rank
 from sscd_cli.descriptors.schema import Descriptor, Provenance, difference
 from sscd_cli.descriptors.shards import publish, writing
 from sscd_cli.errors import StoreError, UsageError
+from sscd_cli.options import TRANSFORMS
 
 Transform = Literal["whiten", "pca", "center", "none"]
 Floats = npt.NDArray[np.float32]
 
-TRANSFORMS: tuple[Transform, ...] = get_args(Transform)
 _VERSION = 1
 _ROWS = 1024  # transformed at once, always so many: see `PostProcessing.apply`
 
