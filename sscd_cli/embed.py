@@ -8,13 +8,13 @@ import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sscd_cli import __version__
 from sscd_cli.errors import NoImagesError, UsageError
 from sscd_cli.options import OUTPUT_KINDS, EmbedOptions
+from sscd_cli.tasks import Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from sscd_cli.images.refs import ImageRef
     from sscd_cli.models.load import Model
     from sscd_cli.models.outputs import OutputKind
-    from sscd_cli.tasks import Task
 
 
 @dataclass
@@ -176,30 +175,28 @@ def _check(options: EmbedOptions) -> None:
 
 
 def _first_of(options: EmbedOptions) -> Iterator[ImageRef]:
-    """Return the images of this task, after making sure that the sources hold any at all.
+    """Return all images, after making sure that there is one: a writer would make the folder.
 
-    A writer would make the folder.
+    Of a task, its images only, of which there may be none.
     """
     from itertools import chain
 
     from sscd_cli.images.sources import iter_images
 
+    task = options.task or Task(1, 1)
     refs = iter_images(
         options.sources,
         stdin_null=options.null,
         include=options.include,
         exclude=options.exclude,
+        opens=task.holds,
     )
+    if options.task:
+        return (ref for ref in refs if ref.member is not None or task.holds(ref.source, ref.id))
     first = next(refs, None)
     if first is None:
         raise _no_images(options.sources)
-    refs = chain([first], refs)
-    return filter(partial(_belongs, options.task), refs) if options.task else refs
-
-
-def _belongs(task: Task, ref: ImageRef) -> bool:
-    """Say whether an image is a task's own; a container stays whole."""
-    return task.holds(ref.source) if ref.member is not None else task.holds(ref.source, ref.id)
+    return chain([first], refs)
 
 
 def _words(options: EmbedOptions) -> list[str]:

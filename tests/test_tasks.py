@@ -153,6 +153,13 @@ def test_a_container_stays_whole(tiny: Run, photos: Path) -> None:
         assert set(counts) <= {0, 12}
 
 
+def test_a_container_is_opened_by_its_own_task_alone(tiny: Run, photos: Path) -> None:
+    shutil.make_archive("fine", "tar", photos / "0")
+    Path("torn.tar").write_bytes(b"no archive")
+    ran = [tiny("embed", "fine.tar", "torn.tar", "--task", f"{i}/{N}") for i in range(1, N + 1)]
+    assert sorted(each.status for each in ran) == [0, 0, 0, 3]
+
+
 def read_sources(path: Path) -> list[str]:
     import pyarrow.parquet as pq
 

@@ -17,7 +17,7 @@ import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import cast
 
@@ -37,6 +37,7 @@ def iter_images(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     stdin: io.BufferedIOBase | None = None,
+    opens: Callable[[str], bool] = lambda container: True,
 ) -> Iterator[ImageRef]:
     """Name the images of `sources` one by one, in an order that depends on names alone.
 
@@ -51,7 +52,7 @@ def iter_images(
 
     Args: include, exclude: shell patterns for the id (`fnmatch`, case matters, `*` matches "/"
     too); a folder that matches an exclude pattern is not entered. stdin: bytes, by default the
-    process's own.
+    process's own. opens: asked with the absolute path of each container whether to look into it.
     Raises: SscdError: a source is missing, a folder or a container cannot be read. UsageError: a
     list with NUL bytes without `stdin_null`.
     """
@@ -61,11 +62,11 @@ def iter_images(
         if source == "-":
             refs = map(_file, _listed(stdin or _own_stdin(), stdin_null))
         else:
-            refs = (ref for name in expand(source) for ref in _of_source(name, globs))
+            refs = (ref for name in expand(source) for ref in _of_source(name, globs, opens))
         yield from (ref for ref in refs if globs.allow(ref.id))
 
 
-def _of_source(source: str, globs: Globs) -> Iterator[ImageRef]:
+def _of_source(source: str, globs: Globs, opens: Callable[[str], bool]) -> Iterator[ImageRef]:
     try:
         status = os.stat(source)
     except (OSError, ValueError) as error:
@@ -73,7 +74,8 @@ def _of_source(source: str, globs: Globs) -> Iterator[ImageRef]:
     if stat.S_ISDIR(status.st_mode):
         return iter_folder(_absolute(source), globs.enter)
     if stat.S_ISREG(status.st_mode) and is_container(source):
-        return _of_container(_absolute(source), status.st_mtime_ns)
+        path = _absolute(source)
+        return _of_container(path, status.st_mtime_ns) if opens(path) else iter(())
     return iter((_file(source),))
 
 
