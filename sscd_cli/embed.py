@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sscd_cli import __version__
 from sscd_cli.errors import NoImagesError, UsageError
-from sscd_cli.options import OUTPUT_KINDS, EmbedOptions
+from sscd_cli.options import OUTPUT_KINDS, EmbedOptions, OutputKind
 from sscd_cli.tasks import Task
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sscd_cli.images.batches import Row as ImageRow
     from sscd_cli.images.refs import ImageRef
     from sscd_cli.models.load import Model
-    from sscd_cli.models.outputs import OutputKind
 
 
 @dataclass

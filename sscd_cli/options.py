@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from sscd_cli.errors import UsageError
 from sscd_cli.tasks import Task
 
 DESCRIPTORS = Path("descriptors")
 MODEL = "sscd_mini"
-OUTPUT_KINDS = ("descriptor", "embedding", "logits")
 TRANSFORMS = ("whiten", "pca", "center", "none")
+OutputKind = Literal["descriptor", "embedding", "logits"]
+OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class EmbedOptions:
     batch_size: int = 32
     workers: int | None = None
     dtype: Literal["float16", "float32"] = "float16"
-    output_kind: Literal["descriptor", "embedding", "logits"] = "descriptor"
+    output_kind: OutputKind = "descriptor"
     shard_rows: int = 4096
     max_pixels: int = 200_000_000
     max_bytes: int = 512 << 20

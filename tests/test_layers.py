@@ -41,6 +41,8 @@ HOMES = {
     "faiss": ("matching",),
     "torch": ("models", "images.batches", "training"),
     "safetensors": ("models", "descriptors.post"),
+    "onnx": ("models.onnx_file",),
+    "onnxruntime": ("models.onnx_file",),
     "PIL": ("images", "models.load", "training", "evaluation.edits", "evaluation.overlays"),
     "matplotlib": ("training",),
 }

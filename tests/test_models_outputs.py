@@ -11,9 +11,9 @@ from sscd_cli.errors import UsageError
 from sscd_cli.images.preprocess import RECIPES
 from sscd_cli.models.load import Model
 from sscd_cli.models.network import Network
-from sscd_cli.models.outputs import OUTPUT_KINDS
 from sscd_cli.models.registry import BUNDLED_FILE, ModelSpec
 from sscd_cli.models.runtime import Runtime
+from sscd_cli.options import OUTPUT_KINDS
 
 
 @pytest.fixture(scope="module")

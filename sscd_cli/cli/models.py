@@ -125,17 +125,27 @@ def export(
         Path, words.option("The file to write.", "--output", "-o", show_default=False)
     ],
     format: Annotated[
-        str, words.option("torchvision, torchscript or safetensors.", "--format", "-f")
+        str, words.option("torchscript, torchvision, onnx or safetensors.", "--format", "-f")
     ] = "torchscript",
     quiet: words.Quiet = False,
     debug: words.Debug = False,
 ) -> None:
-    """Write a model as one file that loads without sscd, and check what it computes."""
+    """Write a model as one file that loads without sscd, and check what it computes.
+
+    torchscript and onnx take RGB as normalised float32 (B, 3, H, W), (pixel / 255 - mean) / std,
+    and give descriptors of unit length. onnx needs `pip install 'sscd-cli[onnx]'`; B is free, and H
+    and W are where the model keeps the aspect ratio. torchvision has no room for the preprocessing.
+    """
     fetch_if_missing(name)
     from sscd_cli.models.export import export_model
 
-    difference = export_model(name, output, format)
-    terminal.note(f"{output}: {format}; its descriptors differ by at most {difference:.1e}")
+    done = export_model(name, output, format)
+    terminal.note(f"{output}: {format}; its descriptors differ by at most {done.difference:.1e}")
+    if done.lost:
+        terminal.warn(
+            f"{output} cannot say that images are prepared as {done.lost.name}; sscd would read it "
+            "as small-288, the other formats keep it"
+        )
 
 
 def fetch_if_missing(name: str) -> None:

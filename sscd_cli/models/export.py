@@ -1,15 +1,19 @@
 """A model as one file that loads without us, checked to give the same descriptors.
 
 "torchvision" and "torchscript" are written as the official files are: the same names, and a trace
-that takes normalised floats (B, 3, H, W) and gives unit-length descriptors (B, D).
+that takes normalised floats (B, 3, H, W) and gives unit-length descriptors (B, D). "onnx" takes and
+gives the same. All but "torchvision", whose format has no room for it, say what they are in a text
+called `sscd`: a JSON object with the model's name, preprocessing, threshold and licence.
 """
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
@@ -17,12 +21,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sscd_cli.errors import ModelError, UsageError
+from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.models.network import Network, gem
-from sscd_cli.models.registry import ModelSpec, find_model
-from sscd_cli.models.safetensors_file import save_network
+from sscd_cli.models.onnx_file import run_onnx, save_onnx
+from sscd_cli.models.registry import ASSUMED, ModelSpec, find_model
+from sscd_cli.models.safetensors_file import notes_of, save_tensors
 from sscd_cli.models.weights import inspect_weights, read_network
 
 TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written.
+
+    difference: the largest one between a number of its descriptors and of the model's, at most
+    `TOLERANCE`. lost: the preprocessing that readers of the file must know and it cannot say.
+    """
+
+    difference: float
+    lost: Recipe | None
 
 
 class _Traceable(nn.Module):
@@ -42,47 +60,74 @@ class _Traceable(nn.Module):
         return F.normalize(projection(gem(x_B3HW)))
 
 
-def export_model(name: str, path: Path, format: str) -> float:
+def export_model(name: str, path: Path, format: str) -> Exported:
     """Write the model called `name` to `path`, completely or not at all.
 
-    format: a key of `WRITERS`. Returns the largest difference between a descriptor of the written
-    file and of the model, at most `TOLERANCE`.
-    Raises: UsageError: no such format. ModelError: unknown model; the written file differs.
+    format: a key of `FORMATS`.
+    Raises: UsageError: no such format. ModelError: unknown model; the written file differs; it
+    cannot be written; a package that the format needs is missing.
     """
-    if format not in WRITERS:
-        raise UsageError(f"cannot export as {format!r}", f"use one of {', '.join(WRITERS)}")
+    if format not in FORMATS:
+        raise UsageError(f"cannot export as {format!r}", f"use one of {', '.join(FORMATS)}")
     spec = find_model(name)
     network = read_network(inspect_weights(spec.path))
-    if not path.name or path.is_dir() or not path.parent.is_dir():
+    if not path.name or not path.parent.is_dir() or (path.exists() and not path.is_file()):
         raise ModelError(f"cannot write {path}: no file can be there", "name another file with -o")
     part = path.with_name(f".{path.name}.part")
+    write, run = FORMATS[format]
     try:
-        WRITERS[format](network, spec, part)
-        difference = _difference(network, part)
+        write(network, spec, part)
+        difference = _difference(network, spec.recipe, lambda pixels: run(part, pixels))
         if not difference <= TOLERANCE:
             raise ModelError(
                 f"the exported file differs by {difference:.1e} from {name}", "report it as a bug"
             )
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
         part.replace(path)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"cannot write {path}: {error}", "name another file with -o") from error
     finally:
         part.unlink(missing_ok=True)
-    return difference
+    assumed = spec.recipe == RECIPES[ASSUMED]
+    return Exported(difference, None if assumed or format != "torchvision" else spec.recipe)
 
 
 @torch.inference_mode()
-def _difference(network: Network, path: Path) -> float:
+def _difference(network: Network, recipe: Recipe, run: Callable[[Tensor], Tensor]) -> float:
+    """Compare descriptors of noise in the sizes that the recipe makes of two formats of photo."""
     generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (2, 3, 96, 128), generator=generator, dtype=torch.uint8)
-    written = read_network(inspect_weights(path))
-    # the file may hold no statistics; those who load it normalise with the model's own
-    written.mean, written.std = network.mean, network.std
-    return float((written(pixels) - network(pixels)).abs().max())
+    worst = []
+    for batch, photo in ((1, (400, 300)), (2, (300, 350))):
+        width, height = recipe.size_of(*photo)
+        pixels = torch.randint(0, 256, (batch, 3, height, width), generator=generator)
+        found = run((pixels.float() / 255 - network.mean) / network.std)
+        worst.append((found - network(pixels)).abs().max())
+    return float(torch.stack(worst).max())
+
+
+def _notes(network: Network, spec: ModelSpec) -> dict[str, str]:
+    story = {
+        "name": spec.name,
+        "preprocessing": asdict(spec.recipe),
+        "threshold": {"value": spec.threshold, "source": spec.threshold_source},
+        "licence": spec.licence,
+        "exported_from": spec.weights_sha256,
+    }
+    return notes_of(network, story)
 
 
 def _torchvision(network: Network, spec: ModelSpec, path: Path) -> None:
     torch.save({f"backbone.{name}": value for name, value in network.state_dict().items()}, path)
+
+
+def _safetensors(network: Network, spec: ModelSpec, path: Path) -> None:
+    save_tensors(path, network, _notes(network, spec))
+
+
+def _onnx(network: Network, spec: ModelSpec, path: Path) -> None:
+    side = spec.recipe.size if spec.recipe.square else None
+    save_onnx(path, network, _notes(network, spec), side)
 
 
 def _torchscript(network: Network, spec: ModelSpec, path: Path) -> None:
@@ -90,21 +135,25 @@ def _torchscript(network: Network, spec: ModelSpec, path: Path) -> None:
         warnings.simplefilter("ignore")  # torch.jit works, and says it is old
         example = torch.zeros(1, 3, 64, 64)
         traced = torch.jit.trace(_Traceable(network).eval(), example)  # type: ignore[no-untyped-call]
-        torch.jit.save(traced, path)
+        torch.jit.save(traced, path, _extra_files=_notes(network, spec))
 
 
-def _safetensors(network: Network, spec: ModelSpec, path: Path) -> None:
-    story = {
-        "name": spec.name,
-        "preprocessing": asdict(spec.recipe),
-        "threshold": {"value": spec.threshold, "source": spec.threshold_source},
-        "exported_from": spec.weights_sha256,
-    }
-    save_network(path, network, story)
+def _run_torchscript(path: Path, pixels_B3HW: Tensor) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # its code may run: it was written a moment ago, by `_torchscript`
+        return cast(Tensor, torch.jit.load(path)(pixels_B3HW))  # type: ignore[no-untyped-call]
 
 
-WRITERS: dict[str, Callable[[Network, ModelSpec, Path], None]] = {
-    "torchvision": _torchvision,
-    "torchscript": _torchscript,
-    "safetensors": _safetensors,
+def _run_tensors(path: Path, pixels_B3HW: Tensor) -> Tensor:
+    return cast(Tensor, _Traceable(read_network(inspect_weights(path)))(pixels_B3HW))
+
+
+Writer = Callable[[Network, ModelSpec, Path], None]
+# how each format is written, and what a file of it makes of normalised pixels
+FORMATS: dict[str, tuple[Writer, Callable[[Path, Tensor], Tensor]]] = {
+    "torchvision": (_torchvision, _run_tensors),
+    "torchscript": (_torchscript, _run_torchscript),
+    "onnx": (_onnx, run_onnx),
+    "safetensors": (_safetensors, _run_tensors),
 }

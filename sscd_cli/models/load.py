@@ -15,10 +15,11 @@ from sscd_cli.errors import UsageError
 from sscd_cli.images.decode import load_file
 from sscd_cli.images.preprocess import resize
 from sscd_cli.models.device import choose_device, choose_precision
-from sscd_cli.models.outputs import OutputKind, width
+from sscd_cli.models.outputs import width
 from sscd_cli.models.registry import BUNDLED, ModelSpec, find_model
 from sscd_cli.models.runtime import Runtime
 from sscd_cli.models.weights import inspect_weights, read_network
+from sscd_cli.options import OutputKind
 
 
 @dataclass(frozen=True)

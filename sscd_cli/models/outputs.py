@@ -5,16 +5,14 @@ Shapes: B images, C channels of the last feature map, D descriptor dimensions.
 
 from __future__ import annotations
 
-from typing import Literal, cast, get_args
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from sscd_cli.errors import UsageError
 from sscd_cli.models.network import TRUNKS, Network, gem
-
-OutputKind = Literal["descriptor", "embedding", "logits"]
-OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
+from sscd_cli.options import OUTPUT_KINDS, OutputKind
 
 
 def compute(network: Network, pixels_B3HW: Tensor, kind: OutputKind = "descriptor") -> Tensor:

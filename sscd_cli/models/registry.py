@@ -16,12 +16,15 @@ from sscd_cli.models.published import (
     DEFAULT_THRESHOLD,
     DEFAULT_THRESHOLD_SOURCE,
     PUBLISHED,
+    UNKNOWN,
     Published,
     Source,
 )
 from sscd_cli.models.weights import WeightFile, inspect_weights
 
 BUNDLED = "sscd_mini"
+# the preprocessing of the official models, whose files do not state it
+ASSUMED = "small-288"
 BUNDLED_FILE = Path(__file__).with_name("sscd_mini.safetensors")
 
 
@@ -41,6 +44,7 @@ class ModelSpec:
     threshold: float
     threshold_source: str
     weights_sha256: str
+    licence: str = UNKNOWN
 
 
 def find_model(name: str) -> ModelSpec:
@@ -89,6 +93,7 @@ def _spec_of(model: Published, path: Path, digest: str) -> ModelSpec:
         threshold=model.threshold,
         threshold_source=model.threshold_source,
         weights_sha256=digest,
+        licence=model.licence,
     )
 
 
@@ -140,6 +145,7 @@ def _described(name: str | None, path: Path) -> ModelSpec:
         threshold=threshold,
         threshold_source=threshold_source,
         weights_sha256=digest,
+        licence="MIT" if name == BUNDLED else str(story.get("licence", UNKNOWN)),
     )
 
 
@@ -157,7 +163,7 @@ def _recipe(weights: WeightFile, story: Mapping[str, Any]) -> Recipe:
     if isinstance(stated, Mapping):
         return _stated_recipe(weights.path, stated)
     if not weights.is_birder:
-        return RECIPES["small-288"]
+        return RECIPES[ASSUMED]
     size = _birder_size(weights.notes.get("signature"))
     return Recipe(f"birder-{size}", size, square=True, resample="bicubic")
 

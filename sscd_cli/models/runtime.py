@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sscd_cli.models.network import BasicBlock, Bottleneck, Network
-from sscd_cli.models.outputs import OutputKind, compute, stage_maps
+from sscd_cli.models.outputs import compute, stage_maps
+from sscd_cli.options import OutputKind
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

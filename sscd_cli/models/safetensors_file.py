@@ -2,6 +2,7 @@
 
 The metadata entry `sscd` is a JSON object with at least `trunk`, `dimensions` and `preprocessing`
 (the recipe's fields); `sscd train` adds the training recipe, the data and the version of the tool.
+The entry `rgb_stats` has the mean and the standard deviation of the pixels, 0..1, RGB.
 """
 
 from __future__ import annotations
@@ -23,17 +24,29 @@ def save_network(
     path: Path, network: Network, story: dict[str, Any], dtype: torch.dtype = torch.float32
 ) -> None:
     """Write `network` with its `story`, completely or not at all; floats are stored as `dtype`."""
+    part = path.with_name(f".{path.name}.part")
+    save_tensors(part, network, notes_of(network, story), dtype)
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def save_tensors(
+    path: Path, network: Network, notes: dict[str, str], dtype: torch.dtype = torch.float32
+) -> None:
     tensors = {
         name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
         for name, value in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
+    save_file(tensors, path, metadata=notes)
+
+
+def notes_of(network: Network, story: dict[str, Any]) -> dict[str, str]:
+    """Return what a file of `network` says of itself: texts by name."""
     story = {"trunk": network.trunk, "dimensions": network.dimensions, **story}
-    part = path.with_name(f".{path.name}.part")
-    save_file(tensors, part, metadata={"sscd": json.dumps(story, sort_keys=True)})
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    part.replace(path)
+    stats = {"mean": network.mean.flatten().tolist(), "std": network.std.flatten().tolist()}
+    return {"sscd": json.dumps(story, sort_keys=True), "rgb_stats": json.dumps(stats)}
 
 
 def read_story(path: Path) -> dict[str, Any]:
