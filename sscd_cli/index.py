@@ -11,6 +11,7 @@ from sscd_cli.options import IndexOptions
 
 if TYPE_CHECKING:
     from sscd_cli.descriptors.read import DescriptorSet
+    from sscd_cli.descriptors.scale import Scale
     from sscd_cli.matching.index import Index, ShardStamp
 
 INDEX = "index.faiss"
@@ -18,9 +19,13 @@ INDEX = "index.faiss"
 
 @dataclass(frozen=True)
 class IndexResult:
-    """The index and what was done: `added` of its `rows` are new, all of them if `rebuilt`."""
+    """The index and what was done: `added` of its `rows` are new, all of them if `rebuilt`.
+
+    scale: of what it answers, see `descriptors.scale`.
+    """
 
     path: Path
+    scale: str
     factory: str
     rows: int
     added: int
@@ -37,16 +42,18 @@ def run(options: IndexOptions) -> IndexResult:
         not know the factory.
     """
     from sscd_cli.descriptors.read import read_comparable
+    from sscd_cli.descriptors.scale import Scale
     from sscd_cli.matching.index import Index
 
-    stored = read_comparable(options.descriptors, columns=())
+    scale = Scale.load(options.post, None)
+    stored = read_comparable(options.descriptors, columns=(), post=scale.post)
     path = options.descriptors / INDEX
-    added = None if options.rebuild else _update(path, stored, options.factory)
-    if added is not None:
-        index, new = added
-        if new:
+    updated = None if options.rebuild else _update(path, stored, options.factory)
+    if updated is not None:
+        index, added = updated
+        if added:
             index.save(path)
-        return IndexResult(path, index.manifest.factory, len(stored), new, rebuilt=False)
+        return _result(path, scale, index, added, rebuilt=False)
     index = Index.build(
         stored.descriptors,
         provenance=asdict(stored.provenance),
@@ -54,7 +61,12 @@ def run(options: IndexOptions) -> IndexResult:
         factory=options.factory,
     )
     index.save(path)
-    return IndexResult(path, index.manifest.factory, len(stored), len(stored), rebuilt=True)
+    return _result(path, scale, index, len(stored), rebuilt=True)
+
+
+def _result(path: Path, scale: Scale, index: Index, added: int, *, rebuilt: bool) -> IndexResult:
+    manifest = index.manifest
+    return IndexResult(path, str(scale), manifest.factory, manifest.rows, added, rebuilt)
 
 
 def load_current(stored: DescriptorSet) -> Index | None:

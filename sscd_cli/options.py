@@ -64,6 +64,7 @@ class IndexOptions:
     """From a descriptor dataset to a FAISS index beside it."""
 
     descriptors: Path = DESCRIPTORS
+    post: Path | None = None
     factory: str = "auto"
     rebuild: bool = False
 
@@ -75,6 +76,8 @@ class SearchOptions:
     images: tuple[str, ...]
     descriptors: Path = DESCRIPTORS
     model: str = MODEL
+    post: Path | None = None
+    score_norm: str | None = None
     k: int = 10
     device: str = "auto"
     precision: str = "auto"
@@ -98,6 +101,8 @@ class PairOptions:
     left: str
     right: str
     model: str = MODEL
+    post: Path | None = None
+    score_norm: str | None = None
     threshold: float | None = None
     exif: bool = True
     device: str = "auto"
@@ -110,6 +115,8 @@ class EvalSelfOptions:
 
     sources: tuple[str, ...]
     model: str = MODEL
+    post: Path | None = None
+    score_norm: str | None = None
     distractors: tuple[str, ...] = ()
     limit: int | None = None
     seed: int = 0

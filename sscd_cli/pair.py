@@ -11,8 +11,9 @@ from sscd_cli.options import PairOptions, check_threshold
 class PairResult:
     """How similar two images are.
 
-    similarity: cosine in [-1, 1]. distance: Euclidean, sqrt(2 - 2 · similarity). is_copy:
-    similarity >= threshold.
+    similarity: on `scale` (see `descriptors.scale`), by default cosine in [-1, 1]. distance:
+    Euclidean, sqrt(2 - 2 · cosine), before any score normalisation. is_copy: similarity >=
+    threshold.
     """
 
     left: str
@@ -22,28 +23,38 @@ class PairResult:
     threshold: float
     is_copy: bool
     model: str
+    scale: str
 
 
 def run(options: PairOptions) -> PairResult:
     """Embed two images and compare them at the threshold, by default the model's own.
 
     Raises: SscdError: an image cannot be read. ModelError, UsageError: as `load_model`.
+        StoreError: the post-processing is unreadable or another model's.
     """
     check_threshold(options.threshold)
+    from sscd_cli.descriptors.scale import Scale
+    from sscd_cli.descriptors.threshold import resolve
+    from sscd_cli.embed import provenance_of
     from sscd_cli.images.decode import load_file
     from sscd_cli.models.load import load_model
 
+    scale = Scale.load(options.post, options.score_norm)
     images = [load_file(path, exif=options.exif) for path in (options.left, options.right)]
     model = load_model(options.model, device=options.device, precision=options.precision)
-    left, right = model.embed(images)
-    similarity = min(float(left @ right), 1.0)
-    threshold = model.spec.threshold if options.threshold is None else options.threshold
+    made = provenance_of(model, exif=options.exif, dtype="float32")
+    threshold = resolve(options.threshold, scale.provenance(made), scale)
+    rows = scale.apply(model.embed(images))
+    cosine = min(float(rows[0] @ rows[1]), 1.0)
+    bias = scale.bias(rows)
+    similarity = cosine if bias is None else cosine - float(bias.mean())
     return PairResult(
         left=options.left,
         right=options.right,
         similarity=similarity,
-        distance=(2 - 2 * similarity) ** 0.5,
+        distance=(2 - 2 * cosine) ** 0.5,
         threshold=threshold,
         is_copy=similarity >= threshold,
         model=model.spec.name,
+        scale=str(scale),
     )

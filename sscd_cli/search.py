@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Hit:
-    """One of the nearest images of a query: its rank from 1, and the cosine similarity."""
+    """One of the nearest images of a query: its rank from 1, and their similarity."""
 
     query: str
     rank: int
@@ -26,9 +26,13 @@ class Hit:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """All hits in the order of the queries; `indexed` where a saved index answered."""
+    """All hits in the order of the queries; `indexed` where a saved index answered.
+
+    scale: on which similarities are, see `descriptors.scale`.
+    """
 
     hits: list[Hit]
+    scale: str
     indexed: bool
     images: int
 
@@ -44,25 +48,30 @@ def run(options: SearchOptions) -> SearchResult:
     if options.k < 1:
         raise UsageError(f"-k {options.k} is too small", "use 1 or more")
     from sscd_cli.descriptors.read import read_comparable
+    from sscd_cli.descriptors.scale import Scale
     from sscd_cli.embed import provenance_of
     from sscd_cli.images.decode import load_file
     from sscd_cli.index import load_current
     from sscd_cli.models.load import load_model
 
-    stored = read_comparable(options.descriptors, columns=())
+    scale = Scale.load(options.post, options.score_norm)
+    stored = read_comparable(options.descriptors, columns=(), post=scale.post)
     model = load_model(options.model, device=options.device, precision=options.precision)
     exif = bool(stored.provenance.preprocessing.get("exif", True))
-    _refuse_other_model(stored, provenance_of(model, exif=exif, dtype="float32"))
-    queries = model.embed([load_file(path, exif=exif) for path in options.images])
+    _refuse_other_model(stored, scale.provenance(provenance_of(model, exif=exif, dtype="float32")))
+    queries = scale.apply(model.embed([load_file(path, exif=exif) for path in options.images]))
     index = load_current(stored)
     similarity, row = (index or _exact(stored)).search(queries, options.k)
+    bias = scale.bias(queries)
+    if bias is not None:
+        similarity -= bias[:, None]
     hits = [
         Hit(query, rank, stored.path(int(place)), float(score))
         for query, scores, places in zip(options.images, similarity, row, strict=True)
         for rank, (score, place) in enumerate(zip(scores, places, strict=True), 1)
         if place >= 0
     ]
-    return SearchResult(hits, indexed=index is not None, images=len(stored))
+    return SearchResult(hits, str(scale), indexed=index is not None, images=len(stored))
 
 
 def _exact(stored: DescriptorSet) -> Index:

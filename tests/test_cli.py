@@ -71,6 +71,7 @@ EMBED = {
     "workers": ("3", 3),
 }
 SHARED = {key: EMBED[key] for key in ("model", "device", "precision")}
+SCALE = {"post": ("some.post", Path("some.post")), "score_norm": ("1.0[0,2]", "1.0[0,2]")}
 CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     "embed": (
         ["embed", "photos"],
@@ -114,6 +115,7 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
         options.IndexOptions(),
         {
             "descriptors": EMBED["descriptors"],
+            "post": SCALE["post"],
             "factory": ("Flat", "Flat"),
             "rebuild": ("yes", True),
         },
@@ -122,13 +124,13 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
         ["search", "a.jpg"],
         "search",
         options.SearchOptions(images=("a.jpg",)),
-        {**SHARED, "descriptors": EMBED["descriptors"], "k": ("3", 3)},
+        {**SHARED, **SCALE, "descriptors": EMBED["descriptors"], "k": ("3", 3)},
     ),
     "pair": (
         ["pair", "a.jpg", "b.jpg"],
         "pair",
         options.PairOptions(left="a.jpg", right="b.jpg"),
-        {**SHARED, "threshold": ("0.5", 0.5), "exif": ("0", False)},
+        {**SHARED, **SCALE, "threshold": ("0.5", 0.5), "exif": ("0", False)},
     ),
     "eval self": (
         ["eval", "self", "photos"],

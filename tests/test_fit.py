@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Run, error_line, picture, save_store
+from conftest import Run, error_line, picture, save_store, save_tiny_model
 
 from sscd_cli.descriptors.post import PostProcessing
 from sscd_cli.descriptors.read import read_comparable
@@ -72,3 +73,85 @@ def test_other_outputs_and_unreadable_images_teach_nothing(sscd: Run, tmp_path: 
     torn.write_bytes(b"")
     save_store(tmp_path / "some", {**files, torn: "no image"})
     assert "vary in 1 dimensions" in error_line(sscd("fit", "some", "-o", "post"))
+
+
+@pytest.fixture
+def photos(tiny: Run, gallery: Path) -> Path:
+    """Embed some of the gallery, and fit on it what keeps 3 of 16 dimensions."""
+    for path in sorted(gallery.iterdir())[10:]:
+        path.unlink()
+    assert tiny("embed", gallery, "--dtype", "float32").status == 0
+    assert tiny("fit", "-o", "post", "--transform", "pca", "--dimensions", "3").status == 0
+    return gallery
+
+
+def test_search_with_post_is_brute_force_over_post_processed_rows(tiny: Run, photos: Path) -> None:
+    post = PostProcessing.load(Path("post"))
+    stored = read_comparable(Path("descriptors"), post=post)
+    query = 5
+    words = ("search", stored.path(query), "-k", "4", "-f", "jsonl", "--post", "post")
+    ran = tiny(*words)
+    hits = [json.loads(line) for line in ran.lines]
+    cosines = stored.descriptors @ stored.descriptors[query]
+    expected = np.sort(cosines)[::-1][:4]
+    np.testing.assert_allclose([hit["similarity"] for hit in hits], expected, atol=1e-4)
+    assert ran.err.endswith(f"by an exact search of cosine after {post.label}\n")
+    normed = tiny(*words, "--score-norm", "1.0[0,1]")
+    nearest = np.sort(post.background @ stored.descriptors[query])[::-1][:2]
+    np.testing.assert_allclose(
+        [json.loads(line)["similarity"] for line in normed.lines],
+        expected - nearest.mean(),
+        atol=1e-4,
+    )
+
+
+def test_an_index_answers_only_on_its_own_scale(tiny: Run, photos: Path) -> None:
+    label = PostProcessing.load(Path("post")).label
+    assert f"images of cosine after {label}, Flat, built" in tiny("index", "--post", "post").err
+    assert "0 added" in tiny("index", "--post", "post").err
+    manifest = json.loads(Path("descriptors/index.faiss.json").read_text())
+    assert manifest["provenance"]["post"] == label
+    image = min(photos.iterdir())
+    assert "by its index" in tiny("search", image, "--post", "post").err
+    assert "by an exact search" in tiny("search", image).err
+    assert ", built" in tiny("index").err
+    assert "by its index\n" in tiny("search", image).err
+
+
+def test_pair_is_symmetric_and_says_its_scale(tiny: Run, photos: Path) -> None:
+    a, b = sorted(photos.iterdir())[:2]
+    words = ("--post", "post", "--score-norm", "0.5[0,2]", "-t", "0.1", "-f", "json")
+    one, other = (
+        json.loads(tiny("pair", a, b, *words).out),
+        json.loads(tiny("pair", b, a, *words).out),
+    )
+    post = PostProcessing.load(Path("post"))
+    stored = read_comparable(Path("descriptors"), post=post)
+    rows = [next(i for i in range(len(stored)) if stored.path(i) == str(p)) for p in (a, b)]
+    left, right = stored.descriptors[rows]
+    bias = [0.5 * np.sort(post.background @ row)[::-1][:3].mean() for row in (left, right)]
+    assert one["similarity"] == pytest.approx(left @ right - np.mean(bias), abs=1e-4)
+    assert one["distance"] == pytest.approx((2 - 2 * left @ right) ** 0.5, abs=1e-3)
+    assert one["similarity"] == pytest.approx(other["similarity"], abs=1e-6)
+    assert one["scale"].startswith(f"cosine after {post.label}, normalised 0.50[0,2] by ")
+    plain = json.loads(tiny("pair", a, b, "-f", "json").out)
+    assert plain["scale"] == "cosine"
+
+
+def test_a_threshold_of_another_scale_is_never_used(tiny: Run, photos: Path) -> None:
+    a, b = sorted(photos.iterdir())[:2]
+    ran = tiny("pair", a, b, "--post", "post")
+    assert ran.status == 2
+    assert error_line(ran).endswith("another scale; name one of that scale with --threshold")
+    assert "needs a background" in error_line(tiny("pair", a, b, "--score-norm", "1[0,2]"))
+
+
+def test_post_processing_of_another_model_is_refused(
+    sscd: Run, tiny: Run, photos: Path, tmp_path: Path
+) -> None:
+    other = save_tiny_model(tmp_path / "other.safetensors", seed=1)
+    a, b = sorted(photos.iterdir())[:2]
+    ran = sscd("pair", a, b, "--post", "post", "-m", other, "-t", "0.5")
+    assert ran.status == 3
+    assert "the post-processing was fitted on other descriptors: tiny" in error_line(ran)
+    assert "fitted on other" in error_line(sscd("search", a, "--post", "post", "-m", other))

@@ -54,6 +54,20 @@ Threshold = Annotated[
         show_default=False,
     ),
 ]
+Post = Annotated[
+    Path | None,
+    option("Post-process descriptors as this file of sscd fit says.", "--post", show_default=False),
+]
+ScoreNorm = Annotated[
+    str | None,
+    option(
+        "Lower similarities by WEIGHT times the mean similarity to the background neighbours "
+        "FIRST to LAST that --post keeps, such as 1.0[0,2].",
+        "--score-norm",
+        metavar="WEIGHT[FIRST,LAST]",
+        show_default=False,
+    ),
+]
 Include = Annotated[
     list[str] | None,
     option("Only images whose path matches this shell pattern.", "--include", metavar="GLOB"),

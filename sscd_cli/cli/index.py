@@ -25,6 +25,7 @@ _search = SearchOptions(images=())
 
 def index(
     descriptors: words.Descriptors = _index.descriptors,
+    post: words.Post = _index.post,
     factory: Annotated[
         str, words.option("auto by size, or a FAISS factory string.", "--factory")
     ] = _index.factory,
@@ -35,9 +36,12 @@ def index(
     """Build the FAISS index of a descriptor dataset, or update it."""
     from sscd_cli import index as verb
 
-    result = verb.run(IndexOptions(descriptors=descriptors, factory=factory, rebuild=rebuild))
+    result = verb.run(
+        IndexOptions(descriptors=descriptors, post=post, factory=factory, rebuild=rebuild)
+    )
     done = "built" if result.rebuilt else f"{result.added:,} added"
-    terminal.note(f"{result.path}: {result.rows:,} images, {result.factory}, {done}")
+    what = f"{result.rows:,} images{terminal.scale_note(result.scale)}"
+    terminal.note(f"{result.path}: {what}, {result.factory}, {done}")
 
 
 def search(
@@ -46,6 +50,8 @@ def search(
     ],
     descriptors: words.Descriptors = _search.descriptors,
     model: words.Model = _search.model,
+    post: words.Post = _search.post,
+    score_norm: words.ScoreNorm = _search.score_norm,
     k: Annotated[int, words.option("Nearest images to show.", "-k", "--k")] = _search.k,
     format: Annotated[str, words.option("text, jsonl or csv.", "--format", "-f")] = "text",
     device: words.Device = _search.device,
@@ -65,6 +71,8 @@ def search(
             images=tuple(images),
             descriptors=descriptors,
             model=model,
+            post=post,
+            score_norm=score_norm,
             k=k,
             device=device,
             precision=precision,
@@ -74,7 +82,8 @@ def search(
         for line in _lines(result, format):
             stream.write(line.encode("utf-8", "surrogateescape"))
     how = "its index" if result.indexed else "an exact search"
-    terminal.note(f"{len(images):,} queries in {result.images:,} images by {how}")
+    scale = terminal.scale_note(result.scale)
+    terminal.note(f"{len(images):,} queries in {result.images:,} images by {how}{scale}")
 
 
 def _lines(result: SearchResult, format: str) -> Iterator[str]:

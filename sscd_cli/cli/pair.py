@@ -21,6 +21,8 @@ def pair(
     left: Annotated[str, typer.Argument(metavar="A", help="An image file.", show_default=False)],
     right: Annotated[str, typer.Argument(metavar="B", help="Another.", show_default=False)],
     model: words.Model = _default.model,
+    post: words.Post = _default.post,
+    score_norm: words.ScoreNorm = _default.score_norm,
     threshold: words.Threshold = _default.threshold,
     exif: words.Exif = _default.exif,
     device: words.Device = _default.device,
@@ -42,6 +44,8 @@ def pair(
             left=left,
             right=right,
             model=model,
+            post=post,
+            score_norm=score_norm,
             threshold=threshold,
             exif=exif,
             device=device,
@@ -54,7 +58,7 @@ def pair(
         verdict = "copy" if result.is_copy else "no copy"
         text = (
             f"similarity {result.similarity:.4f}  distance {result.distance:.4f}  "
-            f"{verdict} at threshold {result.threshold:.4g}"
+            f"{verdict} at threshold {result.threshold:.4g}{terminal.scale_note(result.scale)}"
         )
     with terminal.report_stream(None) as stream:
         stream.write(f"{text}\n".encode())

@@ -70,6 +70,11 @@ def print_error(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def scale_note(scale: str) -> str:
+    """Return what a summary adds where similarities are no plain cosines."""
+    return "" if scale == "cosine" else f" of {scale}"
+
+
 def shows_progress() -> bool:
     return sys.stderr is not None and sys.stderr.isatty() and not state.quiet
 

@@ -113,6 +113,11 @@ class PostProcessing:
         return f"{self.name} {_digest(self.mean, self.axes)[:12]}"
 
     @cached_property
+    def sample_digest(self) -> str:
+        """12 hexadecimal digits that tell one background from another."""
+        return _digest(self.sample)[:12]
+
+    @cached_property
     def background(self) -> Floats:
         """The background after the transform, float32 (B, E)."""
         return self.apply(self.sample)

@@ -50,20 +50,24 @@ class ScoreNorm:
     def __str__(self) -> str:
         return f"{self.weight:.2f}[{self.first},{self.last}]"
 
+    def check(self, background: int) -> None:
+        """Raise UsageError where there are fewer background images than neighbours to take."""
+        if background <= self.last:
+            raise UsageError(
+                f"--score-norm {self} needs {self.last + 1} background images, and the "
+                f"post-processing keeps {background}",
+                "run sscd fit with a larger --background, on more images",
+            )
+
     def bias(
         self, queries_QE: npt.NDArray[Any], background_BE: npt.NDArray[Any]
     ) -> npt.NDArray[np.float32]:
         """Return what to subtract from the similarities of each query, float32 (Q,).
 
         Both sides after the same post-processing. Memory beside the result: 64 MiB, or one row
-        of B where that is more. Raises: UsageError: fewer background rows than `last` + 1.
+        of B where that is more. Raises: UsageError: as `check`.
         """
-        if len(background_BE) <= self.last:
-            raise UsageError(
-                f"--score-norm {self} needs {self.last + 1} background images, and the "
-                f"post-processing keeps {len(background_BE)}",
-                "run sscd fit with a larger --background",
-            )
+        self.check(len(background_BE))
         background_EB = np.ascontiguousarray(background_BE.T, np.float32)
         rows = max(1, _BLOCK_BYTES // (4 * len(background_BE)))
         bias = np.empty(len(queries_QE), np.float32)
