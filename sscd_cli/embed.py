@@ -180,6 +180,7 @@ def _first_of(options: EmbedOptions) -> Iterator[ImageRef]:
     """
     from itertools import chain
 
+    from sscd_cli.images.columns import Columns
     from sscd_cli.images.sources import iter_images
 
     task = options.task or Task(1, 1)
@@ -188,6 +189,7 @@ def _first_of(options: EmbedOptions) -> Iterator[ImageRef]:
         stdin_null=options.null,
         include=options.include,
         exclude=options.exclude,
+        columns=Columns(options.image_column, options.id_column),
         opens=task.holds,
     )
     if options.task:
@@ -202,6 +204,9 @@ def _words(options: EmbedOptions) -> list[str]:
     """Return the command that the tasks of this job share, for who has to type it."""
     globs = [word for glob in options.include for word in ("--include", glob)]
     globs += [word for glob in options.exclude for word in ("--exclude", glob)]
+    for word in ("image_column", "id_column"):
+        if column := getattr(options, word):
+            globs += [f"--{word.replace('_', '-')}", column]
     return ["sscd", "embed", *options.sources, *globs, "-d", str(options.descriptors)]
 
 

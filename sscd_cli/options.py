@@ -20,8 +20,9 @@ OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
 class EmbedOptions:
     """From images to a descriptor dataset.
 
-    workers: decoding processes; None chooses by device. max_pixels, max_bytes: a
-    picture or a file above is unreadable. task: only this part of the images.
+    image_column, id_column: of Parquet files and lists; "" finds the images, and takes the row
+    number for the id. workers: decoding processes; None chooses by device. max_pixels, max_bytes:
+    a picture or a file above is unreadable. task: only this part of the images.
     """
 
     sources: tuple[str, ...]
@@ -30,6 +31,8 @@ class EmbedOptions:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     null: bool = False
+    image_column: str = ""
+    id_column: str = ""
     exif: bool = True
     prune: bool = False
     device: str = "auto"

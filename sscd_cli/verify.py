@@ -40,7 +40,7 @@ def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
     """Compare the files of `rows` with what was embedded; reads none of them."""
     import numpy as np
 
-    from sscd_cli.images.read import stat_image, stored_ref
+    from sscd_cli.images.read import is_unchanged, stored_ref
 
     found = FileCheck(*(np.zeros(len(stored), bool) for _ in range(3)))
     sizes, times = stored.columns["file_bytes"], stored.columns["mtime_ns"]
@@ -55,7 +55,7 @@ def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
             continue
         ref = stored_ref(source, stored.ids[row])
         try:
-            found.stale[row] = stat_image(ref) != (sizes[row], times[row])
+            found.stale[row] = not is_unchanged(ref, sizes[row], times[row])
             places[_place(ref)].append(row)
         except Exception:  # whatever stands there now, it is not the image
             found.stale[row] = True

@@ -37,7 +37,7 @@ HOMES = {
     "typer": ("cli",),
     "rich": ("cli",),
     "tqdm": ("cli",),
-    "pyarrow": ("descriptors",),
+    "pyarrow": ("descriptors", "images.containers.parquet"),
     "faiss": ("matching",),
     "torch": ("models", "images.batches", "training"),
     "safetensors": ("models", "descriptors.post"),

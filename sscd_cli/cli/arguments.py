@@ -31,7 +31,8 @@ Sources = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE",
-        help="Folders, image files, tar or zip files, or - for a list of files on stdin.",
+        help="Folders, image files, tar, zip or Parquet files, lists (CSV, JSON Lines, COCO), "
+        "patterns of them, or - for a list of files on stdin.",
         show_default=False,
     ),
 ]
@@ -77,6 +78,24 @@ Exclude = Annotated[
     option("No images or folders whose path matches this.", "--exclude", metavar="GLOB"),
 ]
 Null = Annotated[bool, option("Lists, in and out, are NUL-separated.", "--null", "-0")]
+ImageColumn = Annotated[
+    str,
+    option(
+        "The images of Parquet files and lists; by default the column that holds some.",
+        "--image-column",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
+IdColumn = Annotated[
+    str,
+    option(
+        "The keys of the images in Parquet files; by default the row number.",
+        "--id-column",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
 Exif = Annotated[bool, option("Turn images upright by their EXIF tag.", "--exif/--no-exif")]
 Prune = Annotated[bool, option("Drop rows of files that are gone.", "--prune")]
 Device = Annotated[str, option("auto, cpu, cuda or cuda:N.", "--device")]

@@ -27,6 +27,7 @@ _NAMES = ("id", "id_bytes", "source", "source_bytes")
 _FACTS = ("status", "file_bytes", "mtime_ns", "content_hash")
 _ORIGINAL = ("width", "height", "format")
 _UNKNOWN = 2**64 - 1
+_SIZE_BITS = 24  # of a stamp; the other 40 are the time's
 _SHARDS_KEPT = 4
 # shards of earlier runs are counted from here on: their own numbers, given by several tasks, may
 # meet those of this run
@@ -124,12 +125,15 @@ class Ledger:
         """Say whether the newest row of an image was made from a file of this time and size.
 
         True for an image found damaged, too: the same bytes stay damaged. False for a file that
-        could not even be read, so that it is tried again.
+        could not even be read, so that it is tried again. Where the size is not known, the time
+        alone decides.
         """
-        stamp = _stamp(mtime_ns, file_bytes)
-        if stamp == _UNKNOWN:
+        known = self._stamps.get(_name_digest(name_bytes(source), name_bytes(id)))
+        if mtime_ns is None or known in {None, _UNKNOWN}:
             return False
-        return self._stamps.get(_name_digest(name_bytes(source), name_bytes(id))) == stamp
+        if file_bytes is None:
+            return known >> _SIZE_BITS == _stamp(mtime_ns, 0) >> _SIZE_BITS
+        return known == _stamp(mtime_ns, file_bytes)
 
     def holds(self, content_hash: bytes) -> bool:
         """Say whether a file of these bytes has a descriptor."""
@@ -212,7 +216,9 @@ def _name_digest(source: bytes, id: bytes) -> bytes:
 
 
 def _stamp(mtime_ns: int | None, file_bytes: int | None) -> int:
-    """Return one 64-bit number for a file's time and size."""
+    """Return one 64-bit number for a file's time and size, the upper bits the time's alone."""
     if mtime_ns is None or file_bytes is None:
         return _UNKNOWN
-    return (mtime_ns * 0x9E3779B97F4A7C15 + file_bytes * 0xC2B2AE3D27D4EB4F) % _UNKNOWN
+    time = (mtime_ns * 0x9E3779B97F4A7C15 % 2**64) >> _SIZE_BITS
+    size = (file_bytes * 0xC2B2AE3D27D4EB4F % 2**64) >> (64 - _SIZE_BITS)
+    return min(time << _SIZE_BITS | size, _UNKNOWN - 1)

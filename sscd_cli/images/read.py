@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 
+from sscd_cli.images.columns import split_columns
 from sscd_cli.images.containers.kinds import MissingMemberError, is_container, open_container
 from sscd_cli.images.refs import FileStatus, ImageRef
 
@@ -16,8 +17,10 @@ def stored_ref(source: str, id: str) -> ImageRef:
     """Return where an image lies whose key was stored: the inverse of what `iter_images` names."""
     if not source:
         return ImageRef(id, source, id)
-    if is_container(source) and os.path.isfile(source):  # noqa: PTH113
-        return ImageRef(id, source, source, id)
+    if is_container(source):
+        path = split_columns(source)[0]
+        if os.path.isfile(path):  # noqa: PTH113
+            return ImageRef(id, source, path, id)
     return ImageRef(id, source, os.path.join(source, id))  # noqa: PTH118
 
 
@@ -37,7 +40,7 @@ def still_there(source: str, id: str) -> bool:
 
 
 def _is_elsewhere(source: str) -> bool:
-    if os.path.isfile(source):  # noqa: PTH113
+    if os.path.isfile(split_columns(source)[0]):  # noqa: PTH113
         return False
     try:
         with os.scandir(source) as entries:
@@ -56,6 +59,12 @@ def stat_image(ref: ImageRef) -> FileStatus:
         return FileStatus(status.st_size, status.st_mtime_ns)
     size = open_container(ref.source, status.st_mtime_ns).size(ref)
     return FileStatus(size, status.st_mtime_ns)
+
+
+def is_unchanged(ref: ImageRef, file_bytes: int, mtime_ns: int) -> bool:
+    """Say whether an image has the size and time that were stored. Raises: as `stat_image`."""
+    status = stat_image(ref)
+    return status.mtime_ns == mtime_ns and status.file_bytes in {None, file_bytes}
 
 
 def read_bytes(ref: ImageRef, max_bytes: int) -> tuple[bytes, FileStatus]:

@@ -1,4 +1,4 @@
-"""Where images come from: folders, files, lists of files, containers such as tar and zip.
+"""Where images come from: folders, files, lists of files, containers (tar, zip, Parquet).
 
 Everything here is lazy: no more than one folder's names (and those left over in its
 ancestors), or one container's, are in memory, so ten million files cost what the largest folder
@@ -18,13 +18,17 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import cast
 
-from sscd_cli.errors import SscdError, UsageError, cannot_read
-from sscd_cli.images.containers.kinds import is_container, open_container
+from sscd_cli.errors import UsageError, cannot_read
+from sscd_cli.images.columns import FOUND, Columns, join_columns, split_columns
+from sscd_cli.images.containers.kinds import is_container, is_table, open_container
 from sscd_cli.images.folder import iter_folder
 from sscd_cli.images.globs import Globs, expand
+from sscd_cli.images.listing import is_listing, iter_listing
 from sscd_cli.images.refs import ImageRef
 
 CHUNK_BYTES = 1 << 16
@@ -36,6 +40,7 @@ def iter_images(
     stdin_null: bool = False,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    columns: Columns = FOUND,
     stdin: io.BufferedIOBase | None = None,
     opens: Callable[[str], bool] = lambda container: True,
 ) -> Iterator[ImageRef]:
@@ -44,6 +49,8 @@ def iter_images(
     - a folder: its files with an image extension, recursively (see `folder.iter_folder`);
     - "-": the files listed on stdin, one a line or NUL-separated, whatever their extension;
     - a `.tar`, `.tar.gz`, `.tgz` or `.zip` file: its members with an image extension, as stored;
+    - a `.parquet` file: a row is an image (see `containers.parquet`);
+    - a `.csv`, `.tsv`, `.jsonl` or COCO `.json` file: the images it names (see `listing`);
     - any other file: itself, whatever its extension;
     - a pattern (`shard-{000..099}.tar`, `*.zip`): all that it stands for, in order.
 
@@ -51,10 +58,12 @@ def iter_images(
     out unreadable when decoded. Sources that overlap yield an image once for each of them.
 
     Args: include, exclude: shell patterns for the id (`fnmatch`, case matters, `*` matches "/"
-    too); a folder that matches an exclude pattern is not entered. stdin: bytes, by default the
-    process's own. opens: asked with the absolute path of each container whether to look into it.
+    too); a folder that matches an exclude pattern is not entered. columns: of Parquet files and
+    lists; a source's own (`rows.parquet#image=photo&id=key`) come first. stdin: bytes, by default
+    the process's own. opens: asked with the absolute path of each container (with the columns
+    chosen in it) whether to look into it.
     Raises: SscdError: a source is missing, a folder or a container cannot be read. UsageError: a
-    list with NUL bytes without `stdin_null`.
+    list with NUL bytes without `stdin_null`; a table of which no column holds images.
     """
     globs = Globs.of(include, exclude)
     refs: Iterator[ImageRef]
@@ -62,21 +71,31 @@ def iter_images(
         if source == "-":
             refs = map(_file, _listed(stdin or _own_stdin(), stdin_null))
         else:
-            refs = (ref for name in expand(source) for ref in _of_source(name, globs, opens))
+            some = (_of_source(name, globs, columns, opens) for name in expand(source))
+            refs = chain.from_iterable(some)
         yield from (ref for ref in refs if globs.allow(ref.id))
 
 
-def _of_source(source: str, globs: Globs, opens: Callable[[str], bool]) -> Iterator[ImageRef]:
+def _of_source(
+    source: str, globs: Globs, columns: Columns, opens: Callable[[str], bool]
+) -> Iterator[ImageRef]:
+    path, chosen = source, FOUND
     try:
-        status = os.stat(source)
+        if not os.path.lexists(source):
+            path, chosen = split_columns(source)
+        status = os.stat(path)
     except (OSError, ValueError) as error:
         raise cannot_read("source", source, error, "check the path") from None
+    chosen = Columns(*(own or common for own, common in zip(chosen, columns, strict=True)))
     if stat.S_ISDIR(status.st_mode):
-        return iter_folder(_absolute(source), globs.enter)
-    if stat.S_ISREG(status.st_mode) and is_container(source):
-        path = _absolute(source)
-        return _of_container(path, status.st_mtime_ns) if opens(path) else iter(())
-    return iter((_file(source),))
+        return iter_folder(_absolute(path), globs.enter)
+    if stat.S_ISREG(status.st_mode) and is_container(path):
+        place = _absolute(path)
+        container = join_columns(place, chosen) if is_table(place) else place
+        return _of_container(container, status.st_mtime_ns) if opens(container) else iter(())
+    if stat.S_ISREG(status.st_mode) and is_listing(path):
+        return _of_listing(_absolute(path), chosen.image)
+    return iter((_file(path),))
 
 
 def _file(name: str) -> ImageRef:
@@ -92,15 +111,24 @@ def _absolute(source: str) -> str:
 
 
 def _of_container(source: str, mtime_ns: int) -> Iterator[ImageRef]:
-    try:
+    with _naming_failures("archive", split_columns(source)[0]):
         yield from open_container(source, mtime_ns).refs()
-    except SscdError:
-        raise
+
+
+def _of_listing(path: str, column: str) -> Iterator[ImageRef]:
+    with _naming_failures("list", path):
+        yield from iter_listing(path, column)
+
+
+@contextmanager
+def _naming_failures(kind: str, path: str) -> Iterator[None]:
+    try:
+        yield
     except (
         *(OSError, EOFError, ValueError, NotImplementedError),
         *(tarfile.TarError, zlib.error, zipfile.BadZipFile),
     ) as error:
-        raise cannot_read("archive", source, error, "fetch or pack it again") from None
+        raise cannot_read(kind, path, error, "fetch or make it again") from None
 
 
 def _listed(stdin: io.BufferedIOBase, null: bool) -> Iterator[str]:

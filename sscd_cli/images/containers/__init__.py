@@ -1,1 +1,1 @@
-"""Files that hold many images, one module a kind: tar, zip."""
+"""Files that hold many images, one module a kind: tar, zip, Parquet."""

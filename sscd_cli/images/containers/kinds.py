@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Protocol
 
+from sscd_cli.images.columns import split_columns
 from sscd_cli.images.refs import ImageRef
 
 KEPT_OPEN = 16
 TAR = (".tar", ".tar.gz", ".tgz")
 ZIP = (".zip",)
+PARQUET = (".parquet", ".pq")
 
 
 class Container(Protocol):
@@ -39,6 +41,11 @@ def is_container(source: str) -> bool:
     return _opener(source) is not None
 
 
+def is_table(source: str) -> bool:
+    """Whether a container has columns to choose."""
+    return split_columns(source)[0].lower().endswith(PARQUET)
+
+
 def open_container(source: str, mtime_ns: int) -> Container:
     """Return the container `source` as it was written at `mtime_ns`, open or opened now.
 
@@ -58,7 +65,7 @@ def _opened(source: str, mtime_ns: int, process: int) -> Container:
 
 
 def _opener(source: str) -> Callable[[str, int], Container] | None:
-    name = source.lower()
+    name = split_columns(source)[0].lower()
     if name.endswith(TAR):
         from sscd_cli.images.containers.tar import TarContainer
 
@@ -67,4 +74,8 @@ def _opener(source: str) -> Callable[[str, int], Container] | None:
         from sscd_cli.images.containers.zip import ZipContainer
 
         return ZipContainer
+    if name.endswith(PARQUET):
+        from sscd_cli.images.containers.parquet import ParquetContainer
+
+        return ParquetContainer
     return None
