@@ -50,8 +50,9 @@ class ModelError(SscdError):
 
 def cannot_read(kind: str, path: str, error: Exception, fix: str) -> SscdError:
     """Return the error for a source ("folder", "archive") that `error` keeps from being read."""
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return SscdError(f"cannot read the {kind} {path}: {reason}", fix)
+    reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    first = reason.splitlines()[0].rstrip(":")
+    return SscdError(f"cannot read the {kind} {path}: {first}", fix)
 
 
 def printable(text: str) -> str:

@@ -191,7 +191,7 @@ def test_tar_members_come_as_stored(tmp_path: Path, mode: str) -> None:
 def test_damaged_archive_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(b"no archive")
-    with pytest.raises(SscdError, match=r"cannot read the archive .*a\.tar: .*; fetch or pack"):
+    with pytest.raises(SscdError, match=r"cannot read the archive .*a\.tar: .*; fetch or make"):
         ids(path)
     whole = packed(tmp_path / "b.tgz", "w:gz", *(member(f"{i}.jpg", size=i) for i in range(99)))
     whole.write_bytes(whole.read_bytes()[:-40])
@@ -363,7 +363,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", [b"", b"no archive", b"PK\5\6"])
 def test_a_damaged_zip_is_named(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.zip").write_bytes(data)
-    with pytest.raises(SscdError, match=r"cannot read the archive .*a\.zip: .*; fetch or pack"):
+    with pytest.raises(SscdError, match=r"cannot read the archive .*a\.zip: .*; fetch or make"):
         ids(tmp_path / "a.zip")
 
 
