@@ -244,17 +244,16 @@ def _changed(refs: Iterable[ImageRef], ledger: Ledger, result: EmbedResult) -> I
 def _batches(
     refs: Iterator[ImageRef], model: Model, options: EmbedOptions, ledger: Ledger
 ) -> Iterator[Batch]:
-    from sscd_cli.images.batches import load_batches
+    from sscd_cli.images.batches import Decoder, load_batches
     from sscd_cli.images.decode import Limits
 
+    recipe = replace(model.spec.recipe, exif=options.exif)
     return load_batches(
         refs,
-        replace(model.spec.recipe, exif=options.exif),
+        Decoder(recipe, Limits(options.max_pixels, options.max_bytes), ledger.held),
         batch_size=options.batch_size,
         workers=_workers(options, model),
-        known=ledger.held,
         pin_memory=model.runtime.device.type == "cuda",
-        limits=Limits(options.max_pixels, options.max_bytes),
     )
 
 

@@ -11,6 +11,8 @@ from sscd_cli.tasks import Task
 
 DESCRIPTORS = Path("descriptors")
 MODEL = "sscd_mini"
+MAX_PIXELS = 200_000_000
+MAX_BYTES = 512 << 20
 TRANSFORMS = ("whiten", "pca", "center", "none")
 OutputKind = Literal["descriptor", "embedding", "logits"]
 OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
@@ -42,8 +44,8 @@ class EmbedOptions:
     dtype: Literal["float16", "float32"] = "float16"
     output_kind: OutputKind = "descriptor"
     shard_rows: int = 4096
-    max_pixels: int = 200_000_000
-    max_bytes: int = 512 << 20
+    max_pixels: int = MAX_PIXELS
+    max_bytes: int = MAX_BYTES
     task: Task | None = None
 
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from sscd_cli.errors import SscdError
-from sscd_cli.images.batches import Batch, load_batches
+from sscd_cli.images.batches import Batch, Decoder, load_batches
 from sscd_cli.images.decode import Copied, Decoded, Limits, Unreadable, decode, hash_bytes
 from sscd_cli.images.preprocess import RECIPES
 from sscd_cli.images.refs import ImageRef
@@ -43,8 +43,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def batches(source: Path, workers: int, **options: object) -> list[Batch]:
-    defaults: dict[str, object] = {"recipe": SHORT, "batch_size": 4, **options}
-    return list(load_batches(iter_images([str(source)]), workers=workers, **defaults))  # type: ignore[arg-type]
+    """All batches of a folder; pinning is asked for, and left out without CUDA."""
+    size = options.pop("batch_size", 4)
+    decoder = Decoder(**{"recipe": SHORT, **options})  # type: ignore[arg-type]
+    refs = iter_images([str(source)])
+    return list(load_batches(refs, decoder, batch_size=size, workers=workers, pin_memory=True))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -118,7 +121,7 @@ def test_only_what_is_needed_soon_is_listed(tmp_path: Path, workers: int, most: 
             drawn += 1
             yield ImageRef("a", "", str(tmp_path / "none.jpg"))
 
-    found = load_batches(endless(), SKEW, batch_size=2, workers=workers)
+    found = load_batches(endless(), Decoder(SKEW), batch_size=2, workers=workers)
     next(found)
     assert 2 <= drawn <= most
     found.close()  # type: ignore[attr-defined]
@@ -130,7 +133,7 @@ def test_error_of_a_source_comes_after_the_images_before_it(folder: Path, worker
         yield from list(iter_images([str(folder)]))[:3]
         raise SscdError("the folder is gone", "bring it back")
 
-    found = load_batches(refs(), SKEW, batch_size=2, workers=workers)
+    found = load_batches(refs(), Decoder(SKEW), batch_size=2, workers=workers)
     assert [len(next(found).rows) for _ in range(2)] == [2, 1]
     with pytest.raises(SscdError, match="the folder is gone"):
         next(found)
@@ -178,7 +181,3 @@ def test_global_random_state_is_left_alone(folder: Path, workers: int) -> None:
     state = torch.get_rng_state()
     batches(folder, workers)
     assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_pinning_is_left_out_without_cuda(folder: Path) -> None:
-    assert len(batches(folder, 0, pin_memory=True)) == 3

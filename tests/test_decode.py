@@ -310,7 +310,7 @@ def test_recipe_resizes_what_was_decoded(tmp_path: Path) -> None:
     data = encoded(gradient(300, 200))
     result = decode(written(tmp_path, data), RECIPES["skew-320"])
     assert isinstance(result, Decoded)
-    expected = np.asarray(resize(open_image(data), RECIPES["skew-320"]))
+    expected = resize(open_image(data), RECIPES["skew-320"])
     assert np.array_equal(result.pixels, expected)  # type: ignore[arg-type]
     assert (result.width, result.height) == (300, 200)
 
@@ -476,13 +476,13 @@ def test_any_exception_becomes_a_one_line_reason(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(decoding, "open_image", fail)
+    monkeypatch.setattr(decoding, "_open", fail)
     result = unreadable(written(tmp_path, b"x"))
     assert 0 < len(result.error) <= decoding.REASON_CHARACTERS
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("step", ["open_image", "read_bytes"])
+@pytest.mark.parametrize("step", ["_open", "read_bytes"])
 def test_interrupts_pass_through(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], step: str
 ) -> None:

@@ -39,7 +39,7 @@ HOMES = {
     "tqdm": ("cli",),
     "pyarrow": ("descriptors", "images.containers.parquet"),
     "faiss": ("matching",),
-    "torch": ("models", "images.batches", "training"),
+    "torch": ("models", "images.batches", "images.preprocess", "training"),
     "safetensors": ("models", "descriptors.post"),
     "onnx": ("models.onnx_file",),
     "onnxruntime": ("models.onnx_file",),

@@ -49,7 +49,7 @@ def test_short_edge_recipe_truncates_and_bounds_the_long_edge(
 @pytest.mark.parametrize("name", ["skew-320", "mini-160", "birder-320"])
 def test_square_recipes_squash(name: str) -> None:
     size = int(name[-3:])
-    assert resize(noise(97, 33), RECIPES[name]).size == (size, size)
+    assert resize(noise(97, 33), RECIPES[name]).shape == (size, size, 3)
 
 
 @pytest.mark.parametrize("size", [(500, 375), (90, 331), (160, 160)])
@@ -58,7 +58,7 @@ def test_bilinear_is_the_antialiased_triangle_filter(size: tuple[int, int]) -> N
     across, down = coverage(size[0], 160, 1.0), coverage(size[1], 160, 1.0)
     planes = np.asarray(image, dtype=float).transpose(2, 0, 1)
     expected = (down @ planes @ across.T).transpose(1, 2, 0)
-    got = np.asarray(resize(image, RECIPES["mini-160"]), dtype=float)
+    got = resize(image, RECIPES["mini-160"]).astype(float)
     assert np.abs(got - expected).max() <= 1.01  # rounded to 8 bits after each axis
 
 
@@ -68,18 +68,18 @@ def test_resize_is_that_of_torchvision_when_it_is_installed() -> None:
     except (ImportError, RuntimeError):
         pytest.skip("torchvision is not installed")
     modes = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.BICUBIC}
-    for recipe in RECIPES.values():
+    for recipe in (recipe for recipe in RECIPES.values() if recipe.decode == "exact"):
         size = (recipe.size, recipe.size) if recipe.square else recipe.size
         for image in (noise(500, 375), noise(211, 640)):
             expected = np.asarray(Resize(size, modes[recipe.resample])(image))
-            assert np.array_equal(np.asarray(resize(image, recipe)), expected)
+            assert np.array_equal(resize(image, recipe), expected)
 
 
 def test_recipe_says_all_that_decides_the_pixels() -> None:
     recipe = RECIPES["small-288"]
     assert recipe.as_dict() == {
         "name": "small-288", "size": 288, "square": False, "resample": "bilinear",
-        "exif": True, "max_aspect": 4,
+        "exif": True, "decode": "exact", "max_aspect": 4,
     }  # fmt: skip
     assert json.loads(json.dumps(recipe.as_dict())) == recipe.as_dict()
     assert replace(recipe, exif=False).as_dict() != recipe.as_dict()

@@ -1,4 +1,4 @@
-"""Decoded images as batches of uint8 tensors, made by worker processes ahead of the network.
+"""Decoded images as batches of uint8 tensors, made in worker processes, or where one likes.
 
 Nothing is listed up front, rows stay in the order of their sources whatever the number of
 workers, and an unreadable image takes its place as a row with a reason.
@@ -64,25 +64,22 @@ class Batch:
 
 def load_batches(
     refs: Iterable[ImageRef],
-    recipe: Recipe,
+    decoder: Decoder,
     *,
     batch_size: int,
     workers: int,
-    known: Known | None = None,
     pin_memory: bool = False,
-    limits: Limits = DEFAULT_LIMITS,
 ) -> Iterator[Batch]:
     """Read, decode and resize `refs` in batches of `batch_size`, the last one smaller.
 
-    Args: workers: processes, each two batches ahead; 0 decodes in this one. known: asked in the
-    workers, which see it as it was when the first batch was asked for. pin_memory: ignored
-    without CUDA.
+    Args: workers: processes, each two batches ahead; 0 decodes in this one. They see what
+    `decoder.known` knew when the first batch was asked for. pin_memory: ignored without CUDA.
     Raises: SscdError: a worker died. What iterating over `refs` raises comes after the batches of
     the images before it.
     """
-    lists = _Lists(refs, batch_size)
+    lists = Lists(refs, batch_size)
     try:
-        yield from _started(_Decoder(recipe, limits, known), lists, workers, pin_memory)
+        yield from _started(decoder, lists, workers, pin_memory)
     except RuntimeError as error:
         if DEAD_WORKER.search(str(error)):
             what = "a decoding worker died (out of memory, or killed by a damaged file)"
@@ -92,7 +89,7 @@ def load_batches(
         raise lists.error
 
 
-class _Lists:
+class Lists:
     """The images as lists of `size`, drawn lazily; ends at an error of `refs` and keeps it."""
 
     def __init__(self, refs: Iterable[ImageRef], size: int) -> None:
@@ -112,13 +109,16 @@ class _Lists:
             self.error = error
 
 
-class _Decoder(Dataset[Batch]):
-    """What runs in a worker: a list of images becomes a `Batch`."""
+@dataclass(frozen=True)
+class Decoder(Dataset[Batch]):
+    """Reads, decodes and resizes a list of images to a `Batch`, in any thread or process.
 
-    def __init__(self, recipe: Recipe, limits: Limits, known: Known | None) -> None:
-        self.recipe = recipe
-        self.limits = limits
-        self.known = known
+    known: asked with the hash of a file's bytes whether decoding can be spared.
+    """
+
+    recipe: Recipe
+    limits: Limits = DEFAULT_LIMITS
+    known: Known | None = None
 
     def __getitems__(self, refs: list[ImageRef]) -> Batch:
         batch = Batch([], [])
@@ -174,7 +174,7 @@ def _start_worker(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _started(decoder: _Decoder, lists: _Lists, workers: int, pin_memory: bool) -> Iterator[Batch]:
+def _started(decoder: Decoder, lists: Lists, workers: int, pin_memory: bool) -> Iterator[Batch]:
     """Start the workers; a fork beside idle threads and more workers than cores are no mistakes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

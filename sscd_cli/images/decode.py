@@ -8,20 +8,23 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from sscd_cli.errors import SscdError, printable
-from sscd_cli.images.preprocess import Recipe, resize
+from sscd_cli.images.preprocess import Recipe, resize, shrink_while_decoding
 from sscd_cli.images.read import read_bytes, stat_image
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.options import MAX_BYTES, MAX_PIXELS
 
 # Pillow reads more, but some of it starts other programs (EPS) or needs them. TGA has no
 # signature, so it comes last.
@@ -38,8 +41,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-MAX_PIXELS = 200_000_000
-MAX_FILE_BYTES = 512 << 20
+TURNED_SIDEWAYS = (5, 6, 7, 8)
 REASON_CHARACTERS = 200
 
 # what Pillow logs about a damaged file would reach stderr
@@ -51,7 +53,7 @@ class Limits:
     """Above these an image is unreadable: pixels of the original, bytes of the file."""
 
     pixels: int = MAX_PIXELS
-    file_bytes: int = MAX_FILE_BYTES
+    file_bytes: int = MAX_BYTES
 
 
 DEFAULT_LIMITS = Limits()
@@ -88,7 +90,10 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An image that could not be read, why (one line), and as much as is known of the file."""
+    """An image that could not be read, why (one line), and as much as is known of the file.
+
+    content_hash: None, too, for an image above `Limits.pixels`, which a higher limit may let in.
+    """
 
     ref: ImageRef
     error: str
@@ -147,15 +152,21 @@ def decode_contents(
     contents: Contents, recipe: Recipe | None, limits: Limits
 ) -> Decoded | Unreadable:
     """Decode what `read` returned; any failure, of whatever type, becomes an `Unreadable`."""
-    facts = len(contents.data), contents.mtime_ns, contents.content_hash
+    size, ref = len(contents.data), contents.ref
     try:
         exif = recipe is None or recipe.exif
-        image = open_image(contents.data, exif=exif, max_pixels=limits.pixels)
-        sized = image if recipe is None else resize(image, recipe)
-        pixels = np.asarray(sized)
+        picture = _open(contents.data, exif, limits.pixels, recipe)
+        pixels = (
+            np.asarray(picture.image)
+            if recipe is None
+            else resize(picture.image, recipe, picture.size)
+        )
+    except Image.DecompressionBombError as error:
+        return Unreadable(ref, _reason(error), size, contents.mtime_ns, None)
     except Exception as error:
-        return Unreadable(contents.ref, _reason(error), *facts)
-    return Decoded(contents.ref, pixels, image.width, image.height, image.format or "", *facts)
+        return Unreadable(ref, _reason(error), size, contents.mtime_ns, contents.content_hash)
+    kind, (width, height) = picture.image.format or "", picture.size
+    return Decoded(ref, pixels, width, height, kind, size, contents.mtime_ns, contents.content_hash)
 
 
 def hash_bytes(data: bytes) -> bytes:
@@ -170,25 +181,42 @@ def open_image(data: bytes, *, exif: bool = True, max_pixels: int = MAX_PIXELS) 
     modes are scaled to 8 bits; colour profiles are left alone. With `exif` the image is turned
     upright (damaged EXIF data counts as none; Pillow itself always turns TIFF files).
 
-    Not for several threads at once: Pillow's limit and the warning filters are the process's.
-
-    Raises: ValueError, Image.DecompressionBombError: above `max_pixels`. ValueError: empty.
-    OSError: no image, or truncated. Pillow raises any other `Exception` for some damaged files.
+    Raises: Image.DecompressionBombError: above `max_pixels`. ValueError: empty. OSError: no image,
+    or truncated. Pillow raises any other `Exception` for some damaged files.
     """
+    return _open(data, exif, max_pixels, None).image
+
+
+class _Picture(NamedTuple):
+    """An upright RGB image and the width and height that it has at full resolution."""
+
+    image: Image.Image
+    size: tuple[int, int]
+
+
+def _open(data: bytes, exif: bool, max_pixels: int, recipe: Recipe | None) -> _Picture:
+    """As `open_image`, at a lower resolution where `recipe` says that this is enough."""
     if not data:
         raise ValueError("the file is empty")
     with _quiet_pillow(max_pixels):
         image = Image.open(io.BytesIO(data), formats=_formats())
-        if image.width * image.height > max_pixels:
-            raise ValueError(
-                f"{image.width} x {image.height} pixels are more than the limit of {max_pixels}"
+        full = image.size
+        if full[0] * full[1] > max_pixels:
+            raise Image.DecompressionBombError(
+                f"{full[0]} x {full[1]} pixels are more than the limit of {max_pixels}"
             )
+        if recipe is not None and recipe.decode == "fast":
+            shrink_while_decoding(image, recipe)
+        shrunk = image.size != full
         image.load()
         rgb = _to_rgb(image)
-        method = UPRIGHT.get(_orientation(image)) if exif else None
+        orientation = _orientation(image) if exif else 1
+        method = UPRIGHT.get(orientation)
         upright = rgb if method is None else rgb.transpose(method)
         upright.format = image.format
-        return upright
+        if not shrunk:
+            return _Picture(upright, upright.size)
+        return _Picture(upright, full[::-1] if orientation in TURNED_SIDEWAYS else full)
 
 
 def load_image(ref: ImageRef, *, exif: bool = True) -> Image.Image:
@@ -215,16 +243,40 @@ def _formats() -> list[str]:
 
 @contextmanager
 def _quiet_pillow(max_pixels: int) -> Iterator[None]:
-    """Silence Pillow's warnings, and set its own guard for images inside images."""
-    before = Image.MAX_IMAGE_PIXELS
-    # Pillow refuses above twice this number
-    Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2
-    try:
-        with warnings.catch_warnings():
+    """Silence Pillow's warnings, and set its own guard for images inside images.
+
+    Both are the process's: the first thread to come saves them, the last one to go restores them.
+    """
+    with _QUIET.lock:
+        if not _QUIET.threads:
+            _QUIET.guard = Image.MAX_IMAGE_PIXELS
+            _QUIET.filters = warnings.catch_warnings()
+            _QUIET.filters.__enter__()
             warnings.simplefilter("ignore")
-            yield
+        # Pillow refuses above twice this number
+        Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2
+        _QUIET.threads += 1
+    try:
+        yield
     finally:
-        Image.MAX_IMAGE_PIXELS = before
+        with _QUIET.lock:
+            _QUIET.threads -= 1
+            if not _QUIET.threads:
+                _QUIET.filters.__exit__(None, None, None)
+                Image.MAX_IMAGE_PIXELS = _QUIET.guard
+
+
+@dataclass
+class _Quiet:
+    """How many threads decode now, and what to restore after the last."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    threads: int = 0
+    guard: int | None = None
+    filters: warnings.catch_warnings[None] = field(default_factory=warnings.catch_warnings)
+
+
+_QUIET = _Quiet()
 
 
 def _orientation(image: Image.Image) -> int:

@@ -1,18 +1,26 @@
 """What happens to an image's pixels before the network: the named preprocessing recipes.
 
-Every recipe resizes with Pillow, which equals torchvision's `Resize` on a PIL image bit for bit;
-scaling to [0, 1] and normalisation happen inside the network.
+An exact recipe resizes with Pillow, which equals torchvision's `Resize` on a PIL image bit for
+bit; a fast one differs by less than half a grey level on average. Scaling to [0, 1] and
+normalisation happen inside the network.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 # a 1 × 4000 image resized to a short edge of 288 would make a tensor of 3.8 GB
 MAX_ASPECT = 4
+
+# a fast recipe shrinks by cheaper means first, but to no less than so many times the final size
+SPARE = 2
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -24,6 +32,8 @@ class Recipe:
     size: pixels. square: squash to `size` × `size`; otherwise the short edge becomes `size` and
     the long edge keeps the aspect ratio, truncated to whole pixels and to `MAX_ASPECT` · `size`
     (longer images are squashed to that). exif: turn upright by the EXIF orientation first.
+    decode: "exact", or "fast": JPEGs are decoded at a half, quarter or eighth of their size where
+    that leaves twice the final one, other large images averaged in whole boxes to the same.
     """
 
     name: str
@@ -31,6 +41,7 @@ class Recipe:
     square: bool
     resample: Literal["bilinear", "bicubic"] = "bilinear"
     exif: bool = True
+    decode: Literal["exact", "fast"] = "exact"
 
     def size_of(self, width: int, height: int) -> tuple[int, int]:
         """Return the (width, height) in pixels of a `width` × `height` image after resizing."""
@@ -50,15 +61,50 @@ RECIPES = {
     for recipe in (
         Recipe("small-288", 288, square=False),
         Recipe("skew-320", 320, square=True),
-        Recipe("mini-160", 160, square=True),
+        Recipe("mini-160", 160, square=True, decode="fast"),
         Recipe("birder-320", 320, square=True, resample="bicubic"),
     )
 }
 
 
-def resize(image: Image.Image, recipe: Recipe) -> Image.Image:
-    """Return an RGB `image` in the size of `recipe`, antialiased.
+def resize(
+    image: Image.Image, recipe: Recipe, original: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """Return an RGB `image` in the size of `recipe`, antialiased, uint8 (H, W, 3).
 
+    Args: original: width and height of the picture if `image` was decoded at less than that.
     Source: torchvision `transforms.Resize` for PIL images (`Resize(288)`, `Resize((320, 320))`).
     """
-    return image.resize(recipe.size_of(*image.size), FILTERS[recipe.resample])
+    size = recipe.size_of(*(original or image.size))
+    if recipe.decode == "fast":
+        return _resize_fast(image, size, recipe)
+    import numpy as np
+
+    return np.asarray(image.resize(size, FILTERS[recipe.resample]))
+
+
+def shrink_while_decoding(image: Image.Image, recipe: Recipe) -> None:
+    """Make Pillow decode an image, which was opened but not loaded, at less than full size."""
+    width, height = recipe.size_of(*image.size)
+    image.draft(None, (SPARE * width, SPARE * height))
+
+
+def _resize_fast(image: Image.Image, size: tuple[int, int], recipe: Recipe) -> NDArray[np.uint8]:
+    """Resize with PyTorch's vectorised filters: 0.01 grey levels from Pillow's on average."""
+    import numpy as np
+    import torch
+
+    across, down = (
+        max(1, have // (SPARE * want)) for have, want in zip(image.size, size, strict=True)
+    )
+    if (across, down) != (1, 1):
+        image = image.reduce((across, down))
+    pixels_HWC = np.array(image)  # writable, as torch wants it
+    resized_1CHW = torch.nn.functional.interpolate(
+        torch.from_numpy(pixels_HWC).permute(2, 0, 1)[None],
+        size=size[::-1],
+        mode=recipe.resample,
+        antialias=True,
+    )
+    rows: NDArray[np.uint8] = resized_1CHW[0].permute(1, 2, 0).numpy()
+    return rows

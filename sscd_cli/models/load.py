@@ -44,7 +44,7 @@ class Model:
         parts = [np.empty((0, width(self.runtime.network, kind)), np.float32)]
         for start in range(0, len(images), batch_size):
             sized = self._sized(images[start : start + batch_size])
-            if len({image.size for image in sized}) == 1:
+            if len({image.shape for image in sized}) == 1:
                 parts.append(self.runtime.embed(_pixels(sized), kind))
             else:
                 parts.extend(self.runtime.embed(_pixels([image]), kind) for image in sized)
@@ -59,11 +59,11 @@ class Model:
         a ResNet-50. Raises: UsageError: the recipe leaves them in different sizes.
         """
         sized = self._sized(images)
-        if len({image.size for image in sized}) != 1:
+        if len({image.shape for image in sized}) != 1:
             raise UsageError("feature maps need images of one size", "pass one image at a time")
         return self.runtime.stage_maps(_pixels(sized))
 
-    def _sized(self, images: Sequence[Image.Image | str | Path]) -> list[Image.Image]:
+    def _sized(self, images: Sequence[Image.Image | str | Path]) -> list[NDArray[np.uint8]]:
         opened = (
             image
             if isinstance(image, Image.Image)
@@ -73,9 +73,8 @@ class Model:
         return [resize(image, self.spec.recipe) for image in opened]
 
 
-def _pixels(images: Sequence[Image.Image]) -> torch.Tensor:
-    stacked = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
-    return stacked.permute(0, 3, 1, 2)
+def _pixels(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
 def load_model(name: str = BUNDLED, *, device: str = "auto", precision: str = "auto") -> Model:

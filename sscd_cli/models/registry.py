@@ -174,7 +174,9 @@ def _stated_recipe(path: Path, stated: Mapping[str, Any]) -> Recipe:
     if not sound or resample not in FILTERS or not isinstance(stated.get("exif", True), bool):
         raise ModelError(f"{path} states malformed preprocessing", "copy it again")
     name = str(stated.get("name", f"size-{size}"))
-    return Recipe(name, int(size or 0), stated["square"], resample, stated.get("exif", True))
+    decode = RECIPES[name].decode if name in RECIPES else "exact"
+    exif = stated.get("exif", True)
+    return Recipe(name, int(size or 0), stated["square"], resample, exif, decode)
 
 
 def _birder_size(signature: Any) -> int:

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sscd_cli.errors import SscdError
-from sscd_cli.images.decode import MAX_FILE_BYTES, open_image
+from sscd_cli.images.decode import open_image
 from sscd_cli.images.read import read_bytes
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.options import MAX_BYTES
 from sscd_cli.training.augment import Transform
 
 COPIES = 2
@@ -93,7 +94,7 @@ def view_batches(
 
 def open_ref(ref: ImageRef) -> Image.Image:
     """Return the RGB image; raises any `Exception` for a damaged one (see `open_image`)."""
-    data, _ = read_bytes(ref, MAX_FILE_BYTES)
+    data, _ = read_bytes(ref, MAX_BYTES)
     return open_image(data)
 
 

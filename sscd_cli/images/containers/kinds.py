@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Protocol
@@ -10,7 +11,7 @@ from typing import Protocol
 from sscd_cli.images.columns import split_columns
 from sscd_cli.images.refs import ImageRef
 
-KEPT_OPEN = 16
+KEPT_OPEN = 32
 TAR = (".tar", ".tar.gz", ".tgz")
 ZIP = (".zip",)
 PARQUET = (".parquet", ".pq")
@@ -52,12 +53,12 @@ def open_container(source: str, mtime_ns: int) -> Container:
     Raises: OSError, ValueError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile: it
         cannot be read, or is damaged.
     """
-    # forked processes would share the position in an open file
-    return _opened(source, mtime_ns, os.getpid())
+    # forked processes and threads would share the position in an open file
+    return _opened(source, mtime_ns, os.getpid(), threading.get_ident())
 
 
 @lru_cache(maxsize=KEPT_OPEN)
-def _opened(source: str, mtime_ns: int, process: int) -> Container:
+def _opened(source: str, mtime_ns: int, process: int, thread: int) -> Container:
     opener = _opener(source)
     if opener is None:
         raise OSError("not a container of images")

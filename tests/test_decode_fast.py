@@ -1,0 +1,130 @@
+"""Fast recipes: large images are shrunk while they are decoded, and nearly nothing is lost."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sscd_cli.images import decode as decoding
+from sscd_cli.images.decode import Decoded, Limits, Unreadable, decode
+from sscd_cli.images.preprocess import RECIPES, Recipe
+from sscd_cli.images.refs import ImageRef
+
+FAST = RECIPES["mini-160"]
+SHORT = replace(RECIPES["small-288"], decode="fast")
+
+
+@lru_cache
+def scene(width: int, height: int) -> Image.Image:
+    """A picture with detail at every scale, as photographs have it."""
+    rng = np.random.default_rng(width)
+    planes = np.zeros((height, width, 3))
+    for side in (4, 16, 64, 256):
+        coarse = Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8))
+        planes += np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)) / side
+    return Image.fromarray((255 * planes / planes.max()).astype(np.uint8))
+
+
+def written(tmp_path: Path, image: Image.Image, kind: str = "JPEG", **options: object) -> ImageRef:
+    path = tmp_path / f"image.{kind.lower()}"
+    image.save(path, kind, **options)
+    return ImageRef("key", "", str(path))
+
+
+def decoded(ref: ImageRef, recipe: Recipe) -> Decoded:
+    result = decode(ref, recipe)
+    assert isinstance(result, Decoded)
+    return result
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("recipe", [FAST, SHORT], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("size", [(1999, 1501), (901, 2603), (330, 350)])
+def test_pixels_differ_from_exact_ones_by_less_than_a_grey_level(
+    tmp_path: Path, kind: str, recipe: Recipe, size: tuple[int, int]
+) -> None:
+    ref = written(tmp_path, scene(*size), kind)
+    fast, exact = decoded(ref, recipe), decoded(ref, replace(recipe, decode="exact"))
+    assert (fast.width, fast.height) == (exact.width, exact.height) == size
+    assert fast.pixels is not None and exact.pixels is not None
+    assert fast.pixels.shape == exact.pixels.shape
+    assert np.abs(fast.pixels.astype(int) - exact.pixels).mean() < 1
+
+
+def test_a_large_jpeg_is_never_decoded_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref, seen = written(tmp_path, scene(1700, 1300)), []
+    real = decoding._to_rgb
+    monkeypatch.setattr(decoding, "_to_rgb", lambda image: seen.append(image.size) or real(image))
+    decoded(ref, FAST)
+    decoded(ref, replace(FAST, decode="exact"))
+    assert seen == [(425, 325), (1700, 1300)]
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+@pytest.mark.parametrize("recipe", [FAST, SHORT], ids=lambda recipe: recipe.name)
+def test_a_shrunk_image_is_turned_upright(tmp_path: Path, orientation: int, recipe: Recipe) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    ref = written(tmp_path, scene(2000, 1400), exif=exif)
+    fast, exact = decoded(ref, recipe), decoded(ref, replace(recipe, decode="exact"))
+    assert (fast.width, fast.height) == ((2000, 1400) if orientation == 3 else (1400, 2000))
+    assert (fast.width, fast.height) == (exact.width, exact.height)
+    assert fast.pixels is not None and exact.pixels is not None
+    assert np.abs(fast.pixels.astype(int) - exact.pixels).mean() < 1
+
+
+def test_a_torn_jpeg_is_unreadable_at_any_resolution(tmp_path: Path) -> None:
+    ref = written(tmp_path, scene(2000, 1400))
+    data = Path(ref.path).read_bytes()
+    Path(ref.path).write_bytes(data[: len(data) // 2])
+    result = decode(ref, FAST)
+    assert isinstance(result, Unreadable)
+    assert "truncated" in result.error
+
+
+def test_an_image_above_the_limit_may_be_read_when_the_limit_rises(tmp_path: Path) -> None:
+    ref = written(tmp_path, scene(400, 300))
+    for pixels in (119_999, 10):
+        result = decode(ref, FAST, Limits(pixels=pixels))
+        assert isinstance(result, Unreadable)
+        assert result.content_hash is None, "with one, a later run would take it as done"
+        assert result.file_bytes is not None
+    assert isinstance(decode(ref, FAST, Limits(pixels=120_000)), Decoded)
+
+
+@pytest.fixture
+def loud() -> Iterator[None]:
+    """Any warning is an error, and Pillow's own limit is very low."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = 10
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+    Image.MAX_IMAGE_PIXELS = before
+
+
+def test_many_threads_decode_at_once(tmp_path: Path, loud: None) -> None:
+    buffer = io.BytesIO()
+    scene(300, 200).save(buffer, "TIFF")
+    refs = []
+    for i in range(64):
+        path = tmp_path / f"{i}.tiff"
+        path.write_bytes(buffer.getvalue())
+        refs.append(ImageRef(path.name, "", str(path)))
+    filters = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda ref: decode(ref, FAST), refs))
+    assert all(isinstance(result, Decoded) for result in results)
+    assert Image.MAX_IMAGE_PIXELS == 10
+    assert list(warnings.filters) == filters
