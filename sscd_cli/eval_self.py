@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvalSelfResult:
-    """The scores of the copies, and what was evaluated on how many images."""
+    """The scores of the copies, and what was evaluated on how many images.
+
+    scale: of the scores, see `descriptors.scale`. threshold: the model's own, None on a scale
+    where it does not hold.
+    """
 
     report: CopiesReport
     model: str
     precision: str
-    threshold: float
+    scale: str
+    threshold: float | None
     originals: int
     distractors: int
     unreadable: int
@@ -51,17 +56,21 @@ def run(
     `progress` gets the images embedded so far and in all.
 
     Raises: NoImagesError: fewer than two readable images. ModelError, UsageError: as
-        `load_model`.
+        `load_model`. StoreError: the post-processing is unreadable or another model's.
     """
     if options.limit is not None and options.limit < 2:
         raise UsageError(f"--limit {options.limit} is too small", "use 2 or more")
+    from sscd_cli.descriptors.scale import Scale
+    from sscd_cli.embed import provenance_of
     from sscd_cli.evaluation.edits import EDITS
     from sscd_cli.evaluation.self_copies import evaluate_copies
     from sscd_cli.models.cpu import keep_large_allocations
     from sscd_cli.models.load import load_model
 
     keep_large_allocations()
+    scale = Scale.load(options.post, options.score_norm)
     model = load_model(options.model, device=options.device, precision=options.precision)
+    scale.provenance(provenance_of(model, exif=True, dtype="float32"))
     originals, torn = _readable(options.sources, options.limit)
     distractors, torn_too = _readable(options.distractors, None)
     if len(originals) < 2:
@@ -77,17 +86,19 @@ def run(
         progress(done, total)
 
     report = evaluate_copies(
-        model.embed,
+        lambda images: scale.apply(model.embed(images)),
         LazyImages(originals),
         LazyImages(distractors),
         seed=options.seed,
         progress=count,
+        bias=scale.bias,
     )
     return EvalSelfResult(
         report=report,
         model=model.spec.name,
         precision=model.runtime.precision,
-        threshold=model.spec.threshold,
+        scale=str(scale),
+        threshold=model.spec.threshold if scale.is_cosine else None,
         originals=len(originals),
         distractors=len(distractors),
         unreadable=torn + torn_too,

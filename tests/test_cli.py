@@ -138,6 +138,7 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
         options.EvalSelfOptions(sources=("photos",)),
         {
             **SHARED,
+            **SCALE,
             "distractors": ("more", ("more",)),
             "limit": ("5", 5),
             "seed": ("6", 6),

@@ -155,3 +155,16 @@ def test_post_processing_of_another_model_is_refused(
     assert ran.status == 3
     assert "the post-processing was fitted on other descriptors: tiny" in error_line(ran)
     assert "fitted on other" in error_line(sscd("search", a, "--post", "post", "-m", other))
+
+
+def test_eval_self_measures_on_the_scale_asked_for(tiny: Run, photos: Path) -> None:
+    words = ("eval", "self", photos, "--limit", "2", "--post", "post")
+    plain = json.loads(tiny("eval", "self", photos, "--limit", "2", "-f", "json").out)
+    normed = json.loads(tiny(*words, "--score-norm", "1.0[0,2]", "-f", "json").out)
+    label = PostProcessing.load(Path("post")).label
+    assert plain["scale"] == "cosine"
+    assert normed["scale"].startswith(f"cosine after {label}, normalised 1.00[0,2] by 10 images")
+    assert normed["threshold"] < plain["threshold"]
+    text = tiny(*words).out.decode()
+    assert f"similarities: cosine after {label}\n" in text
+    assert text.count("\nat threshold ") == 1

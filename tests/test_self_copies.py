@@ -232,3 +232,30 @@ def test_too_little_to_evaluate_is_refused(
 def test_an_embedding_that_returns_no_unit_vectors_is_refused(vectors: Floats, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         evaluate_copies(lambda images: vectors, photographs(3), edits=COPIES)
+
+
+def test_a_bias_lowers_every_score_of_its_query_and_every_pair_by_both_means() -> None:
+    def bias(rows: Floats) -> Floats:
+        return np.abs(rows[:, 0])
+
+    originals = photographs(8)
+    plain = evaluate_copies(thumbnails, originals, edits=COPIES)
+    report = evaluate_copies(thumbnails, originals, edits=COPIES, bias=bias)
+    draw = random.Random("0/0")
+    other = originals[(0 + draw.randrange(1, 8)) % 8]
+    for row, edit in enumerate(COPIES):  # the copies of the first original come first
+        rng = random.Random(f"0/0/{edit.name}/{edit.strength}")
+        copy = thumbnails([edit.apply(originals[0], rng, other)])
+        wanted = plain.scores[row] - np.abs(copy[0, 0])
+        assert report.scores[row] == pytest.approx(wanted, abs=1e-6)
+    assert (report.is_match == plain.is_match).all()
+    rows = thumbnails(originals)
+    pairs = [
+        float(rows[i] @ rows[j]) - (abs(rows[i, 0]) + abs(rows[j, 0])) / 2
+        for i in range(8)
+        for j in range(i + 1, 8)
+    ]
+    cut = float(np.median(pairs)) + 1e-4
+    expected = 1000 * sum(pair >= cut for pair in pairs) / 8
+    assert report.false_pairs_per_1000(cut) == pytest.approx(expected)
+    assert plain.false_pairs_per_1000(cut) != pytest.approx(expected)

@@ -24,6 +24,8 @@ _default = EvalSelfOptions(sources=())
 def eval_self(
     sources: words.Sources,
     model: words.Model = _default.model,
+    post: words.Post = _default.post,
+    score_norm: words.ScoreNorm = _default.score_norm,
     distractors: Annotated[
         list[str] | None,
         words.option("More images to search among.", "--distractors", metavar="SOURCE"),
@@ -49,6 +51,8 @@ def eval_self(
     options = EvalSelfOptions(
         sources=tuple(sources),
         model=model,
+        post=post,
+        score_norm=score_norm,
         distractors=tuple(distractors or ()),
         limit=limit,
         seed=seed,
@@ -86,6 +90,8 @@ def _table(result: EvalSelfResult) -> Iterator[str]:
         f"{result.model} ({result.precision}): {result.originals:,} originals, "
         f"{result.distractors:,} distractors, {report.total.copies:,} copies"
     )
+    if result.scale != "cosine":
+        yield f"similarities: {result.scale}"
     yield f"{'edit':<20} {'strength':<16} {'recall':>7} {'µAP':>7} {'first':>7}"
     for row in (*report.rows, report.total):
         yield (
@@ -97,6 +103,8 @@ def _table(result: EvalSelfResult) -> Iterator[str]:
         " first: the original is the nearest"
     )
     for threshold in (report.threshold, result.threshold):
+        if threshold is None:
+            continue
         yield (
             f"at threshold {threshold:.4f}: recall {report.recall_at(threshold):.3f}, "
             f"{report.false_pairs_per_1000(threshold):.2f} pairs of different originals "
@@ -110,6 +118,7 @@ def _json(result: EvalSelfResult) -> str:
         {
             "model": result.model,
             "precision": result.precision,
+            "scale": result.scale,
             "originals": result.originals,
             "distractors": result.distractors,
             "unreadable": result.unreadable,

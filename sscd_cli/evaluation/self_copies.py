@@ -17,6 +17,7 @@ from sscd_cli.evaluation.copies_report import CopiesReport, Floats
 from sscd_cli.evaluation.edits import EDITS, Edit, RGBImage
 
 Embed = Callable[[Sequence[RGBImage]], Floats]
+Bias = Callable[[Floats], Floats | None]
 Progress = Callable[[int], None]
 _Found = tuple[NDArray[np.int64], Floats, NDArray[np.bool_]]
 
@@ -33,6 +34,7 @@ def evaluate_copies(
     keep: int = 10,
     precision: float = 0.9,
     progress: Progress | None = None,
+    bias: Bias | None = None,
 ) -> CopiesReport:
     """Make a copy of every original by every edit and search it among all originals and more.
 
@@ -44,7 +46,8 @@ def evaluate_copies(
     Args: embed: images to float32 unit vectors (n, D), any n >= 1. originals, distractors: RGB
         images, read by index a few at a time, so that a lazy sequence keeps memory flat; beside
         them stay the references' descriptors and 5·Q·keep bytes. progress: called with the
-        number of images just embedded; in all N·(1 + edits) + M.
+        number of images just embedded; in all N·(1 + edits) + M. bias: what to subtract from the
+        scores of each query, float32 (Q,), given the queries' descriptors.
     Raises: ValueError: fewer than two originals, no edits, `keep` < 1, or `embed` returned
         something else than finite unit vectors.
     """
@@ -57,6 +60,7 @@ def evaluate_copies(
         keep=keep,
         precision=precision,
         progress=progress,
+        biases={"": bias} if bias else None,
     )
     return reports[""]
 
@@ -71,6 +75,7 @@ def compare_copies(
     keep: int = 10,
     precision: float = 0.9,
     progress: Progress | None = None,
+    biases: Mapping[str, Bias] | None = None,
 ) -> dict[str, CopiesReport]:
     """Evaluate several embeddings, by name, on the same copies, each of them made once.
 
@@ -81,24 +86,40 @@ def compare_copies(
             f"{len(originals)} originals, {len(edits)} edits, keep {keep}: two originals, "
             "one edit and keep 1 are the least"
         )
+    bias_of = {name: (biases or {}).get(name, _no_bias) for name in embeds}
     references = _embed_all(embeds, originals, progress)
     for name, extra in _embed_all(embeds, distractors, progress).items():
         references[name] = np.concatenate([references[name], extra])
     found: dict[str, list[_Found]] = {name: [] for name in embeds}
     for copies in _make_copies(originals, edits, seed):
         for name, queries_QD in _embed_all(embeds, copies.images, progress).items():
-            found[name].append(_search(copies, queries_QD, references[name], keep))
+            bias_Q = bias_of[name](queries_QD)
+            found[name].append(_search(copies, queries_QD, references[name], keep, bias_Q))
+    sources = {name: rows[: len(originals)] for name, rows in references.items()}
     return {
-        name: _report(tuple(edits), found[name], references[name], len(originals), precision)
+        name: _report(
+            tuple(edits),
+            found[name],
+            references=len(references[name]),
+            originals=sources[name],
+            bias=bias_of[name](sources[name]),
+            precision=precision,
+        )
         for name in embeds
     }
+
+
+def _no_bias(rows: Floats) -> None:
+    return None
 
 
 def _report(
     edits: tuple[Edit, ...],
     found: Sequence[_Found],
-    references_RD: Floats,
-    originals: int,
+    *,
+    references: int,
+    originals: Floats,
+    bias: Floats | None,
     precision: float,
 ) -> CopiesReport:
     edit_of, scores, is_match = zip(*found, strict=True)
@@ -107,9 +128,10 @@ def _report(
         edit_of=np.concatenate(edit_of),
         scores=np.concatenate(scores),
         is_match=np.concatenate(is_match),
-        originals=references_RD[:originals],
-        references=len(references_RD),
+        originals=originals,
+        references=references,
         precision=precision,
+        bias=bias,
     )
 
 
@@ -141,11 +163,15 @@ def _make_copies(
         yield made
 
 
-def _search(copies: _Copies, queries_QD: Floats, references_RD: Floats, keep: int) -> _Found:
+def _search(
+    copies: _Copies, queries_QD: Floats, references_RD: Floats, keep: int, bias_Q: Floats | None
+) -> _Found:
     similarity_QR = queries_QD @ references_RD.T
     rows, borrowed = np.arange(len(queries_QD)), np.array(copies.borrowed)
     similarity_QR[rows[borrowed >= 0], borrowed[borrowed >= 0]] = -np.inf
     scores_QK, is_match_QK = _nearest(similarity_QR, np.array(copies.original), keep)
+    if bias_Q is not None:
+        scores_QK -= bias_Q[:, None]
     return np.array(copies.edit, dtype=np.int64), scores_QK, is_match_QK
 
 
