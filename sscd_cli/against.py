@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sscd_cli import embed
 from sscd_cli.errors import StoreError
-from sscd_cli.options import DedupOptions, EmbedOptions, check_threshold
+from sscd_cli.options import DedupOptions, EmbedOptions
 from sscd_cli.verify import check_files
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sscd_cli.descriptors.read import DescriptorSet
     from sscd_cli.matching.join import Pairs
     from sscd_cli.reports.matches import Match
@@ -23,8 +25,9 @@ class AgainstResult:
     """Every pair of an image here and one there; iterating makes the matches one by one.
 
     leaked: how many of the `images` here have a copy there. stale: here and there, left out
-    because the file has vanished or changed since it was embedded. embedded: what embedding the
-    sources did, if there were any.
+    because the file has vanished or changed since it was embedded. unchecked: how many here are
+    in a pair of which one file is on no disk of this machine. embedded: what embedding the
+    sources did, if there were any. checked: bool (P,), the pairs whose files were both found.
     """
 
     model: str
@@ -34,74 +37,85 @@ class AgainstResult:
     unreadable: int
     leaked: int
     stale: int
+    unchecked: int
     embedded: embed.EmbedResult | None
     stored: DescriptorSet
     other: DescriptorSet
     pairs: Pairs
+    checked: NDArray[np.bool_]
 
     def __iter__(self) -> Iterator[Match]:
         from sscd_cli.reports.matches import describe
 
-        return describe(self.stored, self.other, self.pairs)
+        return describe(self.stored, self.other, self.pairs, self.checked)
 
 
 def run(
     options: DedupOptions,
-    other: Path,
     embedding: EmbedOptions | None = None,
     progress: embed.Progress = lambda result: None,
 ) -> AgainstResult:
-    """Compare a dataset with `other`; first embed `embedding`'s sources into it, if given.
+    """Compare a dataset with `options.against`; first embed `embedding`'s sources, if given.
 
     Raises: StoreError: a dataset is missing, or the two cannot be compared. UsageError: an
         impossible threshold; and all that `embed.run` raises.
     """
-    check_threshold(options.threshold)
+    options.check()
     from sscd_cli.descriptors.read import read_comparable
     from sscd_cli.descriptors.schema import difference
     from sscd_cli.descriptors.threshold import resolve
     from sscd_cli.matching.join import cross_pairs
 
-    theirs = read_comparable(other)
+    if options.against is None:
+        raise ValueError("there is no dataset to compare with")
+    theirs = read_comparable(options.against)
     embedded = embed.run(embedding, progress) if embedding else None
     ours = read_comparable(options.descriptors)
     contrast = difference(ours.provenance, theirs.provenance)
     if contrast:
         raise StoreError(
-            f"{options.descriptors} and {other} cannot be compared: {contrast}",
+            f"{options.descriptors} and {options.against} cannot be compared: {contrast}",
             "embed both with the same --model",
         )
     if embedded:
-        ours = ours.select(embedded.saw(ours.sources, ours.ids))
+        ours = embedded.narrow(ours)
     threshold = resolve(options.threshold, ours.provenance)
-    pairs = cross_pairs(ours.descriptors, theirs.descriptors, threshold, options.method)
-    pairs, stale = _among_present_files(ours, theirs, pairs)
-    failed = ours.unreadable
+    every = cross_pairs(ours.descriptors, theirs.descriptors, threshold, options.method)
+    pairs, checked, stale = _among_present_files(ours, theirs, every)
     return AgainstResult(
         model=ours.provenance.model,
         threshold=threshold,
         images=len(ours),
         others=len(theirs),
-        unreadable=int(embedded.saw(failed.sources, failed.ids).sum()) if embedded else len(failed),
-        leaked=len(set(pairs.left.tolist())),
+        unreadable=len(ours.unreadable),
+        leaked=_distinct(pairs.left),
         stale=stale,
+        unchecked=_distinct(pairs.left[~checked]),
         embedded=embedded,
         stored=ours,
         other=theirs,
         pairs=pairs,
+        checked=checked,
     )
 
 
 def _among_present_files(
     ours: DescriptorSet, theirs: DescriptorSet, pairs: Pairs
-) -> tuple[Pairs, int]:
-    """Leave out, and count, the images of pairs whose files have vanished or changed."""
-    import numpy as np
+) -> tuple[Pairs, NDArray[np.bool_], int]:
+    """Leave out the pairs of files that have vanished or changed.
 
-    left = check_files(ours, np.unique(pairs.left).tolist()).stale
-    right = check_files(theirs, np.unique(pairs.right).tolist()).stale
-    fine = ~(left[pairs.left] | right[pairs.right])
+    Returns: the pairs that stay, whether both files of each were looked for, and how many images
+        were left out.
+    """
+    left = check_files(ours, sorted(set(pairs.left.tolist())))
+    right = check_files(theirs, sorted(set(pairs.right.tolist())))
+    fine = ~(left.stale[pairs.left] | right.stale[pairs.right])
     present = replace(
         pairs, left=pairs.left[fine], right=pairs.right[fine], similarity=pairs.similarity[fine]
     )
-    return present, int(left.sum() + right.sum())
+    checked = ~(left.elsewhere[present.left] | right.elsewhere[present.right])
+    return present, checked, int(left.stale.sum() + right.stale.sum())
+
+
+def _distinct(rows: NDArray[np.int64]) -> int:
+    return len(set(rows.tolist()))

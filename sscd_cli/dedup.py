@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sscd_cli import embed
-from sscd_cli.errors import UsageError
-from sscd_cli.options import DedupOptions, EmbedOptions, check_threshold
+from sscd_cli.options import DedupOptions, EmbedOptions
 from sscd_cli.verify import check_files
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sscd_cli.descriptors.read import DescriptorSet
-    from sscd_cli.matching.clusters import Clusters
+    from sscd_cli.matching.clusters import Clusters, Copies
     from sscd_cli.matching.recall import Recall
     from sscd_cli.reports.clusters import Cluster
 
@@ -26,7 +28,8 @@ class DedupResult:
     vanished or changed since it was embedded. aliases: left out because another image is the
     very same file. unchecked: in clusters, but on no disk of this machine. removable_bytes: what
     removing would free. recall: of the pairs, on a sample, where an approximate join found them.
-    embedded: what embedding the sources did, if there were any.
+    embedded: what embedding the sources did, if there were any. stored, found: the dataset, and
+    what became of each of its rows.
     """
 
     model: str
@@ -63,62 +66,47 @@ def run(
     Raises: StoreError: no descriptors to read. UsageError: an impossible threshold or policy;
         and all that `embed.run` raises.
     """
-    check_threshold(options.threshold)
-    check_keep(options.keep)
-    embedded = embed.run(embedding, progress) if embedding else None
+    options.check()
     from sscd_cli.descriptors.read import read_comparable
     from sscd_cli.descriptors.threshold import resolve
+    from sscd_cli.matching.clusters import find_copies
 
+    embedded = embed.run(embedding, progress) if embedding else None
     stored = read_comparable(options.descriptors)
     if embedded:
-        stored = stored.select(embedded.saw(stored.sources, stored.ids))
-    images = len(stored)
+        stored = embedded.narrow(stored)
     threshold = resolve(options.threshold, stored.provenance)
-    stored, found, counts = _among_present_files(stored, threshold, options)
-    failed = stored.unreadable
+    copies = find_copies(stored.descriptors, threshold, options.method)
+    found, left_out = _among_present_files(stored, copies, options)
     removable = found.removable
     return DedupResult(
         model=stored.provenance.model,
         threshold=threshold,
-        images=images,
-        unreadable=int(embedded.saw(failed.sources, failed.ids).sum()) if embedded else len(failed),
-        **counts,
-        clusters=_count(found),
+        images=len(stored),
+        unreadable=len(stored.unreadable),
+        stale=left_out.stale,
+        aliases=left_out.aliases,
+        unchecked=left_out.unchecked,
+        clusters=found.count,
         removable=int(removable.sum()),
         removable_bytes=int(stored.columns["file_bytes"][removable].sum()),
-        recall=found.recall,
+        recall=copies.recall,
         embedded=embedded,
         stored=stored,
         found=found,
     )
 
 
-def check_keep(words: tuple[str, ...]) -> None:
-    """Raise UsageError for a word that is not in the keep policy, before any work is done."""
-    from sscd_cli.matching.keepers import KEEP_WORDS
-
-    for word in words:
-        if word not in KEEP_WORDS:
-            raise UsageError(f"unknown word {word!r} in --keep", f"use {', '.join(KEEP_WORDS)}")
-
-
-def _deduplicate(stored: DescriptorSet, threshold: float, options: DedupOptions) -> Clusters:
-    import numpy as np
-
-    from sscd_cli.matching.clusters import deduplicate
-    from sscd_cli.matching.keepers import keep_order
-
-    names = {
-        "id": np.array(list(stored.ids), dtype=object),
-        "source": np.array(list(stored.sources), dtype=object),
-    }
-    order = keep_order(options.keep, {**stored.columns, **names})
-    return deduplicate(stored.descriptors, threshold, order, options.linkage, options.method)
+@dataclass(frozen=True)
+class _LeftOut:
+    stale: int
+    aliases: int
+    unchecked: int
 
 
 def _among_present_files(
-    stored: DescriptorSet, threshold: float, options: DedupOptions
-) -> tuple[DescriptorSet, Clusters, dict[str, int]]:
+    stored: DescriptorSet, copies: Copies, options: DedupOptions
+) -> tuple[Clusters, _LeftOut]:
     """Cluster the images whose files are still there, each file once.
 
     An image on no disk of this machine may be in a cluster of such images only: nothing that
@@ -126,23 +114,38 @@ def _among_present_files(
     """
     import numpy as np
 
-    counts = {"stale": 0, "aliases": 0, "unchecked": 0}
-    while True:
-        found = _deduplicate(stored, threshold, options)
-        clustered = found.component >= 0
-        files = check_files(stored, np.flatnonzero(clustered).tolist())
-        here = np.unique(found.component[clustered & ~files.elsewhere])
-        stale = files.stale | (files.elsewhere & np.isin(found.component, here))
-        counts["stale"] += int(stale.sum())
-        counts["aliases"] += int((files.aliases & ~stale).sum())
-        counts["unchecked"] = int((files.elsewhere & ~stale).sum())
-        left_out = stale | files.aliases
-        if not left_out.any():
-            return stored, found, counts
-        stored = stored.select(~left_out)
+    from sscd_cli.matching.clusters import cluster_copies
+
+    files = check_files(stored, np.flatnonzero(copies.rows).tolist())
+    order = _keep_order(stored, copies.rows, options.keep)
+
+    def clusters(present: NDArray[np.bool_]) -> Clusters:
+        return cluster_copies(copies, order, stored.descriptors, options.linkage, present)
+
+    present = ~(files.stale | files.aliases)
+    found = clusters(present)
+    here = found.component[found.clustered & ~files.elsewhere]
+    mixed = files.elsewhere & np.isin(found.component, here)
+    if mixed.any():
+        found = clusters(present & ~mixed)
+    return found, _LeftOut(
+        stale=int((files.stale | mixed).sum()),
+        aliases=int(files.aliases.sum()),
+        unchecked=int((files.elsewhere & found.clustered).sum()),
+    )
 
 
-def _count(found: Clusters) -> int:
+def _keep_order(
+    stored: DescriptorSet, rows_N: NDArray[np.bool_], policy: tuple[str, ...]
+) -> NDArray[np.int64]:
+    """Return the rank among the rows of a mask of each of them, and 0 for the others."""
     import numpy as np
 
-    return len(np.unique(found.component[found.component >= 0]))
+    from sscd_cli.matching.keepers import keep_order
+
+    columns = {name: values[rows_N] for name, values in stored.columns.items()}
+    names = {"id": stored.ids.filter(rows_N), "source": stored.sources.filter(rows_N)}
+    texts = {name: np.array(list(values), object) for name, values in names.items()}
+    order = np.zeros(len(rows_N), np.int64)
+    order[rows_N] = keep_order(policy, {**columns, **texts})
+    return order

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sscd_cli.descriptors.ledger import Known, Ledger
+    from sscd_cli.descriptors.read import DescriptorSet
     from sscd_cli.descriptors.schema import Provenance, Row
     from sscd_cli.images.batches import Batch
     from sscd_cli.images.batches import Row as ImageRow
@@ -68,6 +69,12 @@ class EmbedResult:
 
         keys = b"".join(map(_key, sources, ids))
         return np.isin(np.frombuffer(keys, np.uint64), np.frombuffer(self._seen, np.uint64))
+
+    def narrow(self, stored: DescriptorSet) -> DescriptorSet:
+        """Return only the images of a dataset that this run came across, readable or not."""
+        failed = stored.unreadable
+        seen = stored.select(self.saw(stored.sources, stored.ids))
+        return replace(seen, unreadable=failed.select(self.saw(failed.sources, failed.ids)))
 
 
 def _key(source: str, id: str) -> bytes:

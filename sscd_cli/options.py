@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from sscd_cli.errors import UsageError
 from sscd_cli.tasks import Task
+
+Linkage = Literal["leader", "components", "complete"]
+Method = Literal["auto", "exact", "bits"]
+KeepWord = Literal["resolution", "bytes", "oldest", "newest", "path", "first"]
+LINKAGES: tuple[str, ...] = get_args(Linkage)
+METHODS: tuple[str, ...] = get_args(Method)
+KEEP_WORDS: tuple[str, ...] = get_args(KeepWord)
 
 DESCRIPTORS = Path("descriptors")
 MODEL = "sscd_mini"
@@ -90,13 +98,25 @@ class SearchOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DedupOptions:
-    """From a descriptor dataset to clusters; threshold None is the model's own."""
+    """From a descriptor dataset to clusters, or to its matches with the dataset `against`.
+
+    threshold: None is the model's own.
+    """
 
     descriptors: Path = DESCRIPTORS
+    against: Path | None = None
     threshold: float | None = None
-    linkage: Literal["leader", "components", "complete"] = "leader"
+    linkage: Linkage = "leader"
     keep: tuple[str, ...] = ("resolution", "bytes", "oldest", "path")
-    method: Literal["auto", "exact", "bits"] = "auto"
+    method: Method = "auto"
+
+    def check(self) -> None:
+        """Raise UsageError for what no dataset can make possible, before any work is done."""
+        check_threshold(self.threshold)
+        check_word("linkage", self.linkage, LINKAGES)
+        check_word("method", self.method, METHODS)
+        for word in self.keep:
+            check_word("keep word", word, KEEP_WORDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +179,12 @@ class TrainOptions:
     precision: str = "auto"
     seed: int = 0
     resume: bool = False
+
+
+def check_word(kind: str, word: str, known: Sequence[str]) -> None:
+    """Raise UsageError unless a word is one of the known ones."""
+    if word not in known:
+        raise UsageError(f"unknown {kind} {word!r}", f"use one of {', '.join(known)}")
 
 
 def check_threshold(threshold: float | None) -> None:

@@ -9,7 +9,6 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,8 +26,8 @@ class FileCheck:
     """What became of the files of some rows, each a mask over all N rows of the dataset.
 
     stale: vanished, or not of the size and time that were embedded. elsewhere: not to be looked
-    for, because the whole source is not on this machine. aliases: another row names the very
-    same file, so that removing the one would take the other away.
+    for, because the whole source is not on this machine or closed to us. aliases: another row
+    that is not stale names the very same file, so that removing one would take the other away.
     """
 
     stale: NDArray[np.bool_]
@@ -49,14 +48,16 @@ def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
     for row in rows:
         source = stored.sources[row]
         if source not in here:
-            here[source] = Path(source).exists()
+            here[source] = os.path.exists(source)  # noqa: PTH110  # False without permission
         if not here[source]:
             found.elsewhere[row] = True
             continue
         ref = stored_ref(source, stored.ids[row])
         try:
-            found.stale[row] = not is_unchanged(ref, sizes[row], times[row])
-            places[_place(ref)].append(row)
+            if is_unchanged(ref, sizes[row], times[row]):
+                places[_place(ref)].append(row)
+            else:
+                found.stale[row] = True
         except Exception:  # whatever stands there now, it is not the image
             found.stale[row] = True
     for shared in places.values():

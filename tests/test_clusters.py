@@ -10,10 +10,17 @@ import pytest
 
 from sscd_cli.errors import UsageError
 from sscd_cli.matching import clusters as clusters_module
-from sscd_cli.matching.clusters import LINKAGES, cluster, collapse, deduplicate
+from sscd_cli.matching.clusters import (
+    cluster,
+    cluster_copies,
+    collapse,
+    deduplicate,
+    find_copies,
+)
 from sscd_cli.matching.forest import components
 from sscd_cli.matching.join import Pairs, find_pairs
 from sscd_cli.matching.linkage import by_complete_link, by_leader
+from sscd_cli.options import LINKAGES
 
 SEEDS = range(40)
 
@@ -224,7 +231,6 @@ def test_an_empty_set_and_a_set_without_copies_have_no_clusters():
             found = deduplicate(rows, 0.5, np.arange(len(rows)), linkage)
             assert (found.component == -1).all()
             assert not found.removable.any()
-            assert found.recall is None
 
 
 def test_sign_bits_give_the_same_clusters_and_their_recall():
@@ -233,17 +239,19 @@ def test_sign_bits_give_the_same_clusters_and_their_recall():
     rows = np.concatenate([rows, rows[:200] + generator.standard_normal((200, 128)) * 0.4])
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
     exact = deduplicate(rows, 0.75, np.arange(1200), method="exact")
-    quick = deduplicate(rows, 0.75, np.arange(1200), method="bits")
+    copies = find_copies(rows, 0.75, method="bits")
+    quick = cluster_copies(copies, np.arange(1200), rows)
     assert quick.keeper.tolist() == exact.keeper.tolist()
     assert quick.similarity.tobytes() == exact.similarity.tobytes()
-    assert quick.recall is not None
-    assert quick.recall.found == quick.recall.expected > 150
+    assert copies.recall is not None
+    assert copies.recall.found == copies.recall.expected > 150
+    assert find_copies(rows, 0.75, method="exact").recall is None
 
 
 def test_unknown_linkage_is_named_with_the_known():
     with pytest.raises(UsageError) as caught:
         deduplicate(np.eye(2, dtype=np.float32), 0.5, np.arange(2), "average")  # type: ignore[arg-type]
-    message = "unknown linkage 'average'; choose one of leader, components, complete"
+    message = "unknown linkage 'average'; use one of leader, components, complete"
     assert str(caught.value) == message
 
 
@@ -259,3 +267,21 @@ def test_many_small_groups_take_a_moment(linkage):
     started = time.process_time()
     join(Pairs(left, right, similarity), generator.permutation(100_000))
     assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize("linkage", LINKAGES)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_rows_left_out_of_the_pairs_found_are_as_if_they_had_never_been(seed, linkage):
+    rows = chained_rows(seed, np.float16)
+    generator = np.random.default_rng(seed)
+    order, present = generator.permutation(len(rows)), generator.random(len(rows)) < 0.7
+    found = cluster_copies(find_copies(rows, 0.8), order, rows, linkage, present)
+    alone = deduplicate(rows[present], 0.8, order[present], linkage)
+    place = np.flatnonzero(present)
+    expected = np.where(alone.component < 0, -1, place[alone.component])
+    assert found.component[present].tolist() == expected.tolist()
+    assert found.keeper[present].tolist() == place[alone.keeper].tolist()
+    assert found.similarity[present].tobytes() == alone.similarity.tobytes()
+    assert found.weakest_link[present].tobytes() == alone.weakest_link.tobytes()
+    assert (found.component[~present] == -1).all()
+    assert not found.removable[~present].any()

@@ -280,7 +280,7 @@ def test_against_reports_the_images_here_that_have_a_copy_there(
     assert sscd("dedup", "--against", "other", "-f", "paths").out == b"train/a.png\n"
     (tmp_path / "test" / "y.png").unlink()
     ran = sscd("dedup", "--against", "other", "-f", "csv")
-    assert ran.out == b"path,other,similarity\ntrain/a.png,test/x.png,0.875\n"
+    assert ran.out == b"path,other,similarity,checked\ntrain/a.png,test/x.png,0.875,true\n"
     assert "1 images have vanished or changed" in ran.err
 
 
@@ -305,3 +305,27 @@ def test_datasets_of_two_models_are_not_compared(sscd: Run, tmp_path: Path, stor
         "descriptors and other cannot be compared: drawn (weights 000000000000) against drawn "
         "(weights 111111111111); embed both with the same --model"
     )
+
+
+def test_against_images_that_cannot_be_looked_for_no_path_is_removable(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    store(tmp_path / "descriptors", {picture(tmp_path / "here" / "a.png", 1): A})
+    store(tmp_path / "other", copies(tmp_path / "usb", "b.png"), root=tmp_path / "usb")
+    assert sscd("dedup", "--against", "other", "-f", "paths").out == b"here/a.png\n"
+    (tmp_path / "usb").rename(tmp_path / "unplugged")
+    ran = sscd("dedup", "--against", "other", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+    assert "1 images match files that are not on this machine and were not checked" in ran.err
+    ran = sscd("dedup", "--against", "other")
+    assert ran.out == b"here/a.png\n  1.000  usb/b.png  (not checked)\n"
+
+
+def test_a_stale_name_of_a_file_does_not_leave_out_its_fresh_name(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    files = copies(tmp_path / "photos", "a.png", "b.png")
+    store(tmp_path / "descriptors", files, root=tmp_path)
+    os.utime(tmp_path / "photos" / "a.png", (MTIME + 5, MTIME + 5))
+    store(tmp_path / "descriptors", files, root=tmp_path / "photos")
+    assert sscd("dedup", "-f", "paths").out == b"photos/a.png\n"

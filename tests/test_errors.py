@@ -122,7 +122,7 @@ def test_threshold_that_is_no_number(sscd: Run, monkeypatch: pytest.MonkeyPatch)
         (["dedup", "--method", "x"], "unknown method 'x'; use one of auto, exact, bits"),
         (
             ["dedup", "--keep", "path,best"],
-            "unknown word 'best' in --keep; use resolution, bytes, oldest, newest, path, first",
+            "unknown keep word 'best'; use one of resolution, bytes, oldest, newest, path, first",
         ),
         (["search", "a", "-f", "xml"], "unknown format 'xml'; use text, jsonl or csv"),
         (["search", "a", "-k", "0"], "-k 0 is too small; use 1 or more"),

@@ -12,7 +12,7 @@ from conftest import picture, save_store
 
 from sscd_cli.errors import StoreError, UsageError
 from sscd_cli.index import run
-from sscd_cli.matching.index import EXACT_ROWS, Index, ShardStamp, choose_factory, stamp_shards
+from sscd_cli.matching.index import EXACT_ROWS, Index, ShardStamp, choose_factory
 from sscd_cli.options import IndexOptions
 
 PROVENANCE = {"model": "sscd_mini", "dimensions": 32, "preprocessing": {"size": 160}}
@@ -112,13 +112,6 @@ def test_replaced_or_pruned_rows_ask_for_a_new_index():
         assert index.update(changed, LATER) is None
         assert index.manifest == before
         assert index.search(rows[99:], 1)[1].tolist() == [[99]]
-
-
-def test_shards_are_stamped_with_name_size_and_time(tmp_path):
-    path = tmp_path / "shard-000000.parquet"
-    path.write_bytes(b"12345")
-    os.utime(path, ns=(5, 7_000_000_000))
-    assert stamp_shards([path]) == (ShardStamp(path.name, 5, 7_000_000_000),)
 
 
 def test_missing_index_says_how_to_make_one(tmp_path):

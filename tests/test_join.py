@@ -182,7 +182,7 @@ def test_more_pairs_than_memory_holds_is_an_error_with_a_remedy(monkeypatch):
 def test_unknown_method_is_named_with_the_known():
     with pytest.raises(UsageError) as caught:
         find_pairs(descriptors(4), 0.5, "guess")  # type: ignore[arg-type]
-    assert str(caught.value) == "unknown method 'guess'; choose one of auto, exact, bits"
+    assert str(caught.value) == "unknown method 'guess'; use one of auto, exact, bits"
 
 
 @pytest.mark.parametrize("dimensions", [256, 512, 1024])

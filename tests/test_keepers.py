@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from sscd_cli.errors import UsageError
-from sscd_cli.matching.keepers import KEEP_WORDS, keep_order
+from sscd_cli.matching.keepers import keep_order
+from sscd_cli.options import KEEP_WORDS
 
 
 def table(count=60, seed=0):
@@ -86,6 +87,5 @@ def test_unknown_word_is_named_with_the_known():
     with pytest.raises(UsageError) as caught:
         keep_order(["resolution", "prettiest"], table())
     assert str(caught.value) == (
-        "unknown word 'prettiest' in the keep policy; "
-        "use resolution, bytes, oldest, newest, path, first"
+        "unknown keep word 'prettiest'; use one of resolution, bytes, oldest, newest, path, first"
     )

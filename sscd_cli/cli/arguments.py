@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from sscd_cli.cli import terminal
+from sscd_cli.options import DedupOptions, EmbedOptions
+
+Options = TypeVar("Options", DedupOptions, EmbedOptions)
 
 
 def option(help: str, *names: str, **settings: Any) -> Any:
@@ -15,6 +20,17 @@ def option(help: str, *names: str, **settings: Any) -> Any:
     word = next(name for name in names if name.startswith("--")).partition("/")[0]
     variable = "SSCD_" + word.removeprefix("--").replace("-", "_").upper()
     return typer.Option(*names, envvar=variable, show_envvar=False, help=help, **settings)
+
+
+def chosen(kind: type[Options], given: Mapping[str, Any]) -> Options:
+    """Make options of the words of a command line: the parameters named as their fields.
+
+    What is None was not given and takes its default; lists become tuples.
+    """
+    names = {field.name for field in fields(kind)} & given.keys()
+    values: dict[str, Any] = {name: given[name] for name in names if given[name] is not None}
+    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return kind(**{**values, **lists})
 
 
 def _quiet(value: bool) -> bool:

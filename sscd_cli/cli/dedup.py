@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from sscd_cli.cli import terminal
 from sscd_cli.cli.embed import summarise as summarise_embedding
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import UsageError
-from sscd_cli.options import DedupOptions, EmbedOptions
+from sscd_cli.options import DedupOptions, EmbedOptions, check_word
 from sscd_cli.reports.formats import FORMATS, bytes_text, write_clusters
 from sscd_cli.reports.matches import write_matches
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 _default = DedupOptions()
 _embedding = EmbedOptions(sources=())
-LINKAGES = ("leader", "components", "complete")
-METHODS = ("auto", "exact", "bits")
 
 
 def dedup(
@@ -83,64 +82,65 @@ def dedup(
 
     Nothing is ever deleted: pipe `--format paths -0` into what shall do it.
     """
-    for word, value, known in (
-        ("format", format, FORMATS),
-        ("linkage", linkage, LINKAGES),
-        ("method", method, METHODS),
-    ):
-        if value not in known:
-            raise UsageError(f"unknown {word} {value!r}", f"use one of {', '.join(known)}")
+    given = {**locals(), "keep": tuple(word.strip() for word in keep.split(","))}
+    options = words.chosen(DedupOptions, given)
+    options.check()
+    check_word("format", format, FORMATS)
     if format == "parquet" and output is None and sys.stdout and sys.stdout.isatty():
         raise UsageError("parquet is not for a terminal", "add -o FILE")
-    options = DedupOptions(
-        descriptors=descriptors,
-        threshold=threshold,
-        linkage=linkage,  # type: ignore[arg-type]
-        keep=tuple(word.strip() for word in keep.split(",")),
-        method=method,  # type: ignore[arg-type]
-    )
-    embedding = None
     if sources:
         fetch_if_missing(model)
-        embedding = EmbedOptions(
-            sources=tuple(sources),
-            descriptors=descriptors,
-            model=model,
-            include=tuple(include or ()),
-            exclude=tuple(exclude or ()),
-            null=null,
-            exif=exif,
-            device=device,
-            precision=precision,
-            batch_size=batch_size,
-            workers=workers,
-        )
-    with terminal.embed_progress() as progress:
-        if against:
-            from sscd_cli import against as leakage
-
-            leaks = leakage.run(options, against, embedding, progress)
-            some, unreadable, embedded = leaks.leaked, leaks.unreadable, leaks.embedded
-        else:
-            from sscd_cli import dedup as verb
-
-            found = verb.run(options, embedding, progress)
-            some, unreadable, embedded = found.removable, found.unreadable, found.embedded
-    if embedded:
-        summarise_embedding(embedded)
-    with terminal.report_stream(output) as stream:
-        if against:
-            write_matches(leaks, format, stream, null=null)
-        else:
-            write_clusters(found, format, stream, null=null)
-    _summarise_leaks(leaks) if against else _summarise(found)
+    embedding = words.chosen(EmbedOptions, given) if sources else None
+    report = _report_matches if options.against else _report_clusters
+    copies, unreadable = report(options, embedding, _Target(format, output, null))
     if strict and unreadable:
         raise typer.Exit(4)
-    if exit_code and some:
+    if exit_code and copies:
         raise typer.Exit(1)
 
 
-def _summarise(found: DedupResult) -> None:
+@dataclass(frozen=True)
+class _Target:
+    """How and where a report is written."""
+
+    format: str
+    output: Path | None
+    null: bool
+
+
+def _report_clusters(
+    options: DedupOptions, embedding: EmbedOptions | None, target: _Target
+) -> tuple[int, int]:
+    """Report the clusters; return how many images are removable and how many unreadable."""
+    from sscd_cli import dedup as verb
+
+    with terminal.embed_progress() as progress:
+        found = verb.run(options, embedding, progress)
+    if found.embedded:
+        summarise_embedding(found.embedded)
+    with terminal.report_stream(target.output) as stream:
+        write_clusters(found, target.format, stream, null=target.null)
+    _summarise_clusters(found)
+    return found.removable, found.unreadable
+
+
+def _report_matches(
+    options: DedupOptions, embedding: EmbedOptions | None, target: _Target
+) -> tuple[int, int]:
+    """Report the matches; return how many images have one and how many are unreadable."""
+    from sscd_cli import against as verb
+
+    with terminal.embed_progress() as progress:
+        found = verb.run(options, embedding, progress)
+    if found.embedded:
+        summarise_embedding(found.embedded)
+    with terminal.report_stream(target.output) as stream:
+        write_matches(found, target.format, stream, null=target.null)
+    _summarise_matches(found)
+    return found.leaked, found.unreadable
+
+
+def _summarise_clusters(found: DedupResult) -> None:
     """Say what was found and what was left out."""
     _warn_of_stale(found.stale)
     if found.aliases:
@@ -162,17 +162,22 @@ def _summarise(found: DedupResult) -> None:
     )
 
 
+def _summarise_matches(found: AgainstResult) -> None:
+    _warn_of_stale(found.stale)
+    if found.unchecked:
+        terminal.warn(
+            f"{found.unchecked:,} images match files that are not on this machine and were not "
+            "checked; --format paths leaves them out"
+        )
+    terminal.note(
+        f"{found.leaked:,} of {found.images:,} images have a copy among {found.others:,} others at "
+        f"threshold {found.threshold:.4g} of {found.model}"
+    )
+
+
 def _warn_of_stale(count: int) -> None:
     if count:
         terminal.warn(
             f"{count:,} images have vanished or changed since they were embedded and were left "
             "out; run sscd embed again, with --prune"
         )
-
-
-def _summarise_leaks(leaks: AgainstResult) -> None:
-    _warn_of_stale(leaks.stale)
-    terminal.note(
-        f"{leaks.leaked:,} of {leaks.images:,} images have a copy among {leaks.others:,} others at "
-        f"threshold {leaks.threshold:.4g} of {leaks.model}"
-    )

@@ -48,29 +48,9 @@ def embed(
     from sscd_cli import embed as verb
 
     fetch_if_missing(model)
-
-    options = EmbedOptions(
-        sources=tuple(sources),
-        descriptors=descriptors,
-        model=model,
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-        null=null,
-        image_column=image_column,
-        id_column=id_column,
-        exif=exif,
-        prune=prune,
-        device=device,
-        precision=precision,
-        batch_size=batch_size,
-        workers=workers,
-        dtype="float32" if checked_dtype(dtype) == "float32" else "float16",
-        output_kind=output_kind,  # type: ignore[arg-type]
-        shard_rows=shard_rows,
-        max_pixels=max_pixels,
-        max_bytes=max_bytes,
-        task=Task.parse(task) if task else None,
-    )
+    checked_dtype(dtype)
+    given = {**locals(), "task": Task.parse(task) if task else None}
+    options = words.chosen(EmbedOptions, given)
     with terminal.embed_progress() as progress:
         result = verb.run(options, progress)
     summarise(result)

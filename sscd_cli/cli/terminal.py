@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from sscd_cli.errors import SscdError, printable
+from sscd_cli.files import whole_file
 
 if TYPE_CHECKING:
     from sscd_cli.embed import EmbedResult
@@ -112,26 +113,12 @@ def report_stream(output: Path | None) -> Iterator[BinaryIO]:
     try:
         # /dev/stdout may lead to a file that is open already
         in_place = output.exists() and (not output.is_file() or output.is_relative_to("/dev"))
-        with output.open("wb") if in_place else _complete_or_absent(output.resolve()) as file:
+        with output.open("wb") if in_place else whole_file(output.resolve()) as file:
             yield file
     except OSError as error:
         raise SscdError(
             f"cannot write {output}: {error.strerror or error}", "name another file with -o"
         ) from error
-
-
-@contextmanager
-def _complete_or_absent(target: Path) -> Iterator[BinaryIO]:
-    part = target.with_name(f".{target.name}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -28,8 +28,9 @@ import numpy.typing as npt
 
 from sscd_cli.descriptors.moments import Moments, Sample, principal_axes, rank
 from sscd_cli.descriptors.schema import Descriptor, Provenance, difference
-from sscd_cli.descriptors.shards import publish, writing
+from sscd_cli.descriptors.shards import writing
 from sscd_cli.errors import StoreError, UsageError
+from sscd_cli.files import whole_file
 from sscd_cli.options import TRANSFORMS
 
 Transform = Literal["whiten", "pca", "center", "none"]
@@ -178,8 +179,8 @@ class PostProcessing:
             "digest": _digest(*tensors.values()),
         }
         payload = save(tensors, {"sscd_post": json.dumps(story, sort_keys=True)})
-        with writing(path, "-o"):
-            publish(path.resolve(), payload)
+        with writing(path, "-o"), whole_file(path.resolve()) as file:
+            file.write(payload)
 
     @classmethod
     def load(cls, path: Path) -> PostProcessing:

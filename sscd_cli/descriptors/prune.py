@@ -16,12 +16,12 @@ from sscd_cli.descriptors.shards import (
     common_provenance,
     existing_shards,
     locked,
-    publish,
     read_shard,
     remove_leftovers,
     to_parquet,
     writing,
 )
+from sscd_cli.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -68,5 +68,5 @@ def _rewrite(path: Path, mask: npt.NDArray[np.bool_]) -> None:
             path.unlink()
         return
     payload = to_parquet(read_shard(path).filter(pa.array(mask)))
-    with writing(path.parent):
-        publish(path, payload)
+    with writing(path.parent), whole_file(path) as file:
+        file.write(payload)

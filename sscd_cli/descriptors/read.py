@@ -56,9 +56,9 @@ class Names(Sequence[str]):
             return Names(self._array[index])
         return _decode(self._array[int(index)].as_py())
 
-    def filter(self, mask: pa.Array) -> Names:
-        """Return the names where a boolean array is true."""
-        return Names(self._array.filter(mask))
+    def filter(self, rows_N: npt.NDArray[np.bool_]) -> Names:
+        """Return the names that a mask keeps."""
+        return Names(self._array.filter(pa.array(rows_N)))
 
     def __iter__(self) -> Iterator[str]:
         for chunk in self._array.chunks:
@@ -79,6 +79,11 @@ class Unreadable:
 
     def __len__(self) -> int:
         return len(self.errors)
+
+    def select(self, rows_N: npt.NDArray[np.bool_]) -> Unreadable:
+        """Return the images that a mask keeps."""
+        errors = [self.errors[row] for row in np.flatnonzero(rows_N)]
+        return Unreadable(self.ids.filter(rows_N), self.sources.filter(rows_N), errors)
 
 
 @dataclass(frozen=True)
@@ -118,12 +123,13 @@ class DescriptorSet:
 
     def select(self, rows_N: npt.NDArray[np.bool_]) -> DescriptorSet:
         """Return the images that a mask keeps; the unreadable ones stay as they are."""
-        mask = pa.array(rows_N)
+        if rows_N.all():
+            return self
         return replace(
             self,
             descriptors=self.descriptors[rows_N],
-            ids=self.ids.filter(mask),
-            sources=self.sources.filter(mask),
+            ids=self.ids.filter(rows_N),
+            sources=self.sources.filter(rows_N),
             columns={name: values[rows_N] for name, values in self.columns.items()},
         )
 

@@ -1,4 +1,4 @@
-"""The files of a descriptor dataset: their names, publishing one whole, reading one safely."""
+"""The files of a descriptor dataset: their names, reading one safely."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -74,35 +74,6 @@ def shard_paths(folder: Path, task: Task | None = None) -> list[Path]:
 def _is_fellow(path: Path, task: Task | None) -> bool:
     writer = shard_task(path)
     return bool(task and writer and writer.of == task.of and writer != task)
-
-
-def publish(path: Path, payload: bytes | pa.Buffer) -> None:
-    """Write a file so that it is complete or absent, even if the machine stops meanwhile.
-
-    The bytes go to `.NAME.part` in the same folder, reach the disk, and take their name at once.
-    Raises: OSError: the file could not be written; nothing of it is left.
-    """
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # some network file systems refuse it; the file itself is safe
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextmanager

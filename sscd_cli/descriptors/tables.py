@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -12,34 +11,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sscd_cli.descriptors.schema import names_to_columns
-from sscd_cli.descriptors.shards import publish, writing
 
 Column = Sequence[Any] | npt.NDArray[Any]
 
 
-def write_table(target: Path | BinaryIO, columns: Mapping[str, Column]) -> None:
-    """Write columns of equal length to a file, complete or absent, or to a stream.
+def write_table(stream: BinaryIO, columns: Mapping[str, Column]) -> None:
+    """Write columns of equal length to a stream.
 
     Text that is not valid UTF-8 (a file name) is backslash-escaped, and a column `NAME_bytes`
     beside it then holds the true bytes, null where the text is true.
-    Raises: StoreError: the file cannot be written. ValueError: columns of unequal length.
+    Raises: ValueError: columns of unequal length.
     """
     arrays: dict[str, pa.Array] = {}
     for name, values in columns.items():
         arrays |= _arrays(name, values)
     table = pa.table(arrays)
-    stream = pa.BufferOutputStream()
-    pq.write_table(table, stream, compression="zstd")
-    payload = stream.getvalue()
-    if not isinstance(target, Path):
-        target.write(payload)
-        return
-    with writing(target, "-o"):
-        if target.exists() and not target.is_file():  # a pipe or a device keeps its place
-            with target.open("wb") as file:
-                file.write(payload)
-        else:
-            publish(target.resolve(), payload)
+    payload = pa.BufferOutputStream()  # Arrow closes what it writes to itself
+    pq.write_table(table, payload, compression="zstd")
+    stream.write(payload.getvalue())
 
 
 def _arrays(name: str, values: Column) -> dict[str, pa.Array]:

@@ -15,7 +15,6 @@ from sscd_cli.descriptors.parts import Part, read_parts
 from sscd_cli.descriptors.schema import Provenance, Row, difference, to_table
 from sscd_cli.descriptors.shards import (
     locked,
-    publish,
     refuse_foreign_folder,
     remove_leftovers,
     shard_number,
@@ -26,6 +25,7 @@ from sscd_cli.descriptors.shards import (
     writing,
 )
 from sscd_cli.errors import StoreError
+from sscd_cli.files import whole_file
 from sscd_cli.tasks import Task
 
 ROWS_PER_SHARD = 4096
@@ -98,8 +98,8 @@ class ShardWriter:
         """Note the state of this part; a run over everything does so where tasks began it."""
         if self.task or read_parts(self.folder):
             part = replace(self._part, done=done)
-            with writing(self.folder):
-                publish(self.folder / part.name, part.to_json())
+            with writing(self.folder), whole_file(self.folder / part.name) as file:
+                file.write(part.to_json())
 
     def add(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
         """Take rows, and write each shard that becomes full.
@@ -118,8 +118,9 @@ class ShardWriter:
 
     def _close_shard(self) -> None:
         payload = to_parquet(to_table(self._rows, self.provenance))
-        with writing(self.folder):
-            publish(shard_path(self.folder, self._number, self.task), payload)
+        path = shard_path(self.folder, self._number, self.task)
+        with writing(self.folder), whole_file(path) as file:
+            file.write(payload)
         self._number += 1
         self._rows = []
 

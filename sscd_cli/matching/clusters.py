@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.errors import UsageError
 from sscd_cli.matching.forest import components
-from sscd_cli.matching.join import Indices, Method, Pairs, choose_method, find_pairs, similarities
+from sscd_cli.matching.join import Indices, Pairs, choose_method, find_pairs, similarities
 from sscd_cli.matching.linkage import by_complete_link, by_component, by_leader
 from sscd_cli.matching.recall import Recall, sampled_recall
+from sscd_cli.options import LINKAGES, Linkage, Method, check_word
 
-Linkage = Literal["leader", "components", "complete"]
-LINKAGES = ("leader", "components", "complete")
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Which rows are copies of which: all that clusters need, whoever is kept or left out.
+
+    group: int64 (N,), rows of one group are identical, byte for byte. pairs: between groups.
+    recall: of the pairs, where an approximate method found them.
+    """
+
+    group: Indices
+    pairs: Pairs
+    recall: Recall | None = None
+
+    @property
+    def rows(self) -> NDArray[np.bool_]:
+        """bool (N,): rows that have a copy."""
+        has_copy = np.bincount(self.group) > 1
+        has_copy[self.pairs.left] = True
+        has_copy[self.pairs.right] = True
+        return has_copy[self.group]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +46,22 @@ class Clusters:
     similarity: float32 (N,), to the keeper, 1.0 to itself.
     weakest_link: float32 (N,), smallest edge of the component's maximum spanning tree, 1.0 if
         alone: far below the others it betrays a chain.
-    recall: of the pairs behind the clusters, where an approximate method found them.
     """
 
     component: Indices
     keeper: Indices
     similarity: NDArray[np.float32]
     weakest_link: NDArray[np.float32]
-    recall: Recall | None = None
+
+    @property
+    def clustered(self) -> NDArray[np.bool_]:
+        """bool (N,): rows that are not alone."""
+        return self.component >= 0
+
+    @property
+    def count(self) -> int:
+        """How many clusters there are."""
+        return len(np.unique(self.component[self.clustered]))
 
     @property
     def removable(self) -> NDArray[np.bool_]:
@@ -53,23 +79,29 @@ def deduplicate(
 ) -> Clusters:
     """Cluster the rows whose similarity is at least `threshold` and choose what stays.
 
+    `find_copies`, then `cluster_copies`: see there.
+    """
+    check_word("linkage", linkage, LINKAGES)
+    copies = find_copies(descriptors_ND, threshold, method)
+    return cluster_copies(copies, order_N, descriptors_ND, linkage)
+
+
+def find_copies(descriptors_ND: NDArray[Any], threshold: float, method: Method = "auto") -> Copies:
+    """Find the rows whose similarity is at least `threshold`.
+
     Identical rows are joined as one, so that a blank image repeated n times costs n rows and
-    not n²/2 pairs; they share their keeper.
+    not n²/2 pairs.
 
     Args: descriptors_ND: float16 or float32 (N, D), about unit length. threshold: cosine.
-        order_N: distinct integers, the smaller is rather kept (see `keepers.keep_order`).
-        linkage: see `cluster`. method: see `find_pairs`.
-    Returns: clusters; `recall` is measured where the method is "bits".
-    Raises: UsageError: unknown linkage or method.
+        method: see `find_pairs`; "bits" measures the recall, too.
+    Raises: UsageError: unknown method. SscdError: more pairs than memory can hold.
     """
-    _check(linkage)
     first_U, group_N = collapse(descriptors_ND)
-    if len(first_U) == len(descriptors_ND):
-        return _cluster_distinct(descriptors_ND, threshold, order_N, linkage, method)
-    representative_U = _best_of_each(group_N, _ranks(order_N), len(first_U))
-    distinct_UD, order_U = descriptors_ND[representative_U], order_N[representative_U]
-    distinct = _cluster_distinct(distinct_UD, threshold, order_U, linkage, method)
-    return _expand(distinct, representative_U, group_N)
+    distinct_UD = descriptors_ND if len(first_U) == len(group_N) else descriptors_ND[first_U]
+    chosen = choose_method(len(first_U), threshold, method)
+    pairs = find_pairs(distinct_UD, threshold, chosen)
+    recall = None if chosen == "exact" else sampled_recall(distinct_UD, pairs, threshold)
+    return Copies(group_N, pairs, recall)
 
 
 def collapse(descriptors_ND: NDArray[Any]) -> tuple[Indices, Indices]:
@@ -89,8 +121,35 @@ def collapse(descriptors_ND: NDArray[Any]) -> tuple[Indices, Indices]:
     return first[by_first], number[group]
 
 
+def cluster_copies(
+    copies: Copies,
+    order_N: Indices,
+    descriptors_ND: NDArray[Any],
+    linkage: Linkage = "leader",
+    present_N: NDArray[np.bool_] | None = None,
+) -> Clusters:
+    """Turn copies into clusters; identical rows share their keeper.
+
+    Args: order_N, linkage: as in `cluster`. present_N: the rows that count, by default all;
+        the others are alone.
+    """
+    present = np.arange(len(order_N)) if present_N is None else np.flatnonzero(present_N)
+    here, group = np.unique(copies.group[present], return_inverse=True)
+    number = np.full(len(order_N), -1)
+    number[here] = np.arange(len(here))
+    pairs = copies.pairs.renumbered(number)
+    representative = present[_best_of_each(group, _ranks(order_N[present]), len(here))]
+    order = order_N[representative]
+    distinct = cluster(pairs, order, descriptors_ND, linkage, representative)
+    return _expanded(distinct, representative, group, present, len(order_N))
+
+
 def cluster(
-    pairs: Pairs, order_N: Indices, descriptors_ND: NDArray[Any], linkage: Linkage = "leader"
+    pairs: Pairs,
+    order_N: Indices,
+    descriptors_MD: NDArray[Any],
+    linkage: Linkage = "leader",
+    rows_N: Indices | None = None,
 ) -> Clusters:
     """Turn pairs into connected components and each row's keeper.
 
@@ -98,10 +157,11 @@ def cluster(
         linkage: "leader": in order, a row without a kept partner is kept, and every other one
         is itself in a pair with its keeper; "components": one keeper a component, which may be
         less similar than the threshold to rows that a chain leads to; "complete": groups in
-        which every two rows are a pair, one keeper each.
+        which every two rows are a pair, one keeper each. rows_N: which descriptor each of the N
+        is, by default the one of its own number.
     Raises: UsageError: unknown linkage.
     """
-    _check(linkage)
+    check_word("linkage", linkage, LINKAGES)
     component, weakest_link = components(len(order_N), pairs)
     rank = _ranks(order_N)
     if linkage == "leader":
@@ -112,42 +172,32 @@ def cluster(
         keeper = by_component(component, rank)
     similarity = np.ones(len(order_N), np.float32)
     copy = np.flatnonzero(keeper != np.arange(len(keeper)))
-    similarity[copy] = similarities(descriptors_ND, copy, descriptors_ND, keeper[copy])
+    rows = np.arange(len(order_N)) if rows_N is None else rows_N
+    pair = rows[copy], rows[keeper[copy]]
+    similarity[copy] = similarities(descriptors_MD, pair[0], descriptors_MD, pair[1])
     return Clusters(component, keeper, similarity, weakest_link)
 
 
-def _cluster_distinct(
-    descriptors_UD: NDArray[Any],
-    threshold: float,
-    order_U: Indices,
-    linkage: Linkage,
-    method: Method,
+def _expanded(
+    distinct: Clusters, representative_U: Indices, group_M: Indices, present_M: Indices, count: int
 ) -> Clusters:
-    """Join and cluster rows of which no two are identical."""
-    chosen = choose_method(len(descriptors_UD), threshold, method)
-    pairs = find_pairs(descriptors_UD, threshold, chosen)
-    clusters = cluster(pairs, order_U, descriptors_UD, linkage)
-    if chosen == "exact":
-        return clusters
-    return replace(clusters, recall=sampled_recall(descriptors_UD, pairs, threshold))
-
-
-def _expand(distinct: Clusters, representative_U: Indices, group_N: Indices) -> Clusters:
-    """Give each row what its group's representative got; twins of a keeper are its copies."""
+    """Give each present row what its group's representative got; twins of a keeper are copies."""
     alone = distinct.component < 0
-    component_U = np.where(alone, np.arange(len(alone)), distinct.component)
-    component_N = component_U[group_N]
-    rows = np.arange(len(group_N))
-    smallest = np.full(len(alone), len(rows))
-    np.minimum.at(smallest, component_N, rows)
-    size = np.bincount(component_N, minlength=len(alone))
-    return Clusters(
-        component=np.where(size[component_N] == 1, -1, smallest[component_N]),
-        keeper=representative_U[distinct.keeper][group_N],
-        similarity=distinct.similarity[group_N],
-        weakest_link=distinct.weakest_link[group_N],
-        recall=distinct.recall,
+    component_M = np.where(alone, np.arange(len(alone)), distinct.component)[group_M]
+    smallest = np.full(len(alone), count)
+    np.minimum.at(smallest, component_M, present_M)
+    size = np.bincount(component_M, minlength=len(alone))
+    found = Clusters(
+        component=np.full(count, -1),
+        keeper=np.arange(count),
+        similarity=np.ones(count, np.float32),
+        weakest_link=np.ones(count, np.float32),
     )
+    found.component[present_M] = np.where(size[component_M] == 1, -1, smallest[component_M])
+    found.keeper[present_M] = representative_U[distinct.keeper][group_M]
+    found.similarity[present_M] = distinct.similarity[group_M]
+    found.weakest_link[present_M] = distinct.weakest_link[group_M]
+    return found
 
 
 def _best_of_each(group_N: Indices, rank_N: Indices, groups: int) -> Indices:
@@ -163,8 +213,3 @@ def _ranks(order_N: Indices) -> Indices:
     rank = np.empty(len(order_N), np.int64)
     rank[np.argsort(order_N, kind="stable")] = np.arange(len(order_N))
     return rank
-
-
-def _check(linkage: str) -> None:
-    if linkage not in LINKAGES:
-        raise UsageError(f"unknown linkage {linkage!r}", f"choose one of {', '.join(LINKAGES)}")

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.errors import StoreError, UsageError
+from sscd_cli.files import whole_file
 from sscd_cli.matching.join import Indices
 
 EXACT_ROWS = 200_000  # up to here a flat index answers in a fraction of a second
@@ -47,12 +47,6 @@ class Manifest:
     factory: str
     rows: int
     rows_digest: str
-
-
-def stamp_shards(paths: Sequence[Path]) -> tuple[ShardStamp, ...]:
-    """Return the stamps of shard files, in the order given. Raises: OSError."""
-    stats = [(path.name, path.stat()) for path in paths]
-    return tuple(ShardStamp(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 def choose_factory(rows: int) -> str:
@@ -144,14 +138,16 @@ class Index:
         """
         faiss = _faiss()
 
-        def write_index(file: IO[bytes]) -> None:
-            faiss.write_index(self._faiss, faiss.PyCallbackIOWriter(file.write, _BUFFER_BYTES))
-
         try:
-            file_bytes = _write_atomically(path, write_index)
-            record = {"version": _VERSION, "file_bytes": file_bytes, **asdict(self.manifest)}
-            text = json.dumps(record, indent=1, sort_keys=True) + "\n"
-            _write_atomically(_manifest_path(path), lambda file: file.write(text.encode()))
+            with whole_file(path) as file:
+                faiss.write_index(self._faiss, faiss.PyCallbackIOWriter(file.write, _BUFFER_BYTES))
+            record = {
+                "version": _VERSION,
+                "file_bytes": path.stat().st_size,
+                **asdict(self.manifest),
+            }
+            with whole_file(_manifest_path(path)) as file:
+                file.write(json.dumps(record, indent=1, sort_keys=True).encode() + b"\n")
         except OSError as error:
             raise StoreError(
                 f"cannot write the index {path}: {error.strerror or error}",
@@ -245,22 +241,3 @@ def _read_manifest(path: Path) -> tuple[Manifest, int]:
         record["provenance"], shards, record["factory"], record["rows"], record["rows_digest"]
     )
     return manifest, record["file_bytes"]
-
-
-def _write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> int:
-    """Write a file under a temporary name beside `path`, flush it and rename it.
-
-    Returns: its size in bytes. Raises: OSError, with nothing left behind.
-    """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-            file_bytes = file.tell()
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    return file_bytes

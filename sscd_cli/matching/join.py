@@ -8,7 +8,6 @@ reported similarity.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,14 +15,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.errors import SscdError, UsageError
+from sscd_cli.errors import SscdError
 from sscd_cli.matching import bits
+from sscd_cli.matching.memory import memory_bytes
+from sscd_cli.options import METHODS, Method, check_word
 
-Method = Literal["auto", "exact", "bits"]
 Indices = NDArray[np.int64]
 Candidates = Iterable[tuple[Indices, Indices]]
 
-METHODS = ("auto", "exact", "bits")
 EXACT_ROWS = 50_000  # up to here the exact join of 512 dimensions takes seconds
 BITS_THRESHOLD = 0.5  # below it, sign bits no longer tell copies from strangers
 
@@ -50,6 +49,15 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.left)
+
+    def renumbered(self, number_N: Indices) -> Pairs:
+        """Return the pairs of rows that still have a number, under it; -1 is none.
+
+        number_N: ascending where it is not -1, so that the order of the pairs stays.
+        """
+        left, right = number_N[self.left], number_N[self.right]
+        kept = (left >= 0) & (right >= 0)
+        return Pairs(left[kept], right[kept], self.similarity[kept])
 
 
 def find_pairs(descriptors_ND: NDArray[Any], threshold: float, method: Method = "auto") -> Pairs:
@@ -92,8 +100,7 @@ def cross_pairs(
 
 def choose_method(rows: int, threshold: float, method: Method) -> Literal["exact", "bits"]:
     """Return the method that "auto" stands for: exact where that takes seconds, or bits cannot."""
-    if method not in METHODS:
-        raise UsageError(f"unknown method {method!r}", f"choose one of {', '.join(METHODS)}")
+    check_word("method", method, METHODS)
     if method != "auto":
         return method
     return "bits" if rows > EXACT_ROWS and threshold >= BITS_THRESHOLD else "exact"
@@ -159,8 +166,8 @@ _NONE = np.empty(0, np.int64)
 
 
 def _most_pairs() -> int:
-    """Return how many pairs can be joined and clustered in this machine's memory."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _BYTES_PER_PAIR
+    """Return how many pairs can be joined and clustered in the memory that we may use."""
+    return memory_bytes() // _BYTES_PER_PAIR
 
 
 def _tiles_within(rows_ND: NDArray[Any], cut: float) -> Iterator[tuple[Indices, Indices]]:

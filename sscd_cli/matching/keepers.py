@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.errors import UsageError
 from sscd_cli.matching.join import Indices
+from sscd_cli.options import KEEP_WORDS, check_word
 
 Table = Mapping[str, NDArray[Any]]
 
@@ -26,9 +26,7 @@ def keep_order(policy: Sequence[str], table: Table) -> Indices:
     Raises: UsageError: a word that is not in `KEEP_WORDS`.
     """
     for word in policy:
-        if word not in KEEP_WORDS:
-            known = ", ".join(KEEP_WORDS)
-            raise UsageError(f"unknown word {word!r} in the keep policy", f"use {known}")
+        check_word("keep word", word, KEEP_WORDS)
     count = len(table["id"])
     words = list(dict.fromkeys([*policy, "path", "first"]))
     keys = [key for word in words[: words.index("first") + 1] for key in _WORDS[word](table)]
@@ -91,4 +89,3 @@ _WORDS: dict[str, Callable[[Table], list[NDArray[Any]]]] = {
     "path": _path,
     "first": _first,
 }
-KEEP_WORDS = tuple(_WORDS)

@@ -14,23 +14,32 @@ from sscd_cli.reports.clusters import shown_path
 from sscd_cli.reports.formats import csv_lines, path_lines
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sscd_cli.descriptors.read import DescriptorSet
     from sscd_cli.matching.join import Pairs
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An image of our dataset, its copy in the other one, and their cosine similarity."""
+    """An image of our dataset, its copy in the other one, and their cosine similarity.
+
+    checked: both files were looked for and are there, as they were when they were embedded.
+    """
 
     path: str
     other: str
     similarity: float
+    checked: bool
 
 
 COLUMNS = tuple(field.name for field in fields(Match))
 
 
-def describe(ours: DescriptorSet, theirs: DescriptorSet, pairs: Pairs) -> Iterator[Match]:
+def describe(
+    ours: DescriptorSet, theirs: DescriptorSet, pairs: Pairs, checked_P: NDArray[np.bool_]
+) -> Iterator[Match]:
     """Yield the matches, our images in their order, the most similar copy of each first."""
     import numpy as np
 
@@ -40,6 +49,7 @@ def describe(ours: DescriptorSet, theirs: DescriptorSet, pairs: Pairs) -> Iterat
             path=shown_path(ours.path(int(pairs.left[place])), here),
             other=shown_path(theirs.path(int(pairs.right[place])), here),
             similarity=round(float(pairs.similarity[place]), 6),
+            checked=bool(checked_P[place]),
         )
 
 
@@ -48,8 +58,8 @@ def write_matches(
 ) -> None:
     """Write matches to a binary stream in one of `formats.FORMATS`.
 
-    paths: our images that have a copy there which is no image of ours, each once, one a line or
-    NUL-separated.
+    paths: our images that have a copy there which was found and is no image of ours, each once,
+    one a line or NUL-separated.
     Raises: UsageError: a path holds a line break and `null` is not given.
     """
     if format == "parquet":
@@ -72,12 +82,17 @@ def _lines(matches: Iterable[Match], format: str, null: bool) -> Iterator[str]:
     else:
         for path, group in groupby(matches, key=lambda match: match.path):
             yield f"{printable(path)}\n"
-            yield from (f"  {m.similarity:.3f}  {printable(m.other)}\n" for m in group)
+            yield from map(_text_line, group)
+
+
+def _text_line(match: Match) -> str:
+    doubt = "" if match.checked else "  (not checked)"
+    return f"  {match.similarity:.3f}  {printable(match.other)}{doubt}\n"
 
 
 def _removable(matches: Iterable[Match]) -> Iterator[str]:
-    """Yield our images with a copy that stays when all of them go: one that is not ours, too."""
-    files = [(match.path, os.path.realpath(match.other)) for match in matches]
-    ours = {os.path.realpath(path) for path, _ in files}
-    copied = (path for path, other in files if other not in ours)
+    """Yield our images with a copy that stays when all of them go: found, and not ours, too."""
+    files = [(match.path, os.path.realpath(match.other), match.checked) for match in matches]
+    ours = {os.path.realpath(path) for path, _, _ in files}
+    copied = (path for path, other, checked in files if checked and other not in ours)
     yield from (path for path, _ in groupby(copied))

@@ -1,0 +1,32 @@
+"""How much memory this process may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_GROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUP = Path("/proc/self/cgroup")
+
+
+def memory_bytes() -> int:
+    """Return the machine's memory, or what a container's limits leave of it."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([machine, *_limits()])
+
+
+def _limits() -> Iterator[int]:
+    """Yield the limits of our control group and those above it, of either version of Linux's."""
+    try:
+        lines = _OWN_GROUP.read_text().splitlines()
+    except OSError:
+        return
+    paths = {kind: path.strip("/") for _, kind, path in (line.split(":", 2) for line in lines)}
+    for kind, name in (("", "memory.max"), ("memory", "memory.limit_in_bytes")):
+        own = _GROUPS / kind / paths.get(kind, "")
+        for group in (own, *own.parents):
+            try:
+                yield int((group / name).read_text())
+            except (OSError, ValueError):  # no such group, or "max"
+                continue
