@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -82,6 +83,20 @@ def test_what_is_no_model_is_said_in_one_line(tmp_path: Path, content: bytes, re
     path = tmp_path / "model.pt"
     path.write_bytes(content)
     assert reason in refusal(path)
+
+
+def test_networks_without_named_weights_say_what_to_name_instead(tmp_path: Path) -> None:
+    network = torch.nn.Linear(2, 2).eval()
+    path = archive(tmp_path / "a", {"a/archive_format": b"pt2", "a/models/model.json": b"{}"})
+    assert "exported program (.pt2), not weights; name the file that it was" in refusal(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is deprecated; the files stay
+        traced = torch.jit.trace(network, torch.zeros(1, 2))
+        torch.jit.save(torch.jit.freeze(traced), path)
+    assert "weights are constants in its code (torch.jit.freeze); name" in refusal(path)
+    torch.save(network, path)
+    assert "asks to run torch.nn.modules.linear.Linear; name" in refusal(path)
+    assert "or a file of its state_dict()" in refusal(path)
 
 
 def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:

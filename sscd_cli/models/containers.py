@@ -33,6 +33,9 @@ MAX_NODES = 100_000
 MAX_EXTRA = 1 << 20
 MAX_INFLATION = 20
 AGAIN = "download or copy it again"
+# what torch.export writes, the first by newer versions
+PROGRAM = ("/archive_format", "serialized_exported_program.json")
+UNFROZEN = "name the file that it was made from, or one of its state_dict()"
 OTHER = "name the file of a published SSCD model or of one that `sscd train` wrote"
 
 
@@ -70,7 +73,8 @@ def opened(path: Path) -> Iterator[Contents]:
         with path.open("rb") as file:
             yield _contents(path, file)
     except Refused as refusal:
-        raise ModelError(f"{path} is not safe to read: {refusal}", OTHER) from refusal
+        fix = f"{OTHER}, or a file of its state_dict()"
+        raise ModelError(f"{path} is not safe to read: {refusal}", fix) from refusal
     except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError) as error:
         raise ModelError(f"{path} is truncated or damaged ({error})", AGAIN) from error
     except (OSError, NotImplementedError, RuntimeError) as error:
@@ -190,6 +194,8 @@ def _zip(path: Path, file: BufferedIOBase, size: int) -> Contents:
     plain = all(info.compress_type in (ZIP_STORED, ZIP_DEFLATED) for info in infos)
     if len(infos) > MAX_RECORDS or len(names) != len(infos) or not plain:
         raise ModelError(f"{path} has too many, repeated or oddly packed records", OTHER)
+    if any(name.endswith(PROGRAM) for name in names):
+        raise ModelError(f"{path} is an exported program (.pt2), not weights", UNFROZEN)
     roots = [name for name in names if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(roots) != 1:
         raise ModelError(f"{path} is a zip archive, but no weight file", OTHER)

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sscd_cli.errors import ModelError
-from sscd_cli.models.containers import AGAIN, OTHER, Contents, Storages, named_tensors, opened
+from sscd_cli.models.containers import (
+    AGAIN,
+    OTHER,
+    UNFROZEN,
+    Contents,
+    Storages,
+    named_tensors,
+    opened,
+)
 from sscd_cli.models.layouts import infer_trunk, to_torchvision
 from sscd_cli.models.tensors import FLOATS, StoredTensor
 from sscd_cli.models.unpickle import Opaque
@@ -59,7 +67,7 @@ def inspect_weights(path: Path) -> WeightFile:
     with opened(path) as contents:
         tensors = dict(_branch(contents))
         if not tensors:
-            raise ModelError(f"{path} holds no tensors", OTHER)
+            raise _empty(path, contents.kind)
         try:
             layout, places = to_torchvision(tensors)
             named = {ours: tensors[theirs] for ours, theirs in places.items()}
@@ -70,6 +78,13 @@ def inspect_weights(path: Path) -> WeightFile:
         notes = _notes(contents)
     _check_pooling(path, notes)
     return WeightFile(path, contents.kind, layout, trunk, dimensions, named, notes)
+
+
+def _empty(path: Path, kind: str) -> ModelError:
+    if kind == "torchscript":
+        what = f"{path} is TorchScript whose weights are constants in its code (torch.jit.freeze)"
+        return ModelError(what, UNFROZEN)
+    return ModelError(f"{path} holds no tensors", OTHER)
 
 
 def _branch(contents: Contents) -> list[tuple[str, StoredTensor]]:
