@@ -150,6 +150,50 @@ class EvalSelfOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions:
+    """What the benchmarks share.
+
+    descriptors: where the images of a benchmark are embedded, a dataset for each set of them.
+    codecs: how descriptors are post-processed, in FAISS's notation.
+    """
+
+    path: Path
+    descriptors: Path = Path("eval-descriptors")
+    codecs: tuple[str, ...] = ()
+    model: str = MODEL
+    device: str = "auto"
+    precision: str = "auto"
+    batch_size: int = 32
+    workers: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalDiscOptions(BenchmarkOptions):
+    """The DISC2021 protocol; names are relative to `path`.
+
+    Without codecs: Flat, and whitening to all dimensions. score_norm: those tried beside none.
+    """
+
+    queries: Path = Path("val_query")
+    references: Path = Path("val_ref")
+    training: Path = Path("training")
+    truth: Path = Path("val_groundtruth_matches.csv")
+    score_norm: tuple[str, ...] = ("1.0[0,2]",)
+    k: int = 10
+    global_candidates: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalCopydaysOptions(BenchmarkOptions):
+    """The Copydays protocol."""
+
+    codecs: tuple[str, ...] = ("Flat",)
+    distractors: Path | None = None
+    training: Path | None = None
+    k: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainOptions:
     """A training run; the defaults are those of the paper's recommended set-up unless said."""
 

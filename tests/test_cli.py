@@ -72,6 +72,12 @@ EMBED = {
 }
 SHARED = {key: EMBED[key] for key in ("model", "device", "precision")}
 SCALE = {"post": ("some.post", Path("some.post")), "score_norm": ("1.0[0,2]", "1.0[0,2]")}
+BENCHMARK: dict[str, tuple[str, Any]] = {
+    **SHARED,
+    **{key: EMBED[key] for key in ("descriptors", "batch_size", "workers")},
+    "codecs": ("Flat; PCA8,L2norm,Flat", ("Flat", "PCA8,L2norm,Flat")),
+    "k": ("3", 3),
+}
 CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     "embed": (
         ["embed", "photos"],
@@ -132,6 +138,26 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
         options.PairOptions(left="a.jpg", right="b.jpg"),
         {**SHARED, **SCALE, "threshold": ("0.5", 0.5), "exif": ("0", False)},
     ),
+    "eval disc": (
+        ["eval", "disc", "disc"],
+        "eval_disc",
+        options.EvalDiscOptions(path=Path("disc")),
+        {
+            **BENCHMARK,
+            "queries": ("q", Path("q")),
+            "references": ("r", Path("r")),
+            "training": ("t", Path("t")),
+            "truth": ("m.csv", Path("m.csv")),
+            "score_norm": ("1[0];2[1,3]", ("1[0]", "2[1,3]")),
+            "global_candidates": ("1", True),
+        },
+    ),
+    "eval copydays": (
+        ["eval", "copydays", "copydays"],
+        "eval_copydays",
+        options.EvalCopydaysOptions(path=Path("copydays")),
+        {**BENCHMARK, "distractors": ("d", Path("d")), "training": ("t", Path("t"))},
+    ),
     "eval self": (
         ["eval", "self", "photos"],
         "eval_self",
@@ -145,6 +171,7 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
         },
     ),
 }
+SWITCHES = {"exif", "null", "prune", "rebuild", "global_candidates"}
 
 
 @pytest.mark.parametrize("how", ["default", "flag", "variable"])
@@ -164,8 +191,8 @@ def test_flags_and_variables_arrive_as_the_librarys_options(
     if how == "flag":
         for name, (text, _) in settings.items():
             flag = f"--{name.replace('_', '-')}"
-            values = {"exif": ["--no-exif"], "null": [flag], "prune": [flag], "rebuild": [flag]}
-            words = [*words, *values.get(name, [flag, text])]
+            switch = ["--no-exif"] if name == "exif" else [flag]
+            words = [*words, *(switch if name in SWITCHES else [flag, text])]
     elif how == "variable":
         for name, (text, _) in settings.items():
             monkeypatch.setenv(f"SSCD_{name.upper()}", text)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import typer
 
 from sscd_cli.cli import terminal
+from sscd_cli.cli.eval_benchmarks import eval_copydays, eval_disc
 from sscd_cli.cli.eval_self import eval_self
 
 eval_app = typer.Typer(
     help="Measure how well copies are found.", rich_markup_mode=None, add_help_option=False
 )
-eval_app.command("self")(eval_self)
+for name, command in (("self", eval_self), ("disc", eval_disc), ("copydays", eval_copydays)):
+    eval_app.command(name)(command)
 
 
 @eval_app.callback(invoke_without_command=True)

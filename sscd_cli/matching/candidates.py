@@ -9,7 +9,7 @@ Legend of shapes: Q queries, R references, N rows of one set, D dimensions, P ca
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class Candidates:
     """Scored pairs of rows, sorted by query, and the best of each query first.
 
     query, reference: int64 (P,), row numbers. score: float32 (P,), the cosine similarity plus
-        the query's offset, if it has one.
+        the query's offset (score normalisation), if it has one.
     """
 
     query: Indices
@@ -39,17 +39,15 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.query)
 
+    def shifted(self, offset_Q: Floats) -> Candidates:
+        """Return the same candidates with their query's offset, (Q,), added to each score."""
+        return replace(self, score=self.score + offset_Q[self.query])
 
-def nearest(
-    queries_QD: NDArray[Any],
-    references_RD: NDArray[Any],
-    k: int,
-    offset_Q: Floats | None = None,
-) -> Candidates:
+
+def nearest(queries_QD: NDArray[Any], references_RD: NDArray[Any], k: int) -> Candidates:
     """Return the k nearest references of each query, all of them where there are fewer.
 
-    Args: queries_QD, references_RD: float16 or float32, about unit length. offset_Q: what is
-        added to every score of a query (score normalisation).
+    Args: queries_QD, references_RD: float16 or float32, about unit length.
     Memory: float32 copies of both sets, unless they are float32, and 20·Q·k bytes.
     """
     import faiss
@@ -65,7 +63,7 @@ def nearest(
         metric=faiss.METRIC_INNER_PRODUCT,
     )
     query = np.repeat(np.arange(len(queries_QD)), k)
-    return _scored(queries_QD, references_RD, query, reference_QK.ravel(), offset_Q)
+    return _scored(queries_QD, references_RD, query, reference_QK.ravel())
 
 
 def best_overall(
@@ -78,6 +76,7 @@ def best_overall(
 
     They may be spread over the queries in any way. Otherwise as `nearest`.
 
+    Args: offset_Q: what is added to every score of a query before the best are chosen.
     Memory: 40·count bytes and 100 MB.
     Source: the global candidates of the SSCD reference, `sscd/datasets/isc/descriptor_matching.py`
         (search_with_capped_res), which leaves the tie at the end to chance as this does.
@@ -87,7 +86,8 @@ def best_overall(
         stop = min(start + _TILE_ROWS, len(queries_QD))
         offset = None if offset_Q is None else offset_Q[start:stop]
         best.search(queries_QD[start:stop], references_RD, start, offset_R=offset)
-    return _scored(queries_QD, references_RD, *best.pairs(), offset_Q)
+    found = _scored(queries_QD, references_RD, *best.pairs())
+    return found if offset_Q is None else found.shifted(offset_Q)
 
 
 def best_within(rows_ND: NDArray[Any], count: int) -> Candidates:
@@ -167,14 +167,8 @@ class _Best:
 
 
 def _scored(
-    queries_QD: NDArray[Any],
-    references_RD: NDArray[Any],
-    query: Indices,
-    reference: Indices,
-    offset_Q: Floats | None = None,
+    queries_QD: NDArray[Any], references_RD: NDArray[Any], query: Indices, reference: Indices
 ) -> Candidates:
     score = similarities(queries_QD, query, references_RD, reference)
-    if offset_Q is not None:
-        score = score + offset_Q[query]
     order = np.lexsort((reference, -score, query))
     return Candidates(query[order], reference[order], score[order])

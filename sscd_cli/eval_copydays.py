@@ -1,0 +1,108 @@
+"""`sscd eval copydays`: the Copydays benchmark, on its images or on stored descriptors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sscd_cli.errors import UsageError
+from sscd_cli.eval_sets import ImageSet, Progress, read_set, refuse_mixtures
+from sscd_cli.options import EvalCopydaysOptions
+
+if TYPE_CHECKING:
+    from sscd_cli.descriptors.post import PostProcessing
+    from sscd_cli.evaluation.copydays import Copydays, CopydaysFigures
+
+
+@dataclass(frozen=True)
+class CopydaysRow:
+    """The figures of one codec."""
+
+    codec: str
+    figures: CopydaysFigures
+
+
+@dataclass(frozen=True)
+class EvalCopydaysResult:
+    """The rows in the order of the codecs, and on how many images they rest."""
+
+    rows: tuple[CopydaysRow, ...]
+    model: str
+    queries: int
+    originals: int
+    distractors: int
+    training: int
+    unreadable: int
+
+
+def run(
+    options: EvalCopydaysOptions, progress: Progress = lambda result: None
+) -> EvalCopydaysResult:
+    """Search every image of the folder among the originals and the distractors.
+
+    Raises: SscdError: a folder is missing or is something else. StoreError: the sets cannot be
+        compared, or a codec's training set is missing or too small. UsageError: an option asks
+        for something impossible. Otherwise as `embed`.
+    """
+    if options.k < 1:
+        raise UsageError(f"-k {options.k} is too small", "use 1 or more")
+    from sscd_cli.descriptors.codecs import Codec
+    from sscd_cli.evaluation import copydays as protocol
+
+    codecs = [Codec.parse(text) for text in options.codecs]
+    if not codecs:
+        raise UsageError("--codecs names none", "use --codecs Flat")
+    if options.training is None and any(codec.transform for codec in codecs):
+        what = "a codec that is learned needs a training set"
+        raise UsageError(what, "name one with --training, or use --codecs Flat")
+    images, distractors, training = _sets(options, progress)
+    copydays = protocol.lay_out(images.ids)
+    posts = {codec.text: codec.fit(training.stored if training else None) for codec in codecs}
+    return EvalCopydaysResult(
+        rows=tuple(
+            CopydaysRow(text, _judge(post, copydays, images, distractors, options.k))
+            for text, post in posts.items()
+        ),
+        model=images.stored.provenance.model,
+        queries=images.images,
+        originals=len(copydays.original),
+        distractors=distractors.images if distractors else 0,
+        training=training.images if training else 0,
+        unreadable=sum(s.unreadable for s in (images, distractors, training) if s),
+    )
+
+
+def _sets(
+    options: EvalCopydaysOptions, progress: Progress
+) -> tuple[ImageSet, ImageSet | None, ImageSet | None]:
+    images = read_set(options.path, "copydays", options, progress, fix="name another folder")
+    distractors, training = (
+        read_set(path, f"copydays-{word}", options, progress, fix=f"name another with --{word}")
+        if path
+        else None
+        for word, path in (("distractors", options.distractors), ("training", options.training))
+    )
+    refuse_mixtures(s for s in (images, distractors, training) if s is not None)
+    return images, distractors, training
+
+
+def _judge(
+    post: PostProcessing | None,
+    copydays: Copydays,
+    images: ImageSet,
+    distractors: ImageSet | None,
+    k: int,
+) -> CopydaysFigures:
+    import numpy as np
+
+    from sscd_cli.descriptors.codecs import applied
+    from sscd_cli.evaluation import copydays as protocol
+    from sscd_cli.matching.candidates import nearest
+
+    queries = applied(post, images.stored.descriptors)
+    references = queries[copydays.original]
+    if distractors:
+        others = applied(post, distractors.stored.descriptors)
+        references = np.concatenate([references, others])
+    found = nearest(queries, references, k)
+    return protocol.judge(copydays, found.query, found.reference, found.score)
