@@ -110,6 +110,18 @@ def test_streams_that_are_full_or_closed_are_one_line_of_error(bash: Any, many: 
     assert (ran.returncode, ran.stdout) == (0, b"400\n400\n")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("words", ["--version", "--help", "models", "models path sscd_mini"])
+def test_what_is_told_of_the_tool_itself_notices_a_full_device_too(bash: Any, words: str) -> None:
+    ran = bash(f"sscd {words} > /dev/full; echo $? >&2; sscd {words} >&-")
+    assert ran.returncode == 3
+    assert ran.stderr == (
+        b"sscd: error: cannot write to stdout: No space left on device; "
+        b"send the output somewhere else\n3\n"
+        b"sscd: error: stdout is closed; name a file with -o\n"
+    )
+
+
 def test_summaries_stay_out_of_the_pipe(bash: Any, many: Path) -> None:
     ran = bash("sscd dedup --format csv | wc -l")
     assert ran.stdout.strip() == b"402"

@@ -55,7 +55,7 @@ def handler(site: Site) -> type[BaseHTTPRequestHandler]:
                 self.answer(step, b"no", {"Retry-After": "0"})
             elif step == "page":
                 self.answer(200, b"<!DOCTYPE html><p>log in</p>", {})
-            elif str(step).startswith(("/", "ftp:")):
+            elif str(step).startswith(("/", "ftp:", "http:")):
                 self.answer(302, b"", {"Location": step})
             else:
                 self.serve(step)
@@ -217,6 +217,8 @@ def test_a_part_of_full_length_is_verified_too(site: Site, job: Download, surplu
         (["page"], "bytes, the published file", set()),
         (["ftp://127.0.0.1/x"], "not safe", set()),
         (["/loop"], "HTTP 302", set()),
+        (["http://["], "malformed address", set()),
+        (["http://..."], "malformed address", set()),
     ],
 )
 def test_what_cannot_be_had_leaves_nothing(

@@ -249,6 +249,12 @@ def test_a_changed_file_is_refused_at_the_next_pull_and_at_use(mirror: Path, cac
             check("tiny")
 
 
+def test_a_record_that_cannot_be_written_is_told(mirror: Path, cache: Path) -> None:
+    (cache / ".digests.json.part").mkdir(parents=True)
+    with pytest.raises(ModelError, match=r"cannot write to .*SSCD_CACHE"):
+        store.pull("tiny")
+
+
 def test_a_page_or_another_network_is_not_installed(mirror: Path, cache: Path) -> None:
     (mirror / "tiny.pt").write_text("<!doctype html><p>Please log in")
     with pytest.raises(ModelError, match="is a web page"):

@@ -45,7 +45,7 @@ _CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"sscd {__version__}")
+        terminal.print_data(f"sscd {__version__}")
         raise typer.Exit
 
 

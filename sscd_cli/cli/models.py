@@ -45,8 +45,7 @@ def list_all(
 
     entries = list_models()
     lines = _table(entries) if format == "text" else map(_json, entries)
-    with terminal.report_stream(None) as stream:
-        stream.write("".join(f"{line}\n" for line in lines).encode())
+    terminal.print_data("\n".join(lines))
 
 
 def _table(entries: list[ModelEntry]) -> Iterator[str]:
@@ -104,7 +103,7 @@ def path(name: Name, debug: words.Debug = False) -> None:
     """Print where an installed model lies."""
     from sscd_cli.models import store
 
-    print(store.model_path(name))
+    terminal.print_data(str(store.model_path(name)))
 
 
 @models_app.command()

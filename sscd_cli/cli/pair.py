@@ -60,7 +60,6 @@ def pair(
             f"similarity {result.similarity:.4f}  distance {result.distance:.4f}  "
             f"{verdict} at threshold {result.threshold:.4g}{terminal.scale_note(result.scale)}"
         )
-    with terminal.report_stream(None) as stream:
-        stream.write(f"{text}\n".encode())
+    terminal.print_data(text)
     if exit_code and not result.is_copy:
         raise typer.Exit(1)

@@ -39,7 +39,7 @@ def ask_for_command(context: typer.Context) -> None:
 
 def _show_help(context: typer.Context, wanted: bool) -> None:
     if wanted:
-        print(context.get_help())
+        print_data(context.get_help())
         raise typer.Exit
 
 
@@ -50,6 +50,12 @@ GroupHelp = Annotated[
         "--help", "-h", is_eager=True, callback=_show_help, help="Show this message and exit."
     ),
 ]
+
+
+def print_data(text: str) -> None:
+    """Print lines on stdout. Raises: SscdError: see `report_stream`."""
+    with report_stream(None) as stream:
+        stream.write(f"{text}\n".encode("utf-8", "surrogateescape"))
 
 
 def note(text: str) -> None:

@@ -78,14 +78,20 @@ def read_records() -> dict[str, Record]:
 
 
 def write_record(file: str, record: Record) -> None:
-    """Record a file's first download, beside those of other files and other processes."""
-    folder = models_folder()
-    with locked(folder / RECORDS):
+    """Record a file's first download, beside those of other files and other processes.
+
+    Raises: ModelError: the record is damaged, or the folder cannot be written.
+    """
+    path = models_folder() / RECORDS
+    with locked(path):
         records = read_records() | {file: record}
-        part = folder / f".{RECORDS}.part"
         table = {name: asdict(entry) for name, entry in sorted(records.items())}
-        part.write_text(json.dumps(table, indent=1), encoding="utf-8")
-        part.replace(folder / RECORDS)
+        part = path.with_name(f".{RECORDS}.part")
+        try:
+            part.write_text(json.dumps(table, indent=1), encoding="utf-8")
+            part.replace(path)
+        except OSError as error:
+            raise _unwritable(path.parent, error) from error
 
 
 @contextmanager
@@ -107,10 +113,13 @@ def open_lock(target: Path) -> Iterator[int]:
         lock = target.with_name(f".{target.name}.lock")
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise ModelError(
-            f"cannot write to {target.parent}: {error.strerror}", "set SSCD_CACHE to another folder"
-        ) from error
+        raise _unwritable(target.parent, error) from error
     try:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _unwritable(folder: Path, error: OSError) -> ModelError:
+    fix = "free some space or set SSCD_CACHE to another folder"
+    return ModelError(f"cannot write to {folder}: {error.strerror}", fix)

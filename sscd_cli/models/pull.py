@@ -150,6 +150,10 @@ def _attempt(job: Download, progress: Progress) -> None:
         _refused(job, error)
     except (OSError, http.client.HTTPException) as error:
         raise _lost(error) from error
+    except ValueError as error:  # as urllib says of an address that a server made up
+        raise ModelError(
+            f"{job.url} leads to a malformed address ({error})", "use another source or mirror"
+        ) from error
     else:
         with response:
             _receive(job, response, have, progress)
@@ -303,3 +307,14 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
                 f"{req.full_url} redirects to {newurl}, which is not safe", "use another source"
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any
+    ) -> Any:
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except ValueError:  # a malformed address, before anything closed the answer
+            fp.close()
+            raise
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
