@@ -79,7 +79,7 @@ def run(
         )
     if embedded:
         ours = embedded.narrow(ours)
-    threshold = resolve(options.threshold, ours.provenance)
+    threshold = resolve(options.threshold, ours.provenance, options.descriptors)
     every = cross_pairs(ours.descriptors, theirs.descriptors, threshold, options.method)
     pairs, checked, stale = _among_present_files(ours, theirs, every)
     return AgainstResult(

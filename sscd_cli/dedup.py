@@ -75,7 +75,7 @@ def run(
     stored = read_comparable(options.descriptors)
     if embedded:
         stored = embedded.narrow(stored)
-    threshold = resolve(options.threshold, stored.provenance)
+    threshold = resolve(options.threshold, stored.provenance, options.descriptors)
     copies = find_copies(stored.descriptors, threshold, options.method)
     found, left_out = _among_present_files(stored, copies, options)
     removable = found.removable

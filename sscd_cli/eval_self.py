@@ -38,14 +38,15 @@ class EvalSelfResult:
 class LazyImages(Sequence["Image.Image"]):
     """RGB images that are decoded each time they are asked for, so that memory stays flat."""
 
-    def __init__(self, refs: Sequence[ImageRef]) -> None:
+    def __init__(self, refs: Sequence[ImageRef], *, exif: bool = True) -> None:
         self._refs = refs
+        self._exif = exif
 
     def __len__(self) -> int:
         return len(self._refs)
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
-        return _opened(self._refs[index])
+        return _opened(self._refs[index], exif=self._exif)
 
 
 def run(
@@ -124,7 +125,7 @@ def _sorted_out(refs: Iterator[ImageRef]) -> Iterator[tuple[ImageRef, bool]]:
             yield ref, True
 
 
-def _opened(ref: ImageRef) -> Image.Image:
+def _opened(ref: ImageRef, *, exif: bool = True) -> Image.Image:
     from sscd_cli.images.decode import load_image
 
-    return load_image(ref)
+    return load_image(ref, exif=exif)

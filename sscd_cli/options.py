@@ -21,6 +21,7 @@ DESCRIPTORS = Path("descriptors")
 MODEL = "sscd_mini"
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 512 << 20
+AUTO = "auto"  # the threshold that was calibrated for these descriptors
 TRANSFORMS = ("whiten", "pca", "center", "none")
 OutputKind = Literal["descriptor", "embedding", "logits"]
 OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
@@ -100,23 +101,47 @@ class SearchOptions:
 class DedupOptions:
     """From a descriptor dataset to clusters, or to its matches with the dataset `against`.
 
-    threshold: None is the model's own.
+    threshold: a number, a file of `sscd calibrate`, or "auto"; None is the model's own.
     """
 
     descriptors: Path = DESCRIPTORS
     against: Path | None = None
-    threshold: float | None = None
+    threshold: float | str | None = None
     linkage: Linkage = "leader"
     keep: tuple[str, ...] = ("resolution", "bytes", "oldest", "path")
     method: Method = "auto"
 
     def check(self) -> None:
         """Raise UsageError for what no dataset can make possible, before any work is done."""
-        check_threshold(self.threshold)
+        check_threshold(self.threshold, self.descriptors)
         check_word("linkage", self.linkage, LINKAGES)
         check_word("method", self.method, METHODS)
         for word in self.keep:
             check_word("keep word", word, KEEP_WORDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions:
+    """The threshold of a wanted precision, for one's own images.
+
+    weights: how often each edit is expected, as "crop=2,flip=0"; by default all alike. sample:
+    images of which copies are made. images: how many will be compared; None: those there are.
+    copies_per_image: None estimates it. model: None is the descriptors' own, by its name.
+    output: None is `threshold.json` with the descriptors.
+    """
+
+    descriptors: Path = DESCRIPTORS
+    wanted_precision: float = 0.99
+    weights: str = ""
+    sample: int = 100
+    images: int | None = None
+    copies_per_image: float | None = None
+    output: Path | None = None
+    post: Path | None = None
+    score_norm: str | None = None
+    model: str | None = None
+    device: str = "auto"
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +153,7 @@ class PairOptions:
     model: str = MODEL
     post: Path | None = None
     score_norm: str | None = None
-    threshold: float | None = None
+    threshold: float | str | None = None
     exif: bool = True
     device: str = "auto"
     precision: str = "auto"
@@ -231,9 +256,20 @@ def check_word(kind: str, word: str, known: Sequence[str]) -> None:
         raise UsageError(f"unknown {kind} {word!r}", f"use one of {', '.join(known)}")
 
 
-def check_threshold(threshold: float | None) -> None:
-    """Raise UsageError unless a threshold is a cosine similarity, or None."""
-    if threshold is not None and not -1 <= threshold <= 1:
+def check_threshold(threshold: float | str | None, descriptors: Path = DESCRIPTORS) -> None:
+    """Raise UsageError unless a threshold is a cosine similarity, a file that exists, or None."""
+    if isinstance(threshold, str):
+        path = threshold_path(threshold, descriptors)
+        if not path.is_file():
+            what = f"--threshold {threshold}: there is no file {path}"
+            fix = "run sscd calibrate first" if threshold == AUTO else "name one of sscd calibrate"
+            raise UsageError(what, f"{fix}, or a number from -1 to 1")
+    elif threshold is not None and not -1 <= threshold <= 1:
         raise UsageError(
             f"--threshold {threshold:g} is no cosine similarity", "use a number from -1 to 1"
         )
+
+
+def threshold_path(threshold: str, descriptors: Path) -> Path:
+    """Return the file that `--threshold` names; "auto" is that which lies with the descriptors."""
+    return descriptors / "threshold.json" if threshold == AUTO else Path(threshold)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sscd_cli.options import PairOptions, check_threshold
+from sscd_cli.options import DESCRIPTORS, PairOptions, check_threshold
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class PairResult:
 def run(options: PairOptions) -> PairResult:
     """Embed two images and compare them at the threshold, by default the model's own.
 
+    A threshold "auto" is that of the descriptors in `DESCRIPTORS`.
+
     Raises: SscdError: an image cannot be read. ModelError, UsageError: as `load_model`.
         StoreError: the post-processing is unreadable or another model's.
     """
@@ -43,7 +45,7 @@ def run(options: PairOptions) -> PairResult:
     images = [load_file(path, exif=options.exif) for path in (options.left, options.right)]
     model = load_model(options.model, device=options.device, precision=options.precision)
     made = provenance_of(model, exif=options.exif, dtype="float32")
-    threshold = resolve(options.threshold, scale.provenance(made), scale)
+    threshold = resolve(options.threshold, scale.provenance(made), DESCRIPTORS, scale)
     rows = scale.apply(model.embed(images))
     cosine = min(float(rows[0] @ rows[1]), 1.0)
     bias = scale.bias(rows)

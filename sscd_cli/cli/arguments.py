@@ -10,9 +10,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from sscd_cli.cli import terminal
-from sscd_cli.options import DedupOptions, EmbedOptions
+from sscd_cli.options import CalibrateOptions, DedupOptions, EmbedOptions
 
-Options = TypeVar("Options", DedupOptions, EmbedOptions)
+Options = TypeVar("Options", CalibrateOptions, DedupOptions, EmbedOptions)
 
 
 def option(help: str, *names: str, **settings: Any) -> Any:
@@ -62,12 +62,25 @@ MaybeSources = Annotated[
 ]
 Descriptors = Annotated[Path, option("The descriptor dataset, a folder.", "--descriptors", "-d")]
 Model = Annotated[str, option("The network: a name, or the path of a model file.", "--model", "-m")]
+
+
+def _threshold(text: str) -> float | str:
+    """Return a number, or the name of a file (of which there may be one called "0.5" as ./0.5)."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 Threshold = Annotated[
-    float | None,
+    Any,
     option(
-        "Cosine similarity from which a pair is a copy; by default the model's own.",
+        "Similarity from which a pair is a copy: a number, a file of sscd calibrate, or auto for "
+        "its file with the descriptors; by default the model's own.",
         "--threshold",
         "-t",
+        parser=_threshold,
+        metavar="NUMBER|auto|FILE",
         show_default=False,
     ),
 ]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,29 +57,13 @@ def eval_self(
         device=device,
         precision=precision,
     )
-    with _progress() as progress:
+    with terminal.count_progress() as progress:
         result = verb.run(options, progress)
     lines = [_json(result)] if format == "json" else _table(result)
     with terminal.report_stream(None) as stream:
         stream.write("".join(f"{line}\n" for line in lines).encode())
     if result.unreadable:
         terminal.note(f"{result.unreadable:,} unreadable images were left out")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    if not terminal.shows_progress():
-        yield lambda done, total: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(unit=" images", file=sys.stderr, dynamic_ncols=True) as bar:
-
-        def update(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield update
 
 
 def _table(result: EvalSelfResult) -> Iterator[str]:

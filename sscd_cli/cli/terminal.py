@@ -105,6 +105,23 @@ def embed_progress() -> Iterator[Callable[[EmbedResult], None]]:
 
 
 @contextmanager
+def count_progress() -> Iterator[Callable[[int, int], None]]:
+    """Show a bar of images, of which a number is done of a total, while the context lasts."""
+    if not shows_progress():
+        yield lambda done, total: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(unit=" images", file=sys.stderr, dynamic_ncols=True) as bar:
+
+        def update(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield update
+
+
+@contextmanager
 def report_stream(output: Path | None) -> Iterator[BinaryIO]:
     """Yield where a report goes: stdout, or a file that is complete or absent.
 

@@ -113,6 +113,35 @@ def _no_bias(rows: Floats) -> None:
     return None
 
 
+def copy_similarities(
+    embed: Embed,
+    originals: Sequence[RGBImage],
+    descriptors_ND: Floats,
+    *,
+    edits: Sequence[Edit] = EDITS,
+    seed: int = 0,
+    bias: Bias | None = None,
+    progress: Progress | None = None,
+) -> Floats:
+    """Make a copy of every original by every edit; return their similarities, float32 (N, edits).
+
+    Args: descriptors_ND: of the originals, unit vectors. bias: the mean of what it gives for both
+        is subtracted. Everything else, and the copies, are as in `evaluate_copies`.
+    Raises: ValueError: fewer than two originals.
+    """
+    if len(originals) < 2:
+        raise ValueError(f"{len(originals)} originals: two are the least")
+    rows = []
+    for copies, original_D in zip(
+        _make_copies(originals, edits, seed), descriptors_ND, strict=True
+    ):
+        copies_ED = _embed_all({"": embed}, copies.images, progress)[""]
+        both = (bias or _no_bias)(np.vstack([original_D, copies_ED]))
+        taken = 0.0 if both is None else (both[0] + both[1:]) / 2
+        rows.append(copies_ED @ original_D - taken)
+    return np.stack(rows)
+
+
 def _report(
     edits: tuple[Edit, ...],
     found: Sequence[_Found],

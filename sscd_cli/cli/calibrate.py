@@ -1,0 +1,218 @@
+"""`sscd calibrate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from sscd_cli.cli import arguments as words
+from sscd_cli.cli import terminal
+from sscd_cli.cli.embed import summarise as summarise_embedding
+from sscd_cli.cli.models import fetch_if_missing
+from sscd_cli.errors import SscdError
+from sscd_cli.options import MODEL, CalibrateOptions, EmbedOptions, check_word
+
+if TYPE_CHECKING:
+    from sscd_cli.calibrate import CalibrateResult
+    from sscd_cli.evaluation.calibration import Estimate
+
+_default = CalibrateOptions()
+FORMATS = ("text", "json")
+_EVERY = 0.05  # between two lines of the table
+
+
+def calibrate(
+    sources: words.MaybeSources = None,
+    descriptors: words.Descriptors = _default.descriptors,
+    wanted_precision: Annotated[
+        float,
+        words.option(
+            "Share of the reported pairs that are to be copies.",
+            "--wanted-precision",
+            "--precision",
+            "-p",
+        ),
+    ] = _default.wanted_precision,
+    copies_per_image: Annotated[
+        float | None,
+        words.option(
+            "Copies that an image has on average, as 0.1; by default estimated from the images.",
+            "--copies-per-image",
+            show_default=False,
+        ),
+    ] = _default.copies_per_image,
+    images: Annotated[
+        int | None,
+        words.option(
+            "How many images will be compared; by default as many as there are.",
+            "--images",
+            show_default=False,
+        ),
+    ] = _default.images,
+    sample: Annotated[
+        int, words.option("Images of which edited copies are made.", "--sample")
+    ] = _default.sample,
+    weights: Annotated[
+        str,
+        words.option(
+            "How often each edit is expected, as crop=2,flip=0 or all=0,jpeg=1; else all alike.",
+            "--weights",
+        ),
+    ] = _default.weights,
+    output: Annotated[
+        Path | None,
+        words.option(
+            "Write the threshold here; by default to threshold.json with the descriptors.",
+            "--output",
+            "-o",
+            show_default=False,
+        ),
+    ] = _default.output,
+    format: Annotated[str, words.option("text or json.", "--format", "-f")] = "text",
+    post: words.Post = _default.post,
+    score_norm: words.ScoreNorm = _default.score_norm,
+    seed: Annotated[int, words.option("Of all that is random.", "--seed")] = _default.seed,
+    model: Annotated[
+        str | None,
+        words.option(
+            "The network of the descriptors: a name, or the path of a model file.",
+            "--model",
+            "-m",
+            show_default=False,
+        ),
+    ] = _default.model,
+    device: words.Device = _default.device,
+    quiet: words.Quiet = False,
+    debug: words.Debug = False,
+) -> None:
+    """Find the threshold of a wanted precision, from your own images.
+
+    Look-alikes are counted among the images themselves; copies are made by fifty edits. What is
+    found is used by `sscd dedup --threshold auto`.
+    """
+    given = dict(locals())
+    check_word("format", format, FORMATS)
+    from sscd_cli import calibrate as verb
+
+    options = words.chosen(CalibrateOptions, given)
+    embedding = None
+    if sources:
+        given["model"] = model or MODEL
+        fetch_if_missing(given["model"])
+        embedding = words.chosen(EmbedOptions, given)
+    with terminal.embed_progress() as embed_progress, terminal.count_progress() as progress:
+        result = verb.run(options, embedding, embed_progress, progress)
+    if result.embedded:
+        summarise_embedding(result.embedded)
+    lines = [_json(result)] if format == "json" else _table(result)
+    with terminal.report_stream(None) as stream:
+        stream.write("".join(f"{line}\n" for line in lines).encode())
+    _conclude(result)
+
+
+def _table(result: CalibrateResult) -> Iterator[str]:
+    found = result.calibration
+    curve = found.curve
+    yield "threshold   precision              recall                   copies look-alikes"
+    steps = round(_EVERY / (curve.threshold[1] - curve.threshold[0]))
+    first = round(curve.threshold[0] / _EVERY * steps)
+    for place, threshold in enumerate(curve.threshold):
+        if (first + place) % steps and place != found.place:
+            continue
+        precision, recall = curve.at(place)
+        mark = "→" if place == found.place else " "
+        yield (
+            f"{mark}   {threshold:.3f}   {_text(precision)}   {_text(recall)}   "
+            f"{_count(curve.copies[place])}  {_count(curve.look_alikes[place])}"
+        )
+
+
+def _text(figure: Estimate) -> str:
+    return f"{figure.value:.3f} ({figure.low:.3f}–{figure.high:.3f})"
+
+
+def _count(pairs: float) -> str:
+    """Return an expected number of pairs, which may be a fraction, in nine columns."""
+    return f"{pairs:>9,.0f}" if pairs >= 100 else f"{pairs:>9.2g}"
+
+
+def _conclude(result: CalibrateResult) -> None:
+    """Say what the table rests on, and what it cannot promise."""
+    found = result.calibration
+    per_image = found.copies_per_image
+    scale = terminal.scale_note(result.scale)
+    terminal.note(
+        f"{result.images:,} images of {result.model}{scale}; {result.copies:,} copies of "
+        f"{result.sampled:,} of them"
+    )
+    estimated = per_image.low < per_image.high
+    how = f"estimated, {per_image.low:.3g} to {per_image.high:.3g}" if estimated else "given"
+    terminal.note(
+        f"for {found.images:,} images with {per_image.value:.3g} copies an image ({how}); "
+        "intervals: 95 %"
+    )
+    if found.place is None:
+        raise SscdError(
+            f"no threshold is expected to reach {found.wanted:g} precision",
+            "lower --wanted-precision, or calibrate on more images",
+        )
+    _say_what_is_sure(result)
+    terminal.note(f"wrote {result.output}; use it with --threshold auto")
+
+
+def _say_what_is_sure(result: CalibrateResult) -> None:
+    found = result.calibration
+    assert found.place is not None
+    if found.promised == found.place:
+        return
+    enough = found.enough_images
+    few = enough is not None and result.images < enough
+    what = f"{found.wanted:g} precision is expected, not sure"
+    if few:
+        what = f"{result.images:,} images are too few to promise {found.wanted:g} precision"
+        what += f"; some {float(f'{enough:.2g}'):,.0f} like these would do (rule of three)"
+    if found.promised is not None:
+        threshold = found.curve.threshold[found.promised]
+        recall = found.curve.recall[0, found.promised]
+        what += f"; it is sure from {threshold:.3f} on, where recall is {recall:.2f}"
+    terminal.warn(what)
+
+
+def _json(result: CalibrateResult) -> str:
+    found = result.calibration
+    return json.dumps(
+        {
+            "model": result.model,
+            "scale": result.scale,
+            "images": result.images,
+            "sampled": result.sampled,
+            "copies": result.copies,
+            "wanted_precision": found.wanted,
+            "threshold": _threshold(result, found.place),
+            "sure_threshold": _threshold(result, found.promised),
+            "enough_images": found.enough_images,
+            "compared_images": found.images,
+            "copies_per_image": asdict(found.copies_per_image),
+            "curve": list(_points(result)),
+        }
+    )
+
+
+def _threshold(result: CalibrateResult, place: int | None) -> float | None:
+    return None if place is None else float(result.calibration.curve.threshold[place])
+
+
+def _points(result: CalibrateResult) -> Iterator[dict[str, object]]:
+    curve = result.calibration.curve
+    for place, threshold in enumerate(curve.threshold.tolist()):
+        precision, recall = curve.at(place)
+        yield {
+            "threshold": threshold,
+            "precision": asdict(precision),
+            "recall": asdict(recall),
+            "right": float(curve.copies[place]),
+            "wrong": float(curve.look_alikes[place]),
+        }
