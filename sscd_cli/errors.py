@@ -50,9 +50,13 @@ class ModelError(SscdError):
 
 def cannot_read(kind: str, path: str, error: Exception, fix: str) -> SscdError:
     """Return the error for a source ("folder", "archive") that `error` keeps from being read."""
+    return SscdError(f"cannot read the {kind} {path}: {reason_of(error)}", fix)
+
+
+def reason_of(error: Exception) -> str:
+    """Return in one line what an exception says, without the file's name that it may repeat."""
     reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-    first = reason.splitlines()[0].rstrip(":")
-    return SscdError(f"cannot read the {kind} {path}: {first}", fix)
+    return str(reason).splitlines()[0].rstrip(":")
 
 
 def printable(text: str) -> str:

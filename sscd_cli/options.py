@@ -145,6 +145,24 @@ class CalibrateOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FilterOptions:
+    """A source without the removable images of a report.
+
+    remove: the report; "-" is stdin. never_remove: shell patterns for an id, the name of its
+    source, or a folder or file name among them. link: of a folder, make hard links instead of
+    copies. Columns as in EmbedOptions.
+    """
+
+    source: str
+    remove: Path
+    output: Path
+    never_remove: tuple[str, ...] = ()
+    link: bool = False
+    image_column: str = ""
+    id_column: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PairOptions:
     """Two images, compared."""
 

@@ -37,7 +37,7 @@ HOMES = {
     "typer": ("cli",),
     "rich": ("cli",),
     "tqdm": ("cli",),
-    "pyarrow": ("descriptors", "images.containers.parquet"),
+    "pyarrow": ("descriptors", "images.containers.parquet", "images.rewrite.parquet"),
     "faiss": ("matching",),
     "torch": ("models", "images.batches", "images.preprocess", "training"),
     "safetensors": ("models", "descriptors.post"),

@@ -16,6 +16,7 @@ from sscd_cli.cli.calibrate import calibrate
 from sscd_cli.cli.dedup import dedup
 from sscd_cli.cli.embed import embed
 from sscd_cli.cli.evaluate import eval_app
+from sscd_cli.cli.filter import filter
 from sscd_cli.cli.fit import fit
 from sscd_cli.cli.index import index, search
 from sscd_cli.cli.models import models_app
@@ -35,7 +36,7 @@ app = typer.Typer(
     add_help_option=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (embed, fit, index, search, dedup, pair, calibrate, train):
+for command in (embed, fit, index, search, dedup, filter, pair, calibrate, train):
     app.command()(command)
 app.add_typer(eval_app, name="eval")
 app.add_typer(models_app, name="models")

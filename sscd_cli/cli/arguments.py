@@ -10,9 +10,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from sscd_cli.cli import terminal
-from sscd_cli.options import CalibrateOptions, DedupOptions, EmbedOptions
+from sscd_cli.options import CalibrateOptions, DedupOptions, EmbedOptions, FilterOptions
 
-Options = TypeVar("Options", CalibrateOptions, DedupOptions, EmbedOptions)
+Options = TypeVar("Options", CalibrateOptions, DedupOptions, EmbedOptions, FilterOptions)
 
 
 def option(help: str, *names: str, **settings: Any) -> Any:

@@ -70,6 +70,8 @@ def dedup(
     model: words.Model = _embedding.model,
     include: words.Include = None,
     exclude: words.Exclude = None,
+    image_column: words.ImageColumn = _embedding.image_column,
+    id_column: words.IdColumn = _embedding.id_column,
     exif: words.Exif = _embedding.exif,
     device: words.Device = _embedding.device,
     precision: words.Precision = _embedding.precision,

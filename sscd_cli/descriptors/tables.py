@@ -1,7 +1,8 @@
-"""Write a report's columns as one Parquet file."""
+"""A report's columns as one Parquet file."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sscd_cli.descriptors.schema import names_to_columns
+from sscd_cli.descriptors.schema import names_from_columns, names_to_columns
 
 Column = Sequence[Any] | npt.NDArray[Any]
 
@@ -42,3 +43,21 @@ def _arrays(name: str, values: Column) -> dict[str, pa.Array]:
     exceptions = pa.array(pair.pop(f"{name}_bytes"), pa.binary())
     text = {name: pa.array(pair[name], pa.string())}
     return text if exceptions.null_count == len(texts) else text | {f"{name}_bytes": exceptions}
+
+
+def read_table(payload: bytes, columns: Sequence[str]) -> dict[str, list[Any]]:
+    """Read some columns of what `write_table` wrote, true names included.
+
+    Raises: ValueError: no Parquet file, or a column is missing.
+    """
+    try:
+        table = pq.read_table(pa.BufferReader(payload))
+        return {name: _values(table, name) for name in columns}
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+
+
+def _values(table: pa.Table, name: str) -> list[Any]:
+    if f"{name}_bytes" not in table.column_names:
+        return list(table[name].to_pylist())
+    return [os.fsdecode(value) for value in names_from_columns(table, name).to_pylist()]

@@ -1,0 +1,289 @@
+"""`sscd filter`: a source written again without the images that a report calls removable."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import shutil
+import sys
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from sscd_cli.errors import NoImagesError, SscdError, UsageError, reason_of
+from sscd_cli.options import FilterOptions
+
+if TYPE_CHECKING:
+    from sscd_cli.images.refs import ImageRef
+    from sscd_cli.reports.removals import Key, Removals
+
+FAILURES = (
+    *(OSError, EOFError, ValueError, RuntimeError, zlib.error),
+    *(tarfile.TarError, zipfile.BadZipFile),
+)
+
+
+@dataclass
+class FilterResult:
+    """What was written, in images: of `images`, `removed` went.
+
+    spared: removable ones that `never_remove` kept. elsewhere: removable ones of the report that
+    lie in no source named here. files: how many sources were written.
+    """
+
+    output: Path
+    files: int
+    images: int = 0
+    removed: int = 0
+    spared: int = 0
+    elsewhere: int = 0
+
+
+@dataclass
+class _Cut:
+    """One source and which of its images go; `stays` is the fingerprint of the others."""
+
+    source: str
+    removed: set[str] = field(default_factory=set)
+    stays: bytes = b""
+
+
+def run(options: FilterOptions) -> FilterResult:
+    """Write `options.source` to `options.output` without the images that the report names.
+
+    What was written is read back, and the images that stay are compared one by one in their order
+    (ids and bytes; of a list, which holds no images, the ids), before it takes its name. Several
+    sources, named by a pattern, become files of the same names in a folder.
+
+    Raises: UsageError: the report or the source is of no use here, or the output exists.
+        NoImagesError: the sources hold none. SscdError: an image has changed since the report, one
+        that must stay has gone, a source cannot be read or the output not be written, or what was
+        written differs.
+    """
+    sources = _sources(options)
+    _check_output(options, sources)
+    removals = _read_report(options)
+    result = FilterResult(options.output, len(sources))
+    cuts = _plan(sources, removals, options, result)
+    with _publishing(options.output, several=len(sources) > 1) as place:
+        for cut in cuts:
+            target = str(place / _name(cut.source))
+            with _naming_failures(cut.source):
+                _write(cut, target, link=options.link)
+                if _fingerprint(_images(_like(cut.source, target)), cut.source) != cut.stays:
+                    raise ValueError("what was written differs from what should stay")
+    return result
+
+
+def _sources(options: FilterOptions) -> list[str]:
+    """Return the absolute sources, with the columns chosen in them."""
+    from sscd_cli.images.columns import Columns, join_columns, split_columns
+    from sscd_cli.images.globs import expand
+
+    sources = []
+    for name in expand(options.source):
+        path, own = split_columns(name)
+        chosen = Columns(own.image or options.image_column, own.id or options.id_column)
+        sources.append(join_columns(os.path.abspath(path), chosen))  # noqa: PTH100
+    return sources
+
+
+def _name(source: str) -> str:
+    from sscd_cli.images.columns import split_columns
+
+    return PurePosixPath(split_columns(source)[0]).name
+
+
+def _like(source: str, path: str) -> str:
+    """Return `path` with the columns that are chosen in `source`."""
+    from sscd_cli.images.columns import join_columns, split_columns
+
+    return join_columns(path, split_columns(source)[1])
+
+
+def _check_output(options: FilterOptions, sources: Sequence[str]) -> None:
+    from sscd_cli.images.columns import split_columns
+    from sscd_cli.images.rewrite.kinds import rewriter, suffix
+
+    output = options.output
+    if os.path.lexists(output):
+        raise UsageError(f"{output} exists", "choose another place with -o, or remove it first")
+    for source in sources:
+        path = Path(split_columns(source)[0])
+        if path.is_dir() and output.resolve().is_relative_to(path.resolve()):
+            raise UsageError(f"{output} lies in {path}", "choose another place with -o")
+        if not path.is_dir() and rewriter(source) is None:
+            what = f"{path} is neither a folder, a container nor a list of images"
+            raise UsageError(what, "name what sscd embed was given")
+    names = [_name(source) for source in sources]
+    if len(names) == 1 and Path(sources[0]).is_dir():
+        return
+    if len(names) == 1 and suffix(output.name) != suffix(names[0]):
+        raise UsageError(f"{output} is not named as {names[0]} is", f"use *{suffix(names[0])}")
+    if len(set(names)) < len(names):
+        raise UsageError("two of the sources have one name", "filter them one by one")
+
+
+def _read_report(options: FilterOptions) -> Removals:
+    from sscd_cli.reports.removals import read_removals
+
+    name = str(options.remove)
+    try:
+        if name == "-" and sys.stdin is None:
+            raise UsageError("stdin is closed", "pipe a report into the command")
+        data = sys.stdin.buffer.read() if name == "-" else options.remove.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {name}: {reason_of(error)}", "check --remove") from None
+    return read_removals(data, "the report on stdin" if name == "-" else name)
+
+
+def _plan(
+    sources: Sequence[str], removals: Removals, options: FilterOptions, result: FilterResult
+) -> list[_Cut]:
+    """Decide what goes, and fingerprint what stays.
+
+    Raises: SscdError: the report does not fit the sources.
+    """
+    protects = _protection(options.never_remove)
+    keepers: set[Key] = set()
+    folders: set[str] = set()
+
+    def staying(cut: _Cut) -> Iterator[ImageRef]:
+        for ref in _images(cut.source):
+            result.images += 1
+            folders.add(ref.source)
+            if (ref.source, ref.id) in removals.keepers:
+                keepers.add((ref.source, ref.id))
+            if not removals.names(ref.source, ref.id):
+                yield ref
+            elif protects(ref):
+                result.spared += 1
+                yield ref
+            else:
+                _check_unchanged(ref, removals)
+                cut.removed.add(ref.id)
+
+    cuts = [_Cut(source) for source in sources]
+    for cut in cuts:
+        cut.stays = _fingerprint(staying(cut), cut.source)
+    result.removed = sum(len(cut.removed) for cut in cuts)
+    result.elsewhere = len(removals) - result.removed - result.spared
+    if not result.images:
+        raise NoImagesError(f"no images in {options.source}", "name what sscd embed was given")
+    if removals and not result.removed + result.spared:
+        what = f"none of the {len(removals):,} removable images is in {options.source}"
+        raise SscdError(what, "name the source that the report was made from, where it was then")
+    _check_keepers(removals, folders, keepers)
+    return cuts
+
+
+def _protection(patterns: Sequence[str]) -> Callable[[ImageRef], bool]:
+    """Return whether an image is never removed: by its id, the name of its source, or a part.
+
+    Where the source lies does not count: a set in /data/test/ need not be the test split.
+    """
+    compiled = [re.compile(fnmatch.translate(pattern)) for pattern in patterns]
+
+    def protects(ref: ImageRef) -> bool:
+        source = _name(ref.source)
+        path = PurePosixPath(source, ref.id.lstrip("/"))
+        names = (ref.id, str(path), *path.parts, source.partition(".")[0])
+        return any(pattern.match(name) for pattern in compiled for name in names)
+
+    return protects
+
+
+def _check_unchanged(ref: ImageRef, removals: Removals) -> None:
+    from sscd_cli.images.read import stat_image
+
+    size = removals.sizes.get((ref.source, ref.id))
+    found = stat_image(ref).file_bytes
+    if size not in {None, found} and found is not None:
+        what = f"{ref.id} in {ref.source or 'a list'} has changed since the report"
+        raise SscdError(what, "run sscd embed and sscd dedup again")
+
+
+def _check_keepers(removals: Removals, folders: set[str], seen: set[Key]) -> None:
+    """Make sure that the images of these sources that must stay are there."""
+    from sscd_cli.images.read import still_there
+
+    for source, id in removals.keepers - seen:
+        if source in folders and not still_there(source, id):
+            what = f"{id} in {source}, which must stay, has gone since the report"
+            raise SscdError(what, "run sscd embed --prune and sscd dedup again")
+
+
+def _images(source: str) -> Iterator[ImageRef]:
+    from sscd_cli.images.sources import iter_images
+
+    return iter_images([source])
+
+
+def _fingerprint(refs: Iterator[ImageRef], source: str) -> bytes:
+    """Return a digest of some images in their order: ids (no row numbers) and bytes (of no list).
+
+    An image that cannot be read counts by the reason.
+    """
+    import hashlib
+
+    from sscd_cli.images.columns import split_columns
+    from sscd_cli.images.containers.kinds import is_table
+    from sscd_cli.images.listing import is_listing
+    from sscd_cli.images.read import read_bytes
+    from sscd_cli.options import EmbedOptions
+
+    path, columns = split_columns(source)
+    numbered = is_table(path) and not columns.id
+    total = hashlib.blake2b(digest_size=16)
+    for ref in refs:
+        total.update(b"" if numbered else os.fsencode(ref.id) + b"\0")
+        if not is_listing(path):
+            try:
+                data, _ = read_bytes(ref, EmbedOptions.max_bytes)
+            except Exception as error:
+                data = reason_of(error).encode("utf-8", "surrogateescape")
+            total.update(hashlib.blake2b(data, digest_size=16).digest())
+    return total.digest()
+
+
+def _write(cut: _Cut, target: str, *, link: bool) -> None:
+    from sscd_cli.images.rewrite.folder import copy_folder
+    from sscd_cli.images.rewrite.kinds import rewriter
+
+    write = rewriter(cut.source)
+    if write is None or Path(cut.source).is_dir():
+        copy_folder(cut.source, target, cut.removed, link=link)
+    else:
+        write(cut.source, target, cut.removed)
+
+
+@contextmanager
+def _naming_failures(source: str) -> Iterator[None]:
+    try:
+        yield
+    except FAILURES as error:
+        what = f"cannot filter {source}: {reason_of(error)}"
+        raise SscdError(what, "nothing was written; mend it and run the same again") from error
+
+
+@contextmanager
+def _publishing(output: Path, *, several: bool) -> Iterator[Path]:
+    """Yield a folder beside `output`; in the end what lies in it, or it itself, becomes that."""
+    part = output.with_name(f".{output.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+        part.mkdir(parents=True)
+        yield part
+        os.sync()
+        (part if several else next(part.iterdir())).rename(output)
+    except OSError as error:
+        what = f"cannot write {output}: {reason_of(error)}"
+        raise SscdError(what, "choose another place with -o") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

@@ -1,0 +1,440 @@
+"""A source written again: what goes, what stays, byte for byte; reports that do not fit."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import Run, error_line, names_in, picture
+
+from sscd_cli.images import read as reading
+
+COPIES = {"b.png": "a.png", "d.png": "c.png"}  # what is removable in `pictures`
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> dict[str, bytes]:
+    """Return five pictures, two of which are exact copies of others."""
+    images = {
+        name: picture(tmp_path / "made" / name, seed, (40, 30)).read_bytes()
+        for name, seed in {"a.png": 1, "c.png": 2, "e.png": 3}.items()
+    }
+    return dict(sorted({**images, **{new: images[old] for new, old in COPIES.items()}}.items()))
+
+
+def folder_of(path: Path, files: Mapping[str, bytes]) -> Path:
+    for name, data in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return path
+
+
+def tar_of(path: Path, files: Mapping[str, bytes], **options: Any) -> Path:
+    with tarfile.open(path, "w:gz" if path.name.endswith("gz") else "w", **options) as archive:
+        for number, (name, data) in enumerate(files.items()):
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime, member.mode = len(data), 1000 + number, 0o600 + number
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def zip_of(path: Path, files: Mapping[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.comment = b"a comment"
+        for number, (name, data) in enumerate(files.items()):
+            info = zipfile.ZipInfo(name, (2001, 2, 3, 4, 5, 2 * number))
+            info.compress_type = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)[number % 2]
+            info.external_attr, info.comment = 0o640 << 16, b"member"
+            archive.writestr(info, data)
+    return path
+
+
+def report(tiny: Run, source: str | Path, format: str = "jsonl") -> Path:
+    """Write what `sscd dedup` says of a source."""
+    path = Path(f"report.{format}")
+    assert tiny("dedup", source, "-f", format, "-o", path).status == 0
+    return path
+
+
+def summary(images: int, removed: int, output: str) -> str:
+    return f"{images} images: {removed} removed, {images - removed} kept and verified in {output}\n"
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv", "parquet", "paths"])
+def test_a_folder_is_copied_without_what_any_report_calls_removable(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], format: str
+) -> None:
+    files = {f"in/{name}": data for name, data in pictures.items()}
+    others = {"in/b.txt": b"a caption", ".hidden/x.png": b"x", "notes": b""}
+    folder_of(tmp_path / "photos", {**files, **others})
+    before = report(tiny, "photos", format)
+    ran = tiny("filter", "photos", "--remove", before, "-o", "out")
+    assert ran.status == 0, ran.err
+    assert ran.err == summary(5, 2, "out")
+    kept = {f"in/{name}" for name in pictures if name not in COPIES} | others.keys()
+    assert {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*")} | {
+        "notes"
+    } == kept | {".hidden"}
+    for name in kept:
+        new, old = (tmp_path / root / name for root in ("out", "photos"))
+        assert new.read_bytes() == old.read_bytes()
+        assert new.stat().st_mtime_ns == old.stat().st_mtime_ns
+        assert new.stat().st_ino != old.stat().st_ino
+    assert len(list((tmp_path / "photos" / "in").iterdir())) == 6
+
+
+def test_hard_links_take_no_space(tiny: Run, tmp_path: Path, pictures: dict[str, bytes]) -> None:
+    folder_of(tmp_path / "photos", pictures)
+    assert (
+        tiny("filter", "photos", "--remove", report(tiny, "photos"), "-o", "out", "--link").status
+        == 0
+    )
+    for name in ("a.png", "c.png", "e.png"):
+        assert (tmp_path / "out" / name).samefile(tmp_path / "photos" / name)
+
+
+def test_links_are_copied_as_what_they_lead_to(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    folder_of(tmp_path / "photos/in", pictures)
+    (tmp_path / "photos/also").symlink_to(tmp_path / "made")
+    (tmp_path / "photos/broken.png").symlink_to("nowhere")
+    ran = tiny("filter", "photos", "--remove", report(tiny, "photos"), "-o", "out")
+    assert ran.status == 0, ran.err
+    assert not (tmp_path / "out/also").is_symlink()
+    assert (tmp_path / "out/broken.png").readlink() == Path("nowhere")
+
+
+def members(path: Path) -> list[tuple[str, bytes, dict[str, Any]]]:
+    with tarfile.open(path) as tar:
+        return [
+            (m.name, file.read() if (file := tar.extractfile(m)) else b"", m.get_info())
+            for m in tar.getmembers()
+        ]
+
+
+@pytest.mark.parametrize("name", ["s.tar", "s.tar.gz"])
+def test_a_webdataset_loses_whole_samples_and_nothing_else(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], name: str
+) -> None:
+    samples = {}
+    for image, data in pictures.items():
+        key = Path(image).stem
+        samples |= {f"./{key}.png": data, f"./{key}.json": b"{}", f"./{key}.cls.txt": b"7"}
+    samples["long/" + "x" * 150 + ".png"] = b"torn"
+    source = tar_of(tmp_path / name, samples, pax_headers={"comment": "of all"})
+    digest = hashlib.sha256(source.read_bytes()).digest()
+    ran = tiny("filter", name, "--remove", report(tiny, name), "-o", f"out/{name}")
+    assert ran.status == 0, ran.err
+    assert ran.err == summary(6, 2, f"out/{name}")
+    gone = {f"./{Path(i).stem}{e}" for i in COPIES for e in (".png", ".json", ".cls.txt")}
+    expected = [member for member in members(source) if member[0] not in gone]
+    assert members(tmp_path / "out" / name) == expected
+    assert hashlib.sha256(source.read_bytes()).digest() == digest
+    with tarfile.open(tmp_path / "out" / name) as tar:
+        assert tar.next() and tar.pax_headers == {"comment": "of all"}
+
+
+def test_a_tar_from_which_nothing_goes_keeps_every_byte(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    tar_of(tmp_path / "a.tar", pictures)
+    Path("none").write_bytes(b"")
+    assert tiny("filter", "a.tar", "--remove", "none", "-o", "b.tar").status == 0
+    assert Path("b.tar").read_bytes() == Path("a.tar").read_bytes()
+
+
+def test_a_sample_with_another_image_stays_but_for_the_removed_one(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    a, e = pictures["a.png"], pictures["e.png"]
+    tar_of(tmp_path / "s.tar", {"0.png": a, "1.left.png": a, "1.right.png": e, "1.txt": b"t"})
+    assert tiny("filter", "s.tar", "--remove", report(tiny, "s.tar"), "-o", "o.tar").status == 0
+    assert [name for name, _, _ in members(tmp_path / "o.tar")] == ["0.png", "1.right.png", "1.txt"]
+
+
+def test_a_hard_link_to_a_removed_member_is_an_error(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    tar_of(tmp_path / "s.tar", pictures)
+    link = tarfile.TarInfo("link.bin")
+    link.type, link.linkname = tarfile.LNKTYPE, "b.png"
+    with tarfile.open(tmp_path / "s.tar", "a") as tar:
+        tar.addfile(link)
+    error = error_line(tiny("filter", "s.tar", "--remove", report(tiny, "s.tar"), "-o", "o.tar"))
+    assert error.startswith(f"cannot filter {tmp_path}/s.tar: link.bin is a hard link to b.png")
+    assert not [name for name in names_in(tmp_path) if "o.tar" in name]
+
+
+def test_a_zip_keeps_its_members_as_they_were(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    source = zip_of(tmp_path / "s.zip", {"d/": b"", **pictures, "d/note.txt": b"x"})
+    ran = tiny("filter", "s.zip", "--remove", report(tiny, "s.zip"), "-o", "o.zip")
+    assert ran.err == summary(5, 2, "o.zip")
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile("o.zip") as new:
+        assert new.comment == old.comment
+        kept = [info for info in old.infolist() if info.filename not in COPIES]
+        assert [i.filename for i in new.infolist()] == [i.filename for i in kept]
+        for ours, theirs in zip(new.infolist(), kept, strict=True):
+            assert new.read(ours) == old.read(theirs)
+            for fact in ("date_time", "compress_type", "comment", "external_attr", "CRC"):
+                assert getattr(ours, fact) == getattr(theirs, fact)
+
+
+@pytest.mark.parametrize("options", [[], ["--id-column", "key"]])
+def test_a_parquet_dataset_keeps_order_columns_and_features(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], options: list[str]
+) -> None:
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    columns = {
+        "image": pa.array([{"bytes": data, "path": n} for n, data in pictures.items()], kind),
+        "label": pa.array([3, None, 1, 0, 2], pa.int32()),
+        "tags": [["x"], [], None, ["y", "z"], ["w"]],
+        "key": [f"k{number}" for number in range(5)],
+    }
+    features = {b"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})}
+    table = pa.table(columns).replace_schema_metadata(features)
+    pq.write_table(table, "t.parquet", row_group_size=2, compression="zstd")
+    assert tiny("dedup", "t.parquet", *options, "-f", "csv", "-o", "report.csv").status == 0
+    ran = tiny("filter", "t.parquet", "--remove", "report.csv", "-o", "o.parquet", *options)
+    assert ran.status == 0, ran.err
+    assert ran.err == summary(5, 2, "o.parquet")
+    new = pq.read_table("o.parquet")
+    assert new.equals(table.take([0, 2, 4]))
+    assert new.schema.metadata == table.schema.metadata
+    file = pq.ParquetFile("o.parquet")
+    assert file.num_row_groups == 3
+    assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_csv_and_json_lines_keep_the_bytes_of_their_rows(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    folder_of(tmp_path / "set", pictures)
+    rows = [f'{name},"two\r\nlines, {name}"\r\n' for name in pictures]
+    Path("set/l.csv").write_bytes("\ufefffile_name,note\r\n".encode() + "".join(rows).encode())
+    objects = [f'{{"n": 1.0e2,  "file_name":"{name}"}}\n' for name in pictures]
+    Path("set/l.jsonl").write_text("".join(objects))
+    for name, header, lines in (
+        ("l.csv", "\ufefffile_name,note\r\n", rows),
+        ("l.jsonl", "", objects),
+    ):
+        before = report(tiny, f"set/{name}")
+        ran = tiny("filter", f"set/{name}", "--remove", before, "-o", f"set/new-{name}")
+        assert ran.err == summary(5, 2, f"set/new-{name}")
+        kept = [line for key, line in zip(pictures, lines, strict=True) if key not in COPIES]
+        assert Path(f"set/new-{name}").read_bytes() == (header + "".join(kept)).encode()
+
+
+def test_coco_loses_annotations_of_removed_images_and_keeps_all_ids(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    folder_of(tmp_path / "set", pictures)
+    images = [{"id": 10 * n, "file_name": name} for n, name in enumerate(pictures)]
+    marks = [{"id": n, "image_id": 10 * (n % 5), "bbox": [0.1, 1e-7, 3, 4]} for n in range(10)]
+    coco = {"info": {"é": 1}, "images": images, "annotations": marks, "categories": [{"id": 9}]}
+    Path("set/coco.json").write_text(json.dumps(coco))
+    before = report(tiny, "set/coco.json")
+    assert tiny("filter", "set/coco.json", "--remove", before, "-o", "set/new.json").status == 0
+    new = json.loads(Path("set/new.json").read_text())
+    assert [image["id"] for image in new["images"]] == [0, 20, 40]
+    assert new["annotations"] == [mark for mark in marks if mark["image_id"] in {0, 20, 40}]
+    assert list(new) == list(coco)
+    assert (new["info"], new["categories"]) == (coco["info"], coco["categories"])
+
+
+def test_shards_named_by_a_pattern_become_files_of_the_same_names(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    items = list(pictures.items())
+    for number in range(3):
+        tar_of(tmp_path / f"s-{number}.tar", dict(items[number * 2 : number * 2 + 2]))
+    before = report(tiny, "s-{0..2}.tar")
+    ran = tiny("filter", "s-{0..2}.tar", "--remove", before, "-o", "out")
+    assert ran.err == ("5 images in 3 files: 2 removed, 3 kept and verified in out\n"), ran.err
+    assert names_in(tmp_path / "out") == ["s-0.tar", "s-1.tar", "s-2.tar"]
+    assert "3 images" in tiny("embed", "out/s-*.tar", "-d", "again").err
+
+
+@pytest.mark.parametrize("policy", ["test", "photos/test/*", "b.*", "*test*"])
+def test_a_split_can_be_spared(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], policy: str
+) -> None:
+    for name, data in pictures.items():
+        folder_of(tmp_path / "photos", {f"{'test' if name == 'b.png' else 'train'}/{name}": data})
+    before = report(tiny, "photos")
+    if json.loads(before.read_text().splitlines()[0])["members"][0]["id"] == "test/b.png":
+        pytest.fail("the image of the test split is not removable here")
+    ran = tiny("filter", "photos", "--remove", before, "-o", "out", "--never-remove", policy)
+    assert ran.err == (
+        "1 removable images were spared by --never-remove\n" + summary(5, 1, "out")
+    ), ran.err
+    assert (tmp_path / "out/test/b.png").exists()
+
+
+def test_a_report_of_two_sources_filters_each(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    tar_of(tmp_path / "one.tar", {"a.png": pictures["a.png"], "c.png": pictures["c.png"]})
+    folder_of(tmp_path / "two", {name: pictures[name] for name in ("b.png", "d.png", "e.png")})
+    assert tiny("dedup", "one.tar", "two", "-f", "jsonl", "-o", "r.jsonl").status == 0
+    ran = tiny("filter", "two", "--remove", "r.jsonl", "-o", "out")
+    assert ran.err == summary(3, 2, "out")
+    error = error_line(tiny("filter", "one.tar", "--remove", "r.jsonl", "-o", "o.tar"))
+    assert error.startswith("none of the 2 removable images is in one.tar; name the source that")
+
+
+def refusals(tmp_path: Path) -> dict[str, tuple[list[str], str]]:
+    return {
+        "exists": (["photos", "-o", "photos"], "photos exists; choose another place with -o"),
+        "inside": (["photos", "-o", "photos/out"], f"photos/out lies in {tmp_path}/photos; choose"),
+        "kind": (
+            ["photos/a.png", "-o", "out"],
+            "a.png is neither a folder, a container nor a list",
+        ),
+        "name": (["s.tar", "-o", "o.zip"], "o.zip is not named as s.tar is; use *.tar"),
+        "missing": (["none.tar", "-o", "o.tar"], "cannot read the source"),
+        "empty": (["empty", "-o", "out"], "no images in empty; name what sscd embed was given"),
+    }
+
+
+@pytest.mark.parametrize("case", ["exists", "inside", "kind", "name", "missing", "empty"])
+def test_what_cannot_be_done_is_refused_and_leaves_nothing(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], case: str
+) -> None:
+    folder_of(tmp_path / "photos", pictures)
+    (tmp_path / "empty").mkdir()
+    tar_of(tmp_path / "s.tar", pictures)
+    before = report(tiny, "photos", "paths")
+    there = names_in(tmp_path)
+    words, what = refusals(tmp_path)[case]
+    ran = tiny("filter", *words, "--remove", before)
+    assert ran.status in (2, 3)
+    assert what in error_line(ran)
+    assert names_in(tmp_path) == there
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (b"cluster 0123  2 images, weakest link 0.900\n", "is a report for people; write it with"),
+        (b'{"members": [{"id": "a"}]}\n', "r is no report of clusters: KeyError('source')"),
+        (b'{"path": "a", "other": "b"}\n', "r is no report of clusters: KeyError('members')"),
+        (b"path,other,similarity\na,b,1\n", "r is no report of clusters: KeyError('keep')"),
+        (b"PAR1 no more", "r is no report of clusters: ValueError"),
+        (b"cluster,keep,source,id,file_bytes\n1,yes,s,i,3\n", "keep is 'yes'"),
+        (
+            b"cluster,keep,source,id,file_bytes\n1,true,/s,i,3\n1,false,/s,i,3\n",
+            "r says that /s/i stays and that it goes; name one report of one run",
+        ),
+    ],
+)
+def test_a_report_of_another_kind_is_refused(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], text: bytes, what: str
+) -> None:
+    folder_of(tmp_path / "photos", pictures)
+    Path("r").write_bytes(text)
+    ran = tiny("filter", "photos", "--remove", "r", "-o", "out")
+    assert ran.status == 2
+    assert what in error_line(ran)
+
+
+def test_a_report_may_come_through_a_pipe(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    folder_of(tmp_path / "photos", {**pictures, "new\nline.png": pictures["e.png"]})
+    paths = tiny("dedup", "photos", "-f", "paths", "-0").out
+    ran = tiny("filter", "photos", "--remove", "-", "-o", "out", stdin=paths)
+    assert ran.err == summary(6, 3, "out")
+
+
+def test_names_of_any_bytes_are_found_again(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    names = [os.fsdecode(b"\xff%d.png" % number) for number in range(3)]
+    tar_of(tmp_path / "s.tar", dict.fromkeys(names, pictures["a.png"]), encoding="utf-8")
+    for format in ("jsonl", "csv", "parquet", "paths"):
+        before = report(tiny, "s.tar", format)
+        ran = tiny("filter", "s.tar", "--remove", before, "-o", f"{format}.tar")
+        assert ran.err == summary(3, 2, f"{format}.tar")
+        assert [name for name, _, _ in members(tmp_path / f"{format}.tar")] == names[:1]
+
+
+def test_images_that_changed_or_went_since_the_report_stop_it(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    folder_of(tmp_path / "photos", pictures)
+    before = report(tiny, "photos")
+    (tmp_path / "photos/b.png").write_bytes(pictures["e.png"] + b"more")
+    error = error_line(tiny("filter", "photos", "--remove", before, "-o", "out"))
+    assert error.startswith(f"b.png in {tmp_path}/photos has changed since the report; run sscd")
+    folder_of(tmp_path / "photos", pictures)
+    (tmp_path / "photos/a.png").unlink()
+    error = error_line(tiny("filter", "photos", "--remove", before, "-o", "out"))
+    assert error.startswith(f"a.png in {tmp_path}/photos, which must stay, has gone since")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["s.tar", "s.zip", "photos"])
+def test_what_reads_back_otherwise_is_not_published(
+    tiny: Run,
+    tmp_path: Path,
+    pictures: dict[str, bytes],
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tar_of(tmp_path / "s.tar", pictures)
+    zip_of(tmp_path / "s.zip", pictures)
+    folder_of(tmp_path / "photos", pictures)
+    before = report(tiny, name)
+    read = reading.read_bytes
+
+    def spoilt(ref: Any, limit: int) -> Any:
+        data, status = read(ref, limit)
+        return (data[:-1] if ".part/" in ref.path and ref.id == "e.png" else data), status
+
+    monkeypatch.setattr(reading, "read_bytes", spoilt)
+    output = f"out{Path(name).suffix}"
+    error = error_line(tiny("filter", name, "--remove", before, "-o", output))
+    assert "what was written differs from what should stay; nothing was written" in error
+    assert not [name for name in names_in(tmp_path) if "out" in name]
+
+
+def test_a_full_disk_leaves_nothing(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder_of(tmp_path / "photos", pictures)
+    before = report(tiny, "photos")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copy2", full)
+    ran = tiny("filter", "photos", "--remove", before, "-o", "out")
+    assert ran.status == 3
+    assert "No space left on device" in error_line(ran)
+    assert not [name for name in names_in(tmp_path) if "out" in name]
+
+
+def test_the_report_itself_is_the_oracle_of_what_goes(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    folder_of(tmp_path / "photos", pictures)
+    before = report(tiny, "photos", "csv")
+    with before.open(newline="") as file:
+        kept = {row["id"] for row in csv.DictReader(file) if row["keep"] == "true"}
+    assert tiny("filter", "photos", "--remove", before, "-o", "out").status == 0
+    assert names_in(tmp_path / "out") == sorted(kept | {"e.png"})
+    assert tiny("dedup", "out", "-d", "again", "-f", "paths").out == b""
