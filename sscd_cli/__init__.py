@@ -6,7 +6,9 @@ The Python API; importing it loads nothing heavy until a name is used:
     descriptors = model.embed(["a.jpg", "b.jpg"])            # float32 (2, D), unit length
     sscd_cli.similarity(descriptors[0], descriptors[1])      # cosine
     stored = sscd_cli.read_descriptors("descriptors")        # what `sscd embed` wrote
-    pairs = sscd_cli.find_pairs(stored.descriptors, 0.75)
+    pairs = sscd_cli.find_pairs(stored.descriptors, 0.75)    # left, right, similarity: arrays
+    order = numpy.arange(len(stored.descriptors))            # which to keep: the first ones
+    clusters = sscd_cli.cluster(pairs, order, stored.descriptors)  # keeper, similarity: arrays
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sscd_cli.descriptors.read import read_descriptors as read_descriptors
     from sscd_cli.errors import SscdError as SscdError
+    from sscd_cli.matching.clusters import cluster as cluster
     from sscd_cli.matching.clusters import deduplicate as deduplicate
     from sscd_cli.matching.join import find_pairs as find_pairs
     from sscd_cli.matching.join import similarity as similarity
@@ -28,6 +31,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Model": "models.load",
     "SscdError": "errors",
+    "cluster": "matching.clusters",
     "deduplicate": "matching.clusters",
     "find_pairs": "matching.join",
     "load_model": "models.load",

@@ -17,6 +17,7 @@ def test_public_names_are_those_that_we_promised() -> None:
         "Model",
         "SscdError",
         "__version__",
+        "cluster",
         "deduplicate",
         "find_pairs",
         "load_model",
@@ -41,6 +42,8 @@ def test_paths_and_images_give_the_same_descriptors() -> None:
     np.testing.assert_allclose(similar, by_path @ by_path.T, atol=1e-6)
     pairs = sscd_cli.find_pairs(by_path, 0.99)
     assert list(zip(pairs.left, pairs.right, strict=True)) == [(0, 1)]
+    clusters = sscd_cli.cluster(pairs, np.array([1, 0, 2]), by_path)
+    assert clusters.keeper.tolist() == [1, 1, 2]
 
 
 def test_a_path_that_is_no_image_is_an_error_of_ours(tmp_path: Path) -> None:

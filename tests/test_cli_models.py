@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from sscd_cli.__main__ import main
+from sscd_cli.images.preprocess import RECIPES
 from sscd_cli.models.published import PUBLISHED
 from sscd_cli.models.registry import BUNDLED, BUNDLED_FILE
 
@@ -22,6 +24,7 @@ def test_every_known_model_is_listed(capfd: pytest.CaptureFixture[str]) -> None:
     lines = capfd.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["name", BUNDLED, *PUBLISHED]
     assert [line.split()[1] for line in lines[1:]] == ["yes", *["no"] * len(PUBLISHED)]
+    assert len({len(line) for line in lines}) == 1 and len(lines[0]) <= 80
 
 
 def test_the_list_is_json_lines_too(capfd: pytest.CaptureFixture[str]) -> None:
@@ -29,7 +32,11 @@ def test_the_list_is_json_lines_too(capfd: pytest.CaptureFixture[str]) -> None:
     records = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert records[0]["path"] == str(BUNDLED_FILE)
     assert records[1]["path"] is None
-    assert all(record["threshold_source"] for record in records)
+    facts = ("trunk", "trained_on", "augmentations", "threshold_source", "licence")
+    assert all(record[fact] for record in records for fact in facts)
+    birder = next(r for r in records if r["name"] == "birder:sscd_resnext_101_c1")
+    assert birder["preprocessing"] == asdict(RECIPES["birder-320"])
+    assert birder["sources"][0]["sha256"].startswith("8ccedaf9efc2")
 
 
 def test_the_bundled_model_has_a_path_and_a_digest(capfd: pytest.CaptureFixture[str]) -> None:

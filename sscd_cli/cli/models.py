@@ -36,7 +36,11 @@ def list_all(
     context: typer.Context,
     format: Annotated[str, words.option("text or jsonl.", "--format", "-f")] = "text",
 ) -> None:
-    """List, fetch, check and remove models; without a command, list them."""
+    """List, fetch, check and remove models; without a command, list them.
+
+    With --format jsonl also trunk, training set, augmentations, preprocessing, what is known of
+    the threshold, licence, and address, size and SHA-256 of each file.
+    """
     if context.invoked_subcommand is not None:
         return
     if format not in ("text", "jsonl"):
@@ -49,23 +53,13 @@ def list_all(
 
 
 def _table(entries: list[ModelEntry]) -> Iterator[str]:
-    head = ("name", "installed", "size", "dims", "trunk", "speed", "threshold", "augmentations")
-    widths = (28, 9, 7, 4, 16, 7, 9, 0)
-    rows = [
-        (
-            entry.name,
-            "yes" if entry.path else "no",
-            bytes_text(entry.bytes),
-            str(entry.dimensions),
-            entry.trunk,
-            entry.speed,
-            f"{entry.threshold:.4g}",
-            f"{entry.augmentations}, {entry.trained_on}",
+    name = max(len(entry.name) for entry in entries)
+    yield f"{'name':{name}}  installed    size  dims  speed    threshold"
+    for entry in entries:
+        yield (
+            f"{entry.name:{name}}  {'yes' if entry.path else 'no':9}  {bytes_text(entry.bytes):>6}"
+            f"  {entry.dimensions:4}  {entry.speed:7}  {entry.threshold:9.4g}"
         )
-        for entry in entries
-    ]
-    for row in (head, *rows):
-        yield "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True))
 
 
 def _json(entry: ModelEntry) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sscd_cli.errors import ModelError, UsageError
+from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.models.cache import (
     RECORDS,
     Record,
@@ -46,7 +47,7 @@ class ModelEntry:
     speed: str
     trained_on: str
     augmentations: str
-    recipe: str
+    preprocessing: Recipe
     threshold: float
     threshold_source: str
     licence: str
@@ -84,10 +85,10 @@ def _bundled_entry() -> ModelEntry:
         speed=SPEEDS[spec.trunk],
         trained_on=str(story.get("data", training.get("data_note", UNKNOWN))),
         augmentations=str(training.get("augmentations", UNKNOWN)),
-        recipe=spec.recipe.name,
+        preprocessing=spec.recipe,
         threshold=spec.threshold,
         threshold_source=spec.threshold_source,
-        licence="MIT",
+        licence=spec.licence,
     )
 
 
@@ -102,7 +103,7 @@ def _entry(model: Published) -> ModelEntry:
         speed=model.speed,
         trained_on=model.trained_on,
         augmentations=model.augmentations,
-        recipe=model.recipe,
+        preprocessing=RECIPES[model.recipe],
         threshold=model.threshold,
         threshold_source=model.threshold_source,
         licence=model.licence,
