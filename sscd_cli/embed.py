@@ -6,15 +6,16 @@ import hashlib
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sscd_cli import __version__
 from sscd_cli.errors import NoImagesError, UsageError
 from sscd_cli.options import OUTPUT_KINDS, EmbedOptions, OutputKind
-from sscd_cli.tasks import Task
+from sscd_cli.tasks import Task, all_tasks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +58,18 @@ class EmbedResult:
     errors: list[tuple[str, str]] = field(default_factory=list)
     _seen: bytearray = field(default_factory=bytearray, repr=False)
 
+    @classmethod
+    def sum(cls, results: Sequence[EmbedResult]) -> EmbedResult:
+        """Return what several tasks did together; the place and the model are the first one's."""
+        total = replace(results[0], seconds=dict.fromkeys(results[0].seconds, 0.0))
+        for name in ("images", "embedded", "copies", "unreadable", "unchanged"):
+            setattr(total, name, sum(getattr(result, name) for result in results))
+        for phase in total.seconds:
+            total.seconds[phase] = sum(result.seconds[phase] for result in results)
+        total.errors = [error for result in results for error in result.errors][:SHOWN_ERRORS]
+        total._seen = bytearray(b"".join(result._seen for result in results))
+        return total
+
     def note_seen(self, source: str, id: str) -> None:
         self._seen += _key(source, id)
 
@@ -98,6 +111,8 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
         be had. SscdError: a source cannot be read.
     """
     _check(options)
+    if options.cluster:
+        return _run_on_cluster(options, progress)
     from sscd_cli.descriptors.ledger import Ledger
     from sscd_cli.descriptors.write import ShardWriter
     from sscd_cli.models.cpu import keep_large_allocations
@@ -134,6 +149,43 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
     result.elapsed = time.perf_counter() - started
     progress(result)
     return result
+
+
+def _run_on_cluster(options: EmbedOptions, progress: Progress) -> EmbedResult:
+    """Run all tasks by Ray: as many as the job was begun with, or as run at once."""
+    from sscd_cli import engine
+    from sscd_cli.descriptors.parts import division
+
+    assert options.cluster
+    if "-" in options.sources:
+        raise UsageError("other machines cannot read the list on stdin", "name the images' folders")
+    if options.task:
+        raise UsageError("--engine ray runs every task itself", "leave out --task or --engine")
+    started = time.perf_counter()
+    count = division(options.descriptors, _words(options)) or engine.slots(options.cluster)
+
+    def together(results: Sequence[EmbedResult]) -> EmbedResult:
+        return replace(EmbedResult.sum(results), elapsed=time.perf_counter() - started)
+
+    results = engine.run_tasks(
+        partial(_run_task, replace(options, cluster=None, prune=False)),
+        all_tasks(count),
+        options.cluster,
+        lambda reports: progress(together(reports)) if reports else None,
+    )
+    result = together(results)
+    if not result.images:
+        raise _no_images(options.sources)
+    if options.prune:
+        result.vanished = _prune(options.descriptors)
+    progress(result)
+    return result
+
+
+def _run_task(options: EmbedOptions, task: Task, report: Progress) -> EmbedResult:
+    return run(
+        replace(options, task=task), lambda result: report(replace(result, _seen=bytearray()))
+    )
 
 
 def provenance_of(

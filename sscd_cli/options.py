@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -15,6 +15,7 @@ Method = Literal["auto", "exact", "bits"]
 KeepWord = Literal["resolution", "bytes", "oldest", "newest", "path", "first"]
 LINKAGES: tuple[str, ...] = get_args(Linkage)
 METHODS: tuple[str, ...] = get_args(Method)
+ENGINES = ("local", "ray")
 KEEP_WORDS: tuple[str, ...] = get_args(KeepWord)
 
 DESCRIPTORS = Path("descriptors")
@@ -28,12 +29,32 @@ OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClusterOptions:
+    """What each task of a job on a Ray cluster gets.
+
+    gpus_per_task: may be a fraction; None is one where the cluster has any. memory_per_task: GiB.
+    """
+
+    gpus_per_task: float | None = None
+    cpus_per_task: float = 1.0
+    memory_per_task: float | None = None
+
+    def check(self) -> None:
+        """Raise UsageError for what no task can have."""
+        for name, number in asdict(self).items():
+            if number is not None and not 0 <= number < 1 << 20:
+                option = "--" + name.replace("_", "-")
+                raise UsageError(f"{option} {number:g} is impossible", "name what a task needs")
+
+
+@dataclass(frozen=True, kw_only=True)
 class EmbedOptions:
     """From images to a descriptor dataset.
 
     image_column, id_column: of Parquet files and lists; "" finds the images, and takes the row
     number for the id. workers: decoding processes; None chooses by device. max_pixels, max_bytes:
-    a picture or a file above is unreadable. task: only this part of the images.
+    a picture or a file above is unreadable. task: only this part of the images. cluster:
+    where Ray runs all parts; None is this process.
     """
 
     sources: tuple[str, ...]
@@ -56,6 +77,7 @@ class EmbedOptions:
     max_pixels: int = MAX_PIXELS
     max_bytes: int = MAX_BYTES
     task: Task | None = None
+    cluster: ClusterOptions | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,7 @@ HOMES = {
     "onnxruntime": ("models.onnx_file",),
     "PIL": ("images", "models.load", "training", "evaluation.edits", "evaluation.overlays"),
     "matplotlib": ("training",),
+    "ray": ("engine",),
 }
 # reading a version number or naming a type takes no library into a verb's hands
 VERBS_MAY = {"PIL", "numpy", "torch"}

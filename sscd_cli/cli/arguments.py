@@ -10,9 +10,19 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from sscd_cli.cli import terminal
-from sscd_cli.options import CalibrateOptions, DedupOptions, EmbedOptions, FilterOptions
+from sscd_cli.options import (
+    ENGINES,
+    CalibrateOptions,
+    ClusterOptions,
+    DedupOptions,
+    EmbedOptions,
+    FilterOptions,
+    check_word,
+)
 
-Options = TypeVar("Options", CalibrateOptions, DedupOptions, EmbedOptions, FilterOptions)
+Options = TypeVar(
+    "Options", CalibrateOptions, ClusterOptions, DedupOptions, EmbedOptions, FilterOptions
+)
 
 
 def option(help: str, *names: str, **settings: Any) -> Any:
@@ -155,6 +165,22 @@ Task = Annotated[
         "Do part I of N only, as one of N machines.", "--task", metavar="I/N", show_default=False
     ),
 ]
+Engine = Annotated[
+    str, option("local; or ray, which divides the job among a cluster's machines.", "--engine")
+]
+GpusPerTask = Annotated[
+    float | None,
+    option(
+        "With Ray: GPUs of a task; by default one, if there are any.",
+        "--gpus-per-task",
+        show_default=False,
+    ),
+]
+CpusPerTask = Annotated[float, option("With Ray: cores of a task.", "--cpus-per-task")]
+MemoryPerTask = Annotated[
+    float | None,
+    option("With Ray: memory of a task in GiB.", "--memory-per-task", show_default=False),
+]
 Strict = Annotated[bool, option("Exit with 4 if an image was unreadable.", "--strict")]
 ExitCode = Annotated[bool, option("Exit with 1 if copies were found.", "--exit-code")]
 Output = Annotated[
@@ -166,3 +192,11 @@ Quiet = Annotated[
     option("No progress and no summary on stderr.", "--quiet", "-q", callback=_quiet),
 ]
 Debug = Annotated[bool, option("Show the traceback of an error.", "--debug", callback=_debug)]
+
+
+def cluster(given: Mapping[str, Any]) -> ClusterOptions | None:
+    """Return what `--engine` and the options of a task stand for; None is this machine alone."""
+    check_word("engine", given["engine"], ENGINES)
+    options = chosen(ClusterOptions, given)
+    options.check()
+    return options if given["engine"] == "ray" else None

@@ -10,13 +10,14 @@ from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import UsageError, printable
-from sscd_cli.options import EmbedOptions
+from sscd_cli.options import ClusterOptions, EmbedOptions
 from sscd_cli.tasks import Task
 
 if TYPE_CHECKING:
     from sscd_cli.embed import EmbedResult
 
 _default = EmbedOptions(sources=())
+_cluster = ClusterOptions()
 
 
 def embed(
@@ -40,6 +41,10 @@ def embed(
     max_pixels: words.MaxPixels = _default.max_pixels,
     max_bytes: words.MaxBytes = _default.max_bytes,
     task: words.Task = None,
+    engine: words.Engine = "local",
+    gpus_per_task: words.GpusPerTask = _cluster.gpus_per_task,
+    cpus_per_task: words.CpusPerTask = _cluster.cpus_per_task,
+    memory_per_task: words.MemoryPerTask = _cluster.memory_per_task,
     strict: words.Strict = False,
     quiet: words.Quiet = False,
     debug: words.Debug = False,
@@ -50,7 +55,7 @@ def embed(
     fetch_if_missing(model)
     checked_dtype(dtype)
     given = {**locals(), "task": Task.parse(task) if task else None}
-    options = words.chosen(EmbedOptions, given)
+    options = words.chosen(EmbedOptions, given | {"cluster": words.cluster(given)})
     with terminal.embed_progress() as progress:
         result = verb.run(options, progress)
     summarise(result)

@@ -13,7 +13,7 @@ import json
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +56,13 @@ def read_parts(folder: Path) -> list[Part]:
     return sorted(map(_read, paths), key=lambda part: part.task)
 
 
+def division(folder: Path, words: Sequence[str]) -> int | None:
+    """Return into how many parts a job was divided that was begun here, the one done furthest."""
+    parts = [part for part in read_parts(folder) if part.words == tuple(words)]
+    counts = {part.task.of for part in parts if part.task.of > 1}
+    return min(counts, key=lambda count: len(_missing(parts, count)), default=None)
+
+
 def refuse_missing(folder: Path) -> None:
     """Refuse a dataset whose tasks are not all done.
 
@@ -67,7 +74,8 @@ def refuse_missing(folder: Path) -> None:
     for part in read_parts(folder):
         jobs[part.words].append(part)
     for words, parts in jobs.items():
-        missing = _missing(parts)
+        divisions = {part.task.of for part in parts}
+        missing = min((_missing(parts, count) for count in divisions), key=len)
         if missing:
             names = ", ".join(map(str, missing[:_NAMED]))
             more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
@@ -76,12 +84,10 @@ def refuse_missing(folder: Path) -> None:
             raise StoreError(what, f"run {shlex.join(words)} --task {missing[0]}")
 
 
-def _missing(parts: Iterable[Part]) -> list[Task]:
-    """Return the tasks to do of the division that lacks fewest."""
+def _missing(parts: Iterable[Part], count: int) -> list[Task]:
+    """Return the tasks that a division into `count` lacks."""
     done = {part.task for part in parts if part.done}
-    divisions = [all_tasks(count) for count in {part.task.of for part in parts}]
-    lacking = ([task for task in tasks if task not in done] for tasks in divisions)
-    return min(lacking, key=len)
+    return [task for task in all_tasks(count) if task not in done]
 
 
 def _read(path: Path) -> Part:

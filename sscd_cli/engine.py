@@ -1,0 +1,183 @@
+"""Run the tasks of a plan on a Ray cluster: the one place that knows Ray.
+
+Ray only places, restarts and counts. What belongs to a task, where its results lie and what is
+done already is the plan's own business (`tasks`, `descriptors.parts`), the same as for
+`--task I/N`: a job begun here can be finished there.
+
+A worker that dies is started again, on another machine if need be, and goes on at the shard that
+it had open. A task that fails stops no other task. Every machine sees the sources, the
+descriptors and the working directory under the same paths, and has this package installed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sscd_cli.errors import SscdError, UsageError
+from sscd_cli.options import ClusterOptions
+from sscd_cli.tasks import Task
+
+Outcome = TypeVar("Outcome")
+Report = Callable[[Any], None]
+Work = Callable[[Task, Report], Outcome]
+
+RETRIES = 3  # of a task whose worker died
+REPORT_SECONDS = 1.0
+
+
+def run_tasks(
+    work: Work[Outcome],
+    tasks: Sequence[Task],
+    cluster: ClusterOptions,
+    progress: Callable[[list[Any]], None] = lambda reports: None,
+) -> list[Outcome]:
+    """Run `work(task, report)` for each task somewhere on the cluster.
+
+    `progress` is called about once a second with the latest report of each task that made one.
+    Returns: what each task returned, in the order of `tasks`.
+    Raises: SscdError: Ray is not installed, cannot be reached, has no such resources, or tasks
+        failed; the others were run to their end first. KeyboardInterrupt: the tasks are
+        interrupted too, and end as after Ctrl-C.
+    """
+    ray = connect()
+    _require(ray, cluster)
+    board = ray.remote(num_cpus=0, max_restarts=-1)(_Board).remote()
+    remote = ray.remote(max_retries=RETRIES, **_resources(ray, cluster))(_run)
+    running = {remote.remote(work, task, board, str(Path.cwd())): task for task in tasks}
+    ended: dict[Task, Outcome | Exception] = {}
+    try:
+        while len(ended) < len(tasks):
+            ready, _ = ray.wait(list(running), timeout=REPORT_SECONDS)
+            for reference in ready:
+                ended[running.pop(reference)] = _outcome(ray, reference)
+            with suppress(ray.exceptions.RayError):  # a board on a machine that went down
+                progress(list(ray.get(board.read.remote()).values()))
+    except KeyboardInterrupt:
+        for reference in running:
+            ray.cancel(reference)
+        ray.wait(list(running), num_returns=len(running), timeout=10)
+        raise
+    _raise_failures(ended)
+    return [ended[task] for task in tasks]  # type: ignore[misc]
+
+
+def slots(cluster: ClusterOptions) -> int:
+    """Return how many tasks the cluster runs at once, 1 at least."""
+    ray = connect()
+    there, needs = ray.cluster_resources(), _resources(ray, cluster)
+    rooms = [there.get(name, 0) / needs[word] for word, name in _NAMES.items() if needs.get(word)]
+    return max(1, int(min(rooms)))
+
+
+def connect() -> Any:
+    """Return Ray, connected to the cluster that RAY_ADDRESS names, one running here, or a new one.
+
+    Raises: SscdError: Ray is not installed, or the cluster cannot be reached.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise SscdError("Ray is not installed", "pip install 'sscd-cli[ray]'") from None
+    if not ray.is_initialized():
+        settings = {name: value for name, value in os.environ.items() if name.startswith("SSCD_")}
+        try:
+            ray.init(
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                include_dashboard=False,
+                runtime_env={"env_vars": settings},
+            )
+        except (ConnectionError, ValueError) as error:
+            what = f"cannot reach the Ray cluster: {error}"
+            raise SscdError(what, "check RAY_ADDRESS and `ray status`") from error
+    return ray
+
+
+_NAMES = {"num_gpus": "GPU", "num_cpus": "CPU", "memory": "memory"}
+
+
+def _resources(ray: Any, cluster: ClusterOptions) -> dict[str, float]:
+    """Return what a task needs, in Ray's words: a GPU where there are any, and one core."""
+    gpus = cluster.gpus_per_task
+    if gpus is None:
+        gpus = 1 if ray.cluster_resources().get("GPU") else 0
+    needs = {"num_gpus": gpus, "num_cpus": cluster.cpus_per_task}
+    if cluster.memory_per_task is not None:
+        needs["memory"] = round(cluster.memory_per_task * 2**30)
+    return needs
+
+
+def _require(ray: Any, cluster: ClusterOptions) -> None:
+    """Refuse what no machine of the cluster has: Ray would wait for it for ever."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for word, need in _resources(ray, cluster).items():
+        most = max(machine.get(_NAMES[word], 0) for machine in machines)
+        if need > most:
+            option = word.removeprefix("num_")
+            shown = (need / 2**30, most / 2**30) if word == "memory" else (need, most)
+            raise UsageError(
+                f"no machine of the cluster has --{option}-per-task {shown[0]:g}",
+                f"ask for {shown[1]:.4g} at most",
+            )
+
+
+class _Board:
+    """An actor that keeps the latest report of each task."""
+
+    def __init__(self) -> None:
+        self._reports: dict[Task, Any] = {}
+
+    def note(self, task: Task, report: Any) -> None:
+        self._reports[task] = report
+
+    def read(self) -> dict[Task, Any]:
+        return self._reports
+
+
+def _run(work: Work[Outcome], task: Task, board: Any, folder: str) -> Outcome:
+    """Run one task in a worker, where relative paths shall mean what they mean to the driver."""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        what = f"a worker cannot enter {folder}: {error.strerror}"
+        raise SscdError(what, "run from a folder that all machines share") from error
+    last = 0.0
+
+    def report(state: Any) -> None:
+        nonlocal last
+        if time.monotonic() - last > REPORT_SECONDS:
+            last = time.monotonic()
+            board.note.remote(task, state)
+
+    return work(task, report)
+
+
+def _outcome(ray: Any, reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        return error.cause
+    except ray.exceptions.RayError as error:
+        what = f"its worker died {RETRIES + 1} times"
+        return SscdError(what, f"see the logs of Ray ({type(error).__name__})")
+
+
+def _raise_failures(ended: Mapping[Task, Any]) -> None:
+    """Raise the first task's failure, if any failed; what the others did stays."""
+    failed = sorted(task for task, outcome in ended.items() if isinstance(outcome, Exception))
+    if not failed:
+        return
+    cause = ended[failed[0]]
+    if not isinstance(cause, SscdError):
+        cause = SscdError(f"{type(cause).__name__}: {cause}", "add --debug and report it")
+    more = f" ({len(failed):,} of {len(ended):,} tasks failed)"
+    raise SscdError(
+        f"task {failed[0]} failed: {cause.what}{more}",
+        f"{cause.fix}; then run the same command again, what is done stays",
+    ) from cause
