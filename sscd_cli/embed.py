@@ -6,16 +6,15 @@ import hashlib
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sscd_cli import __version__
 from sscd_cli.errors import NoImagesError, UsageError
 from sscd_cli.options import OUTPUT_KINDS, EmbedOptions, OutputKind
-from sscd_cli.tasks import Task, all_tasks
+from sscd_cli.tasks import Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,18 +56,6 @@ class EmbedResult:
     )
     errors: list[tuple[str, str]] = field(default_factory=list)
     _seen: bytearray = field(default_factory=bytearray, repr=False)
-
-    @classmethod
-    def sum(cls, results: Sequence[EmbedResult]) -> EmbedResult:
-        """Return what several tasks did together; the place and the model are the first one's."""
-        total = replace(results[0], seconds=dict.fromkeys(results[0].seconds, 0.0))
-        for name in ("images", "embedded", "copies", "unreadable", "unchanged"):
-            setattr(total, name, sum(getattr(result, name) for result in results))
-        for phase in total.seconds:
-            total.seconds[phase] = sum(result.seconds[phase] for result in results)
-        total.errors = [error for result in results for error in result.errors][:SHOWN_ERRORS]
-        total._seen = bytearray(b"".join(result._seen for result in results))
-        return total
 
     def note_seen(self, source: str, id: str) -> None:
         self._seen += _key(source, id)
@@ -112,7 +99,9 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
     """
     _check(options)
     if options.cluster:
-        return _run_on_cluster(options, progress)
+        from sscd_cli.embed_cluster import run_on_cluster
+
+        return run_on_cluster(options, options.cluster, progress)
     from sscd_cli.descriptors.ledger import Ledger
     from sscd_cli.descriptors.write import ShardWriter
     from sscd_cli.models.cpu import keep_large_allocations
@@ -133,7 +122,7 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
         provenance,
         options.shard_rows,
         task=options.task,
-        words=_words(options),
+        words=job_words(options),
     )
     with writer:
         ledger = Ledger(options.descriptors, provenance, options.task)
@@ -145,47 +134,10 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
             result.elapsed = time.perf_counter() - started
             progress(result)
     if options.prune:
-        result.vanished = _prune(options.descriptors)
+        result.vanished = prune_vanished(options.descriptors)
     result.elapsed = time.perf_counter() - started
     progress(result)
     return result
-
-
-def _run_on_cluster(options: EmbedOptions, progress: Progress) -> EmbedResult:
-    """Run all tasks by Ray: as many as the job was begun with, or as run at once."""
-    from sscd_cli import engine
-    from sscd_cli.descriptors.parts import division
-
-    assert options.cluster
-    if "-" in options.sources:
-        raise UsageError("other machines cannot read the list on stdin", "name the images' folders")
-    if options.task:
-        raise UsageError("--engine ray runs every task itself", "leave out --task or --engine")
-    started = time.perf_counter()
-    count = division(options.descriptors, _words(options)) or engine.slots(options.cluster)
-
-    def together(results: Sequence[EmbedResult]) -> EmbedResult:
-        return replace(EmbedResult.sum(results), elapsed=time.perf_counter() - started)
-
-    results = engine.run_tasks(
-        partial(_run_task, replace(options, cluster=None, prune=False)),
-        all_tasks(count),
-        options.cluster,
-        lambda reports: progress(together(reports)) if reports else None,
-    )
-    result = together(results)
-    if not result.images:
-        raise _no_images(options.sources)
-    if options.prune:
-        result.vanished = _prune(options.descriptors)
-    progress(result)
-    return result
-
-
-def _run_task(options: EmbedOptions, task: Task, report: Progress) -> EmbedResult:
-    return run(
-        replace(options, task=task), lambda result: report(replace(result, _seen=bytearray()))
-    )
 
 
 def provenance_of(
@@ -255,11 +207,11 @@ def _first_of(options: EmbedOptions) -> Iterator[ImageRef]:
         return (ref for ref in refs if ref.member is not None or task.holds(ref.source, ref.id))
     first = next(refs, None)
     if first is None:
-        raise _no_images(options.sources)
+        raise no_images(options.sources)
     return chain([first], refs)
 
 
-def _words(options: EmbedOptions) -> list[str]:
+def job_words(options: EmbedOptions) -> list[str]:
     """Return the command that the tasks of this job share, for who has to type it."""
     globs = [word for glob in options.include for word in ("--include", glob)]
     globs += [word for glob in options.exclude for word in ("--exclude", glob)]
@@ -269,7 +221,7 @@ def _words(options: EmbedOptions) -> list[str]:
     return ["sscd", "embed", *options.sources, *globs, "-d", str(options.descriptors)]
 
 
-def _no_images(sources: tuple[str, ...]) -> NoImagesError:
+def no_images(sources: tuple[str, ...]) -> NoImagesError:
     from sscd_cli.descriptors.shards import shard_paths
 
     for source in sources:
@@ -397,7 +349,7 @@ def _row(
     return replace(row, **{field.name: getattr(known, field.name) for field in fields(known)})
 
 
-def _prune(folder: Path) -> int:
+def prune_vanished(folder: Path) -> int:
     from sscd_cli.descriptors.prune import prune
     from sscd_cli.images.read import still_there
 

@@ -56,8 +56,7 @@ def run_tasks(
             ready, _ = ray.wait(list(running), timeout=REPORT_SECONDS)
             for reference in ready:
                 ended[running.pop(reference)] = _outcome(ray, reference)
-            with suppress(ray.exceptions.RayError):  # a board on a machine that went down
-                progress(list(ray.get(board.read.remote()).values()))
+            _show(ray, board, progress)
     except KeyboardInterrupt:
         for reference in running:
             ray.cancel(reference)
@@ -138,6 +137,13 @@ class _Board:
 
     def read(self) -> dict[Task, Any]:
         return self._reports
+
+
+def _show(ray: Any, board: Any, progress: Callable[[list[Any]], None]) -> None:
+    with suppress(ray.exceptions.RayError):  # its machine went down
+        reports = ray.get(board.read.remote())
+        if reports:
+            progress(list(reports.values()))
 
 
 def _run(work: Work[Outcome], task: Task, board: Any, folder: str) -> Outcome:

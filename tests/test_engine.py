@@ -31,14 +31,14 @@ ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level
 from sscd_cli.__main__ import main
 sys.path.insert(0, os.environ["HERE"])
 import test_engine
-from sscd_cli import embed
-embed._run_task = test_engine.hooked_task
+from sscd_cli import embed_cluster
+embed_cluster.run_task = test_engine.hooked_task
 sys.exit(main(sys.argv[1:]))
 """
 
 
 def hooked_task(options, task, report):  # type: ignore[no-untyped-def]
-    """What a worker runs: `embed._run_task`, with what shall happen after its second batch."""
+    """Run a task as a worker does, with what shall happen at its second batch."""
     from dataclasses import replace
 
     from sscd_cli import embed

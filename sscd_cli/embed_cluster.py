@@ -1,0 +1,70 @@
+"""`sscd embed --engine ray`: every task of the job on a cluster, and one result of them all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from sscd_cli import embed, engine
+from sscd_cli.embed import EmbedResult, Progress
+from sscd_cli.errors import UsageError
+from sscd_cli.options import ClusterOptions, EmbedOptions
+from sscd_cli.tasks import Task, all_tasks
+
+
+def run_on_cluster(
+    options: EmbedOptions, cluster: ClusterOptions, progress: Progress
+) -> EmbedResult:
+    """Run all tasks: as many as the job was begun with, otherwise as the cluster runs at once.
+
+    Raises: UsageError: the images are named on stdin, or one task was asked for; and what
+        `embed.run` and `engine.run_tasks` raise.
+    Limits: 8 bytes an image in this process.
+    """
+    from sscd_cli.descriptors.parts import division
+
+    if "-" in options.sources:
+        raise UsageError("other machines cannot read the list on stdin", "name the list's file")
+    if options.task:
+        raise UsageError("--engine ray runs every task itself", "leave out --task or --engine")
+    started = time.perf_counter()
+    count = division(options.descriptors, embed.job_words(options)) or engine.slots(cluster)
+
+    def together(results: Sequence[EmbedResult]) -> EmbedResult:
+        return replace(_sum(results), elapsed=time.perf_counter() - started)
+
+    work = partial(run_task, replace(options, cluster=None, prune=False))
+    results = engine.run_tasks(
+        work, all_tasks(count), cluster, lambda reports: progress(together(reports))
+    )
+    result = together(results)
+    if not result.images:
+        raise embed.no_images(options.sources)
+    if options.prune:
+        result.vanished = embed.prune_vanished(options.descriptors)
+    progress(result)
+    return result
+
+
+def run_task(options: EmbedOptions, task: Task, report: Progress) -> EmbedResult:
+    """Run one task in a worker; what it saw does not travel with every report."""
+
+    def slim(result: EmbedResult) -> None:
+        report(replace(result, _seen=bytearray()))
+
+    return embed.run(replace(options, task=task), slim)
+
+
+def _sum(results: Sequence[EmbedResult]) -> EmbedResult:
+    """Return what several tasks did together; the place and the model are the first one's."""
+    total = replace(results[0], _seen=bytearray(b"".join(result._seen for result in results)))
+    for name in ("images", "embedded", "copies", "unreadable", "unchanged"):
+        setattr(total, name, sum(getattr(result, name) for result in results))
+    total.seconds = {
+        phase: sum(result.seconds[phase] for result in results) for phase in total.seconds
+    }
+    errors = [error for result in results for error in result.errors]
+    total.errors = errors[: embed.SHOWN_ERRORS]
+    return total
