@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 class AgainstResult:
     """Every pair of an image here and one there; iterating makes the matches one by one.
 
-    leaked: how many of the `images` here have a copy there. stale: here and there, left out
-    because the file has vanished or changed since it was embedded. unchecked: how many here are
-    in a pair of which one file is on no disk of this machine. embedded: what embedding the
+    scale: of the threshold and of similarities, see `descriptors.scale`; images here are the
+    queries. leaked: how many of the `images` here have a copy there. stale: here and there, left
+    out because the file has vanished or changed since it was embedded. unchecked: how many here
+    are in a pair of which one file is on no disk of this machine. embedded: what embedding the
     sources did, if there were any. checked: bool (P,), the pairs whose files were both found.
     """
 
     model: str
     threshold: float
+    scale: str
     images: int
     others: int
     unreadable: int
@@ -62,15 +64,18 @@ def run(
     """
     options.check()
     from sscd_cli.descriptors.read import read_comparable
+    from sscd_cli.descriptors.scale import Scale
     from sscd_cli.descriptors.schema import difference
-    from sscd_cli.descriptors.threshold import resolve
+    from sscd_cli.descriptors.threshold import refuse_default, resolve
     from sscd_cli.matching.join import cross_pairs
 
     if options.against is None:
         raise ValueError("there is no dataset to compare with")
-    theirs = read_comparable(options.against)
+    scale = Scale.load(options.post, options.score_norm)
+    refuse_default(options.threshold, scale)
+    theirs = read_comparable(options.against, post=scale.post)
     embedded = embed.run(embedding, progress) if embedding else None
-    ours = read_comparable(options.descriptors)
+    ours = read_comparable(options.descriptors, post=scale.post)
     contrast = difference(ours.provenance, theirs.provenance)
     if contrast:
         raise StoreError(
@@ -79,12 +84,14 @@ def run(
         )
     if embedded:
         ours = embedded.narrow(ours)
-    threshold = resolve(options.threshold, ours.provenance, options.descriptors)
-    every = cross_pairs(ours.descriptors, theirs.descriptors, threshold, options.method)
+    threshold = resolve(options.threshold, ours.provenance, options.descriptors, scale)
+    bias = scale.bias(ours.descriptors)
+    every = cross_pairs(ours.descriptors, theirs.descriptors, threshold, options.method, bias)
     pairs, checked, stale = _among_present_files(ours, theirs, every)
     return AgainstResult(
         model=ours.provenance.model,
         threshold=threshold,
+        scale=str(scale),
         images=len(ours),
         others=len(theirs),
         unreadable=len(ours.unreadable),

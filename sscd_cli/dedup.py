@@ -24,16 +24,18 @@ if TYPE_CHECKING:
 class DedupResult:
     """What was found; iterating makes the clusters one by one.
 
-    images: with a descriptor, of those asked for. stale: of them, left out because the file has
-    vanished or changed since it was embedded. aliases: left out because another image is the
-    very same file. unchecked: in clusters, but on no disk of this machine. removable_bytes: what
-    removing would free. recall: of the pairs, on a sample, where an approximate join found them.
-    embedded: what embedding the sources did, if there were any. stored, found: the dataset, and
-    what became of each of its rows.
+    scale: of the threshold and of similarities, see `descriptors.scale`. images: with a
+    descriptor, of those asked for. stale: of them, left out because the file has vanished or
+    changed since it was embedded. aliases: left out because another image is the very same file.
+    unchecked: in clusters, but on no disk of this machine. removable_bytes: what removing would
+    free. recall: of the pairs, on a sample, where an approximate join found them. embedded: what
+    embedding the sources did, if there were any. stored, found: the dataset, and what became of
+    each of its rows.
     """
 
     model: str
     threshold: float
+    scale: str
     images: int
     unreadable: int
     stale: int
@@ -68,20 +70,25 @@ def run(
     """
     options.check()
     from sscd_cli.descriptors.read import read_comparable
-    from sscd_cli.descriptors.threshold import resolve
+    from sscd_cli.descriptors.scale import Scale
+    from sscd_cli.descriptors.threshold import refuse_default, resolve
     from sscd_cli.matching.clusters import find_copies
 
+    scale = Scale.load(options.post, options.score_norm)
+    refuse_default(options.threshold, scale)
     embedded = embed.run(embedding, progress) if embedding else None
-    stored = read_comparable(options.descriptors)
+    stored = read_comparable(options.descriptors, post=scale.post)
     if embedded:
         stored = embedded.narrow(stored)
-    threshold = resolve(options.threshold, stored.provenance, options.descriptors)
-    copies = find_copies(stored.descriptors, threshold, options.method)
+    threshold = resolve(options.threshold, stored.provenance, options.descriptors, scale)
+    bias = scale.bias(stored.descriptors)
+    copies = find_copies(stored.descriptors, threshold, options.method, bias)
     found, left_out = _among_present_files(stored, copies, options)
     removable = found.removable
     return DedupResult(
         model=stored.provenance.model,
         threshold=threshold,
+        scale=str(scale),
         images=len(stored),
         unreadable=len(stored.unreadable),
         stale=left_out.stale,

@@ -23,7 +23,7 @@ MODEL = "sscd_mini"
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 512 << 20
 AUTO = "auto"  # the threshold that was calibrated for these descriptors
-TRANSFORMS = ("whiten", "pca", "center", "none")
+TRANSFORMS = ("center", "pca", "whiten", "none")
 OutputKind = Literal["descriptor", "embedding", "logits"]
 OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
 
@@ -89,7 +89,7 @@ class FitOptions:
 
     output: Path
     descriptors: Path = DESCRIPTORS
-    transform: Literal["whiten", "pca", "center", "none"] = "whiten"
+    transform: Literal["whiten", "pca", "center", "none"] = "center"
     dimensions: int | None = None
     background: int = 10_000
     seed: int = 0
@@ -123,11 +123,14 @@ class SearchOptions:
 class DedupOptions:
     """From a descriptor dataset to clusters, or to its matches with the dataset `against`.
 
-    threshold: a number, a file of `sscd calibrate`, or "auto"; None is the model's own.
+    threshold: a number, a file of `sscd calibrate`, or "auto"; None is the model's own, which
+    holds for plain cosine only.
     """
 
     descriptors: Path = DESCRIPTORS
     against: Path | None = None
+    post: Path | None = None
+    score_norm: str | None = None
     threshold: float | str | None = None
     linkage: Linkage = "leader"
     keep: tuple[str, ...] = ("resolution", "bytes", "oldest", "path")

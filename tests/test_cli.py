@@ -97,6 +97,7 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
         "dedup",
         options.DedupOptions(),
         {
+            **SCALE,
             "descriptors": EMBED["descriptors"],
             "threshold": ("0.5", 0.5),
             "linkage": ("complete", "complete"),

@@ -285,3 +285,32 @@ def test_rows_left_out_of_the_pairs_found_are_as_if_they_had_never_been(seed, li
     assert found.weakest_link[present].tobytes() == alone.weakest_link.tobytes()
     assert (found.component[~present] == -1).all()
     assert not found.removable[~present].any()
+
+
+@pytest.mark.parametrize("linkage", LINKAGES)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_clusters_of_biased_rows_are_those_of_the_lowered_pairs(seed, linkage):
+    rows = np.unique(chained_rows(seed), axis=0)
+    generator = np.random.default_rng(seed)
+    bias = generator.uniform(0, 0.5, len(rows)).astype(np.float32)
+    order = generator.permutation(len(rows))
+    found = cluster_copies(find_copies(rows, 0.6, bias_N=bias), order, rows, linkage)
+    pairs = find_pairs(rows, 0.6, "exact", bias)
+    lowered = cluster(pairs, order, rows, linkage)
+    assert found.component.tolist() == lowered.component.tolist()
+    assert found.keeper.tolist() == lowered.keeper.tolist()
+    own = (rows * rows[found.keeper]).sum(axis=1) - (bias + bias[found.keeper]) / 2
+    np.testing.assert_allclose(found.similarity, own, atol=1e-5)
+    linked = found.clustered
+    assert found.weakest_link[linked].tolist() == lowered.weakest_link[linked].tolist()
+    if linkage != "components":
+        assert (found.similarity[found.removable] >= 0.6 - 1e-6).all()
+
+
+def test_identical_rows_are_copies_whatever_their_bias():
+    rows = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
+    copies = find_copies(rows, 0.9, bias_N=np.array([0.5, 0.5, 0.25], np.float32))
+    found = cluster_copies(copies, np.arange(3), rows)
+    assert found.keeper.tolist() == [0, 0, 2]
+    assert found.similarity.tolist() == [0.5, 0.5, 0.75]
+    assert found.weakest_link.tolist()[:2] == [0.5, 0.5]

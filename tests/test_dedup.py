@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MTIME, Ran, Run, Store, error_line, picture
+from conftest import MTIME, Ran, Run, Store, drawn_provenance, error_line, picture
+
+from sscd_cli.descriptors.post import PostProcessing
 
 A, B, C = np.eye(8)[:3]
 
@@ -329,3 +331,73 @@ def test_a_stale_name_of_a_file_does_not_leave_out_its_fresh_name(
     os.utime(tmp_path / "photos" / "a.png", (MTIME + 5, MTIME + 5))
     store(tmp_path / "descriptors", files, root=tmp_path / "photos")
     assert sscd("dedup", "-f", "paths").out == b"photos/a.png\n"
+
+
+def background(path: Path, **fit: Any) -> Path:
+    """Save a post-processing whose background is nearer to B than to A."""
+    rows = [near(A, 0.5, 6), near(A, 0.3, 7), near(B, 0.9, 7), near(B, 0.95, 6)]
+    PostProcessing.fit([np.stack(rows).astype(np.float32)], drawn_provenance(8), **fit).save(path)
+    return path
+
+
+def bias(row: Any) -> float:
+    """Return the mean similarity to the two nearest of the background, by definition."""
+    return float(np.sort(PostProcessing.load(Path("post")).background @ row)[-2:].mean())
+
+
+def test_normalised_similarities_are_those_of_the_definition(
+    report: Any, sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    background(tmp_path / "post", transform="none")
+    x, y, z = A, near(A, 0.9, 3), near(B, 0.95, 4)
+    files = {
+        picture(tmp_path / "x.png", 1, (60, 60)): x,
+        picture(tmp_path / "y.png", 2): y,
+        picture(tmp_path / "z.png", 3, (60, 60)): z,
+        picture(tmp_path / "b.png", 4): B,
+    }
+    words = ("--post", "post", "--score-norm", "1.0[0,1]", "-t")
+    ran = report(files, *words, "0.4")
+    assert z @ B > x @ y
+    assert clusters(ran) == [{"x.png": True, "y.png": False}]
+    (found,) = [json.loads(line) for line in ran.lines]
+    both = x @ y - (bias(x) + bias(y)) / 2
+    assert found["weakest_link"] == pytest.approx(both, abs=1e-6)
+    similarities = [member["similarity"] for member in found["members"]]
+    assert similarities == pytest.approx([1 - bias(x), both], abs=1e-6)
+    assert ", cosine, normalised 1.00[0,1] by 4 images" in ran.err
+    lower = z @ B - (bias(z) + bias(B)) / 2 - 1e-4
+    assert len(clusters(report(files, *words, str(lower)))) == 2
+
+    store(tmp_path / "theirs", {picture(tmp_path / "t.png", 9): x})
+    ran = sscd("dedup", "-f", "jsonl", "--against", "theirs", *words, "0.1")
+    matches = {match["path"]: match["similarity"] for match in map(json.loads, ran.lines)}
+    assert matches == pytest.approx({"x.png": 1 - bias(x), "y.png": y @ x - bias(y)}, abs=1e-6)
+    assert ", cosine, normalised 1.00[0,1] by 4 images" in ran.err
+
+
+def test_dedup_compares_what_post_makes_of_descriptors(report: Any, tmp_path: Path) -> None:
+    post = PostProcessing.load(background(tmp_path / "post", transform="center"))
+    x, y = near(B, 0.9, 3), near(B, 0.9, 4)
+    files = {picture(tmp_path / f"{i}.png", i): row for i, row in enumerate((x, y))}
+    ran = report(files, "--post", "post", "-t", "0.1")
+    (found,) = [json.loads(line) for line in ran.lines]
+    left, right = post.apply(np.stack([x, y]).astype(np.float32))
+    assert found["weakest_link"] == pytest.approx(float(left @ right), abs=1e-5)
+    assert found["weakest_link"] != pytest.approx(float(x @ y), abs=1e-2)
+    assert f", cosine after {post.label}" in ran.err
+
+
+@pytest.mark.parametrize("more", [[], ["--against", "descriptors"]])
+def test_no_threshold_of_cosines_cuts_another_scale(
+    report: Any, tmp_path: Path, more: list[str]
+) -> None:
+    background(tmp_path / "post", transform="none")
+    files = {picture(tmp_path / "x.png", 1): A}
+    ran = report(files, "--post", "post", "--score-norm", "1.0[0,1]", *more)
+    assert ran.status == 2
+    assert error_line(ran) == (
+        "the model's own threshold is one of plain cosine, and --post and --score-norm put "
+        "similarities on another scale; name one of that scale with --threshold"
+    )
+    assert report(files, "--post", "post", *more).status == 0  # none: still plain cosine

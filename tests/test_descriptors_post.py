@@ -118,7 +118,7 @@ def test_memory_does_not_grow_with_the_sample() -> None:
     def peak(blocks: int) -> int:
         stream = (np.ones((1000, 64), np.float16) * drawn(1000, 64, seed) for seed in range(blocks))
         tracemalloc.start()
-        PostProcessing.fit(stream, drawn_provenance(64), background=500)
+        PostProcessing.fit(stream, drawn_provenance(64), transform="whiten", background=500)
         size = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return size
@@ -210,7 +210,7 @@ def test_a_dataset_is_post_processed_as_it_is_read(tmp_path: Path) -> None:
     files = {picture(tmp_path / f"{i:02}.png", i): row for i, row in enumerate(rows)}
     folder = save_store(tmp_path / "store", files)
     provenance, blocks = stream_comparable(folder)
-    post = PostProcessing.fit(blocks, provenance, dimensions=4)
+    post = PostProcessing.fit(blocks, provenance, transform="pca", dimensions=4)
     plain, read = read_comparable(folder), read_comparable(folder, post=post)
     assert np.array_equal(plain.descriptors, rows)
     assert np.array_equal(read.descriptors, post.apply(rows))

@@ -22,7 +22,19 @@ def stored(tmp_path: Path) -> Path:
 
 
 def test_fit_writes_one_file_and_says_what_it_is(sscd: Run, stored: Path) -> None:
-    ran = sscd("fit", "-o", "post", "--dimensions", "2", "--background", "7", "--seed", "1")
+    ran = sscd(
+        "fit",
+        "-o",
+        "post",
+        "--transform",
+        "whiten",
+        "--dimensions",
+        "2",
+        "--background",
+        "7",
+        "--seed",
+        "1",
+    )
     assert (ran.status, ran.out) == (0, b"")
     assert ran.err == (
         "sscd: warning: 30 images are few to whiten 8 dimensions; 80 or more are better\n"
@@ -31,7 +43,12 @@ def test_fit_writes_one_file_and_says_what_it_is(sscd: Run, stored: Path) -> Non
     post = PostProcessing.load(Path("post"))
     rows = read_comparable(stored).descriptors
     expected = PostProcessing.fit(
-        [rows], read_comparable(stored).provenance, dimensions=2, background=7, seed=1
+        [rows],
+        read_comparable(stored).provenance,
+        transform="whiten",
+        dimensions=2,
+        background=7,
+        seed=1,
     )
     assert np.array_equal(post.apply(rows), expected.apply(rows))
     assert np.array_equal(post.background, expected.background)
@@ -40,8 +57,14 @@ def test_fit_writes_one_file_and_says_what_it_is(sscd: Run, stored: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--transform", "shear"], "unknown transform 'shear'; use one of whiten, pca, center"),
-        (["--dimensions", "9"], "--dimensions 9 does not fit descriptors of 8; use 1 to 8"),
+        (
+            ["--transform", "shear"],
+            "unknown transform 'shear'; use one of center, pca, whiten, none",
+        ),
+        (
+            ["--transform", "pca", "--dimensions", "9"],
+            "--dimensions 9 does not fit descriptors of 8; use 1 to 8",
+        ),
         (["--background", "-1"], "--background -1 is impossible; use 0 or more"),
         (["--seed", "-1"], "--seed -1 is negative; use 0 or more"),
     ],
@@ -58,11 +81,11 @@ def test_what_cannot_be_fitted_is_a_usage_error(
 def test_a_sample_that_is_too_small_names_the_images_needed(sscd: Run, tmp_path: Path) -> None:
     files = {picture(tmp_path / f"{i}.png", i): np.eye(8)[i] for i in range(4)}
     save_store(tmp_path / "few", files)
-    ran = sscd("fit", "few", "-o", "post")
+    ran = sscd("fit", "few", "-o", "post", "--transform", "whiten")
     assert ran.status == 3
     assert error_line(ran).endswith("fit on 9 distinct images at the least, or use --dimensions 3")
     assert not Path("post").exists()
-    assert sscd("fit", "few", "-o", "post", "--transform", "center").status == 0
+    assert sscd("fit", "few", "-o", "post").status == 0
 
 
 def test_other_outputs_and_unreadable_images_teach_nothing(sscd: Run, tmp_path: Path) -> None:
@@ -72,7 +95,8 @@ def test_other_outputs_and_unreadable_images_teach_nothing(sscd: Run, tmp_path: 
     torn = tmp_path / "torn.png"
     torn.write_bytes(b"")
     save_store(tmp_path / "some", {**files, torn: "no image"})
-    assert "vary in 1 dimensions" in error_line(sscd("fit", "some", "-o", "post"))
+    ran = sscd("fit", "some", "-o", "post", "--transform", "whiten")
+    assert "2 images vary in 1 dimensions" in error_line(ran)
 
 
 @pytest.fixture
@@ -95,7 +119,7 @@ def test_search_with_post_is_brute_force_over_post_processed_rows(tiny: Run, pho
     cosines = stored.descriptors @ stored.descriptors[query]
     expected = np.sort(cosines)[::-1][:4]
     np.testing.assert_allclose([hit["similarity"] for hit in hits], expected, atol=1e-4)
-    assert ran.err.endswith(f"by an exact search of cosine after {post.label}\n")
+    assert ran.err.endswith(f"by an exact search, cosine after {post.label}\n")
     normed = tiny(*words, "--score-norm", "1.0[0,1]")
     nearest = np.sort(post.background @ stored.descriptors[query])[::-1][:2]
     np.testing.assert_allclose(
@@ -107,7 +131,7 @@ def test_search_with_post_is_brute_force_over_post_processed_rows(tiny: Run, pho
 
 def test_an_index_answers_only_on_its_own_scale(tiny: Run, photos: Path) -> None:
     label = PostProcessing.load(Path("post")).label
-    assert f"images of cosine after {label}, Flat, built" in tiny("index", "--post", "post").err
+    assert f"images, cosine after {label}, Flat, built" in tiny("index", "--post", "post").err
     assert "0 added" in tiny("index", "--post", "post").err
     manifest = json.loads(Path("descriptors/index.faiss.json").read_text())
     assert manifest["provenance"]["post"] == label

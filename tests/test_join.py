@@ -221,6 +221,38 @@ def test_recall_interval_is_wilsons():
     assert Recall(0, 0).interval == (0.0, 1.0)
 
 
+def biased(count, seed=5):
+    return np.random.default_rng(seed).uniform(-0.2, 0.4, count).astype(np.float32)
+
+
+@pytest.mark.parametrize("method", ["exact", "bits"])
+def test_a_pair_is_lowered_by_the_mean_of_its_biases(method):
+    rows, bias = descriptors(200, 512), biased(200)
+    everything = find_pairs(rows, -1.0, "exact")
+    lowered = everything.similarity - (bias[everything.left] + bias[everything.right]) / 2
+    expected = lowered >= 0.7
+    pairs = find_pairs(rows, 0.7, method, bias)
+    assert 20 < len(pairs) == expected.sum()
+    assert pairs.left.tolist() == everything.left[expected].tolist()
+    assert pairs.right.tolist() == everything.right[expected].tolist()
+    np.testing.assert_allclose(pairs.similarity, lowered[expected], atol=1e-6)
+    assert sampled_recall(rows, pairs, 0.7, bias) == Recall(len(pairs), len(pairs))
+
+
+@pytest.mark.parametrize("method", ["exact", "bits"])
+def test_between_two_sets_the_querys_bias_counts(method):
+    rows, bias = descriptors(200, 512), biased(60)
+    everything = cross_pairs(rows[:60], rows[60:], -1.0, "exact")
+    lowered = everything.similarity - bias[everything.left]
+    expected = lowered >= 0.6
+    pairs = cross_pairs(rows[:60], rows[60:], 0.6, method, bias)
+    assert 5 < len(pairs) == expected.sum()
+    assert pairs.left.tolist() == everything.left[expected].tolist()
+    assert pairs.right.tolist() == everything.right[expected].tolist()
+    np.testing.assert_allclose(pairs.similarity, lowered[expected], atol=1e-6)
+    assert len(cross_pairs(rows[:0], rows, 0.6, method, bias[:0])) == 0
+
+
 def test_exact_join_and_clusters_load_no_faiss():
     code = (
         "import sys, numpy as np\n"

@@ -97,8 +97,8 @@ def test_a_scale_has_a_name_of_its_own(tmp_path: Path) -> None:
 
 def test_the_models_threshold_holds_for_plain_cosine_only(tmp_path: Path) -> None:
     plain, post = drawn_provenance(16, threshold=0.6), saved(tmp_path / "post")
-    assert resolve(None, plain, COSINE) == 0.6
-    assert resolve(0.1, plain, Scale.load(post, "1.0[0,2]")) == 0.1
+    assert resolve(None, plain, tmp_path, COSINE) == 0.6
+    assert resolve(0.1, plain, tmp_path, Scale.load(post, "1.0[0,2]")) == 0.1
     for scale in (Scale.load(post, None), Scale.load(saved(tmp_path / "none", "none"), "1[0,2]")):
         with pytest.raises(UsageError, match="another scale; name one of that scale"):
-            resolve(None, scale.provenance(plain), scale)
+            resolve(None, scale.provenance(plain), tmp_path, scale)

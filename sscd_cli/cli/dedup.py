@@ -38,6 +38,8 @@ def dedup(
             show_default=False,
         ),
     ] = None,
+    post: words.Post = _default.post,
+    score_norm: words.ScoreNorm = _default.score_norm,
     linkage: Annotated[
         str,
         words.option(
@@ -160,7 +162,7 @@ def _summarise_clusters(found: DedupResult) -> None:
     terminal.note(
         f"{found.images:,} images, {found.unreadable:,} unreadable: {found.clusters:,} clusters, "
         f"{found.removable:,} removable ({bytes_text(found.removable_bytes)}) "
-        f"at threshold {found.threshold:.4g} of {found.model}"
+        f"at threshold {found.threshold:.4g} of {found.model}{terminal.scale_note(found.scale)}"
     )
 
 
@@ -173,7 +175,7 @@ def _summarise_matches(found: AgainstResult) -> None:
         )
     terminal.note(
         f"{found.leaked:,} of {found.images:,} images have a copy among {found.others:,} others at "
-        f"threshold {found.threshold:.4g} of {found.model}"
+        f"threshold {found.threshold:.4g} of {found.model}{terminal.scale_note(found.scale)}"
     )
 
 

@@ -30,7 +30,7 @@ def fit(
     transform: Annotated[
         str,
         words.option(
-            "whiten, pca or center, each followed by L2 normalisation; none keeps only the "
+            "center, pca or whiten, each followed by L2 normalisation; none keeps only the "
             "background.",
             "--transform",
         ),

@@ -79,7 +79,7 @@ def print_error(text: str) -> None:
 
 def scale_note(scale: str) -> str:
     """Return what a summary adds where similarities are no plain cosines."""
-    return "" if scale == "cosine" else f" of {scale}"
+    return "" if scale == "cosine" else f", {scale}"
 
 
 def shows_progress() -> bool:

@@ -64,7 +64,7 @@ class PostProcessing:
         blocks: Iterable[npt.NDArray[Any]],
         provenance: Provenance,
         *,
-        transform: Transform = "whiten",
+        transform: Transform = "center",
         dimensions: int | None = None,
         background: int = 10_000,
         seed: int = 0,

@@ -73,15 +73,21 @@ def resolve(
     check_threshold(threshold, folder)
     if isinstance(threshold, str):
         return _calibrated(threshold_path(threshold, folder), provenance, scale)
-    if threshold is not None:
-        return threshold
-    if provenance.threshold is None or not scale.is_cosine:
+    refuse_default(threshold, scale)
+    chosen = provenance.threshold if threshold is None else threshold
+    if chosen is None:
+        raise UsageError(f"{provenance.model} has no threshold", "name one with --threshold")
+    return chosen
+
+
+def refuse_default(threshold: float | str | None, scale: Scale) -> None:
+    """Raise UsageError where the model's own threshold would be used on another scale."""
+    if threshold is None and not scale.is_cosine:
         raise UsageError(
-            f"the threshold of {provenance.model} is one of plain cosine, and --post and "
-            "--score-norm put similarities on another scale",
+            "the model's own threshold is one of plain cosine, and --post and --score-norm put "
+            "similarities on another scale",
             "name one of that scale with --threshold",
         )
-    return provenance.threshold
 
 
 def _calibrated(path: Path, provenance: Provenance, scale: Scale) -> float:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.matching.forest import components
-from sscd_cli.matching.join import Indices, Pairs, choose_method, find_pairs, similarities
+from sscd_cli.matching.join import (
+    Bias,
+    Indices,
+    Pairs,
+    choose_method,
+    find_pairs,
+    least_cosine,
+    similarities,
+)
 from sscd_cli.matching.linkage import by_complete_link, by_component, by_leader
 from sscd_cli.matching.recall import Recall, sampled_recall
 from sscd_cli.options import LINKAGES, Linkage, Method, check_word
@@ -21,12 +29,14 @@ class Copies:
     """Which rows are copies of which: all that clusters need, whoever is kept or left out.
 
     group: int64 (N,), rows of one group are identical, byte for byte. pairs: between groups.
-    recall: of the pairs, where an approximate method found them.
+    recall: of the pairs, where an approximate method found them. bias: float32 (N,), what is
+    taken from the similarities of each row, if anything (see `find_pairs`).
     """
 
     group: Indices
     pairs: Pairs
     recall: Recall | None = None
+    bias: Bias | None = None
 
     @property
     def rows(self) -> NDArray[np.bool_]:
@@ -46,6 +56,7 @@ class Clusters:
     similarity: float32 (N,), to the keeper, 1.0 to itself.
     weakest_link: float32 (N,), smallest edge of the component's maximum spanning tree, 1.0 if
         alone: far below the others it betrays a chain.
+    Both less the biases of the rows where the copies have some.
     """
 
     component: Indices
@@ -86,22 +97,29 @@ def deduplicate(
     return cluster_copies(copies, order_N, descriptors_ND, linkage)
 
 
-def find_copies(descriptors_ND: NDArray[Any], threshold: float, method: Method = "auto") -> Copies:
+def find_copies(
+    descriptors_ND: NDArray[Any],
+    threshold: float,
+    method: Method = "auto",
+    bias_N: Bias | None = None,
+) -> Copies:
     """Find the rows whose similarity is at least `threshold`.
 
     Identical rows are joined as one, so that a blank image repeated n times costs n rows and
     not n²/2 pairs.
 
     Args: descriptors_ND: float16 or float32 (N, D), about unit length. threshold: cosine.
-        method: see `find_pairs`; "bits" measures the recall, too.
+        method, bias_N: see `find_pairs`; "bits" measures the recall, too. Identical rows are
+        copies whatever their bias.
     Raises: UsageError: unknown method. SscdError: more pairs than memory can hold.
     """
     first_U, group_N = collapse(descriptors_ND)
     distinct_UD = descriptors_ND if len(first_U) == len(group_N) else descriptors_ND[first_U]
-    chosen = choose_method(len(first_U), threshold, method)
-    pairs = find_pairs(distinct_UD, threshold, chosen)
-    recall = None if chosen == "exact" else sampled_recall(distinct_UD, pairs, threshold)
-    return Copies(group_N, pairs, recall)
+    bias_U = None if bias_N is None else bias_N[first_U]
+    chosen = choose_method(len(first_U), least_cosine(threshold, bias_U), method)
+    pairs = find_pairs(distinct_UD, threshold, chosen, bias_U)
+    recall = None if chosen == "exact" else sampled_recall(distinct_UD, pairs, threshold, bias_U)
+    return Copies(group_N, pairs, recall, bias_N)
 
 
 def collapse(descriptors_ND: NDArray[Any]) -> tuple[Indices, Indices]:
@@ -141,6 +159,8 @@ def cluster_copies(
     representative = present[_best_of_each(group, _ranks(order_N[present]), len(here))]
     order = order_N[representative]
     distinct = cluster(pairs, order, descriptors_ND, linkage, representative)
+    if copies.bias is not None:
+        distinct = _lowered(distinct, copies.bias[representative])
     return _expanded(distinct, representative, group, present, len(order_N))
 
 
@@ -176,6 +196,15 @@ def cluster(
     pair = rows[copy], rows[keeper[copy]]
     similarity[copy] = similarities(descriptors_MD, pair[0], descriptors_MD, pair[1])
     return Clusters(component, keeper, similarity, weakest_link)
+
+
+def _lowered(found: Clusters, bias_N: Bias) -> Clusters:
+    """Take the biases from what the pairs, which are lowered already, do not say."""
+    return replace(
+        found,
+        similarity=found.similarity - np.float32(0.5) * (bias_N + bias_N[found.keeper]),
+        weakest_link=np.where(found.clustered, found.weakest_link, 1 - bias_N),
+    )
 
 
 def _expanded(

@@ -22,6 +22,7 @@ from sscd_cli.options import METHODS, Method, check_word
 
 Indices = NDArray[np.int64]
 Candidates = Iterable[tuple[Indices, Indices]]
+Bias = NDArray[np.float32]
 
 EXACT_ROWS = 50_000  # up to here the exact join of 512 dimensions takes seconds
 BITS_THRESHOLD = 0.5  # below it, sign bits no longer tell copies from strangers
@@ -40,7 +41,7 @@ class Pairs:
 
     left, right: int64 (P,), row numbers. Within one set left < right; between two sets left is
         a row of the queries and right one of the references.
-    similarity: float32 (P,), in [-1, 1].
+    similarity: float32 (P,), in [-1, 1], less the biases where there are some.
     """
 
     left: Indices
@@ -60,23 +61,30 @@ class Pairs:
         return Pairs(left[kept], right[kept], self.similarity[kept])
 
 
-def find_pairs(descriptors_ND: NDArray[Any], threshold: float, method: Method = "auto") -> Pairs:
+def find_pairs(
+    descriptors_ND: NDArray[Any],
+    threshold: float,
+    method: Method = "auto",
+    bias_N: Bias | None = None,
+) -> Pairs:
     """Return every pair of rows whose similarity is at least `threshold`.
 
     Args: descriptors_ND: float16 or float32 (N, D), rows of about unit length. threshold: cosine,
         compared in float32; a pair exactly on it counts. method: "exact"; "bits", which misses
         about 1 in 10^5 of the pairs right at the threshold and fewer above it; "auto", exact
-        up to 50,000 rows.
+        up to 50,000 rows. bias_N: a pair's similarity is its cosine less the mean of its two
+        biases, and the threshold is one of that.
     Returns: pairs with left < right. Memory: 20 bytes a pair (twice that while sorting) and
         100 MB; g identical rows make g²/2 pairs, so `collapse` them first.
     Raises: UsageError: unknown method. SscdError: more pairs than memory can hold.
     """
-    cut = threshold - _MARGIN
-    if choose_method(len(descriptors_ND), threshold, method) == "bits":
-        candidates: Candidates = bits.candidates_within(descriptors_ND, cut)
+    least = least_cosine(threshold, bias_N)
+    if choose_method(len(descriptors_ND), least, method) == "bits":
+        candidates: Candidates = bits.candidates_within(descriptors_ND, least - _MARGIN)
     else:
-        candidates = _tiles_within(descriptors_ND, cut)
-    return _rescored(descriptors_ND, descriptors_ND, candidates, threshold)
+        candidates = _tiles_within(descriptors_ND, least - _MARGIN)
+    half_N = None if bias_N is None else np.float32(0.5) * bias_N
+    return _rescored(descriptors_ND, descriptors_ND, candidates, threshold, half_N, half_N)
 
 
 def cross_pairs(
@@ -84,18 +92,25 @@ def cross_pairs(
     references_RD: NDArray[Any],
     threshold: float,
     method: Method = "auto",
+    bias_Q: Bias | None = None,
 ) -> Pairs:
     """Return every (query, reference) whose similarity is at least `threshold`.
 
-    As `find_pairs`, between two sets: `left` is the query's row and `right` the reference's.
+    As `find_pairs`, between two sets: `left` is the query's row and `right` the reference's. A
+    similarity is the cosine less the query's bias.
     """
-    cut = threshold - _MARGIN
+    least = least_cosine(threshold, bias_Q)
     rows = round((len(queries_QD) * len(references_RD)) ** 0.5)
-    if choose_method(rows, threshold, method) == "bits":
-        candidates: Candidates = bits.candidates_across(queries_QD, references_RD, cut)
+    if choose_method(rows, least, method) == "bits":
+        candidates: Candidates = bits.candidates_across(queries_QD, references_RD, least - _MARGIN)
     else:
-        candidates = _tiles_across(queries_QD, references_RD, cut)
-    return _rescored(queries_QD, references_RD, candidates, threshold)
+        candidates = _tiles_across(queries_QD, references_RD, least - _MARGIN)
+    return _rescored(queries_QD, references_RD, candidates, threshold, bias_Q)
+
+
+def least_cosine(threshold: float, bias_N: Bias | None) -> float:
+    """Return the smallest cosine that a pair can have which reaches `threshold` less its bias."""
+    return threshold if bias_N is None else threshold + float(bias_N.min(initial=2.0))
 
 
 def choose_method(rows: int, threshold: float, method: Method) -> Literal["exact", "bits"]:
@@ -139,13 +154,21 @@ def similarity(left_ND: NDArray[Any], right_MD: NDArray[Any]) -> NDArray[np.floa
 
 
 def _rescored(
-    left_MD: NDArray[Any], right_MD: NDArray[Any], candidates: Candidates, threshold: float
+    left_MD: NDArray[Any],
+    right_MD: NDArray[Any],
+    candidates: Candidates,
+    threshold: float,
+    left_bias_M: Bias | None = None,
+    right_bias_M: Bias | None = None,
 ) -> Pairs:
     """Compute the candidates' similarities, keep those at the threshold, and sort them."""
     found: list[Pairs] = [Pairs(_NONE, _NONE, np.empty(0, np.float32))]
     room = _most_pairs()
     for left, right in candidates:
         similarity = similarities(left_MD, left, right_MD, right)
+        for rows, bias_M in ((left, left_bias_M), (right, right_bias_M)):
+            if bias_M is not None:
+                similarity -= bias_M[rows]
         kept = similarity >= np.float32(threshold)
         found.append(Pairs(left[kept], right[kept], similarity[kept]))
         room -= len(found[-1])

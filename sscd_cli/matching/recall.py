@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.matching.join import Pairs, cross_pairs
+from sscd_cli.matching.join import Bias, Pairs, cross_pairs, least_cosine
 
 SAMPLE_ROWS = 2_000
 
@@ -39,7 +39,11 @@ class Recall:
 
 
 def sampled_recall(
-    descriptors_ND: NDArray[Any], pairs: Pairs, threshold: float, rows: int = SAMPLE_ROWS
+    descriptors_ND: NDArray[Any],
+    pairs: Pairs,
+    threshold: float,
+    bias_N: Bias | None = None,
+    rows: int = SAMPLE_ROWS,
 ) -> Recall:
     """Compare `pairs`, as `find_pairs` returns them, with brute force at `rows` random rows.
 
@@ -48,9 +52,13 @@ def sampled_recall(
     count = len(descriptors_ND)
     generator = np.random.default_rng(count)
     sample = np.sort(generator.choice(count, min(rows, count), replace=False))
-    truth = cross_pairs(descriptors_ND[sample], descriptors_ND, threshold, "exact")
+    least = least_cosine(threshold, bias_N)
+    truth = cross_pairs(descriptors_ND[sample], descriptors_ND, least, "exact")
     one, other = sample[truth.left], truth.right
+    similarity = truth.similarity
+    if bias_N is not None:
+        similarity -= np.float32(0.5) * (bias_N[one] + bias_N[other])
     keys = np.minimum(one, other) * count + np.maximum(one, other)
-    expected = np.unique(keys[one != other])
+    expected = np.unique(keys[(one != other) & (similarity >= np.float32(threshold))])
     found = np.isin(expected, pairs.left * count + pairs.right, assume_unique=True)
     return Recall(int(found.sum()), len(expected))
