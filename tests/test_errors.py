@@ -103,7 +103,10 @@ def test_threshold_out_of_range(sscd: Run, threshold: str) -> None:
 def test_threshold_that_is_no_number(sscd: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = sscd("dedup", "-t", "high")
     assert ran.status == 2
-    assert error_line(ran).startswith("invalid value for '--threshold' / '-t': ")
+    assert error_line(ran) == (
+        "--threshold high: there is no file high; name one of sscd calibrate, or a number from -1 "
+        "to 1"
+    )
     monkeypatch.setenv("SSCD_THRESHOLD", "high")
     assert sscd("dedup").status == 2
 
