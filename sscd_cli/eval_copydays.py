@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sscd_cli.errors import UsageError
-from sscd_cli.eval_sets import ImageSet, Progress, read_set, refuse_mixtures
+from sscd_cli.eval_sets import Progress, read_set, refuse_mixtures
 from sscd_cli.options import EvalCopydaysOptions
 
 if TYPE_CHECKING:
     from sscd_cli.descriptors.post import PostProcessing
+    from sscd_cli.descriptors.read import DescriptorSet
     from sscd_cli.evaluation.copydays import Copydays, CopydaysFigures
 
 
@@ -57,24 +58,24 @@ def run(
         raise UsageError(what, "name one with --training, or use --codecs Flat")
     images, distractors, training = _sets(options, progress)
     copydays = protocol.lay_out(images.ids)
-    posts = {codec.text: codec.fit(training.stored if training else None) for codec in codecs}
+    posts = {codec.text: codec.fit(training) for codec in codecs}
     return EvalCopydaysResult(
         rows=tuple(
             CopydaysRow(text, _judge(post, copydays, images, distractors, options.k))
             for text, post in posts.items()
         ),
-        model=images.stored.provenance.model,
-        queries=images.images,
+        model=images.provenance.model,
+        queries=len(images),
         originals=len(copydays.original),
-        distractors=distractors.images if distractors else 0,
-        training=training.images if training else 0,
-        unreadable=sum(s.unreadable for s in (images, distractors, training) if s),
+        distractors=len(distractors) if distractors else 0,
+        training=len(training) if training else 0,
+        unreadable=sum(len(s.unreadable) for s in (images, distractors, training) if s),
     )
 
 
 def _sets(
     options: EvalCopydaysOptions, progress: Progress
-) -> tuple[ImageSet, ImageSet | None, ImageSet | None]:
+) -> tuple[DescriptorSet, DescriptorSet | None, DescriptorSet | None]:
     images = read_set(options.path, "copydays", options, progress, fix="name another folder")
     distractors, training = (
         read_set(path, f"copydays-{word}", options, progress, fix=f"name another with --{word}")
@@ -89,8 +90,8 @@ def _sets(
 def _judge(
     post: PostProcessing | None,
     copydays: Copydays,
-    images: ImageSet,
-    distractors: ImageSet | None,
+    images: DescriptorSet,
+    distractors: DescriptorSet | None,
     k: int,
 ) -> CopydaysFigures:
     import numpy as np
@@ -99,10 +100,10 @@ def _judge(
     from sscd_cli.evaluation import copydays as protocol
     from sscd_cli.matching.candidates import nearest
 
-    queries = applied(post, images.stored.descriptors)
+    queries = applied(post, images.descriptors)
     references = queries[copydays.original]
     if distractors:
-        others = applied(post, distractors.stored.descriptors)
+        others = applied(post, distractors.descriptors)
         references = np.concatenate([references, others])
     found = nearest(queries, references, k)
     return protocol.judge(copydays, found.query, found.reference, found.score)

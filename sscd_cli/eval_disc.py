@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sscd_cli.errors import SscdError, StoreError, UsageError
-from sscd_cli.eval_sets import ImageSet, Progress, read_set, refuse_mixtures
+from sscd_cli.eval_sets import Progress, read_set, refuse_mixtures
 from sscd_cli.options import EvalDiscOptions
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sscd_cli.descriptors.post import PostProcessing
+    from sscd_cli.descriptors.read import DescriptorSet
     from sscd_cli.descriptors.score_norm import ScoreNorm
     from sscd_cli.evaluation.disc import DiscFigures, Truth
     from sscd_cli.matching.candidates import Candidates
@@ -74,29 +75,29 @@ def run(options: EvalDiscOptions, progress: Progress = lambda result: None) -> E
         disc.rows_by_name(references.ids, str(options.references)),
     )
     if not codecs:
-        whitening = f"PCAW{queries.stored.provenance.dimensions},L2norm,Flat"
+        whitening = f"PCAW{queries.provenance.dimensions},L2norm,Flat"
         codecs = [Codec.parse("Flat"), Codec.parse(whitening)]
     sets = (queries, references, training)
-    posts = {codec.text: codec.fit(training.stored if training else None) for codec in codecs}
+    posts = {codec.text: codec.fit(training) for codec in codecs}
     by_codec = _judge(posts, norms, sets, truth, options)
     return EvalDiscResult(
         rows=tuple(row for of_norm in zip(*by_codec, strict=True) for row in of_norm),
-        model=queries.stored.provenance.model,
-        queries=queries.images,
-        references=references.images,
-        training=training.images if training else 0,
+        model=queries.provenance.model,
+        queries=len(queries),
+        references=len(references),
+        training=len(training) if training else 0,
         positives=truth.positives,
         absent=truth.positives - len(truth.query),
-        unreadable=sum(image_set.unreadable for image_set in sets if image_set),
+        unreadable=sum(len(image_set.unreadable) for image_set in sets if image_set),
     )
 
 
 def _sets(
     options: EvalDiscOptions, progress: Progress, needs_training: bool
-) -> tuple[ImageSet, ImageSet, ImageSet | None]:
+) -> tuple[DescriptorSet, DescriptorSet, DescriptorSet | None]:
     """Read the three sets, the third only if something is learned from it."""
 
-    def read(word: str, name: Path) -> ImageSet:
+    def read(word: str, name: Path) -> DescriptorSet:
         fix = f"name it with --{word}, or the folder of the benchmark as PATH"
         return read_set(options.path / name, f"disc-{word}", options, progress, fix=fix)
 
@@ -105,7 +106,7 @@ def _sets(
     training = read("training", options.training) if needs_training else None
     refuse_mixtures(s for s in (queries, references, training) if s is not None)
     for name, image_set in ((options.queries, queries), (options.references, references)):
-        if not image_set.images:
+        if not len(image_set):
             raise SscdError(f"no image of {name} is readable", "give images that are")
     return queries, references, training
 
@@ -113,7 +114,7 @@ def _sets(
 def _judge(
     posts: Mapping[str, PostProcessing | None],
     norms: Sequence[ScoreNorm],
-    sets: tuple[ImageSet, ImageSet, ImageSet | None],
+    sets: tuple[DescriptorSet, DescriptorSet, DescriptorSet | None],
     truth: Truth,
     options: EvalDiscOptions,
 ) -> Iterator[tuple[DiscRow, ...]]:
@@ -122,9 +123,9 @@ def _judge(
     from sscd_cli.evaluation import disc
 
     for text, post in posts.items():
-        queries = applied(post, sets[0].stored.descriptors)
-        references = applied(post, sets[1].stored.descriptors)
-        training = applied(post, sets[2].stored.descriptors) if norms and sets[2] else None
+        queries = applied(post, sets[0].descriptors)
+        references = applied(post, sets[1].descriptors)
+        training = applied(post, sets[2].descriptors) if norms and sets[2] else None
         offsets = _offsets(queries, training, norms)
         ranked = _rank(queries, references, offsets, options)
         names = ("None", *map(str, norms))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,25 +16,9 @@ if TYPE_CHECKING:
 Progress = Callable[[embed.EmbedResult], None]
 
 
-@dataclass(frozen=True)
-class ImageSet:
-    """The readable images of a set, and how many are not."""
-
-    stored: DescriptorSet
-    unreadable: int
-
-    @property
-    def ids(self) -> list[str]:
-        return list(self.stored.ids)
-
-    @property
-    def images(self) -> int:
-        return len(self.stored)
-
-
 def read_set(
     path: Path, name: str, options: BenchmarkOptions, progress: Progress, *, fix: str
-) -> ImageSet:
+) -> DescriptorSet:
     """Read a folder of shards, or embed a folder of images into one of its own.
 
     The images go to `name` in the folder of `options.descriptors`, as float32, so that an
@@ -50,8 +33,7 @@ def read_set(
     if not path.exists():
         raise SscdError(f"there is no {path}", fix)
     if shard_paths(path):
-        stored = read_comparable(path, columns=())
-        return ImageSet(stored, len(stored.unreadable))
+        return read_comparable(path, columns=())
     folder = options.descriptors / name
     embedding = EmbedOptions(
         sources=(str(path),),
@@ -64,19 +46,14 @@ def read_set(
         dtype="float32",
     )
     embedded = embed.run(embedding, progress)
-    stored = read_comparable(folder, columns=())
-    failed = stored.unreadable
-    return ImageSet(
-        stored.select(embedded.saw(stored.sources, stored.ids)),
-        int(embedded.saw(failed.sources, failed.ids).sum()),
-    )
+    return embedded.narrow(read_comparable(folder, columns=()))
 
 
-def refuse_mixtures(sets: Iterable[ImageSet]) -> None:
+def refuse_mixtures(sets: Iterable[DescriptorSet]) -> None:
     """Raise StoreError unless all sets can be compared."""
     from sscd_cli.descriptors.schema import difference
 
-    first, *others = (image_set.stored for image_set in sets)
+    first, *others = sets
     for other in others:
         contrast = difference(first.provenance, other.provenance)
         if contrast:

@@ -262,6 +262,18 @@ class EvalCopydaysOptions(BenchmarkOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EvalPairsOptions:
+    """A table of known pairs against a descriptor dataset; plot: pictures of the curve to draw."""
+
+    truth: Path
+    descriptors: Path = DESCRIPTORS
+    post: Path | None = None
+    score_norm: str | None = None
+    threshold: float | str | None = None
+    plot: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainOptions:
     """A training run; the defaults are those of the paper's recommended set-up unless said."""
 

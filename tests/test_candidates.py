@@ -54,13 +54,17 @@ def test_best_overall_are_the_best_of_all_pairs(count: int, shifted: bool) -> No
 
 @pytest.mark.usefixtures("small_tiles")
 @pytest.mark.parametrize("count", [1, 30, 400])
-def test_best_within_a_set_gives_each_pair_once(count: int) -> None:
+@pytest.mark.parametrize("shifted", [False, True])
+def test_best_within_a_set_gives_each_pair_once(count: int, shifted: bool) -> None:
     rows = unit_rows(25, 5)
-    scores = rows @ rows.T
+    offset = np.linspace(-1, 1, 25, dtype=np.float32) if shifted else np.zeros(25, np.float32)
+    scores = rows @ rows.T + (offset[:, None] + offset) / 2
     left, right = np.triu_indices(25, 1)
     best = np.argsort(-scores[left, right])[:count]
+    found = best_within(rows, count, offset if shifted else None)
     wanted = zip(left[best].tolist(), right[best].tolist(), strict=True)
-    assert sorted(pairs(best_within(rows, count))) == sorted(wanted)
+    assert sorted(pairs(found)) == sorted(wanted)
+    assert found.score == pytest.approx(scores[found.query, found.reference], abs=1e-6)
 
 
 def test_the_candidates_of_a_query_come_best_first() -> None:

@@ -139,6 +139,17 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
         options.PairOptions(left="a.jpg", right="b.jpg"),
         {**SHARED, **SCALE, "threshold": ("0.5", 0.5), "exif": ("0", False)},
     ),
+    "eval pairs": (
+        ["eval", "pairs", "truth.csv"],
+        "eval_pairs",
+        options.EvalPairsOptions(truth=Path("truth.csv")),
+        {
+            "post": ("p", Path("p")),
+            "score_norm": ("1[0]", "1[0]"),
+            "threshold": ("0.5", 0.5),
+            "plot": ("a.png", (Path("a.png"),)),
+        },
+    ),
     "eval disc": (
         ["eval", "disc", "disc"],
         "eval_disc",

@@ -44,7 +44,7 @@ HOMES = {
     "onnx": ("models.onnx_file",),
     "onnxruntime": ("models.onnx_file",),
     "PIL": ("images", "models.load", "training", "evaluation.edits", "evaluation.overlays"),
-    "matplotlib": ("training",),
+    "matplotlib": ("training", "evaluation.pair_plot"),
     "ray": ("engine",),
 }
 # reading a version number or naming a type takes no library into a verb's hands

@@ -10,19 +10,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from sscd_cli.cli import terminal
-from sscd_cli.options import (
-    ENGINES,
-    CalibrateOptions,
-    ClusterOptions,
-    DedupOptions,
-    EmbedOptions,
-    FilterOptions,
-    check_word,
-)
+from sscd_cli.options import ENGINES, ClusterOptions, check_word
 
-Options = TypeVar(
-    "Options", CalibrateOptions, ClusterOptions, DedupOptions, EmbedOptions, FilterOptions
-)
+Options = TypeVar("Options")
 
 
 def option(help: str, *names: str, **settings: Any) -> Any:
@@ -33,11 +23,11 @@ def option(help: str, *names: str, **settings: Any) -> Any:
 
 
 def chosen(kind: type[Options], given: Mapping[str, Any]) -> Options:
-    """Make options of the words of a command line: the parameters named as their fields.
+    """Make a dataclass of options of a command line's words: the parameters named as its fields.
 
     What is None was not given and takes its default; lists become tuples.
     """
-    names = {field.name for field in fields(kind)} & given.keys()
+    names = {field.name for field in fields(kind)} & given.keys()  # type: ignore[arg-type]
     values: dict[str, Any] = {name: given[name] for name in names if given[name] is not None}
     lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     return kind(**{**values, **lists})

@@ -81,23 +81,8 @@ def eval_disc(
     from sscd_cli import eval_disc as verb
 
     fetch_if_missing(model)
-    options = EvalDiscOptions(
-        path=path,
-        queries=queries,
-        references=references,
-        training=training,
-        truth=truth,
-        codecs=_listed(codecs),
-        score_norm=_listed(score_norm),
-        k=k,
-        global_candidates=global_candidates,
-        descriptors=descriptors,
-        model=model,
-        device=device,
-        precision=precision,
-        batch_size=batch_size,
-        workers=workers,
-    )
+    lists = {"codecs": _listed(codecs), "score_norm": _listed(score_norm)}
+    options = words.chosen(EvalDiscOptions, {**locals(), **lists})
     with terminal.embed_progress() as progress:
         result = verb.run(options, progress)
     _write(
@@ -150,19 +135,7 @@ def eval_copydays(
     from sscd_cli import eval_copydays as verb
 
     fetch_if_missing(model)
-    options = EvalCopydaysOptions(
-        path=path,
-        distractors=distractors,
-        training=training,
-        codecs=_listed(codecs),
-        k=k,
-        descriptors=descriptors,
-        model=model,
-        device=device,
-        precision=precision,
-        batch_size=batch_size,
-        workers=workers,
-    )
+    options = words.chosen(EvalCopydaysOptions, {**locals(), "codecs": _listed(codecs)})
     with terminal.embed_progress() as progress:
         result = verb.run(options, progress)
     _write(

@@ -90,12 +90,22 @@ def best_overall(
     return found if offset_Q is None else found.shifted(offset_Q)
 
 
-def best_within(rows_ND: NDArray[Any], count: int) -> Candidates:
-    """Return the `count` best pairs among the rows of one set, each once, query < reference."""
+def best_within(rows_ND: NDArray[Any], count: int, offset_N: Floats | None = None) -> Candidates:
+    """Return the `count` best pairs among the rows of one set, each once, query < reference.
+
+    Otherwise as `best_overall`; a pair's score gains the mean of both rows' offsets.
+    """
     best = _Best(count)
+    half_N = np.zeros(len(rows_ND), np.float32)
+    if offset_N is not None:
+        half_N += offset_N / 2
     for start in range(0, len(rows_ND), _TILE_ROWS):
-        best.search(rows_ND[start : start + _TILE_ROWS], rows_ND[start:], start, start)
-    return _scored(rows_ND, rows_ND, *best.pairs())
+        block = slice(start, start + _TILE_ROWS)
+        rows_R, others_C = rows_ND[block], rows_ND[start:]
+        best.search(rows_R, others_C, start, start, half_N[block], half_N[start:])
+    found = _scored(rows_ND, rows_ND, *best.pairs())
+    mean = half_N[found.query] + half_N[found.reference]
+    return _sorted(found.query, found.reference, found.score + mean)
 
 
 class _Best:
@@ -116,6 +126,7 @@ class _Best:
         first_row: int,
         first_other: int | None = None,
         offset_R: Floats | None = None,
+        offset_C: Floats | None = None,
     ) -> None:
         """Score a block of rows against others.
 
@@ -129,6 +140,8 @@ class _Best:
             np.matmul(left, right.T, out=scores)
             if offset_R is not None:
                 scores += offset_R[:, None]
+            if offset_C is not None:
+                scores += offset_C[start : start + _TILE_COLUMNS]
             row, other = np.nonzero(scores >= self._floor)
             score = scores[row, other]
             row, other = row + first_row, other + start + (first_other or 0)
@@ -170,5 +183,9 @@ def _scored(
     queries_QD: NDArray[Any], references_RD: NDArray[Any], query: Indices, reference: Indices
 ) -> Candidates:
     score = similarities(queries_QD, query, references_RD, reference)
+    return _sorted(query, reference, score)
+
+
+def _sorted(query: Indices, reference: Indices, score: Floats) -> Candidates:
     order = np.lexsort((reference, -score, query))
     return Candidates(query[order], reference[order], score[order])
