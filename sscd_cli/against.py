@@ -25,15 +25,17 @@ class AgainstResult:
     """Every pair of an image here and one there; iterating makes the matches one by one.
 
     scale: of the threshold and of similarities, see `descriptors.scale`; images here are the
-    queries. leaked: how many of the `images` here have a copy there. stale: here and there, left
-    out because the file has vanished or changed since it was embedded. unchecked: how many here
-    are in a pair of which one file is on no disk of this machine. embedded: what embedding the
-    sources did, if there were any. checked: bool (P,), the pairs whose files were both found.
+    queries. in_background: images here and there that normalise. leaked: how many of the
+    `images` here have a copy there. stale: here and there, left out because the file has
+    vanished or changed since it was embedded. unchecked: how many here are in a pair of which
+    one file is on no disk of this machine. embedded: what embedding the sources did, if there
+    were any. checked: bool (P,), the pairs whose files were both found.
     """
 
     model: str
     threshold: float
     scale: str
+    in_background: int
     images: int
     others: int
     unreadable: int
@@ -92,6 +94,7 @@ def run(
         model=ours.provenance.model,
         threshold=threshold,
         scale=str(scale),
+        in_background=sum(scale.in_background(side.descriptors) for side in (ours, theirs)),
         images=len(ours),
         others=len(theirs),
         unreadable=len(ours.unreadable),

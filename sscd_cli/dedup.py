@@ -24,18 +24,19 @@ if TYPE_CHECKING:
 class DedupResult:
     """What was found; iterating makes the clusters one by one.
 
-    scale: of the threshold and of similarities, see `descriptors.scale`. images: with a
-    descriptor, of those asked for. stale: of them, left out because the file has vanished or
-    changed since it was embedded. aliases: left out because another image is the very same file.
-    unchecked: in clusters, but on no disk of this machine. removable_bytes: what removing would
-    free. recall: of the pairs, on a sample, where an approximate join found them. embedded: what
-    embedding the sources did, if there were any. stored, found: the dataset, and what became of
-    each of its rows.
+    scale: of the threshold and of similarities, see `descriptors.scale`. in_background: images
+    that normalise themselves. images: with a descriptor, of those asked for. stale: of them,
+    left out because the file has vanished or changed since it was embedded. aliases: left out
+    because another image is the very same file. unchecked: in clusters, but on no disk of this
+    machine. removable_bytes: what removing would free. recall: of the pairs, on a sample, where
+    an approximate join found them. embedded: what embedding the sources did, if there were any.
+    stored, found: the dataset, and what became of each of its rows.
     """
 
     model: str
     threshold: float
     scale: str
+    in_background: int
     images: int
     unreadable: int
     stale: int
@@ -89,6 +90,7 @@ def run(
         model=stored.provenance.model,
         threshold=threshold,
         scale=str(scale),
+        in_background=scale.in_background(stored.descriptors),
         images=len(stored),
         unreadable=len(stored.unreadable),
         stale=left_out.stale,

@@ -401,3 +401,19 @@ def test_no_threshold_of_cosines_cuts_another_scale(
         "similarities on another scale; name one of that scale with --threshold"
     )
     assert report(files, "--post", "post", *more).status == 0  # none: still plain cosine
+
+
+def test_images_that_normalise_themselves_are_told_of(
+    report: Any, sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    background(tmp_path / "post", transform="center")
+    inside, outside = near(B, 0.95, 6), near(B, 0.95, 5)
+    files = {picture(tmp_path / f"{i}.png", i): row for i, row in enumerate((inside, outside))}
+    words = ("--post", "post", "-t", "0.1")
+    normed = (*words, "--score-norm", "1.0[0,1]")
+    warning = "sscd: warning: 1 images are in the background of --post themselves"
+    assert warning in report(files, *normed).err
+    assert "background of --post" not in report(files, *words).err
+    store(tmp_path / "theirs", {picture(tmp_path / "t.png", 9): A})
+    assert warning in sscd("dedup", "--against", "theirs", *normed).err
+    assert warning in sscd("dedup", "-d", "theirs", "--against", "descriptors", *normed).err

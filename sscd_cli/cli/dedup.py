@@ -147,6 +147,7 @@ def _report_matches(
 def _summarise_clusters(found: DedupResult) -> None:
     """Say what was found and what was left out."""
     _warn_of_stale(found.stale)
+    _warn_of_overlap(found.in_background)
     if found.aliases:
         terminal.note(f"{found.aliases:,} more names of the same files were left out")
     if found.unchecked:
@@ -168,6 +169,7 @@ def _summarise_clusters(found: DedupResult) -> None:
 
 def _summarise_matches(found: AgainstResult) -> None:
     _warn_of_stale(found.stale)
+    _warn_of_overlap(found.in_background)
     if found.unchecked:
         terminal.warn(
             f"{found.unchecked:,} images match files that are not on this machine and were not "
@@ -177,6 +179,14 @@ def _summarise_matches(found: AgainstResult) -> None:
         f"{found.leaked:,} of {found.images:,} images have a copy among {found.others:,} others at "
         f"threshold {found.threshold:.4g} of {found.model}{terminal.scale_note(found.scale)}"
     )
+
+
+def _warn_of_overlap(count: int) -> None:
+    if count:
+        terminal.warn(
+            f"{count:,} images are in the background of --post themselves, which lowers their "
+            "similarities; fit on other images"
+        )
 
 
 def _warn_of_stale(count: int) -> None:

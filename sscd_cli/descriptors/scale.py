@@ -79,5 +79,15 @@ class Scale:
             return None
         return self.norm.bias(rows_NE, self.post.background)
 
+    def in_background(self, rows_NE: npt.NDArray[Any]) -> int:
+        """Count the rows that are, byte for byte, in the background that normalises them.
+
+        Nearest to themselves, they are lowered more than they should be.
+        """
+        if self.post is None or self.norm is None:
+            return 0
+        known = {row.tobytes() for row in self.post.background}
+        return sum(row.tobytes() in known for row in rows_NE)
+
 
 COSINE = Scale()
