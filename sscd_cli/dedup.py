@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sscd_cli import embed
+from sscd_cli import embed, join
 from sscd_cli.options import DedupOptions, EmbedOptions
 from sscd_cli.verify import check_files
 
@@ -60,11 +60,13 @@ def run(
     options: DedupOptions,
     embedding: EmbedOptions | None = None,
     progress: embed.Progress = lambda result: None,
+    tiles_progress: join.Progress = lambda done, total: None,
 ) -> DedupResult:
     """Find the clusters of a dataset; first embed `embedding`'s sources into it, if given.
 
     Then only the images of those sources count. An image counts only while its file is where
-    and as it was when it was embedded, so that no removal rests on a file that has gone.
+    and as it was when it was embedded, so that no removal rests on a file that has gone. Pairs
+    that tasks have found (see `join`) are taken from them.
 
     Raises: StoreError: no descriptors to read. UsageError: an impossible threshold or policy;
         and all that `embed.run` raises.
@@ -82,8 +84,12 @@ def run(
     if embedded:
         stored = embedded.narrow(stored)
     threshold = resolve(options.threshold, stored.provenance, options.descriptors, scale)
-    bias = scale.bias(stored.descriptors)
-    copies = find_copies(stored.descriptors, threshold, options.method, bias)
+    if options.cluster:
+        join.run_on_cluster(options, options.cluster, tiles_progress)
+    copies = join.copies_joined(options, stored)
+    if copies is None:
+        bias = scale.bias(stored.descriptors)
+        copies = find_copies(stored.descriptors, threshold, options.method, bias)
     found, left_out = _among_present_files(stored, copies, options)
     removable = found.removable
     return DedupResult(

@@ -135,6 +135,7 @@ class DedupOptions:
     linkage: Linkage = "leader"
     keep: tuple[str, ...] = ("resolution", "bytes", "oldest", "path")
     method: Method = "auto"
+    cluster: ClusterOptions | None = None
 
     def check(self) -> None:
         """Raise UsageError for what no dataset can make possible, before any work is done."""
@@ -143,6 +144,15 @@ class DedupOptions:
         check_word("method", self.method, METHODS)
         for word in self.keep:
             check_word("keep word", word, KEEP_WORDS)
+        if self.cluster:
+            self.check_divisible()
+
+    def check_divisible(self) -> None:
+        """Raise UsageError for what only one machine can do."""
+        for option in ("against", "post", "score_norm"):
+            if getattr(self, option):
+                word = "--" + option.replace("_", "-")
+                raise UsageError(f"{word} runs on one machine", "leave out --task and --engine")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,15 +14,17 @@ from sscd_cli.cli import terminal
 from sscd_cli.cli.embed import summarise as summarise_embedding
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import UsageError
-from sscd_cli.options import DedupOptions, EmbedOptions, check_word
+from sscd_cli.options import ClusterOptions, DedupOptions, EmbedOptions, check_word
 from sscd_cli.reports.formats import FORMATS, bytes_text, write_clusters
 from sscd_cli.reports.matches import write_matches
+from sscd_cli.tasks import Task
 
 if TYPE_CHECKING:
     from sscd_cli.against import AgainstResult
     from sscd_cli.dedup import DedupResult
 
 _default = DedupOptions()
+_cluster = ClusterOptions()
 _embedding = EmbedOptions(sources=())
 
 
@@ -69,6 +71,11 @@ def dedup(
     output: words.Output = None,
     exit_code: words.ExitCode = False,
     strict: words.Strict = False,
+    task: words.Task = None,
+    engine: words.Engine = "local",
+    gpus_per_task: words.GpusPerTask = _cluster.gpus_per_task,
+    cpus_per_task: words.CpusPerTask = _cluster.cpus_per_task,
+    memory_per_task: words.MemoryPerTask = _cluster.memory_per_task,
     model: words.Model = _embedding.model,
     include: words.Include = None,
     exclude: words.Exclude = None,
@@ -87,8 +94,15 @@ def dedup(
     Nothing is ever deleted: pipe `--format paths -0` into what shall do it.
     """
     given = {**locals(), "keep": tuple(word.strip() for word in keep.split(","))}
+    given |= {"cluster": words.cluster(given), "task": None}
     options = words.chosen(DedupOptions, given)
     options.check()
+    if task:
+        if sources or options.cluster:
+            fix = "leave out the sources and --engine"
+            raise UsageError("--task is one part of the join of a whole dataset", fix)
+        _join_task(options, Task.parse(task))
+        return
     check_word("format", format, FORMATS)
     if format == "parquet" and output is None and sys.stdout and sys.stdout.isatty():
         raise UsageError("parquet is not for a terminal", "add -o FILE")
@@ -101,6 +115,18 @@ def dedup(
         raise typer.Exit(4)
     if exit_code and copies:
         raise typer.Exit(1)
+
+
+def _join_task(options: DedupOptions, task: Task) -> None:
+    """Find the pairs of one task's tiles and report nothing yet."""
+    from sscd_cli import join
+
+    with terminal.count_progress("tiles") as progress:
+        done = join.run(options, task, progress)
+    terminal.note(
+        f"part {task}: {done.tiles:,} tiles, {done.joined:,} of them joined now in "
+        f"{done.elapsed:.1f} s: {done.pairs:,} pairs, in {done.folder}"
+    )
 
 
 @dataclass(frozen=True)
@@ -118,8 +144,8 @@ def _report_clusters(
     """Report the clusters; return how many images are removable and how many unreadable."""
     from sscd_cli import dedup as verb
 
-    with terminal.embed_progress() as progress:
-        found = verb.run(options, embedding, progress)
+    with terminal.embed_progress() as progress, terminal.count_progress("tiles") as tiles:
+        found = verb.run(options, embedding, progress, tiles)
     if found.embedded:
         summarise_embedding(found.embedded)
     with terminal.report_stream(target.output) as stream:

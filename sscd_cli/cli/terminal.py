@@ -105,14 +105,15 @@ def embed_progress() -> Iterator[Callable[[EmbedResult], None]]:
 
 
 @contextmanager
-def count_progress() -> Iterator[Callable[[int, int], None]]:
-    """Show a bar of images, of which a number is done of a total, while the context lasts."""
+def count_progress(things: str = "images") -> Iterator[Callable[[int, int], None]]:
+    """Show a bar of things, of which a number is done of a total, while the context lasts."""
     if not shows_progress():
         yield lambda done, total: None
         return
     from tqdm import tqdm
 
-    with tqdm(unit=" images", file=sys.stderr, dynamic_ncols=True) as bar:
+    # no bar before the first of them: what is counted may never begin
+    with tqdm(unit=f" {things}", file=sys.stderr, dynamic_ncols=True, delay=1e-9) as bar:
 
         def update(done: int, total: int) -> None:
             bar.total = total

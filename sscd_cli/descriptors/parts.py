@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sscd_cli.errors import StoreError
+from sscd_cli.files import whole_file
 from sscd_cli.tasks import Task, all_tasks
 
 _RECORD = re.compile(r"part-\d+of\d+-[0-9a-f]{8}\.json")
@@ -38,10 +39,11 @@ class Part:
         digest = hashlib.blake2b("\0".join(self.words).encode(errors="surrogateescape"))
         return f"part-{self.task.name}-{digest.hexdigest()[:8]}.json"
 
-    def to_json(self) -> bytes:
-        """Return the record's text."""
+    def save(self, folder: Path) -> None:
+        """Write the record into `folder`, in place of an earlier one. Raises: OSError."""
         record = {"task": str(self.task), "words": self.words, "done": self.done}
-        return json.dumps(record).encode()
+        with whole_file(folder / self.name) as file:
+            file.write(json.dumps(record).encode())
 
 
 def read_parts(folder: Path) -> list[Part]:
@@ -77,11 +79,16 @@ def refuse_missing(folder: Path) -> None:
         divisions = {part.task.of for part in parts}
         missing = min((_missing(parts, count) for count in divisions), key=len)
         if missing:
-            names = ", ".join(map(str, missing[:_NAMED]))
-            more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
-            many, verb = ("parts", "are") if len(missing) > 1 else ("part", "is")
-            what = f"{many} {names}{more} of {folder} {verb} missing"
-            raise StoreError(what, f"run {shlex.join(words)} --task {missing[0]}")
+            raise missing_parts(missing, f"{folder}", words)
+
+
+def missing_parts(missing: Sequence[Task], whole: str, words: Iterable[str]) -> StoreError:
+    """Return the error that names missing parts and the command for the first."""
+    names = ", ".join(map(str, missing[:_NAMED]))
+    more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
+    many, verb = ("parts", "are") if len(missing) > 1 else ("part", "is")
+    what = f"{many} {names}{more} of {whole} {verb} missing"
+    return StoreError(what, f"run {shlex.join(words)} --task {missing[0]}")
 
 
 def _missing(parts: Iterable[Part], count: int) -> list[Task]:

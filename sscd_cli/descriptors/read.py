@@ -105,7 +105,8 @@ class DescriptorSet:
 
     descriptors: (N, D) in the stored dtype. columns: arrays of N: `width`, `height` (pixels),
     `file_bytes`, `mtime_ns` as int64 (0 where unknown), `format` as text, `content_hash` as
-    uint8 (N, 16). superseded: how many older rows of the same images were left out.
+    uint8 (N, 16). superseded: how many older rows of the same images were left out. numbers:
+    int64 (N,), each row's number among all rows of the shards, the ones left out too.
     """
 
     folder: Path
@@ -117,6 +118,7 @@ class DescriptorSet:
     unreadable: Unreadable
     shards: tuple[Shard, ...]
     superseded: int
+    numbers: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -131,6 +133,7 @@ class DescriptorSet:
             ids=self.ids.filter(rows_N),
             sources=self.sources.filter(rows_N),
             columns={name: values[rows_N] for name, values in self.columns.items()},
+            numbers=self.numbers[rows_N],
         )
 
     def path(self, row: int) -> str:
@@ -173,6 +176,7 @@ def read_descriptors(
         ),
         shards=tuple(_shard(path, mask) for path, mask in zip(paths, masks, strict=True)),
         superseded=int(len(newest) - newest.sum()),
+        numbers=np.flatnonzero(newest & readable),
     )
 
 
@@ -184,7 +188,7 @@ def read_comparable(
     Raises: StoreError: it holds another output of the network than descriptors.
     """
     stored = read_descriptors(folder, columns=columns, post=post)
-    _refuse_other_outputs(folder, stored.provenance)
+    refuse_other_outputs(folder, stored.provenance)
     return stored
 
 
@@ -197,17 +201,20 @@ def stream_comparable(folder: Path) -> tuple[Provenance, Iterator[Descriptor]]:
     """
     paths = existing_shards(folder)
     provenance = common_provenance(paths)
-    _refuse_other_outputs(folder, provenance)
-    return provenance, (_readable_rows(path, provenance) for path in paths)
+    refuse_other_outputs(folder, provenance)
+    return provenance, (readable_rows(path, provenance)[1] for path in paths)
 
 
-def _readable_rows(path: Path, provenance: Provenance) -> Descriptor:
+def readable_rows(path: Path, provenance: Provenance) -> tuple[npt.NDArray[np.int64], Descriptor]:
+    """Return the numbers within a shard of the rows that have a descriptor, and those."""
     table = read_shard(path, ["status", "descriptor"])
     values = descriptor_values(table["descriptor"], provenance.dimensions)
-    return values[_equals(table["status"], "ok")]
+    rows = np.flatnonzero(_equals(table["status"], "ok"))
+    return rows, values[rows]
 
 
-def _refuse_other_outputs(folder: Path, provenance: Provenance) -> None:
+def refuse_other_outputs(folder: Path, provenance: Provenance) -> None:
+    """Refuse what has no cosine similarity. Raises: StoreError: other outputs of a network."""
     if provenance.output_kind != "descriptor":
         raise StoreError(
             f"{folder} holds {provenance.output_kind} rows, which no threshold fits",

@@ -168,6 +168,12 @@ def shard_provenance(path: Path) -> Provenance:
         return _provenance(path, file.schema_arrow)
 
 
+def shard_rows(path: Path) -> int:
+    """Read from a shard's footer how many rows it holds. Raises: as `shard_provenance`."""
+    with _shard(path) as file:
+        return int(file.metadata.num_rows)
+
+
 def common_provenance(paths: Sequence[Path]) -> Provenance:
     """Return what made the first of some shards, once all prove to be comparable with it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sscd_cli.descriptors.schema import names_from_columns, names_to_columns
+from sscd_cli.errors import StoreError
 
 Column = Sequence[Any] | npt.NDArray[Any]
 
@@ -43,6 +45,18 @@ def _arrays(name: str, values: Column) -> dict[str, pa.Array]:
     exceptions = pa.array(pair.pop(f"{name}_bytes"), pa.binary())
     text = {name: pa.array(pair[name], pa.string())}
     return text if exceptions.null_count == len(texts) else text | {f"{name}_bytes": exceptions}
+
+
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Read all columns of a file of numbers that `write_table` wrote.
+
+    Raises: StoreError: it is damaged or cannot be read.
+    """
+    try:
+        table = pq.read_table(path)
+        return {name: table[name].to_numpy() for name in table.column_names}
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path} is damaged", "delete it and run that task again") from error
 
 
 def read_table(payload: bytes, columns: Sequence[str]) -> dict[str, list[Any]]:

@@ -98,8 +98,8 @@ class ShardWriter:
         """Note the state of this part; a run over everything does so where tasks began it."""
         if self.task or read_parts(self.folder):
             part = replace(self._part, done=done)
-            with writing(self.folder), whole_file(self.folder / part.name) as file:
-                file.write(part.to_json())
+            with writing(self.folder):
+                part.save(self.folder)
 
     def add(self, rows: Sequence[Row]) -> npt.NDArray[np.int64]:
         """Take rows, and write each shard that becomes full.
