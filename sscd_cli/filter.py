@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from sscd_cli.errors import NoImagesError, SscdError, UsageError, reason_of
 from sscd_cli.options import FilterOptions
+from sscd_cli.storage import is_url
 
 if TYPE_CHECKING:
     from sscd_cli.images.refs import ImageRef
@@ -90,7 +91,8 @@ def _sources(options: FilterOptions) -> list[str]:
     for name in expand(options.source):
         path, own = split_columns(name)
         chosen = Columns(own.image or options.image_column, own.id or options.id_column)
-        sources.append(join_columns(os.path.abspath(path), chosen))  # noqa: PTH100
+        place = path if is_url(path) else os.path.abspath(path)  # noqa: PTH100
+        sources.append(join_columns(place, chosen))
     return sources
 
 
@@ -115,11 +117,12 @@ def _check_output(options: FilterOptions, sources: Sequence[str]) -> None:
     if os.path.lexists(output):
         raise UsageError(f"{output} exists", "choose another place with -o, or remove it first")
     for source in sources:
-        path = Path(split_columns(source)[0])
+        name = split_columns(source)[0]
+        path = Path(name)
         if path.is_dir() and output.resolve().is_relative_to(path.resolve()):
             raise UsageError(f"{output} lies in {path}", "choose another place with -o")
         if not path.is_dir() and rewriter(source) is None:
-            what = f"{path} is neither a folder, a container nor a list of images"
+            what = f"{name} is neither a folder here, a container nor a list of images"
             raise UsageError(what, "name what sscd embed was given")
     names = [_name(source) for source in sources]
     if len(names) == 1 and Path(sources[0]).is_dir():

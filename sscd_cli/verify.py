@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sscd_cli.storage import is_url
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from sscd_cli.descriptors.read import DescriptorSet
     from sscd_cli.images.refs import ImageRef
 
-Place = tuple[int, int, str | None]
+Place = tuple[int, int | str, str | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,7 @@ def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
     """Compare the files of `rows` with what was embedded; reads none of them."""
     import numpy as np
 
-    from sscd_cli.images.read import is_unchanged, stored_ref
+    from sscd_cli.images.read import is_here, is_unchanged, stored_ref
 
     found = FileCheck(*(np.zeros(len(stored), bool) for _ in range(3)))
     sizes, times = stored.columns["file_bytes"], stored.columns["mtime_ns"]
@@ -48,7 +50,7 @@ def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
     for row in rows:
         source = stored.sources[row]
         if source not in here:
-            here[source] = os.path.exists(source)  # noqa: PTH110  # False without permission
+            here[source] = is_here(source)  # False without permission
         if not here[source]:
             found.elsewhere[row] = True
             continue
@@ -67,6 +69,8 @@ def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
 
 
 def _place(ref: ImageRef) -> Place:
+    if is_url(ref.path):
+        return 0, ref.path, ref.member
     status = os.stat(ref.path)  # noqa: PTH116
     return status.st_dev, status.st_ino, ref.member
 
@@ -91,6 +95,8 @@ def _aliases(stored: DescriptorSet, rows: list[int]) -> list[int]:
 
 def _name(path: str) -> tuple[str, bool]:
     """Return the absolute name of a file, links to its folders resolved; and whether it links."""
+    if is_url(path):
+        return path, False
     folder, base = os.path.split(path)
     name = os.path.join(os.path.realpath(folder), base)  # noqa: PTH118
     return name, os.path.islink(name)  # noqa: PTH114

@@ -302,7 +302,7 @@ def refusals(tmp_path: Path) -> dict[str, tuple[list[str], str]]:
         "inside": (["photos", "-o", "photos/out"], f"photos/out lies in {tmp_path}/photos; choose"),
         "kind": (
             ["photos/a.png", "-o", "out"],
-            "a.png is neither a folder, a container nor a list",
+            "a.png is neither a folder here, a container list",
         ),
         "name": (["s.tar", "-o", "o.zip"], "o.zip is not named as s.tar is; use *.tar"),
         "missing": (["none.tar", "-o", "o.tar"], "cannot read the source"),

@@ -24,7 +24,7 @@ NOUNS = {
     "evaluation",
     "training",
 }
-BASE = {"errors", "files", "options", "tasks"}
+BASE = {"errors", "files", "options", "storage", "tasks"}
 # what a noun may know of other nouns: reports say what the others found, a model names its
 # preprocessing, and the two that make images and networks work on them
 SIDEWAYS = {
@@ -34,6 +34,7 @@ SIDEWAYS = {
     "training": {"images", "models"},
 }
 HOMES = {
+    "fsspec": ("storage",),
     "typer": ("cli",),
     "rich": ("cli",),
     "tqdm": ("cli",),

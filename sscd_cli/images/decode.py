@@ -25,6 +25,7 @@ from sscd_cli.images.preprocess import Recipe, resize, shrink_while_decoding
 from sscd_cli.images.read import read_bytes, stat_image
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.options import MAX_BYTES, MAX_PIXELS
+from sscd_cli.storage import without_file_scheme
 
 # Pillow reads more, but some of it starts other programs (EPS) or needs them. TGA has no
 # signature, so it comes last.
@@ -232,7 +233,7 @@ def load_image(ref: ImageRef, *, exif: bool = True) -> Image.Image:
 
 def load_file(path: str, *, exif: bool = True) -> Image.Image:
     """Read one image file that cannot be done without. Raises: SscdError: it cannot be read."""
-    return load_image(ImageRef(path, "", path), exif=exif)
+    return load_image(ImageRef(path, "", without_file_scheme(path)), exif=exif)
 
 
 @lru_cache(maxsize=1)

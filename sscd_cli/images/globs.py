@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import glob
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 from sscd_cli.errors import UsageError
+from sscd_cli.storage import exists, matching, without_file_scheme
 
 BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d+\.\.\d+)\}")
 MAX_FILES = 1_000_000
@@ -46,13 +46,14 @@ def expand(source: str) -> Iterator[str]:
 
     `{000..099}` counts with the zeros it is written with, `{a,b}` lists. A source that exists as
     it is written stands for itself, and so does a pattern that nothing matches.
-    Raises: UsageError: more than a million names.
+    Raises: UsageError: more than a million names. OSError: a server does not answer.
     """
-    if os.path.lexists(source):
-        yield source
+    path = without_file_scheme(source)
+    if not (glob.has_magic(path) or BRACES.search(path)) or exists(path):
+        yield path
         return
-    for name in _braces(source):
-        found = sorted(glob.glob(name), key=os.fsencode) if glob.has_magic(name) else []  # noqa: PTH207
+    for name in _braces(path):
+        found = matching(name) if glob.has_magic(name) else []
         yield from found or [name]
 
 

@@ -5,11 +5,12 @@ so that an image is the same one in two lists, and in its folder.
 """
 
 # names stay strings, as in sources.py
-# ruff: noqa: PTH118, PTH120, PTH123
+# ruff: noqa: PTH120
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ from typing import Any
 from sscd_cli.errors import UsageError
 from sscd_cli.images.columns import image_column
 from sscd_cli.images.refs import ImageRef, is_image_name
+from sscd_cli.storage import is_url, join, open_binary, without_file_scheme
 
 TABLES = {".csv": ",", ".tsv": "\t"}
 LINES = (".jsonl", ".ndjson")
@@ -53,10 +55,13 @@ def iter_listing(path: str, column: str) -> Iterator[ImageRef]:
 
 def named_image(folder: str, name: str) -> ImageRef:
     """Return the image that a list in `folder` names so."""
+    name = without_file_scheme(name)
+    if is_url(name):
+        return ImageRef(name, "", name)
     id = str(PurePosixPath(name))
-    if id.startswith("/"):
+    if id.startswith("/") and not is_url(folder):
         return ImageRef(id, "", name)
-    return ImageRef(id, folder, os.path.join(folder, name))
+    return ImageRef(id, folder, join(folder, name))
 
 
 def iter_records(path: str, column: str) -> Iterator[Record]:
@@ -78,7 +83,7 @@ def iter_records(path: str, column: str) -> Iterator[Record]:
 
 def read_coco(path: str) -> dict[str, Any]:
     """Read a COCO file: about six times its size in memory. Raises: as `iter_listing`."""
-    with open(path, encoding="utf-8") as file:
+    with open_binary(path) as file:
         coco: dict[str, Any] = json.load(file)
     images = coco.get("images") if isinstance(coco, dict) else None
     if not isinstance(images, list) or not all(map(_is_coco_image, images)):
@@ -92,7 +97,10 @@ def _is_coco_image(image: object) -> bool:
 
 
 def _iter_rows(path: str, column: str) -> Iterator[Record]:
-    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with (
+        open_binary(path) as stream,
+        io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline="") as file,
+    ):
         extension = os.path.splitext(path.lower())[1]  # noqa: PTH122
         if extension in LINES:
             yield from _of_lines(path, file, column)

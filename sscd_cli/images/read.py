@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import stat
+import time
+from functools import lru_cache
 
 from sscd_cli.images.columns import split_columns
 from sscd_cli.images.containers.kinds import MissingMemberError, is_container, open_container
 from sscd_cli.images.refs import FileStatus, ImageRef
+from sscd_cli.storage import exists, is_url, join, list_folder, look, read_url
 
 
 def stored_ref(source: str, id: str) -> ImageRef:
@@ -19,9 +22,17 @@ def stored_ref(source: str, id: str) -> ImageRef:
         return ImageRef(id, source, id)
     if is_container(source):
         path = split_columns(source)[0]
-        if os.path.isfile(path):  # noqa: PTH113
+        if is_url(path) or os.path.isfile(path):  # noqa: PTH113
             return ImageRef(id, source, path, id)
-    return ImageRef(id, source, os.path.join(source, id))  # noqa: PTH118
+    return ImageRef(id, source, join(source, id))
+
+
+def is_here(source: str) -> bool:
+    """Say whether anything at all lies where a stored source was."""
+    try:
+        return not source or exists(split_columns(source)[0])
+    except OSError:
+        return False
 
 
 def still_there(source: str, id: str) -> bool:
@@ -33,18 +44,17 @@ def still_there(source: str, id: str) -> bool:
     try:
         stat_image(stored_ref(source, id))
     except (FileNotFoundError, NotADirectoryError, MissingMemberError):
-        return bool(source) and _is_elsewhere(source)
+        return bool(source) and _is_elsewhere(split_columns(source)[0])
     except Exception:
         return True
     return True
 
 
-def _is_elsewhere(source: str) -> bool:
-    if os.path.isfile(split_columns(source)[0]):  # noqa: PTH113
-        return False
+def _is_elsewhere(path: str) -> bool:
     try:
-        with os.scandir(source) as entries:
-            return not any(entries)
+        if look(path).is_file:
+            return False
+        return not (list_folder(path) if is_url(path) else os.listdir(path))  # noqa: PTH208
     except OSError:
         return True
 
@@ -52,13 +62,37 @@ def _is_elsewhere(source: str) -> bool:
 def stat_image(ref: ImageRef) -> FileStatus:
     """Return the status of `ref` without reading the image.
 
+    Of a file on a server that was just listed it is what the list said.
     Raises: OSError, ValueError, EOFError, and the errors of a damaged container: there is none.
     """
+    if ref.member is not None:
+        mtime_ns = _container_time(ref.path)
+        return FileStatus(open_container(ref.source, mtime_ns).size(ref), mtime_ns)
+    if is_url(ref.path):
+        return _status_on_server(ref)
     status = os.stat(ref.path)  # noqa: PTH116  # no Path for each of ten million files
-    if ref.member is None:
-        return FileStatus(status.st_size, status.st_mtime_ns)
-    size = open_container(ref.source, status.st_mtime_ns).size(ref)
-    return FileStatus(size, status.st_mtime_ns)
+    return FileStatus(status.st_size, status.st_mtime_ns)
+
+
+def _status_on_server(ref: ImageRef) -> FileStatus:
+    if ref.place is not None:
+        return FileStatus(ref.place.size, ref.place.mtime_ns)
+    entry = look(ref.path)
+    if entry.is_folder:
+        raise OSError("a folder, not a file")
+    return FileStatus(entry.size, entry.mtime_ns)
+
+
+def _container_time(path: str) -> int:
+    """Return when a container was written, as it is known for a minute of one on a server."""
+    if is_url(path):
+        return _remote_time(path, int(time.monotonic() // 60), os.getpid())
+    return os.stat(path).st_mtime_ns  # noqa: PTH116
+
+
+@lru_cache(maxsize=64)
+def _remote_time(url: str, minute: int, process: int) -> int:
+    return look(url).mtime_ns
 
 
 def is_unchanged(ref: ImageRef, file_bytes: int, mtime_ns: int) -> bool:
@@ -76,18 +110,22 @@ def read_bytes(ref: ImageRef, max_bytes: int) -> tuple[bytes, FileStatus]:
     """
     if ref.member is not None:
         return _read_member(ref, max_bytes)
+    if is_url(ref.path):
+        status = _status_on_server(ref)
+        _check_size(status.file_bytes or 0, max_bytes)
+        return read_url(ref.path, status.file_bytes or 0), status
     # without O_NONBLOCK, opening a pipe waits for its writer
     descriptor = os.open(ref.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        status = os.fstat(descriptor)
-        _check(status, max_bytes)
+        local = os.fstat(descriptor)
+        _check(local, max_bytes)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(status.st_size + 1)
+            data = file.read(local.st_size + 1)
     finally:
         os.close(descriptor)
-    if len(data) != status.st_size:
+    if len(data) != local.st_size:
         raise OSError("the file changed while it was read")
-    return data, FileStatus(len(data), status.st_mtime_ns)
+    return data, FileStatus(len(data), local.st_mtime_ns)
 
 
 def _check(status: os.stat_result, max_bytes: int) -> None:
@@ -104,7 +142,7 @@ def _check_size(size: int, max_bytes: int) -> None:
 
 
 def _read_member(ref: ImageRef, max_bytes: int) -> tuple[bytes, FileStatus]:
-    mtime_ns = os.stat(ref.path).st_mtime_ns  # noqa: PTH116
+    mtime_ns = _container_time(ref.path)
     container = open_container(ref.source, mtime_ns)
     _check_size(container.size(ref) or 0, max_bytes)
     data = container.read(ref)

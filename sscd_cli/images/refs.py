@@ -15,7 +15,10 @@ IMAGE_NAME = re.compile(
 
 
 class Place(NamedTuple):
-    """Where an image's bytes lie in a container that was written at `mtime_ns`."""
+    """Where an image's bytes lie in its container, or in the whole of a file on a server.
+
+    mtime_ns: when the container or the file was written.
+    """
 
     offset: int
     size: int

@@ -6,13 +6,12 @@ costs. Names are `str` with surrogateescape, so that every byte a file system al
 """
 
 # names stay strings: a Path for each file would cost more than listing it
-# ruff: noqa: PTH100, PTH109, PTH116
+# ruff: noqa: PTH100, PTH109
 
 from __future__ import annotations
 
 import io
 import os
-import stat
 import sys
 import tarfile
 import zipfile
@@ -30,6 +29,7 @@ from sscd_cli.images.folder import iter_folder
 from sscd_cli.images.globs import Globs, expand
 from sscd_cli.images.listing import is_listing, iter_listing
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.storage import is_url, look
 
 CHUNK_BYTES = 1 << 16
 
@@ -54,8 +54,10 @@ def iter_images(
     - any other file: itself, whatever its extension;
     - a pattern (`shard-{000..099}.tar`, `*.zip`): all that it stands for, in order.
 
-    Files are not opened: one that is missing, no regular file or no image is yielded and turns
-    out unreadable when decoded. Sources that overlap yield an image once for each of them.
+    Each may be on a server: `s3://`, `gs://`, `hf://`, `http(s)://` (files only, no folders); and
+    `file://` is a path here. Files are not opened: one that is missing, no regular file or no
+    image is yielded and turns out unreadable when decoded. Sources that overlap yield an image
+    once for each of them.
 
     Args: include, exclude: shell patterns for the id (`fnmatch`, case matters, `*` matches "/"
     too); a folder that matches an exclude pattern is not entered. columns: of Parquet files and
@@ -83,29 +85,33 @@ def _of_source(
     try:
         if not os.path.lexists(source):
             path, chosen = split_columns(source)
-        status = os.stat(path)
+        entry = look(path)
     except (OSError, ValueError) as error:
         raise cannot_read("source", source, error, "check the path") from None
     chosen = Columns(*(own or common for own, common in zip(chosen, columns, strict=True)))
-    if stat.S_ISDIR(status.st_mode):
+    if entry.is_folder:
         return iter_folder(_absolute(path), globs.enter)
-    if stat.S_ISREG(status.st_mode) and is_container(path):
+    if entry.is_file and is_container(path):
         place = _absolute(path)
         container = join_columns(place, chosen) if is_table(place) else place
-        return _of_container(container, status.st_mtime_ns) if opens(container) else iter(())
-    if stat.S_ISREG(status.st_mode) and is_listing(path):
+        return _of_container(container, entry.mtime_ns) if opens(container) else iter(())
+    if entry.is_file and is_listing(path):
         return _of_listing(_absolute(path), chosen.image)
     return iter((_file(path),))
 
 
 def _file(name: str) -> ImageRef:
     """Name a file given by itself: a relative name belongs to the folder that it is relative to."""
+    if is_url(name):
+        return ImageRef(name, "", name)
     id = str(PurePosixPath(name))
     return ImageRef(id=id, source="" if id.startswith("/") else os.getcwd(), path=name)
 
 
 def _absolute(source: str) -> str:
     """The absolute path of `source` with its symbolic links kept, unless a ".." crosses one."""
+    if is_url(source):
+        return source.rstrip("/")
     absolute, real = os.path.abspath(source), os.path.realpath(source)
     return absolute if os.path.realpath(absolute) == real else real
 

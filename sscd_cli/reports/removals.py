@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sscd_cli.errors import UsageError
+from sscd_cli.storage import is_url
 
 Key = tuple[str, str]  # source, id
 FIELDS = ("keep", "source", "id", "file_bytes")
@@ -103,4 +104,4 @@ def _paths(data: bytes) -> Iterator[str]:
 def _path(source: str, id: str) -> str:
     """Return the one way to write where an image lies."""
     path = f"{source.rstrip('/')}/{id}" if source else id
-    return os.path.abspath(path)  # noqa: PTH100  # no Path for each of ten million names
+    return path if is_url(path) else os.path.abspath(path)  # noqa: PTH100  # no Path for each of ten million names

@@ -18,6 +18,7 @@ from sscd_cli.errors import UsageError
 from sscd_cli.images.columns import image_column, split_columns
 from sscd_cli.images.containers.kinds import MissingMemberError
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.storage import open_binary
 
 
 class ParquetContainer:
@@ -31,16 +32,16 @@ class ParquetContainer:
         self._source = source
         self._path, columns = split_columns(source)
         with arrow_errors():
-            # what opens the file reads no more than its footer
-            self._file = pq.ParquetFile(self._path)
+            self._stream = open_binary(self._path)
+            self._file = pq.ParquetFile(self._stream)
         self._id_column = columns.id
         self._image_column = find_images(self._path, self._file.schema_arrow, columns.image)
         groups = range(self._file.num_row_groups)
         self._ends = list(accumulate(self._file.metadata.row_group(g).num_rows for g in groups))
 
     def __del__(self) -> None:
-        if hasattr(self, "_file"):
-            self._file.close()
+        if hasattr(self, "_stream"):
+            self._stream.close()
 
     def refs(self) -> Iterator[ImageRef]:
         """Name the images row by row, also those of rows without one, which are unreadable."""

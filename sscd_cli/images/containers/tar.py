@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from sscd_cli.images.containers.kinds import MissingMemberError
 from sscd_cli.images.refs import ImageRef, Place, is_hidden, is_image_name
+from sscd_cli.storage import open_binary
 
 
 class TarContainer:
@@ -23,11 +24,13 @@ class TarContainer:
     def __init__(self, source: str, mtime_ns: int) -> None:
         self._source = source
         self._mtime_ns = mtime_ns
-        self._tar = tarfile.open(source, encoding="utf-8")  # noqa: SIM115  # closed by __del__
+        self._file = open_binary(source)
+        self._tar = tarfile.open(fileobj=self._file, encoding="utf-8")  # noqa: SIM115
 
     def __del__(self) -> None:
-        if hasattr(self, "_tar"):
-            self._tar.close()
+        for file in ("_tar", "_file"):
+            if hasattr(self, file):
+                getattr(self, file).close()
 
     @cached_property
     def _places(self) -> dict[str, tuple[str, Place | None]]:

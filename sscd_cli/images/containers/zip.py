@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from sscd_cli.images.containers.kinds import MissingMemberError
 from sscd_cli.images.refs import ImageRef, is_hidden, is_image_name
+from sscd_cli.storage import open_binary
 
 
 class ZipContainer:
@@ -19,12 +20,14 @@ class ZipContainer:
 
     def __init__(self, source: str, mtime_ns: int) -> None:
         self._source = source
-        self._zip = zipfile.ZipFile(source)
+        self._file = open_binary(source)
+        self._zip = zipfile.ZipFile(self._file)
         self._images = dict(self._listed())
 
     def __del__(self) -> None:
-        if hasattr(self, "_zip"):
-            self._zip.close()
+        for file in ("_zip", "_file"):
+            if hasattr(self, file):
+                getattr(self, file).close()
 
     def _listed(self) -> Iterator[tuple[str, zipfile.ZipInfo]]:
         for info in self._zip.infolist():

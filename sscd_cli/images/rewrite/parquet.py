@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from sscd_cli.images.columns import split_columns
 from sscd_cli.images.containers.parquet import arrow_errors
+from sscd_cli.storage import open_binary
 
 
 def rewrite_parquet(source: str, target: str, removed: Set[str]) -> None:
@@ -22,7 +23,7 @@ def rewrite_parquet(source: str, target: str, removed: Set[str]) -> None:
     """
     path, columns = split_columns(source)
     numbers = count()
-    with arrow_errors(), pq.ParquetFile(path) as file:
+    with arrow_errors(), open_binary(path) as stream, pq.ParquetFile(stream) as file:
         schema = file.schema_arrow
         with pq.ParquetWriter(target, schema, compression=_compression(file.metadata)) as writer:
             for group in range(file.num_row_groups):

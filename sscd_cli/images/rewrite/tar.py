@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import IO, cast
 
 from sscd_cli.images.refs import is_hidden, is_image_name
+from sscd_cli.storage import open_binary
 
 CHUNK_BYTES = 1 << 20
 
@@ -42,7 +43,7 @@ def rewrite_tar(source: str, target: str, removed: Set[str]) -> None:
     With the last image of a WebDataset sample the other members of the sample go, too.
     Raises: ValueError: a hard link would lose what it leads to; and what `tarfile` raises.
     """
-    with tarfile.open(source, encoding="utf-8") as tar:
+    with open_binary(source) as file, tarfile.open(fileobj=file, encoding="utf-8") as tar:
         members = list(_members(tar))
         gone = _gone(members, removed)
         _check_links(members, gone)
@@ -78,7 +79,7 @@ def _check_links(members: list[_Member], gone: Set[str]) -> None:
 
 
 def _opened_like(source: str, target: str) -> IO[bytes]:
-    with open(source, "rb") as file:  # noqa: PTH123
+    with open_binary(source) as file:
         magic = file.read(6)
     if magic.startswith(b"\x1f\x8b"):
         return cast("IO[bytes]", gzip.GzipFile(target, "wb", mtime=0))

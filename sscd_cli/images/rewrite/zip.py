@@ -9,13 +9,19 @@ import zipfile
 from collections.abc import Set
 from pathlib import PurePosixPath
 
+from sscd_cli.storage import open_binary
+
 
 def rewrite_zip(source: str, target: str, removed: Set[str]) -> None:
     """Write `source` to `target` without the images `removed`; each member packed as it was.
 
     Raises: RuntimeError: a member is encrypted; and what `zipfile` raises.
     """
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+    with (
+        open_binary(source) as file,
+        zipfile.ZipFile(file) as old,
+        zipfile.ZipFile(target, "w") as new,
+    ):
         new.comment = old.comment
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a name that is there twice stays so

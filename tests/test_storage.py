@@ -1,0 +1,279 @@
+"""Sources on servers: S3 and HTTP on loopback, with faults; what is missing is named."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import Run, error_line, names_in, picture
+from servers import FileServer, Proxy, running, s3_server
+
+from sscd_cli import storage
+from sscd_cli.descriptors.read import read_descriptors
+from sscd_cli.images.read import is_here, read_bytes, stat_image, still_there, stored_ref
+from sscd_cli.images.sources import iter_images
+
+pytest.importorskip("s3fs")
+pytest.importorskip("moto")
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Proxy]:
+    """Return a server with a bucket, which s3fs finds by the variables of AWS."""
+    with pytest.MonkeyPatch.context() as patch, s3_server() as server:
+        patch.setenv("AWS_ENDPOINT_URL", server.url)
+        patch.setenv("AWS_ACCESS_KEY_ID", "someone")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_MAX_ATTEMPTS", "1")  # our own tries are under test, and do not wait
+        patch.setattr(storage, "PAUSE", 0.01)
+        import s3fs
+
+        s3fs.S3FileSystem().mkdir("photos")
+        yield server
+
+
+@pytest.fixture
+def bucket(s3: Proxy, tmp_path: Path) -> str:
+    """Return a place of the test's own in the bucket, with pictures 0, 1, 2 and a copy of 0."""
+    s3.faults.clear()
+    url = f"s3://photos/{tmp_path.name}"
+    for name, data in pictures(tmp_path).items():
+        storage.write_url(f"{url}/in/{name}", data)
+    s3.asked.clear()
+    return url
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    files = {f"{n}.png": picture(folder / f"made/{n}.png", n).read_bytes() for n in range(3)}
+    return {**files, "copy.png": files["0.png"]}
+
+
+def packed(folder: Path, kind: str) -> bytes:
+    """Return the pictures as one file."""
+    files = pictures(folder)
+    stream = io.BytesIO()
+    if kind == "tar":
+        with tarfile.open(fileobj=stream, mode="w") as tar:
+            for name, data in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    elif kind == "zip":
+        with zipfile.ZipFile(stream, "w") as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+    elif kind == "parquet":
+        table = pa.table({"image": list(files.values()), "key": list(files)})
+        pq.write_table(table, stream, row_group_size=2)
+    else:
+        stream.write("".join(json.dumps({"image": f"in/{name}"}) + "\n" for name in files).encode())
+    return stream.getvalue()
+
+
+def test_a_bucket_is_embedded_found_unchanged_and_searched_for_copies(
+    tiny: Run, bucket: str
+) -> None:
+    storage.write_url(f"{bucket}/in/.hidden.png", b"x")
+    storage.write_url(f"{bucket}/in/note.txt", b"x")
+    storage.write_url(f"{bucket}/in/deep/torn.jpg", b"x")
+    ran = tiny("embed", f"{bucket}/in/")
+    assert ran.status == 0, ran.err
+    assert "5 images: 3 embedded, 1 exact copies, 1 unreadable, 0 unchanged" in ran.err
+    stored = read_descriptors(Path("descriptors"))
+    assert list(stored.ids) == ["0.png", "1.png", "2.png", "copy.png"]
+    assert set(stored.sources) == {f"{bucket}/in"}
+    assert "5 unchanged" in tiny("embed", f"{bucket}/in").err
+    ran = tiny("dedup", "-f", "paths")
+    assert ran.lines == [f"{bucket}/in/copy.png"]
+    assert "not on this machine" not in ran.err
+
+
+def test_workers_read_a_bucket(tiny: Run, bucket: str) -> None:
+    ran = tiny("embed", f"{bucket}/in", "--workers", "2", "--batch-size", "2")
+    assert ran.status == 0, ran.err
+    assert "4 images: 3 embedded, 1 exact copies" in ran.err
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip", "parquet", "jsonl"])
+def test_containers_and_lists_in_a_bucket_keep_their_ids(
+    tiny: Run, tmp_path: Path, bucket: str, kind: str
+) -> None:
+    for number in range(2):
+        storage.write_url(f"{bucket}/s-{number}.{kind}", packed(tmp_path, kind))
+    options = ["--id-column", "key"] if kind == "parquet" else []
+    ran = tiny("embed", f"{bucket}/s-{{0..1}}.{kind}", *options)
+    assert ran.status == 0, ran.err
+    assert "8 images: 3 embedded, 5 exact copies" in ran.err
+    stored = read_descriptors(Path("descriptors"))
+    names = ["0.png", "1.png", "2.png", "copy.png"]
+    if kind == "jsonl":
+        assert set(zip(stored.sources, stored.ids, strict=True)) == {
+            (bucket, f"in/{name}") for name in names
+        }
+    else:
+        assert list(stored.ids) == names * 2
+        key = "#id=key" if options else ""
+        assert set(stored.sources) == {f"{bucket}/s-{number}.{kind}{key}" for number in range(2)}
+    ran = tiny("dedup", "-f", "jsonl")
+    assert "stale" not in ran.err and "not on this machine" not in ran.err
+    assert "8 unchanged" in tiny("embed", f"{bucket}/s-*.{kind}", *options).err
+
+
+def test_a_file_is_asked_for_once(bucket: str, s3: Proxy) -> None:
+    refs = list(iter_images([f"{bucket}/in"]))
+    assert [stat_image(ref).file_bytes for ref in refs] == [
+        len(read_bytes(ref, 1 << 20)[0]) for ref in refs
+    ]
+    gets = [line for line in s3.asked if line.startswith("GET") and line.endswith(".png")]
+    assert len(gets) == len(refs)
+    assert not [line for line in s3.asked if line.startswith("HEAD") and line.endswith(".png")]
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [(name, fault) for name in ("in/0.png", "s.tar", "s.parquet") for fault in ("500", "cut")]
+    + [("in/0.png", "503"), ("s.tar", "short"), ("s.parquet", "slow")],
+)
+def test_a_fault_that_passes_changes_nothing(
+    tmp_path: Path, bucket: str, s3: Proxy, name: str, fault: str
+) -> None:
+    kind = name.partition(".")[2]
+    if kind != "png":
+        storage.write_url(f"{bucket}/{name}", packed(tmp_path, kind))
+    s3.faults += [(fault, f"GET /{bucket.partition('//')[2]}/{name}")]
+    refs = list(iter_images([f"{bucket}/{name}"]))
+    contents = [read_bytes(ref, 1 << 20)[0] for ref in refs]
+    assert contents == list(pictures(tmp_path).values())[: len(refs)]
+    assert not s3.faults
+
+
+def test_a_fault_that_lasts_makes_an_image_unreadable_until_the_next_run(
+    tiny: Run, bucket: str, s3: Proxy
+) -> None:
+    s3.faults += [("500", "GET /photos/" + bucket.rpartition("/")[2] + "/in/1.png")] * 3
+    ran = tiny("embed", f"{bucket}/in")
+    assert f"unreadable: {bucket}/in/1.png: " in ran.err
+    assert "4 images: 2 embedded, 1 exact copies, 1 unreadable" in ran.err
+    again = tiny("embed", f"{bucket}/in")
+    assert "1 embedded, 0 exact copies, 0 unreadable, 3 unchanged" in again.err
+
+
+def test_an_image_that_changed_or_went_is_stale(tiny: Run, bucket: str) -> None:
+    assert tiny("embed", f"{bucket}/in").status == 0
+    assert still_there(f"{bucket}/in", "copy.png")
+    storage.remove_url(f"{bucket}/in/copy.png")
+    assert not still_there(f"{bucket}/in", "copy.png")
+    assert still_there("s3://no-such-bucket/in", "copy.png")
+    assert not is_here("s3://no-such-bucket/in")
+    ran = tiny("dedup", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+    assert "1 images have vanished or changed" in ran.err
+    assert "1 vanished ones dropped" in tiny("embed", f"{bucket}/in", "--prune").err
+
+
+def test_what_is_not_there_is_named(tiny: Run, bucket: str) -> None:
+    for source in (f"{bucket}/none", f"{bucket}/none.tar", f"{bucket}/n-{{0..1}}.tar"):
+        line = error_line(tiny("embed", source))
+        assert re.match(r"cannot read the source s3://photos/.*/n.*: .*; check the path", line)
+    assert error_line(tiny("embed", "s3://no-such-bucket/x")).startswith("cannot read the source")
+    assert not Path("descriptors").exists()
+
+
+def test_a_server_that_does_not_answer_is_named(tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "PAUSE", 0.01)
+    line = error_line(tiny("embed", "http://127.0.0.1:9/a.jpg"))
+    assert line.startswith("cannot read the source http://127.0.0.1:9/a.jpg: ")
+
+
+def test_a_package_that_is_missing_is_named_with_its_extra(
+    tiny: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    line = error_line(tiny("embed", "gs://bucket/a"))
+    assert line.startswith("gs:// needs a package that is not installed")
+    assert line.endswith("; run pip install 'sscd-cli[gcs]'")
+
+
+@pytest.fixture
+def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    (tmp_path / "web").mkdir()
+    monkeypatch.setattr(storage, "PAUSE", 0.01)
+    with running(FileServer(tmp_path / "web")) as server:
+        yield server  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [(name, "") for name in ("a.png", "s.tar", "whole.tar", "s.zip", "s.parquet")]
+    + [("a.png", "short"), ("s.tar", "500"), ("whole.tar", "cut"), ("s.zip", "short")],
+)
+def test_files_come_by_http_with_ranges_or_without(
+    tmp_path: Path, web: FileServer, name: str, fault: str
+) -> None:
+    kind = name.partition(".")[2]
+    files = pictures(tmp_path)
+    (web.folder / name).write_bytes(files["0.png"] if kind == "png" else packed(tmp_path, kind))
+    os.utime(web.folder / name, (1_000_000_000, 1_000_000_000))
+    if fault:
+        web.faults.append((fault, f"GET /{name}"))
+    refs = list(iter_images([f"{web.url}/{name}"]))
+    found = [read_bytes(ref, 1 << 20) for ref in refs]
+    assert [data for data, _ in found] == list(files.values())[: len(refs)]
+    assert {status.mtime_ns for _, status in found} == {10**18}
+    assert not web.faults
+    for ref in refs:
+        assert read_bytes(stored_ref(ref.source, ref.id), 1 << 20) == found[refs.index(ref)]
+
+
+def test_a_list_may_name_files_on_servers(tiny: Run, tmp_path: Path, web: FileServer) -> None:
+    picture(web.folder / "a.png", 1)
+    picture(tmp_path / "set/b.png", 1)
+    there = [f"{web.url}/a.png?size=1", f"{web.url}/none.png"]
+    rows = ["url", there[0], "b.png", there[1], (tmp_path / "set/b.png").as_uri()]
+    Path("set/list.csv").write_text("\n".join(rows))
+    ran = tiny("embed", "set/list.csv")
+    assert "4 images: 1 embedded, 2 exact copies, 1 unreadable" in ran.err
+    stored = read_descriptors(Path("descriptors"))
+    assert list(zip(stored.sources, stored.ids, strict=True)) == [
+        ("", f"{web.url}/a.png?size=1"),
+        (f"{tmp_path}/set", "b.png"),
+        ("", f"{tmp_path}/set/b.png"),
+    ]
+
+
+def test_two_images_are_compared_wherever_they_are(
+    tiny: Run, tmp_path: Path, web: FileServer
+) -> None:
+    here = picture(tmp_path / "a.png", 1)
+    picture(web.folder / "a.png", 1)
+    assert tiny("pair", f"{web.url}/a.png", here.as_uri()).out.startswith(b"similarity 1.0000")
+
+
+def test_a_file_url_is_a_path(tiny: Run, tmp_path: Path) -> None:
+    picture(tmp_path / "two words/a.png", 1)
+    (ref,) = iter_images([(tmp_path / "two words").as_uri()])
+    assert (ref.source, ref.path) == (f"{tmp_path}/two words", f"{tmp_path}/two words/a.png")
+
+
+@pytest.mark.parametrize("kind", ["tar", "parquet"])
+def test_what_is_filtered_may_come_from_a_bucket(
+    tiny: Run, tmp_path: Path, bucket: str, kind: str
+) -> None:
+    storage.write_url(f"{bucket}/s.{kind}", packed(tmp_path, kind))
+    assert tiny("dedup", f"{bucket}/s.{kind}", "-f", "jsonl", "-o", "r.jsonl").status == 0
+    ran = tiny("filter", f"{bucket}/s.{kind}", "--remove", "r.jsonl", "-o", f"out.{kind}")
+    assert ran.status == 0, ran.err
+    assert ran.err == f"4 images: 1 removed, 3 kept and verified in out.{kind}\n"
+    assert len(list(iter_images([f"out.{kind}"]))) == 3
+    assert not [name for name in names_in(tmp_path) if name.endswith(".part")]
