@@ -52,7 +52,8 @@ def test_a_model_that_cannot_be_fetched_is_announced_with_its_size(
     monkeypatch.setenv("SSCD_MIRROR", "file:///nowhere")
     assert main(["pair", "-m", "sscd_disc_mixup", "a.jpg", "b.jpg"]) == 3
     first, last = capfd.readouterr().err.splitlines()
-    assert first.startswith("fetching sscd_disc_mixup (99 MB) from ")
+    file = "sscd_disc_mixup.torchscript.pt"
+    assert first == f"fetching sscd_disc_mixup (99 MB) from file:///nowhere/{file}"
     assert last.startswith("sscd: error: ")
     assert last.endswith("sscd_mini works offline")
 

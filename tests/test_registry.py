@@ -269,7 +269,10 @@ def test_a_pull_without_network_says_what_to_copy_where(mirror: Path, cache: Pat
     with pytest.raises(ModelError) as caught:
         store.pull("tiny", mirror="http://127.0.0.1:9", pause=0)
     text = str(caught.value)
-    assert "cannot download" in text and f"copy tiny.pt to {cache}" in text
+    assert (
+        "cannot download" in text
+        and f"pull tiny` where there is a network and copy tiny.pt to {cache}" in text
+    )
     assert "sscd_mini works offline" in text
 
 

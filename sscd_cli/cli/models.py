@@ -148,7 +148,9 @@ def fetch_if_missing(name: str) -> None:
     source = store.missing(name)
     if source is None:
         return
-    terminal.note(f"fetching {name} ({bytes_text(source.about_bytes)}) from {source.url}")
+    terminal.note(
+        f"fetching {name} ({bytes_text(source.about_bytes)}) from {store.address(source)}"
+    )
     with _download_progress() as progress:
         _say(store.pull(name, progress=progress))
 

@@ -156,7 +156,7 @@ def pull(
     there = installed(model)
     if there is not None and format in (None, model_format(model, there)):
         return verify(name, there)
-    return _pulled(model, source, _address(source, mirror), progress, (attempts, timeout, pause))
+    return _pulled(model, source, address(source, mirror), progress, (attempts, timeout, pause))
 
 
 def model_format(model: Published, path: Path) -> str:
@@ -164,7 +164,8 @@ def model_format(model: Published, path: Path) -> str:
     return next(source.format for source in model.sources if source.file == path.name)
 
 
-def _address(source: Source, mirror: str | None) -> str:
+def address(source: Source, mirror: str | None = None) -> str:
+    """Return where a file is fetched from: the mirror, `SSCD_MIRROR` for None, or its publisher."""
     base = os.environ.get("SSCD_MIRROR", "") if mirror is None else mirror
     return f"{base.rstrip('/')}/{source.file}" if base else source.url
 
@@ -190,7 +191,10 @@ def _pulled(
     try:
         digest = download(job, progress)
     except ModelError as error:
-        by_hand = f"or copy {source.file} to {target.parent} from where there is a network"
+        by_hand = (
+            f"or run `sscd models pull {model.name}` where there is a network and copy "
+            f"{source.file} to {target.parent}"
+        )
         if voucher == "recorded" and "expected file" in error.what:
             by_hand = f"or delete {target.with_name(RECORDS)} if you trust the new one"
         raise ModelError(error.what, f"{error.fix}; {by_hand}; {BUNDLED} works offline") from error
