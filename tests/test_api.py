@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 import sscd_cli
 
@@ -30,12 +31,10 @@ def test_public_names_are_those_that_we_promised() -> None:
 
 
 def test_paths_and_images_give_the_same_descriptors() -> None:
-    from PIL import Image
-
     model = sscd_cli.load_model(device="cpu", precision="fp32")
     paths = [GALLERY / "planet.jpg", GALLERY / "planet.png", GALLERY / "alps.jpg"]
     by_path = model.embed(paths)
-    by_image = model.embed([Image.open(path).convert("RGB") for path in paths])
+    by_image = model.embed([Image.open(path) for path in paths])
     np.testing.assert_array_equal(by_path, by_image)
     assert by_path.shape == (3, model.spec.dimensions)
     similar = sscd_cli.similarity(by_path, by_path)
@@ -44,6 +43,20 @@ def test_paths_and_images_give_the_same_descriptors() -> None:
     assert list(zip(pairs.left, pairs.right, strict=True)) == [(0, 1)]
     clusters = sscd_cli.cluster(pairs, np.array([1, 0, 2]), by_path)
     assert clusters.keeper.tolist() == [1, 1, 2]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "CMYK", "turned"])
+def test_images_of_any_mode_are_taken_as_their_files_are(tmp_path: Path, mode: str) -> None:
+    image = Image.open(GALLERY / "planet.png").resize((90, 60))
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    if mode == "turned":
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 6
+        image.save(path, exif=exif)
+    else:
+        image.convert(mode).save(path)
+    model = sscd_cli.load_model(device="cpu", precision="fp32")
+    np.testing.assert_array_equal(model.embed([path]), model.embed([Image.open(path)]))
 
 
 def test_a_path_that_is_no_image_is_an_error_of_ours(tmp_path: Path) -> None:

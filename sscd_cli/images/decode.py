@@ -210,14 +210,19 @@ def _open(data: bytes, exif: bool, max_pixels: int, recipe: Recipe | None) -> _P
             shrink_while_decoding(image, recipe)
         shrunk = image.size != full
         image.load()
-        rgb = _to_rgb(image)
-        orientation = _orientation(image) if exif else 1
-        method = UPRIGHT.get(orientation)
-        upright = rgb if method is None else rgb.transpose(method)
+        upright = upright_rgb(image, exif=exif)
         upright.format = image.format
         if not shrunk:
             return _Picture(upright, upright.size)
-        return _Picture(upright, full[::-1] if orientation in TURNED_SIDEWAYS else full)
+        sideways = exif and _orientation(image) in TURNED_SIDEWAYS
+        return _Picture(upright, full[::-1] if sideways else full)
+
+
+def upright_rgb(image: Image.Image, *, exif: bool = True) -> Image.Image:
+    """Return a Pillow image of any mode as `open_image` returns the file it is from."""
+    rgb = _to_rgb(image)
+    method = UPRIGHT.get(_orientation(image)) if exif else None
+    return rgb if method is None else rgb.transpose(method)
 
 
 def load_image(ref: ImageRef, *, exif: bool = True) -> Image.Image:

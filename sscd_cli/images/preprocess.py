@@ -22,6 +22,7 @@ MAX_ASPECT = 4
 # a fast recipe shrinks by cheaper means first, but to no less than so many times the final size
 SPARE = 2
 
+Decoding = Literal["exact", "fast"]
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -41,7 +42,7 @@ class Recipe:
     square: bool
     resample: Literal["bilinear", "bicubic"] = "bilinear"
     exif: bool = True
-    decode: Literal["exact", "fast"] = "exact"
+    decode: Decoding = "exact"
 
     def size_of(self, width: int, height: int) -> tuple[int, int]:
         """Return the (width, height) in pixels of a `width` × `height` image after resizing."""

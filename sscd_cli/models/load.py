@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sscd_cli.errors import UsageError
-from sscd_cli.images.decode import load_file
+from sscd_cli.images.decode import load_file, upright_rgb
 from sscd_cli.images.preprocess import resize
 from sscd_cli.models.device import choose_device, choose_precision
 from sscd_cli.models.outputs import width
@@ -35,7 +35,7 @@ class Model:
         batch_size: int = 32,
         kind: OutputKind = "descriptor",
     ) -> NDArray[np.float32]:
-        """Return one float32 row an image: RGB of any size, or the path of a file.
+        """Return one float32 row an image: a Pillow image of any mode, or the path of a file.
 
         kind: "descriptor", unit length, (N, D); "logits", the same before normalisation; or
         "embedding", the pooled features of the trunk. Raises: UsageError: another kind.
@@ -53,7 +53,7 @@ class Model:
     def detection_features(
         self, images: Sequence[Image.Image | str | Path]
     ) -> dict[str, NDArray[np.float32]]:
-        """Return the feature maps "stage1" to "stage4" of RGB images, float32 (N, C, H, W).
+        """Return the feature maps "stage1" to "stage4" of images, float32 (N, C, H, W).
 
         All images go through the network at once; 3.1 million numbers an image at 320 × 320 for
         a ResNet-50. Raises: UsageError: the recipe leaves them in different sizes.
@@ -64,13 +64,14 @@ class Model:
         return self.runtime.stage_maps(_pixels(sized))
 
     def _sized(self, images: Sequence[Image.Image | str | Path]) -> list[NDArray[np.uint8]]:
+        recipe = self.spec.recipe
         opened = (
-            image
+            upright_rgb(image, exif=recipe.exif)
             if isinstance(image, Image.Image)
-            else load_file(str(image), exif=self.spec.recipe.exif)
+            else load_file(str(image), exif=recipe.exif)
             for image in images
         )
-        return [resize(image, self.spec.recipe) for image in opened]
+        return [resize(image, recipe) for image in opened]
 
 
 def _pixels(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:

@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from sscd_cli.errors import ModelError
-from sscd_cli.images.preprocess import FILTERS, RECIPES, Recipe
+from sscd_cli.images.preprocess import FILTERS, RECIPES, Decoding, Recipe
 from sscd_cli.models.cache import file_digest, installed, models_folder, read_records
 from sscd_cli.models.published import (
     DEFAULT_THRESHOLD,
@@ -170,12 +170,12 @@ def _recipe(weights: WeightFile, story: Mapping[str, Any]) -> Recipe:
 
 def _stated_recipe(path: Path, stated: Mapping[str, Any]) -> Recipe:
     size, resample = stated.get("size"), stated.get("resample", "bilinear")
+    name, exif = str(stated.get("name", f"size-{size}")), stated.get("exif", True)
+    decode = stated.get("decode", RECIPES[name].decode if name in RECIPES else "exact")
     sound = type(size) is int and 32 <= size <= 4096 and isinstance(stated.get("square"), bool)
-    if not sound or resample not in FILTERS or not isinstance(stated.get("exif", True), bool):
+    known = resample in tuple(FILTERS) and decode in get_args(Decoding)
+    if not sound or not known or not isinstance(exif, bool):
         raise ModelError(f"{path} states malformed preprocessing", "copy it again")
-    name = str(stated.get("name", f"size-{size}"))
-    decode = RECIPES[name].decode if name in RECIPES else "exact"
-    exif = stated.get("exif", True)
     return Recipe(name, int(size or 0), stated["square"], resample, exif, decode)
 
 
