@@ -158,7 +158,9 @@ def test_our_own_file_tells_its_own_story(tmp_path: Path) -> None:
             assert torch.equal(network.state_dict()[name], value)
 
 
-@pytest.mark.parametrize("change", [{"size": 10**9}, {"size": "160"}, {"resample": "x"}])
+@pytest.mark.parametrize(
+    "change", [{"size": 10**9}, {"size": "160"}, {"resample": []}, {"decode": 1}]
+)
 def test_malformed_preprocessing_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
     path = tmp_path / "a.safetensors"
     save_network(path, tiny(), STORY | {"preprocessing": STORY["preprocessing"] | change})
