@@ -51,7 +51,7 @@ class AgainstResult:
     def __iter__(self) -> Iterator[Match]:
         from sscd_cli.reports.matches import describe
 
-        return describe(self.stored, self.other, self.pairs, self.checked)
+        return describe(self.stored, self.other, self.pairs, self.checked, self.scale)
 
 
 def run(

@@ -53,7 +53,7 @@ class DedupResult:
     def __iter__(self) -> Iterator[Cluster]:
         from sscd_cli.reports.clusters import describe
 
-        return describe(self.stored, self.found)
+        return describe(self.stored, self.found, self.scale)
 
 
 def run(

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Hit:
-    """One of the nearest images of a query: its rank from 1, and their similarity."""
+    """One of the nearest images of a query: its rank from 1, and their similarity.
+
+    scale: of the similarity, see `descriptors.scale`.
+    """
 
     query: str
     rank: int
     path: str
     similarity: float
+    scale: str
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,14 @@ def run(options: SearchOptions) -> SearchResult:
     bias = scale.bias(queries)
     if bias is not None:
         similarity -= bias[:, None]
+    name = str(scale)
     hits = [
-        Hit(query, rank, stored.path(int(place)), float(score))
+        Hit(query, rank, stored.path(int(place)), float(score), name)
         for query, scores, places in zip(options.images, similarity, row, strict=True)
         for rank, (score, place) in enumerate(zip(scores, places, strict=True), 1)
         if place >= 0
     ]
-    return SearchResult(hits, str(scale), indexed=index is not None, images=len(stored))
+    return SearchResult(hits, name, indexed=index is not None, images=len(stored))
 
 
 def _exact(stored: DescriptorSet) -> Index:

@@ -282,7 +282,9 @@ def test_against_reports_the_images_here_that_have_a_copy_there(
     assert sscd("dedup", "--against", "other", "-f", "paths").out == b"train/a.png\n"
     (tmp_path / "test" / "y.png").unlink()
     ran = sscd("dedup", "--against", "other", "-f", "csv")
-    assert ran.out == b"path,other,similarity,checked\ntrain/a.png,test/x.png,0.875,true\n"
+    assert ran.out == (
+        b"path,other,similarity,checked,scale\ntrain/a.png,test/x.png,0.875,true,cosine\n"
+    )
     assert "1 images have vanished or changed" in ran.err
 
 
@@ -365,13 +367,16 @@ def test_normalised_similarities_are_those_of_the_definition(
     assert found["weakest_link"] == pytest.approx(both, abs=1e-6)
     similarities = [member["similarity"] for member in found["members"]]
     assert similarities == pytest.approx([1 - bias(x), both], abs=1e-6)
+    assert found["scale"].startswith("cosine, normalised 1.00[0,1] by 4 images ")
     assert ", cosine, normalised 1.00[0,1] by 4 images" in ran.err
     lower = z @ B - (bias(z) + bias(B)) / 2 - 1e-4
     assert len(clusters(report(files, *words, str(lower)))) == 2
 
     store(tmp_path / "theirs", {picture(tmp_path / "t.png", 9): x})
     ran = sscd("dedup", "-f", "jsonl", "--against", "theirs", *words, "0.1")
-    matches = {match["path"]: match["similarity"] for match in map(json.loads, ran.lines)}
+    records = [json.loads(line) for line in ran.lines]
+    assert {record["scale"] for record in records} == {found["scale"]}
+    matches = {record["path"]: record["similarity"] for record in records}
     assert matches == pytest.approx({"x.png": 1 - bias(x), "y.png": y @ x - bias(y)}, abs=1e-6)
     assert ", cosine, normalised 1.00[0,1] by 4 images" in ran.err
 

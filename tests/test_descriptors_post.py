@@ -201,7 +201,7 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"there is no file .*none; run sscd fit"):
         PostProcessing.load(tmp_path / "none")
-    with pytest.raises(StoreError, match="cannot read"):
+    with pytest.raises(StoreError, match="Is a directory; name a file"):
         PostProcessing.load(tmp_path)
 
 

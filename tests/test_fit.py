@@ -116,6 +116,7 @@ def test_search_with_post_is_brute_force_over_post_processed_rows(tiny: Run, pho
     words = ("search", stored.path(query), "-k", "4", "-f", "jsonl", "--post", "post")
     ran = tiny(*words)
     hits = [json.loads(line) for line in ran.lines]
+    assert {hit["scale"] for hit in hits} == {f"cosine after {post.label}"}
     cosines = stored.descriptors @ stored.descriptors[query]
     expected = np.sort(cosines)[::-1][:4]
     np.testing.assert_allclose([hit["similarity"] for hit in hits], expected, atol=1e-4)

@@ -74,7 +74,7 @@ def test_all_formats_say_the_same(
 ) -> None:
     objects = [json.loads(line) for line in sscd("dedup", "-f", "jsonl").lines]
     flat = [
-        {"cluster": one["name"], "weakest_link": one["weakest_link"], **member}
+        {"cluster": one["name"], "weakest_link": one["weakest_link"], **member, "scale": "cosine"}
         for one in objects
         for member in one["members"]
     ]
@@ -171,7 +171,7 @@ def test_search_and_pair_reports(tiny: Run, tmp_path: Path) -> None:
     assert [hit["path"] for hit in hits if hit["rank"] == 1] == ["photos/a.png", "photos/b.png"]
     assert ran.err == "2 queries in 3 images by its index\n"
     ran = tiny("search", "photos/a.png", "-k", "1", "-f", "csv")
-    assert ran.lines[0] == "query,rank,similarity,path"
+    assert ran.lines[0] == "query,rank,similarity,path,scale"
 
     ran = tiny("pair", "photos/a.png", "photos/a.png", "--exit-code")
     assert (ran.status, ran.err) == (0, "")

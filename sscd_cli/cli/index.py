@@ -93,7 +93,7 @@ def _lines(result: SearchResult, format: str) -> Iterator[str]:
     here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118
     hits = [replace(hit, path=shown_path(hit.path, here)) for hit in result.hits]
     if format == "csv":
-        yield from csv_lines(("query", "rank", "similarity", "path"), map(asdict, hits))
+        yield from csv_lines(("query", "rank", "similarity", "path", "scale"), map(asdict, hits))
         return
     query = None
     for hit in hits:

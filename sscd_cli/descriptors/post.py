@@ -29,7 +29,7 @@ import numpy.typing as npt
 from sscd_cli.descriptors.moments import Moments, Sample, principal_axes, rank
 from sscd_cli.descriptors.schema import Descriptor, Provenance, difference
 from sscd_cli.descriptors.shards import writing
-from sscd_cli.errors import StoreError, UsageError
+from sscd_cli.errors import StoreError, UsageError, reason_of
 from sscd_cli.files import whole_file
 from sscd_cli.options import TRANSFORMS
 
@@ -191,11 +191,12 @@ class PostProcessing:
         from safetensors import SafetensorError
 
         try:
+            path.open("rb").close()  # says more of a folder than the reader of safetensors does
             return _read(path)
         except FileNotFoundError:
             raise StoreError(f"there is no file {path}", "run sscd fit -o FILE first") from None
         except OSError as error:
-            what = f"cannot read {path}: {error.strerror or error}"
+            what = f"cannot read {path}: {reason_of(error)}"
             raise StoreError(what, "name a file that sscd fit wrote") from error
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             what = f"{path} is no post-processing of this version of sscd, or is damaged"

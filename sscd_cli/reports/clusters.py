@@ -21,8 +21,9 @@ class Member:
     """One image of a cluster.
 
     path: where it is, relative to the working directory if it lies below. keep: it stays.
-    keeper: the path of the image that stays for it, its own if kept. similarity: to the keeper,
-    1.0 if kept. width, height: pixels. id, source: its key in the descriptor dataset.
+    keeper: the path of the image that stays for it, its own if kept. similarity: to the keeper;
+    to itself, a cosine of 1.0, if kept. width, height: pixels. id, source: its key in the
+    descriptor dataset.
     """
 
     path: str
@@ -41,16 +42,18 @@ class Cluster:
     """Images joined by chains of pairs at or above the threshold.
 
     name: 12 hexadecimal digits that follow from the contents of the members, whatever the run.
-    weakest_link: the similarity above which the cluster would fall apart.
+    weakest_link: the similarity above which the cluster would fall apart. scale: of all
+    similarities, "cosine" or what was done before and after (see `descriptors.scale`).
     members: the kept ones first, each followed by what it stands for, the most similar first.
     """
 
     name: str
     weakest_link: float
+    scale: str
     members: tuple[Member, ...]
 
 
-def describe(stored: DescriptorSet, found: Clusters) -> Iterator[Cluster]:
+def describe(stored: DescriptorSet, found: Clusters, scale: str) -> Iterator[Cluster]:
     """Yield the clusters one by one, in the order of their first images."""
     import numpy as np
 
@@ -66,6 +69,7 @@ def describe(stored: DescriptorSet, found: Clusters) -> Iterator[Cluster]:
         yield Cluster(
             name=_name(stored.columns["content_hash"][members]),
             weakest_link=round(float(found.weakest_link[members[0]]), 6),
+            scale=scale,
             members=tuple(_member(stored, found, int(row), here) for row in members),
         )
 

@@ -68,17 +68,18 @@ def _jsonl(clusters: Iterable[Cluster]) -> Iterator[str]:
 
 
 def rows_of(clusters: Iterable[Cluster]) -> Iterator[dict[str, Any]]:
-    """Yield one flat record an image, the cluster's name and weakest link in front."""
+    """Yield one flat record an image: the cluster's name and weakest link, it, and the scale."""
     for cluster in clusters:
         for member in cluster.members:
             yield {
                 "cluster": cluster.name,
                 "weakest_link": cluster.weakest_link,
                 **{field.name: getattr(member, field.name) for field in fields(Member)},
+                "scale": cluster.scale,
             }
 
 
-COLUMNS = ("cluster", "weakest_link", *(field.name for field in fields(Member)))
+COLUMNS = ("cluster", "weakest_link", *(field.name for field in fields(Member)), "scale")
 
 
 def _csv(clusters: Iterable[Cluster]) -> Iterator[str]:

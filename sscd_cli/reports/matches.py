@@ -23,22 +23,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An image of our dataset, its copy in the other one, and their cosine similarity.
+    """An image of our dataset, its copy in the other one, and their similarity.
 
     checked: both files were looked for and are there, as they were when they were embedded.
+    scale: of the similarity, "cosine" or what was done before and after.
     """
 
     path: str
     other: str
     similarity: float
     checked: bool
+    scale: str
 
 
 COLUMNS = tuple(field.name for field in fields(Match))
 
 
 def describe(
-    ours: DescriptorSet, theirs: DescriptorSet, pairs: Pairs, checked_P: NDArray[np.bool_]
+    ours: DescriptorSet,
+    theirs: DescriptorSet,
+    pairs: Pairs,
+    checked_P: NDArray[np.bool_],
+    scale: str,
 ) -> Iterator[Match]:
     """Yield the matches, our images in their order, the most similar copy of each first."""
     import numpy as np
@@ -50,6 +56,7 @@ def describe(
             other=shown_path(theirs.path(int(pairs.right[place])), here),
             similarity=round(float(pairs.similarity[place]), 6),
             checked=bool(checked_P[place]),
+            scale=scale,
         )
 
 
