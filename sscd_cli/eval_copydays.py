@@ -67,9 +67,13 @@ def run(
         model=images.provenance.model,
         queries=len(images),
         originals=len(copydays.original),
-        distractors=len(distractors) if distractors else 0,
-        training=len(training) if training else 0,
-        unreadable=sum(len(s.unreadable) for s in (images, distractors, training) if s),
+        distractors=0 if distractors is None else len(distractors),
+        training=0 if training is None else len(training),
+        unreadable=sum(
+            len(image_set.unreadable)
+            for image_set in (images, distractors, training)
+            if image_set is not None
+        ),
     )
 
 
@@ -102,7 +106,7 @@ def _judge(
 
     queries = applied(post, images.descriptors)
     references = queries[copydays.original]
-    if distractors:
+    if distractors is not None:
         others = applied(post, distractors.descriptors)
         references = np.concatenate([references, others])
     found = nearest(queries, references, k)

@@ -57,6 +57,7 @@ def run(options: EvalDiscOptions, progress: Progress = lambda result: None) -> E
     Raises: SscdError: a folder or the ground truth is missing or is something else. StoreError:
         the sets cannot be compared, or the training set is too small. UsageError: an option asks
         for something impossible. Otherwise as `embed`.
+    Limits: memory is twice the sets as float32, 8.4 GB for the whole benchmark at 512 dimensions.
     """
     if options.k < 1:
         raise UsageError(f"-k {options.k} is too small", "use 1 or more")
@@ -85,10 +86,10 @@ def run(options: EvalDiscOptions, progress: Progress = lambda result: None) -> E
         model=queries.provenance.model,
         queries=len(queries),
         references=len(references),
-        training=len(training) if training else 0,
+        training=0 if training is None else len(training),
         positives=truth.positives,
         absent=truth.positives - len(truth.query),
-        unreadable=sum(len(image_set.unreadable) for image_set in sets if image_set),
+        unreadable=sum(len(image_set.unreadable) for image_set in sets if image_set is not None),
     )
 
 
@@ -122,11 +123,13 @@ def _judge(
     from sscd_cli.descriptors.codecs import applied
     from sscd_cli.evaluation import disc
 
+    query_set, reference_set, training_set = sets
     for text, post in posts.items():
-        queries = applied(post, sets[0].descriptors)
-        references = applied(post, sets[1].descriptors)
-        training = applied(post, sets[2].descriptors) if norms and sets[2] else None
-        offsets = _offsets(queries, training, norms)
+        queries = applied(post, query_set.descriptors)
+        references = applied(post, reference_set.descriptors)
+        offsets: list[Floats] = []
+        if norms and training_set is not None:
+            offsets = _offsets(queries, applied(post, training_set.descriptors), norms)
         ranked = _rank(queries, references, offsets, options)
         names = ("None", *map(str, norms))
         yield tuple(
@@ -154,15 +157,11 @@ def _rank(
     yield from map(found.shifted, offsets)
 
 
-def _offsets(
-    queries_QE: Floats, training_TE: Floats | None, norms: Sequence[ScoreNorm]
-) -> list[Floats]:
+def _offsets(queries_QE: Floats, training_TE: Floats, norms: Sequence[ScoreNorm]) -> list[Floats]:
     """Return what each score normalisation adds to the scores of each query, float32 (Q,).
 
     What `ScoreNorm.bias` computes, but one search among all training images serves all of them.
     """
-    if training_TE is None:
-        return []
     from sscd_cli.matching.candidates import nearest
 
     depth = 1 + max(norm.last for norm in norms)

@@ -16,10 +16,15 @@ Floats = NDArray[np.float32]
 
 
 def save_vectors(
-    folder: Path, vectors: Mapping[str, Any], *, weights: str = "0" * 64, source: str = "/photos"
+    folder: Path,
+    vectors: Mapping[str, Any],
+    *,
+    weights: str = "0" * 64,
+    source: str = "/photos",
+    dimensions: int = 0,
 ) -> Path:
     """Write a dataset of float32 descriptors by id; a text instead is why there is none."""
-    dimensions = max(len(v) for v in vectors.values() if not isinstance(v, str))
+    dimensions = max([dimensions, *(len(v) for v in vectors.values() if not isinstance(v, str))])
     provenance = Provenance(
         model="drawn",
         weights_sha256=weights,

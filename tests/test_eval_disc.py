@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -17,6 +18,7 @@ from conftest import Run, error_line, picture
 
 from sscd_cli.descriptors.score_norm import ScoreNorm
 from sscd_cli.eval_disc import _offsets
+from sscd_cli.evaluation.disc import Truth, judge
 
 QUERIES, REFERENCES, TRAINING, DIMENSIONS = 40, 90, 120, 16
 
@@ -161,6 +163,22 @@ def test_json_and_text_tell_the_same_figures(sscd: Run, benchmark: dict[str, Any
         assert line.split() == [row["codec"], row["score_norm"].lower(), *shown]
 
 
+def test_a_perfect_list_of_the_challenges_4991_matches_scores_1_and_half_of_it_one_half() -> None:
+    """The first half of the ISC2021 ground truth has 4,991 matches."""
+    random = np.random.default_rng(1)
+    query, reference = random.permutation(25_000)[:4991], random.permutation(1_000_000)[:4991]
+    truth = Truth(query, reference, 4991)
+    score = random.random(4991)
+    order = random.permutation(4991)
+    perfect = judge(query[order], reference[order], score, truth)
+    figures = dataclasses.astuple(perfect)
+    assert figures == pytest.approx((1.0, 1.0, 1.0, score.min()), abs=1e-12)
+    half = judge(query[order[::2]], reference[order[::2]], score[::2], truth)
+    assert half.micro_ap == half.recall_at_p90 == pytest.approx(2496 / 4991, abs=1e-12)
+    wrong = judge(query, np.roll(reference, 1), score, truth)
+    assert (wrong.micro_ap, wrong.accuracy_at_1, wrong.threshold) == (0, 0, None)
+
+
 def test_one_search_serves_every_score_normalisation(benchmark: dict[str, Any]) -> None:
     norms = [ScoreNorm.parse(text) for text in ("1.0[0,2]", "0.3[4,9]", "2[1]")]
     queries, training = benchmark["queries"], benchmark["training"]
@@ -180,6 +198,17 @@ def test_a_set_without_training_images_serves_what_learns_nothing(
             f"there is no {tmp_path / 'none'}; "
             "name it with --training, or the folder of the benchmark as PATH"
         )
+
+
+def test_a_training_set_of_which_nothing_is_readable_normalises_nothing(
+    sscd: Run, benchmark: dict[str, Any], tmp_path: Path
+) -> None:
+    save_vectors(tmp_path / "torn", {"torn.jpg": "truncated"}, dimensions=16)
+    words = ("eval", "disc", benchmark["folder"], "--training", tmp_path / "torn")
+    assert error_line(sscd(*words, "--codecs", "Flat")) == (
+        "score normalisation needs 3 training images, and there are 0; "
+        "give more, or --score-norm ''"
+    )
 
 
 def test_a_match_whose_image_is_not_there_counts_as_missed(
