@@ -81,3 +81,11 @@ def test_stored_descriptors_are_read_without_torch(
     )
     assert "pyarrow" in modules
     assert not modules & {"torch", "PIL", "safetensors"}
+
+
+def test_comparing_two_images_loads_no_compiler(tmp_path: Path) -> None:
+    files = [str(picture(tmp_path / f"{i}.png", i)) for i in range(2)]
+    code = "import sys; from sscd_cli.__main__ import main; main(sys.argv[1:]); " + (
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, "pair", *files], check=True)

@@ -187,5 +187,6 @@ def gem(maps_BCHW: Tensor, power: float = 3.0, eps: float = 1e-6) -> Tensor:
 
 def _initialise(network: nn.Module) -> None:
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        # drawing numbers for a tensor without storage would load PyTorch's compiler, a second
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
