@@ -9,25 +9,24 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sscd_cli import __version__
 from sscd_cli.errors import NoImagesError, UsageError
-from sscd_cli.options import OUTPUT_KINDS, EmbedOptions, OutputKind
+from sscd_cli.options import DECODES, OUTPUT_KINDS, Decode, EmbedOptions, OutputKind
 from sscd_cli.tasks import Task
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from sscd_cli.descriptors.ledger import Known, Ledger
     from sscd_cli.descriptors.read import DescriptorSet
     from sscd_cli.descriptors.schema import Provenance, Row
-    from sscd_cli.images.batches import Batch
     from sscd_cli.images.batches import Row as ImageRow
     from sscd_cli.images.refs import ImageRef
     from sscd_cli.models.load import Model
+    from sscd_cli.models.stream import Embedded
 
 
 @dataclass
@@ -36,8 +35,7 @@ class EmbedResult:
 
     `images` = `embedded` + `copies` + `unreadable` + `unchanged`. copies: files with the very
     bytes of another, which share its descriptor. unchanged: embedded by an earlier run. vanished:
-    rows that `prune` dropped. seconds: of reading and decoding summed over the workers, which
-    work beside the network.
+    rows that `prune` dropped. seconds: of work, summed over the workers; `elapsed` is by the clock.
     """
 
     folder: Path
@@ -82,7 +80,7 @@ def _key(source: str, id: str) -> bytes:
 
 
 SHOWN_ERRORS = 20
-CPU_UNIT = 16  # from here on, the size of a batch makes no difference on the CPUs measured
+MOST_WORKERS = 256
 
 Progress = Callable[[EmbedResult], None]
 
@@ -110,7 +108,11 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
     keep_large_allocations()
     model = load_model(options.model, device=options.device, precision=options.precision)
     provenance = provenance_of(
-        model, exif=options.exif, dtype=options.dtype, kind=options.output_kind
+        model,
+        exif=options.exif,
+        dtype=options.dtype,
+        kind=options.output_kind,
+        decode=options.decode,
     )
     result = EmbedResult(
         options.descriptors, model.spec.name, str(model.runtime.device), model.runtime.precision
@@ -126,10 +128,12 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
     )
     with writer:
         ledger = Ledger(options.descriptors, provenance, options.task)
-        for batch in _batches(_changed(refs, ledger, result), model, options, ledger):
-            rows = _embed(batch, model, options, ledger, result)
+        drawn: set[bytes] = set()
+        for some in _embedded(_changed(refs, ledger, result, drawn), model, options, ledger):
+            rows = [row for row in _rows(some, ledger, result) if not ledger.knows_failure(row)]
             writing = time.perf_counter()
             ledger.note(rows, writer.add(rows))
+            drawn.difference_update(_key(row.ref.source, row.ref.id) for row in some.rows)
             result.seconds["write"] += time.perf_counter() - writing
             result.elapsed = time.perf_counter() - started
             progress(result)
@@ -141,7 +145,12 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
 
 
 def provenance_of(
-    model: Model, *, exif: bool, dtype: str, kind: OutputKind = "descriptor"
+    model: Model,
+    *,
+    exif: bool,
+    dtype: str,
+    kind: OutputKind = "descriptor",
+    decode: Decode = "auto",
 ) -> Provenance:
     """Return what the footer of a shard says of what `model` puts out now."""
     import PIL
@@ -153,7 +162,7 @@ def provenance_of(
         model=model.spec.name,
         weights_sha256=model.spec.weights_sha256,
         dimensions=width(model.runtime.network, kind),
-        preprocessing=replace(model.spec.recipe, exif=exif).as_dict(),
+        preprocessing=model.spec.recipe.chosen(exif, decode).as_dict(),
         dtype="float32" if dtype == "float32" else "float16",
         precision=model.runtime.precision,
         threshold=model.spec.threshold,
@@ -165,7 +174,7 @@ def provenance_of(
 
 def _check(options: EmbedOptions) -> None:
     for word, number in (
-        ("batch-size", options.batch_size),
+        ("batch-size", 1 if options.batch_size is None else options.batch_size),
         ("shard-rows", options.shard_rows),
         ("max-pixels", options.max_pixels),
         ("max-bytes", options.max_bytes),
@@ -178,8 +187,14 @@ def _check(options: EmbedOptions) -> None:
         raise UsageError(
             f"unknown output kind {options.output_kind!r}", f"use one of {', '.join(OUTPUT_KINDS)}"
         )
-    if options.workers is not None and options.workers < 0:
-        raise UsageError(f"--workers {options.workers} is negative", "use 0 or more")
+    if options.decode not in DECODES:
+        raise UsageError(
+            f"unknown way to decode {options.decode!r}", f"use one of {', '.join(DECODES)}"
+        )
+    if options.workers is not None and not 0 <= options.workers <= MOST_WORKERS:
+        raise UsageError(
+            f"--workers {options.workers} is out of bounds", f"use 0 to {MOST_WORKERS}"
+        )
     if options.prune and options.task:
         raise UsageError("--prune needs the whole dataset", "run it without --task at the end")
 
@@ -234,81 +249,61 @@ def no_images(sources: tuple[str, ...]) -> NoImagesError:
     )
 
 
-def _changed(refs: Iterable[ImageRef], ledger: Ledger, result: EmbedResult) -> Iterator[ImageRef]:
-    """Leave out, and count, the images that the dataset holds as they are now."""
+def _changed(
+    refs: Iterable[ImageRef], ledger: Ledger, result: EmbedResult, drawn: set[bytes]
+) -> Iterator[ImageRef]:
+    """Leave out, and count, the images that the dataset holds as they are now.
+
+    drawn: keys of the images that are on their way into the dataset.
+    """
     from sscd_cli.images.read import stat_image
 
     for ref in refs:
         result.images += 1
         result.note_seen(ref.source, ref.id)
+        if (key := _key(ref.source, ref.id)) in drawn:  # a list may name an image twice
+            result.unchanged += 1
+            continue
         try:
             status = stat_image(ref)
         except Exception:
-            yield ref  # decoding will say what is wrong
-            continue
-        if ledger.unchanged(ref.source, ref.id, status.mtime_ns, status.file_bytes):
+            status = None  # decoding will say what is wrong
+        if status and ledger.unchanged(ref.source, ref.id, status.mtime_ns, status.file_bytes):
             result.unchanged += 1
         else:
+            drawn.add(key)
             yield ref
 
 
-def _batches(
+def _embedded(
     refs: Iterator[ImageRef], model: Model, options: EmbedOptions, ledger: Ledger
-) -> Iterator[Batch]:
-    from sscd_cli.images.batches import Decoder, load_batches
+) -> Iterator[Embedded]:
+    from sscd_cli.images.batches import Decoder
     from sscd_cli.images.decode import Limits
+    from sscd_cli.models.stream import default_batch, default_workers, embed_stream
 
-    recipe = replace(model.spec.recipe, exif=options.exif)
-    return load_batches(
+    recipe = model.spec.recipe.chosen(options.exif, options.decode)
+    # threads see the ledger grow, processes what it held when they were forked
+    known = ledger.holds if model.runtime.device.type == "cpu" else ledger.held
+    return embed_stream(
         refs,
-        Decoder(recipe, Limits(options.max_pixels, options.max_bytes), ledger.held),
-        batch_size=options.batch_size,
-        workers=_workers(options, model),
-        pin_memory=model.runtime.device.type == "cuda",
+        model,
+        Decoder(recipe, Limits(options.max_pixels, options.max_bytes), known),
+        batch_size=options.batch_size or default_batch(model),
+        workers=default_workers(model) if options.workers is None else options.workers,
+        kind=options.output_kind,
     )
 
 
-def _workers(options: EmbedOptions, model: Model) -> int:
-    """Return how many processes decode: every core beside a GPU or a small network, else none."""
-    if options.workers is not None:
-        return options.workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    decoding_limits = model.runtime.device.type == "cuda" or model.spec.trunk == "mini"
-    return (cores or 1) if decoding_limits else 0
-
-
-def _embed(
-    batch: Batch, model: Model, options: EmbedOptions, ledger: Ledger, result: EmbedResult
-) -> list[Row]:
-    """Run the network over a batch and lay out its rows."""
-    descriptors: dict[int, NDArray[Any]] = {}
-    started = time.perf_counter()
-    on_cpu = model.runtime.device.type == "cpu"
-    unit = min(options.batch_size, CPU_UNIT) if on_cpu else options.batch_size
-    for indices, pixels in batch.groups:
-        filled = _filled(pixels, unit) if model.spec.recipe.square else pixels
-        found = model.runtime.embed(filled, options.output_kind)[: len(pixels)]
-        descriptors.update(zip(indices.tolist(), found, strict=True))
-    result.seconds["network"] += time.perf_counter() - started
-    result.seconds["read"] += batch.read_seconds
-    result.seconds["decode"] += batch.decode_seconds
+def _rows(some: Embedded, ledger: Ledger, result: EmbedResult) -> list[Row]:
+    """Lay out the rows of some images."""
+    for phase, seconds in some.seconds.items():
+        result.seconds[phase] += seconds
     by_content: dict[bytes, Known] = {}
     return [
-        _row(image, descriptors.get(index), by_content, ledger, result)
-        for index, image in enumerate(batch.rows)
+        _row(image, some.descriptors.get(index), by_content, ledger, result)
+        for index, image in enumerate(some.rows)
     ]
-
-
-def _filled(pixels_B3HW: Tensor, unit: int) -> Tensor:
-    """Repeat the last image until a batch is a multiple of `unit`.
-
-    Libraries compute small batches by other routines, which round differently; in the larger ones
-    a descriptor is the same to the bit, whatever images stand beside it. So neither the division
-    into tasks nor an interrupted run shows in a result.
-    """
-    count = len(pixels_B3HW)
-    missing = -count % unit
-    return pixels_B3HW[[*range(count), *[count - 1] * missing]] if missing else pixels_B3HW
 
 
 def _row(

@@ -24,6 +24,8 @@ MAX_PIXELS = 200_000_000
 MAX_BYTES = 512 << 20
 AUTO = "auto"  # the threshold that was calibrated for these descriptors
 TRANSFORMS = ("center", "pca", "whiten", "none")
+Decode = Literal["auto", "exact", "fast"]
+DECODES: tuple[Decode, ...] = get_args(Decode)
 OutputKind = Literal["descriptor", "embedding", "logits"]
 OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
 
@@ -52,9 +54,10 @@ class EmbedOptions:
     """From images to a descriptor dataset.
 
     image_column, id_column: of Parquet files and lists; "" finds the images, and takes the row
-    number for the id. workers: decoding processes; None chooses by device. max_pixels, max_bytes:
-    a picture or a file above is unreadable. task: only this part of the images. cluster:
-    where Ray runs all parts; None is this process.
+    number for the id. workers: threads, or processes beside a GPU. batch_size, workers: None
+    chooses by device. decode: auto does as the model says. max_pixels, max_bytes: a picture or a
+    file above is unreadable. task: only this part of the images. cluster: where Ray runs all
+    parts; None is this process.
     """
 
     sources: tuple[str, ...]
@@ -66,10 +69,11 @@ class EmbedOptions:
     image_column: str = ""
     id_column: str = ""
     exif: bool = True
+    decode: Decode = "auto"
     prune: bool = False
     device: str = "auto"
     precision: str = "auto"
-    batch_size: int = 32
+    batch_size: int | None = None
     workers: int | None = None
     dtype: Literal["float16", "float32"] = "float16"
     output_kind: OutputKind = "descriptor"

@@ -383,7 +383,7 @@ def test_help_and_version_go_to_stdout(sscd: Run) -> None:
 
 def test_help_names_every_default(sscd: Run) -> None:
     shown = " ".join(sscd("dedup", "--help").out.decode().split())
-    for default in ("descriptors", "leader", "resolution,bytes,oldest,path", "text", "32"):
+    for default in ("descriptors", "leader", "resolution,bytes,oldest,path", "text"):
         assert f"[default: {default}]" in shown
 
 

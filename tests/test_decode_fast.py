@@ -19,7 +19,7 @@ from sscd_cli.images.decode import Decoded, Limits, Unreadable, decode
 from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.images.refs import ImageRef
 
-FAST = RECIPES["mini-160"]
+FAST = replace(RECIPES["mini-160"], decode="fast")
 SHORT = replace(RECIPES["small-288"], decode="fast")
 
 

@@ -143,13 +143,13 @@ SLOW = """
 import os, signal, sys, time
 from sscd_cli import embed
 from sscd_cli.__main__ import main
-real = embed._embed
-def slow(batch, *rest):
-    rows = real(batch, *rest)
+real = embed._rows
+def slow(some, *rest):
+    rows = real(some, *rest)
     print("batch", flush=True)
     time.sleep(float(os.environ["PAUSE"]))
     return rows
-embed._embed = slow
+embed._rows = slow
 sys.exit(main(sys.argv[1:]))
 """
 

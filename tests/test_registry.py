@@ -148,7 +148,7 @@ def test_our_own_file_tells_its_own_story(tmp_path: Path) -> None:
     save_network(path, tiny(), STORY)
     spec = find_model(str(path))
     assert (spec.name, spec.trunk, spec.dimensions) == ("tiny", "mini", 8)
-    assert spec.recipe == Recipe("mini-160", 160, square=True, decode="fast")
+    assert spec.recipe == Recipe("mini-160", 160, square=True)
     assert (spec.threshold, spec.threshold_source) == (0.6, "measured")
     assert read_story(path)["preprocessing"] == STORY["preprocessing"]
     network, story = load_network(path)

@@ -186,13 +186,13 @@ PAUSED = """
 import os, sys, time
 from sscd_cli import embed
 from sscd_cli.__main__ import main
-real = embed._embed
+real = embed._rows
 def slow(batch, *rest):
     rows = real(batch, *rest)
     print("batch", flush=True)
     time.sleep(float(os.environ["PAUSE"]))
     return rows
-embed._embed = slow
+embed._rows = slow
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -126,14 +126,29 @@ IdColumn = Annotated[
     ),
 ]
 Exif = Annotated[bool, option("Turn images upright by their EXIF tag.", "--exif/--no-exif")]
+Decode = Annotated[
+    str,
+    option(
+        "exact; fast, large images at a lower resolution; or auto, as the model says.",
+        "--decode",
+    ),
+]
 Prune = Annotated[bool, option("Drop rows of files that are gone.", "--prune")]
 Device = Annotated[str, option("auto, cpu, cuda or cuda:N.", "--device")]
 Precision = Annotated[str, option("Of the trunk: auto, fp32, bf16 or fp16.", "--precision")]
-BatchSize = Annotated[int, option("Images the network sees at once.", "--batch-size")]
+BatchSize = Annotated[
+    int | None,
+    option(
+        "Images the network sees at once. By default as fits the device.",
+        "--batch-size",
+        show_default=False,
+    ),
+]
 Workers = Annotated[
     int | None,
     option(
-        "Decoding processes; 0 decodes beside the network. By default as fits the device.",
+        "Threads that embed, or beside a GPU processes that decode; 0 is none. "
+        "By default as fits the device.",
         "--workers",
         show_default=False,
     ),

@@ -82,6 +82,7 @@ def dedup(
     image_column: words.ImageColumn = _embedding.image_column,
     id_column: words.IdColumn = _embedding.id_column,
     exif: words.Exif = _embedding.exif,
+    decode: words.Decode = _embedding.decode,
     device: words.Device = _embedding.device,
     precision: words.Precision = _embedding.precision,
     batch_size: words.BatchSize = _embedding.batch_size,

@@ -30,6 +30,7 @@ def embed(
     image_column: words.ImageColumn = _default.image_column,
     id_column: words.IdColumn = _default.id_column,
     exif: words.Exif = _default.exif,
+    decode: words.Decode = _default.decode,
     prune: words.Prune = _default.prune,
     device: words.Device = _default.device,
     precision: words.Precision = _default.precision,
@@ -88,8 +89,12 @@ def summarise(result: EmbedResult) -> None:
     worked = result.images - result.unchanged
     if worked:
         speed = worked / max(result.elapsed, 1e-9)
-        spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
+        work = sum(result.seconds.values()) or 1.0
+        shares = ", ".join(
+            f"{name} {seconds / work:.0%}"
+            for name, seconds in sorted(result.seconds.items(), key=lambda item: -item[1])
+        )
         terminal.note(
             f"{speed:,.0f} images/s with {result.model} on {result.device} ({result.precision}); "
-            f"{result.elapsed:.1f} s in all: {spent}"
+            f"{result.elapsed:.1f} s in all, of the work: {shares}"
         )

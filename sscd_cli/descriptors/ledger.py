@@ -21,10 +21,11 @@ from sscd_cli.descriptors.schema import (
     names_from_columns,
 )
 from sscd_cli.descriptors.shards import read_shard, shard_path, shard_paths
+from sscd_cli.errors import printable
 from sscd_cli.tasks import Task
 
 _NAMES = ("id", "id_bytes", "source", "source_bytes")
-_FACTS = ("status", "file_bytes", "mtime_ns", "content_hash")
+_FACTS = ("status", "file_bytes", "mtime_ns", "content_hash", "error")
 _ORIGINAL = ("width", "height", "format")
 _UNKNOWN = 2**64 - 1
 _SIZE_BITS = 24  # of a stamp; the other 40 are the time's
@@ -38,14 +39,13 @@ class DigestMap:
     """128-bit digests to unsigned 64-bit integers, where the newest value of a digest wins.
 
     24 bytes an entry: sorted arrays, and a dict of the newest, merged in when it has `fresh`
-    entries.
+    entries. Other threads may `get` while one sets.
     """
 
     def __init__(self, fresh: int = 2**18) -> None:
         self._limit = fresh
         self._fresh: dict[bytes, int] = {}
-        self._digests = np.empty(0, f"S{HASH_BYTES}")
-        self._values = np.empty(0, np.uint64)
+        self._sorted = np.empty(0, f"S{HASH_BYTES}"), np.empty(0, np.uint64)
 
     def __setitem__(self, digest: bytes, value: int) -> None:
         self._fresh[digest] = value
@@ -54,32 +54,34 @@ class DigestMap:
 
     def get(self, digest: bytes) -> int | None:
         """Return the newest value of a digest, None if there is none."""
-        value = self._fresh.get(digest)
-        if value is not None or not len(self._digests):
+        value = self._fresh.get(digest)  # before the arrays, into which it may go meanwhile
+        digests, values = self._sorted
+        if value is not None or not len(digests):
             return value
-        wanted = np.array(digest, self._digests.dtype)
-        at = self._digests.searchsorted(wanted)
-        if at < len(self._digests) and self._digests[at] == wanted:
-            return int(self._values[at])
-        return None
+        wanted = np.array(digest, digests.dtype)
+        at = digests.searchsorted(wanted)
+        return int(values[at]) if at < len(digests) and digests[at] == wanted else None
 
     @property
     def nbytes(self) -> int:
         """Return the size of the sorted arrays in bytes."""
-        return self._digests.nbytes + self._values.nbytes
+        return sum(array.nbytes for array in self._sorted)
 
     def _merge(self) -> None:
-        digests = np.fromiter(self._fresh, self._digests.dtype, len(self._fresh))
+        old_digests, old_values = self._sorted
+        digests = np.fromiter(self._fresh, old_digests.dtype, len(self._fresh))
         values = np.fromiter(self._fresh.values(), np.uint64, len(self._fresh))
         order = np.argsort(digests)
         digests, values = digests[order], values[order]
-        at = np.searchsorted(self._digests, digests)
+        at = np.searchsorted(old_digests, digests)
         known = np.zeros(len(digests), np.bool_)
-        inside = at < len(self._digests)
-        known[inside] = self._digests[at[inside]] == digests[inside]
-        self._values[at[known]] = values[known]
-        self._values = np.insert(self._values, at[~known], values[~known])
-        self._digests = np.insert(self._digests, at[~known], digests[~known])
+        inside = at < len(old_digests)
+        known[inside] = old_digests[at[inside]] == digests[inside]
+        old_values[at[known]] = values[known]
+        self._sorted = (
+            np.insert(old_digests, at[~known], digests[~known]),
+            np.insert(old_values, at[~known], values[~known]),
+        )
         self._fresh = {}
 
 
@@ -115,6 +117,7 @@ class Ledger:
         self._task = task
         self._stamps = DigestMap()  # name -> size and time of its newest row
         self._places = DigestMap()  # content -> shard << 32 | row in the shard
+        self._failures = DigestMap()  # name -> why the newest row could not even be read
         self._open: dict[int, Known] = {}
         self._closed: dict[int, pa.Table] = {}
         self._earlier = shard_paths(folder, task)
@@ -134,6 +137,12 @@ class Ledger:
         if file_bytes is None:
             return known >> _SIZE_BITS == _stamp(mtime_ns, 0) >> _SIZE_BITS
         return known == _stamp(mtime_ns, file_bytes)
+
+    def knows_failure(self, row: Row) -> bool:
+        """Say whether an image's newest row says the same: as unreadable, for the same reason."""
+        name = _name_digest(name_bytes(row.source), name_bytes(row.id))
+        failure = _failure(row.mtime_ns, row.file_bytes, row.error and printable(row.error))
+        return self._stamps.get(name) == _UNKNOWN and self._failures.get(name) == failure
 
     def holds(self, content_hash: bytes) -> bool:
         """Say whether a file of these bytes has a descriptor."""
@@ -177,9 +186,11 @@ class Ledger:
 
     def _record(self, name: bytes, place: int, facts: Sequence[Any]) -> None:
         """Take in one row; facts: its values of `_FACTS`."""
-        status, file_bytes, mtime_ns, content_hash = facts
+        status, file_bytes, mtime_ns, content_hash, error = facts
         was_read = status == "ok" or content_hash is not None
         self._stamps[name] = _stamp(mtime_ns, file_bytes) if was_read else _UNKNOWN
+        if not was_read:
+            self._failures[name] = _failure(mtime_ns, file_bytes, error)
         if status == "ok" and content_hash is not None and not self.holds(content_hash):
             self._places[content_hash] = place
 
@@ -222,3 +233,8 @@ def _stamp(mtime_ns: int | None, file_bytes: int | None) -> int:
     time = (mtime_ns * 0x9E3779B97F4A7C15 % 2**64) >> _SIZE_BITS
     size = (file_bytes * 0xC2B2AE3D27D4EB4F % 2**64) >> (64 - _SIZE_BITS)
     return min(time << _SIZE_BITS | size, _UNKNOWN - 1)
+
+
+def _failure(*facts: int | str | None) -> int:
+    """Return one 64-bit number for a file's time and size and why it could not be read."""
+    return int.from_bytes(hashlib.blake2b(repr(facts).encode(), digest_size=8).digest(), "little")

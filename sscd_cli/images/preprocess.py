@@ -7,10 +7,12 @@ normalisation happen inside the network.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
+
+from sscd_cli.options import Decode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,6 +54,10 @@ class Recipe:
         bounded = min(int(self.size * long / short), MAX_ASPECT * self.size)
         return (self.size, bounded) if width <= height else (bounded, self.size)
 
+    def chosen(self, exif: bool, decode: Decode) -> Recipe:
+        """Return the recipe with what the user may choose."""
+        return replace(self, exif=exif, decode=self.decode if decode == "auto" else decode)
+
     def as_dict(self) -> dict[str, str | int | bool]:
         """Return everything that decides the pixels, for the provenance of descriptors."""
         return {**asdict(self), "max_aspect": 1 if self.square else MAX_ASPECT}
@@ -62,7 +68,7 @@ RECIPES = {
     for recipe in (
         Recipe("small-288", 288, square=False),
         Recipe("skew-320", 320, square=True),
-        Recipe("mini-160", 160, square=True, decode="fast"),
+        Recipe("mini-160", 160, square=True),
         Recipe("birder-320", 320, square=True, resample="bicubic"),
     )
 }

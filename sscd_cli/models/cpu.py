@@ -7,7 +7,7 @@ import functools
 import sys
 from pathlib import Path
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 @functools.cache
@@ -23,7 +23,7 @@ def has_bfloat16() -> bool:
 
 @functools.cache
 def keep_large_allocations() -> bool:
-    """Stop glibc from returning large buffers to the system after every layer.
+    """Stop glibc from returning large buffers to the system after every layer, in any thread.
 
     Up to 1.7 times the images/s of a batch of 32, for more memory at rest. Works on the whole
     process, so only commands call it. Returns whether it took effect.
@@ -34,6 +34,6 @@ def keep_large_allocations() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, 1 << 30)) and bool(
-        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
-    )
+    # only the main arena can hold buffers above 64 MiB
+    settings = {_M_ARENA_MAX: 1, _M_MMAP_THRESHOLD: 1 << 30, _M_TRIM_THRESHOLD: (1 << 31) - 1}
+    return bool(min(mallopt(name, value) for name, value in settings.items()))

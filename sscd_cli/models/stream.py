@@ -1,0 +1,135 @@
+"""From images to descriptors, with every core at work.
+
+On a CPU each worker is a thread that takes some images all the way, from reading to the network,
+on its own share of the cores: nothing is handed over, and no core waits for another. Beside a GPU
+workers are processes that decode ahead of it, for Python itself is too slow there.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sscd_cli.images.batches import Batch, Decoder, Lists, Row, load_batches
+from sscd_cli.images.refs import ImageRef
+from sscd_cli.models.load import Model
+from sscd_cli.options import OutputKind
+
+CPU_BATCH = 16  # larger ones are no faster on the CPUs measured
+GPU_BATCH = 128
+MOST_THREADS = 8  # each holds the activations of a batch
+AHEAD = 2  # lists of images that wait for each thread
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Some consecutive images.
+
+    rows: in the order of the sources. descriptors: (D,) float32 by index into `rows`, for each
+    image that was decoded. seconds: spent on "read", "decode" and "network".
+    """
+
+    rows: list[Row]
+    descriptors: dict[int, NDArray[Any]]
+    seconds: dict[str, float]
+
+
+def default_batch(model: Model) -> int:
+    """Return how many images the network should see at once on its device."""
+    return CPU_BATCH if model.runtime.device.type == "cpu" else GPU_BATCH
+
+
+def default_workers(model: Model) -> int:
+    """Return how many workers keep every core busy."""
+    return min(cores(), MOST_THREADS) if model.runtime.device.type == "cpu" else cores()
+
+
+def cores() -> int:
+    """Return the CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def embed_stream(
+    refs: Iterable[ImageRef],
+    model: Model,
+    decoder: Decoder,
+    *,
+    batch_size: int,
+    workers: int,
+    kind: OutputKind = "descriptor",
+) -> Iterator[Embedded]:
+    """Embed images in lists of `batch_size`, in their order; nothing is listed up front.
+
+    Args: workers: threads on a CPU, processes beside a GPU; 0 does everything in this thread.
+    Limits: memory is a few batches a worker.
+    Raises: SscdError: a decoding process died. What iterating over `refs` raises comes after the
+    images before it.
+    """
+    on_cpu = model.runtime.device.type == "cpu"
+    unit = min(batch_size, CPU_BATCH) if on_cpu else batch_size
+    embedded = partial(_embedded, model, unit if model.spec.recipe.square else 1, kind)
+    if on_cpu and workers:
+        lists = Lists(refs, batch_size)
+        yield from _in_threads(lambda some: embedded(decoder.__getitems__(some)), lists, workers)
+        if lists.error is not None:
+            raise lists.error
+        return
+    pinned = not on_cpu
+    batches = load_batches(refs, decoder, batch_size=batch_size, workers=workers, pin_memory=pinned)
+    yield from map(embedded, batches)
+
+
+def _embedded(model: Model, unit: int, kind: OutputKind, batch: Batch) -> Embedded:
+    """Run the network over a batch."""
+    descriptors: dict[int, NDArray[Any]] = {}
+    started = time.perf_counter()
+    for indices, pixels in batch.groups:
+        found = model.runtime.embed(_filled(pixels, unit), kind)[: len(pixels)]
+        descriptors.update(zip(indices.tolist(), found, strict=True))
+    network = time.perf_counter() - started
+    seconds = {"read": batch.read_seconds, "decode": batch.decode_seconds, "network": network}
+    return Embedded(batch.rows, descriptors, seconds)
+
+
+def _filled(pixels_B3HW: Tensor, unit: int) -> Tensor:
+    """Repeat the last image until a batch is a multiple of `unit`.
+
+    Libraries compute small batches by other routines, which round differently; in the larger ones
+    a descriptor is the same to the bit, whatever images stand beside it. So neither the division
+    into tasks nor an interrupted run shows in a result.
+    """
+    count = len(pixels_B3HW)
+    missing = -count % unit
+    return pixels_B3HW[[*range(count), *[count - 1] * missing]] if missing else pixels_B3HW
+
+
+def _in_threads(work: Any, lists: Iterable[list[ImageRef]], threads: int) -> Iterator[Embedded]:
+    """Yield `work` of each list in order, while threads work ahead; interrupted, drop the rest."""
+    before = torch.get_num_threads()
+    share = partial(torch.set_num_threads, max(1, cores() // threads))
+    waiting: deque[Future[Embedded]] = deque()
+    try:
+        with ThreadPoolExecutor(threads, initializer=share) as pool:
+            try:
+                for some in lists:
+                    waiting.append(pool.submit(work, some))
+                    if len(waiting) > AHEAD * threads:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+    finally:
+        torch.set_num_threads(before)
