@@ -89,3 +89,11 @@ def test_comparing_two_images_loads_no_compiler(tmp_path: Path) -> None:
         "sys.exit('torch._dynamo' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, "pair", *files], check=True)
+
+
+def test_fit_needs_no_torch(tmp_path: Path, store: Store) -> None:
+    files = {picture(tmp_path / f"{i}.png", i): np.eye(8)[i] for i in range(3)}
+    store(tmp_path / "descriptors", files)
+    modules = loaded("fit", "-o", "post", cwd=tmp_path)
+    assert {"pyarrow", "safetensors"} <= modules
+    assert not modules & {"torch", "PIL", "faiss"}

@@ -77,13 +77,13 @@ class PostProcessing:
             is empty, or varies in fewer dimensions than are to be kept.
         Limits: memory is D² numbers, the background, and one block.
         """
+        kept = _checked_dimensions(transform, dimensions, provenance.dimensions)
         moments, sample = Moments(provenance.dimensions), Sample(background, seed)
         for block in blocks:
             moments.add(block)
             sample.add(block)
         if not moments.count:
             raise StoreError("there is no readable image to learn from", "embed some first")
-        kept = _checked_dimensions(transform, dimensions, provenance.dimensions)
         return cls(
             transform=transform,
             provenance=provenance,
