@@ -45,6 +45,9 @@ HOMES = {
     "onnx": ("models.onnx_file",),
     "onnxruntime": ("models.onnx_file",),
     "PIL": ("images", "models.load", "training", "evaluation.edits", "evaluation.overlays"),
+    "pillow_heif": ("images.formats",),
+    "pillow_jxl": ("images.formats",),
+    "rawpy": ("images.formats",),
     "matplotlib": ("training", "evaluation.pair_plot"),
     "ray": ("engine",),
 }

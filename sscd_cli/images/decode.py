@@ -21,6 +21,15 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from sscd_cli.errors import SscdError, printable
+from sscd_cli.images.formats import (
+    MissingFormatError,
+    is_raw,
+    open_raw,
+    refuse_bomb,
+    refuse_jxl_bomb,
+    refuse_missing,
+    register,
+)
 from sscd_cli.images.preprocess import Recipe, resize, shrink_while_decoding
 from sscd_cli.images.read import read_bytes, stat_image
 from sscd_cli.images.refs import ImageRef
@@ -31,7 +40,7 @@ from sscd_cli.storage import without_file_scheme
 # signature, so it comes last.
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM"),
-    *("QOI", "ICO", "ICNS", "DDS", "SGI", "PSD", "PCX", "TGA"),
+    *("HEIF", "JXL", "QOI", "ICO", "ICNS", "DDS", "SGI", "PSD", "PCX", "TGA"),
 )
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -162,7 +171,7 @@ def decode_contents(
             if recipe is None
             else resize(picture.image, recipe, picture.size)
         )
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, MissingFormatError) as error:
         return Unreadable(ref, _reason(error), size, contents.mtime_ns, None)
     except Exception as error:
         return Unreadable(ref, _reason(error), size, contents.mtime_ns, contents.content_hash)
@@ -180,7 +189,7 @@ def open_image(data: bytes, *, exif: bool = True, max_pixels: int = MAX_PIXELS) 
 
     The first frame of an animation counts; transparent pixels lie over white; 16-bit and float
     modes are scaled to 8 bits; colour profiles are left alone. With `exif` the image is turned
-    upright (damaged EXIF data counts as none; Pillow itself always turns TIFF files).
+    upright (damaged EXIF data counts as none; Pillow itself always turns TIFF and HEIC files).
 
     Raises: Image.DecompressionBombError: above `max_pixels`. ValueError: empty. OSError: no image,
     or truncated. Pillow raises any other `Exception` for some damaged files.
@@ -200,12 +209,13 @@ def _open(data: bytes, exif: bool, max_pixels: int, recipe: Recipe | None) -> _P
     if not data:
         raise ValueError("the file is empty")
     with _quiet_pillow(max_pixels):
-        image = Image.open(io.BytesIO(data), formats=_formats())
+        refuse_jxl_bomb(data, max_pixels)
+        if is_raw(data):
+            developed = open_raw(data, max_pixels, upright=exif)
+            return _Picture(developed, developed.size)
+        image = _identified(data)
         full = image.size
-        if full[0] * full[1] > max_pixels:
-            raise Image.DecompressionBombError(
-                f"{full[0]} x {full[1]} pixels are more than the limit of {max_pixels}"
-            )
+        refuse_bomb(*full, max_pixels)
         if recipe is not None and recipe.decode == "fast":
             shrink_while_decoding(image, recipe)
         shrunk = image.size != full
@@ -216,6 +226,15 @@ def _open(data: bytes, exif: bool, max_pixels: int, recipe: Recipe | None) -> _P
             return _Picture(upright, upright.size)
         sideways = exif and _orientation(image) in TURNED_SIDEWAYS
         return _Picture(upright, full[::-1] if sideways else full)
+
+
+def _identified(data: bytes) -> Image.Image:
+    """Let Pillow tell the format. Raises: MissingFormatError: one that an extra would read."""
+    try:
+        return Image.open(io.BytesIO(data), formats=_formats())
+    except UnidentifiedImageError:
+        refuse_missing(data)
+        raise
 
 
 def upright_rgb(image: Image.Image, *, exif: bool = True) -> Image.Image:
@@ -243,6 +262,7 @@ def load_file(path: str, *, exif: bool = True) -> Image.Image:
 
 @lru_cache(maxsize=1)
 def _formats() -> list[str]:
+    register()
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
 

@@ -8,8 +8,9 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 IMAGE_NAME = re.compile(
-    r"\.(apng|avifs?|bmp|dds|dib|gif|hei[cf]|icns|ico|j2[ck]|jfif|jp[2efgx]|jpeg|mpo"
-    r"|pbm|pcx|pfm|pgm|png|pnm|ppm|psd|qoi|sgi|tga|tiff?|webp)\Z",
+    r"\.(apng|avifs?|bmp|dds|dib|gif|hei[cf]|icns|ico|j2[ck]|jfif|jp[2efgx]|jpeg|jxl|mpo"
+    r"|pbm|pcx|pfm|pgm|png|pnm|ppm|psd|qoi|sgi|tga|tiff?|webp"
+    r"|arw|cr[23]|dng|nef|orf|pef|raf|rw2)\Z",
     re.IGNORECASE,
 )
 

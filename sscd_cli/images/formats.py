@@ -1,0 +1,154 @@
+"""Image formats beyond Pillow's own, each by an extra: HEIC, JPEG XL, raw files of cameras."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from contextlib import suppress
+
+from PIL import Image
+
+HEIC = re.compile(rb".{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL)
+JPEG_XL = re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n")
+RAW = re.compile(rb"II\*\0.{4}CR\x02|.{4}ftypcrx |FUJIFILMCCD-RAW|II(RO|RS|U\0)|MMOR", re.DOTALL)
+# tags of TIFF, and values of theirs
+NEW_SUBFILE_TYPE, PHOTOMETRIC, SUB_IFDS, DNG_VERSION = 254, 262, 330, 50706
+COLOUR_FILTER_ARRAY, LONG = 32803, 4
+JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+
+
+class MissingFormatError(ValueError):
+    """A format that only an extra reads, which is not installed."""
+
+    def __init__(self, format: str, extra: str) -> None:
+        super().__init__(f"{format} needs pip install 'sscd-cli[{extra}]'")
+
+
+def register() -> None:
+    """Make Pillow know HEIC and JPEG XL as far as their packages are installed."""
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    with suppress(ImportError):
+        import pillow_jxl  # noqa: F401  # registers itself
+
+
+def refuse_missing(data: bytes) -> None:
+    """Raise MissingFormatError for an image that Pillow does not know, if an extra would."""
+    for signature, format, extra in ((HEIC, "HEIC", "heif"), (JPEG_XL, "JPEG XL", "jxl")):
+        if signature.match(data):
+            raise MissingFormatError(format, extra)
+
+
+def is_raw(data: bytes) -> bool:
+    """Whether a file holds what a camera's sensor saw; Pillow would read its preview, if any."""
+    if RAW.match(data):
+        return True
+    tags = _tiff_tags(data)
+    reduced_first = tags.get(NEW_SUBFILE_TYPE) == 1 and SUB_IFDS in tags
+    return reduced_first or DNG_VERSION in tags or tags.get(PHOTOMETRIC) == COLOUR_FILTER_ARRAY
+
+
+def _tiff_tags(data: bytes) -> dict[int, int]:
+    """Return the tags of a TIFF file's first directory, each with its first value; {} if none.
+
+    Source: TIFF 6.0, section 2.
+    """
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    if order is None or len(data) < 8:
+        return {}
+    (start,) = struct.unpack_from(f"{order}I", data, 4)
+    count = int.from_bytes(data[start : start + 2], "little" if order == "<" else "big")
+    directory = data[start + 2 : start + 2 + 12 * count]
+    whole = len(directory) // 12 * 12
+    tags = {}
+    for tag, kind, _, value in struct.iter_unpack(f"{order}HHI4s", directory[:whole]):
+        tags[tag] = struct.unpack(f"{order}{'I' if kind == LONG else 'Hxx'}", value)[0]
+    return tags
+
+
+def open_raw(data: bytes, max_pixels: int, *, upright: bool) -> Image.Image:
+    """Develop a raw file as its camera would: its white balance, sRGB, 8 bits.
+
+    Raises: MissingFormatError: rawpy is not installed. Image.DecompressionBombError: above
+        `max_pixels`. OSError: damaged.
+    """
+    try:
+        import rawpy
+    except ImportError:
+        raise MissingFormatError("a raw file", "raw") from None
+    try:
+        with rawpy.imread(io.BytesIO(data)) as raw:
+            refuse_bomb(raw.sizes.width, raw.sizes.height, max_pixels)
+            flip = None if upright else 0
+            pixels_HWC = raw.postprocess(use_camera_wb=True, output_bps=8, user_flip=flip)
+    except rawpy.LibRawError as error:
+        reason = error.args[0] if error.args else error
+        raise OSError(reason.decode() if isinstance(reason, bytes) else str(reason)) from None
+    image = Image.fromarray(pixels_HWC)
+    image.format = "RAW"
+    return image
+
+
+def refuse_bomb(width: int, height: int, max_pixels: int) -> None:
+    """Raise Image.DecompressionBombError for more pixels than allowed."""
+    if width * height > max_pixels:
+        raise Image.DecompressionBombError(
+            f"{width} x {height} pixels are more than the limit of {max_pixels}"
+        )
+
+
+def refuse_jxl_bomb(data: bytes, max_pixels: int) -> None:
+    """Look at the size of a JPEG XL file before its plugin decodes it, as that does at once.
+
+    Source: ISO/IEC 18181-1, SizeHeader; 18181-2, boxes.
+    """
+    if not JPEG_XL.match(data):
+        return
+    at = 0 if data.startswith(b"\xff\x0a") else _codestream(data)
+    bits = _Bits(int.from_bytes(data[at + 2 : at + 14], "little"))
+    small = bits.take(1)
+    height = _jxl_side(bits, small)
+    ratio = bits.take(3)
+    if ratio:
+        numerator, denominator = JXL_RATIOS[ratio - 1]
+        width = height * numerator // denominator
+    else:
+        width = _jxl_side(bits, small)
+    refuse_bomb(width, height, max_pixels)
+
+
+class _Bits:
+    """Bits of a number, the lowest first."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def take(self, count: int) -> int:
+        value = self._number & ((1 << count) - 1)
+        self._number >>= count
+        return value
+
+
+def _jxl_side(bits: _Bits, small: int) -> int:
+    if small:
+        return 8 * (bits.take(5) + 1)
+    return 1 + bits.take((9, 13, 18, 30)[bits.take(2)])
+
+
+def _codestream(data: bytes) -> int:
+    """Return where in a container of boxes the first codestream begins; the end if nowhere."""
+    at = 0
+    while at + 8 <= len(data):
+        size, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
+        header = 16 if size == 1 else 8
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16])
+        if kind in (b"jxlc", b"jxlp"):
+            return at + header + (4 if kind == b"jxlp" else 0)
+        if size < header:  # 0: the last box
+            break
+        at += size
+    return len(data)
