@@ -18,7 +18,9 @@ from conftest import Run, error_line
 from PIL import Image
 
 from sscd_cli import eval_pairs
+from sscd_cli.descriptors.read import read_descriptors
 from sscd_cli.descriptors.scale import Scale
+from sscd_cli.descriptors.threshold import CalibratedThreshold
 from sscd_cli.matching.join import similarities
 
 IMAGES = 40
@@ -163,6 +165,26 @@ def test_normalised_scores_lose_the_mean_of_both_images_biases(
     assert told["chosen"]["by"] == "best F1"
     assert told["chosen"]["threshold"] == pytest.approx(wanted, abs=1e-6)
     assert told["scale"] == str(scale) != "cosine"
+
+
+def test_the_threshold_may_be_a_calibrated_one(
+    sscd: Run, vectors: dict[str, Floats], tmp_path: Path
+) -> None:
+    labelled_table(tmp_path / "truth.csv")
+    found = CalibratedThreshold(
+        threshold=0.61,
+        provenance=read_descriptors(tmp_path / "descriptors").provenance,
+        scale="cosine",
+        wanted_precision=0.99,
+        precision=(0.99, 0.98, 1.0),
+        recall=(0.9, 0.8, 1.0),
+        images=IMAGES,
+        copies_per_image=(1.0, 1.0, 1.0),
+        date="2026-11-22",
+    )
+    found.save(tmp_path / "descriptors" / "threshold.json")
+    chosen = run_json(sscd, "truth.csv", "-t", "auto")["chosen"]
+    assert (chosen["by"], chosen["threshold"]) == ("calibrated", 0.61)
 
 
 def test_the_csv_holds_the_curve_at_each_score_of_a_copy(
