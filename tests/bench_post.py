@@ -63,6 +63,10 @@ def scales(sample: Path) -> dict[str, Scale]:
         post = PostProcessing.fit(blocks, provenance, transform=transform, dimensions=kept)
         for norm in (None, NORM):
             found[f"{post.name} | {norm or ''}"] = Scale(post, norm)
+    for background in (1000, 100):
+        provenance, blocks = stream_comparable(sample)
+        post = PostProcessing.fit(blocks, provenance, transform="none", background=background)
+        found[f"none | {NORM}, background of {background}"] = Scale(post, NORM)
     return found
 
 

@@ -185,11 +185,12 @@ def damaged(whole: bytes) -> Iterator[bytes]:
     yield struct.pack("<Q", 2) + b"{}"
     yield whole.replace(b'\\"version\\": 1', b'\\"version\\": 2')
     yield whole.replace(b"whiten", b"darken")
+    yield whole.replace(b"whiten", b"center")  # which turns nothing, and so has no axes
 
 
 def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "post"
-    fitted(drawn(50, 8)).save(path)
+    fitted(drawn(50, 8), "whiten").save(path)
     whole = path.read_bytes()
     for payload in damaged(whole):
         assert payload != whole

@@ -259,7 +259,10 @@ def _read(path: Path) -> PostProcessing:
         sample=tensors["background"],
     )
     shapes = read.mean.shape, read.axes.shape[1:], read.sample.shape[1:]
-    if read.transform not in TRANSFORMS or set(shapes) != {(read.provenance.dimensions,)}:
+    turns = read.transform in ("pca", "whiten")
+    if read.transform not in TRANSFORMS or turns != bool(len(read.axes)):
+        raise ValueError("its axes do not fit its transform")
+    if set(shapes) != {(read.provenance.dimensions,)}:
         raise ValueError("its parts do not fit together")
     return read
 
