@@ -72,7 +72,7 @@ def run(
     scale = Scale.load(options.post, options.score_norm)
     embedded = embed.run(embedding, embed_progress) if embedding else None
     stored = _different_images(options, embedded, scale)
-    model = _model_of(stored, options)
+    model = model_of(stored, options.model, options.device)
     copies_IE = _copies(stored, model, scale, tuple(weights), options, progress)
     found = calibrate(
         _known(stored, scale, copies_IE, list(weights.values()), options.seed),
@@ -134,17 +134,20 @@ def _different_images(
     return stored
 
 
-def _model_of(stored: DescriptorSet, options: CalibrateOptions) -> Model:
-    """Return the model that made the descriptors."""
+def model_of(stored: DescriptorSet, name: str | None, device: str) -> Model:
+    """Return the model that made the descriptors, by its own name where none is given.
+
+    Raises: ModelError: there is none of that name. StoreError: it has other weights.
+    """
     from sscd_cli.models.cpu import keep_large_allocations
     from sscd_cli.models.load import load_model
 
     keep_large_allocations()
     made_by = stored.provenance
-    model = load_model(options.model or made_by.model, device=options.device)
+    model = load_model(name or made_by.model, device=device)
     if model.spec.weights_sha256 != made_by.weights_sha256:
         raise StoreError(
-            f"{options.descriptors} was made by {made_by.model} with other weights "
+            f"{stored.folder} was made by {made_by.model} with other weights "
             f"({made_by.weights_sha256[:12]}) than {model.spec.path}",
             "name the file of its model with --model",
         )

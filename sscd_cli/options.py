@@ -211,6 +211,7 @@ class PairOptions:
     post: Path | None = None
     score_norm: str | None = None
     threshold: float | str | None = None
+    explain: bool = False
     exif: bool = True
     device: str = "auto"
     precision: str = "auto"

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sscd_cli.options import DESCRIPTORS, PairOptions, check_threshold
+
+if TYPE_CHECKING:
+    from sscd_cli.evaluation.explanation import Explanation
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,7 @@ class PairResult:
 
     similarity: on `scale` (see `descriptors.scale`), by default cosine in [-1, 1]. distance:
     Euclidean, sqrt(2 - 2 · cosine), before any score normalisation. is_copy: similarity >=
-    threshold.
+    threshold. explanation: which single edit accounts for it, if that was asked for; by cosine.
     """
 
     left: str
@@ -24,6 +28,7 @@ class PairResult:
     is_copy: bool
     model: str
     scale: str
+    explanation: Explanation | None
 
 
 def run(options: PairOptions) -> PairResult:
@@ -50,6 +55,11 @@ def run(options: PairOptions) -> PairResult:
     cosine = min(float(rows[0] @ rows[1]), 1.0)
     bias = scale.bias(rows)
     similarity = cosine if bias is None else cosine - float(bias.mean())
+    explanation = None
+    if options.explain:
+        from sscd_cli.evaluation.explanation import explain
+
+        explanation = explain(model.embed, *images, side=model.spec.recipe.size)
     return PairResult(
         left=options.left,
         right=options.right,
@@ -59,4 +69,5 @@ def run(options: PairOptions) -> PairResult:
         is_copy=similarity >= threshold,
         model=model.spec.name,
         scale=str(scale),
+        explanation=explanation,
     )

@@ -137,7 +137,13 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
         ["pair", "a.jpg", "b.jpg"],
         "pair",
         options.PairOptions(left="a.jpg", right="b.jpg"),
-        {**SHARED, **SCALE, "threshold": ("0.5", 0.5), "exif": ("0", False)},
+        {
+            **SHARED,
+            **SCALE,
+            "threshold": ("0.5", 0.5),
+            "exif": ("0", False),
+            "explain": ("yes", True),
+        },
     ),
     "eval pairs": (
         ["eval", "pairs", "truth.csv"],
@@ -201,7 +207,7 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
         },
     ),
 }
-SWITCHES = {"exif", "null", "prune", "rebuild", "global_candidates"}
+SWITCHES = {"exif", "null", "prune", "rebuild", "global_candidates", "explain"}
 
 
 @pytest.mark.parametrize("how", ["default", "flag", "variable"])

@@ -44,7 +44,10 @@ HOMES = {
     "safetensors": ("models", "descriptors.post"),
     "onnx": ("models.onnx_file",),
     "onnxruntime": ("models.onnx_file",),
-    "PIL": ("images", "models.load", "training", "evaluation.edits", "evaluation.overlays"),
+    "PIL": (
+        *("images", "models.load", "training"),
+        *("evaluation.edits", "evaluation.overlays", "evaluation.candidates"),
+    ),
     "pillow_heif": ("images.formats",),
     "pillow_jxl": ("images.formats",),
     "rawpy": ("images.formats",),

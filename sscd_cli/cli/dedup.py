@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -69,6 +69,13 @@ def dedup(
     ] = "text",
     null: words.Null = _embedding.null,
     output: words.Output = None,
+    explain: Annotated[
+        bool,
+        words.option(
+            "Tell which single edit accounts for each removable image, at about a second each.",
+            "--explain",
+        ),
+    ] = False,
     exit_code: words.ExitCode = False,
     strict: words.Strict = False,
     task: words.Task = None,
@@ -110,8 +117,13 @@ def dedup(
     if sources:
         fetch_if_missing(model)
     embedding = words.chosen(EmbedOptions, given) if sources else None
+    if explain and (options.against or format == "paths"):
+        fix = "leave out --explain, or ask sscd pair --explain about one pair"
+        raise UsageError("--explain belongs to reports of clusters", fix)
+    explained_by = _Explainer(None if model == _embedding.model else model, device)
+    target = _Target(format, output, null, explained_by if explain else None)
     report = _report_matches if options.against else _report_clusters
-    copies, unreadable = report(options, embedding, _Target(format, output, null))
+    copies, unreadable = report(options, embedding, target)
     if strict and unreadable:
         raise typer.Exit(4)
     if exit_code and copies:
@@ -131,12 +143,21 @@ def _join_task(options: DedupOptions, task: Task) -> None:
 
 
 @dataclass(frozen=True)
+class _Explainer:
+    """With what pairs are explained; model None is that of the descriptors."""
+
+    model: str | None
+    device: str
+
+
+@dataclass(frozen=True)
 class _Target:
-    """How and where a report is written."""
+    """How and where a report is written, and with explanations or without."""
 
     format: str
     output: Path | None
     null: bool
+    explainer: _Explainer | None
 
 
 def _report_clusters(
@@ -150,9 +171,23 @@ def _report_clusters(
     if found.embedded:
         summarise_embedding(found.embedded)
     with terminal.report_stream(target.output) as stream:
-        write_clusters(found, target.format, stream, null=target.null)
+        _write(found, target, stream)
     _summarise_clusters(found)
     return found.removable, found.unreadable
+
+
+def _write(found: DedupResult, target: _Target, stream: BinaryIO) -> None:
+    explainer = target.explainer
+    if explainer is None:
+        write_clusters(found, target.format, stream, null=target.null)
+        return
+    from sscd_cli import explain as verb
+
+    with terminal.count_progress() as progress:
+        clusters = verb.run(
+            found, model=explainer.model, device=explainer.device, progress=progress
+        )
+        write_clusters(clusters, target.format, stream, explained=True)
 
 
 def _report_matches(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import UsageError
-from sscd_cli.options import PairOptions
+from sscd_cli.options import PairOptions, check_word
 
+if TYPE_CHECKING:
+    from sscd_cli.pair import PairResult
+
+SHOWN_TRIALS = 6
 _default = PairOptions(left="", right="")
 
 
@@ -24,6 +28,13 @@ def pair(
     post: words.Post = _default.post,
     score_norm: words.ScoreNorm = _default.score_norm,
     threshold: words.Threshold = _default.threshold,
+    explain: Annotated[
+        bool,
+        words.option(
+            "Tell which single edit accounts for the pair; embeds a few hundred more images.",
+            "--explain",
+        ),
+    ] = _default.explain,
     exif: words.Exif = _default.exif,
     device: words.Device = _default.device,
     precision: words.Precision = _default.precision,
@@ -33,33 +44,36 @@ def pair(
     debug: words.Debug = False,
 ) -> None:
     """Tell whether two images are copies of one another."""
-    if format not in ("text", "json"):
-        raise UsageError(f"unknown format {format!r}", "use text or json")
+    given = dict(locals())
+    check_word("format", format, ("text", "json"))
     from sscd_cli import pair as verb
 
     fetch_if_missing(model)
-
-    result = verb.run(
-        PairOptions(
-            left=left,
-            right=right,
-            model=model,
-            post=post,
-            score_norm=score_norm,
-            threshold=threshold,
-            exif=exif,
-            device=device,
-            precision=precision,
-        )
-    )
-    if format == "json":
-        text = json.dumps(asdict(result))
-    else:
-        verdict = "copy" if result.is_copy else "no copy"
-        text = (
-            f"similarity {result.similarity:.4f}  distance {result.distance:.4f}  "
-            f"{verdict} at threshold {result.threshold:.4g}{terminal.scale_note(result.scale)}"
-        )
-    terminal.print_data(text)
+    result = verb.run(words.chosen(PairOptions, given))
+    terminal.print_data(_json(result) if format == "json" else "\n".join(_lines(result)))
     if exit_code and not result.is_copy:
         raise typer.Exit(1)
+
+
+def _json(result: PairResult) -> str:
+    """Return all fields; an explanation, if there is one, with its sentence."""
+    fields = asdict(result)
+    if result.explanation is None:
+        del fields["explanation"]
+    else:
+        fields["explanation"]["sentence"] = result.explanation.sentence()
+    return json.dumps(fields)
+
+
+def _lines(result: PairResult) -> Iterator[str]:
+    verdict = "copy" if result.is_copy else "no copy"
+    yield (
+        f"similarity {result.similarity:.4f}  distance {result.distance:.4f}  "
+        f"{verdict} at threshold {result.threshold:.4g}{terminal.scale_note(result.scale)}"
+    )
+    if result.explanation is None:
+        return
+    yield result.explanation.sentence()
+    for trial in result.explanation.trials[:SHOWN_TRIALS]:
+        what = "as they are" if trial.edit == "nothing" else f"{trial.edit} of {trial.edited}"
+        yield f"  {trial.similarity:.3f}  {what:<20}  {trial.strength}".rstrip()

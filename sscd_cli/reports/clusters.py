@@ -38,6 +38,13 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class ExplainedMember(Member):
+    """The same, and which single edit accounts for it and its keeper; "" if kept."""
+
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """Images joined by chains of pairs at or above the threshold.
 

@@ -5,33 +5,44 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from typing import Any, BinaryIO
 
 from sscd_cli.errors import UsageError, printable
-from sscd_cli.reports.clusters import Cluster, Member
+from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
 
 FORMATS = ("text", "jsonl", "csv", "parquet", "paths")
 
 
 def write_clusters(
-    clusters: Iterable[Cluster], format: str, stream: BinaryIO, *, null: bool = False
+    clusters: Iterable[Cluster],
+    format: str,
+    stream: BinaryIO,
+    *,
+    null: bool = False,
+    explained: bool = False,
 ) -> None:
     """Write clusters to a binary stream, one by one but for Parquet.
 
     text: for people, names made printable. jsonl: one object a cluster. csv, parquet: one row an
     image. paths: the removable images, one a line, or NUL-separated with `null`. A name that is
     not UTF-8 keeps its bytes in csv and paths, and is escaped as `\\udcXX` in JSON.
+    explained: all members are `ExplainedMember`, which csv and parquet have a column for.
 
     Raises: UsageError: a path holds a line break and `null` is not given.
     """
+    columns = (*COLUMNS, "explanation") if explained else COLUMNS
     if format == "parquet":
-        _write_parquet(clusters, stream)
+        _write_parquet(clusters, stream, columns)
         return
-    chunks = {"text": _text, "jsonl": _jsonl, "csv": _csv}
-    pieces = _paths(clusters, null) if format == "paths" else chunks[format](clusters)
-    for piece in pieces:
+    pieces: dict[str, Callable[[], Iterator[str]]] = {
+        "text": lambda: _text(clusters),
+        "jsonl": lambda: _jsonl(clusters),
+        "csv": lambda: csv_lines(columns, rows_of(clusters)),
+        "paths": lambda: _paths(clusters, null),
+    }
+    for piece in pieces[format]():
         stream.write(piece.encode("utf-8", "surrogateescape"))
 
 
@@ -42,6 +53,8 @@ def _text(clusters: Iterable[Cluster]) -> Iterator[str]:
         yield f"cluster {cluster.name}  {count} images, weakest link {cluster.weakest_link:.3f}\n"
         for member in cluster.members:
             yield _text_line(member)
+            if isinstance(member, ExplainedMember) and member.explanation:
+                yield f"{'':>9}{printable(member.explanation)}\n"
 
 
 def _text_line(member: Member) -> str:
@@ -74,16 +87,12 @@ def rows_of(clusters: Iterable[Cluster]) -> Iterator[dict[str, Any]]:
             yield {
                 "cluster": cluster.name,
                 "weakest_link": cluster.weakest_link,
-                **{field.name: getattr(member, field.name) for field in fields(Member)},
+                **{field.name: getattr(member, field.name) for field in fields(member)},
                 "scale": cluster.scale,
             }
 
 
 COLUMNS = ("cluster", "weakest_link", *(field.name for field in fields(Member)), "scale")
-
-
-def _csv(clusters: Iterable[Cluster]) -> Iterator[str]:
-    return csv_lines(COLUMNS, rows_of(clusters))
 
 
 def csv_lines(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -121,10 +130,10 @@ def path_lines(paths: Iterable[str], null: bool) -> Iterator[str]:
     yield "".join(lines)
 
 
-def _write_parquet(clusters: Iterable[Cluster], stream: BinaryIO) -> None:
+def _write_parquet(clusters: Iterable[Cluster], stream: BinaryIO, names: Sequence[str]) -> None:
     from sscd_cli.descriptors.tables import write_table
 
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    columns: dict[str, list[Any]] = {name: [] for name in names}
     for row in rows_of(clusters):
         for name, value in row.items():
             columns[name].append(value)

@@ -1,0 +1,75 @@
+"""`sscd dedup --explain`: which single edit accounts for each image that may go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from sscd_cli.calibrate import model_of
+from sscd_cli.errors import SscdError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from sscd_cli.dedup import DedupResult
+    from sscd_cli.models.load import Model
+    from sscd_cli.reports.clusters import Cluster, Member
+
+Progress = Callable[[int, int], None]
+
+
+def run(
+    found: DedupResult,
+    *,
+    model: str | None = None,
+    device: str = "auto",
+    progress: Progress = lambda done, total: None,
+) -> Iterator[Cluster]:
+    """Return the clusters of a result, explaining them one by one as they are asked for.
+
+    Each removable image is compared with its keeper, both read anew, by plain cosine. `progress`
+    gets the images explained so far and in all. model: as for `model_of`.
+
+    Raises: ModelError, StoreError: as `model_of`, at once.
+    """
+    loaded = model_of(found.stored, model, device)
+    exif = bool(found.stored.provenance.preprocessing.get("exif", True))
+    return _explained(found, loaded, exif=exif, progress=progress)
+
+
+def _explained(
+    found: DedupResult, model: Model, *, exif: bool, progress: Progress
+) -> Iterator[Cluster]:
+    from sscd_cli.reports.clusters import ExplainedMember
+
+    done = 0
+    for cluster in found:
+        by_path = {member.path: member for member in cluster.members}
+        members = []
+        for member in cluster.members:
+            text = ""
+            if not member.keep:
+                text = _sentence(by_path[member.keeper], member, model, exif=exif)
+                done += 1
+                progress(done, found.removable)
+            members.append(ExplainedMember(**asdict(member), explanation=text))
+        yield replace(cluster, members=tuple(members))
+
+
+def _sentence(keeper: Member, copy: Member, model: Model, *, exif: bool) -> str:
+    from sscd_cli.evaluation.explanation import explain
+
+    try:
+        images = [_read(member, exif=exif) for member in (keeper, copy)]
+    except SscdError as error:
+        return f"not explained: {error.what}"
+    found = explain(model.embed, *images, side=model.spec.recipe.size)
+    return found.sentence("what stays", "this")
+
+
+def _read(member: Member, *, exif: bool) -> Image.Image:
+    from sscd_cli.images.decode import load_image
+    from sscd_cli.images.read import stored_ref
+
+    return load_image(stored_ref(member.source, member.id), exif=exif)
