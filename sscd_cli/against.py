@@ -88,7 +88,7 @@ def run(
         ours = embedded.narrow(ours)
     threshold = resolve(options.threshold, ours.provenance, options.descriptors, scale)
     bias = scale.bias(ours.descriptors)
-    every = cross_pairs(ours.descriptors, theirs.descriptors, threshold, options.method, bias)
+    every = cross_pairs(ours.descriptors, theirs.descriptors, threshold, bias)
     pairs, checked, stale = _among_present_files(ours, theirs, every)
     return AgainstResult(
         model=ours.provenance.model,

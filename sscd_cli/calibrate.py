@@ -241,9 +241,7 @@ def _known(
     bias = scale.bias(stored.descriptors)
     bias = np.zeros(images, np.float32) if bias is None else bias
     floor = _floor(stored.descriptors, bias, rows, _SIMILAR_PAIRS / looked_at)
-    found = cross_pairs(
-        stored.descriptors[rows], stored.descriptors, max(floor + bias.min(), -1.0), "exact"
-    )
+    found = cross_pairs(stored.descriptors[rows], stored.descriptors, max(floor + bias.min(), -1.0))
     left, right = rows[found.left], found.right
     similarity = found.similarity - (bias[left] + bias[right]) / np.float32(2)
     # not itself, and of two rows one way only

@@ -57,12 +57,12 @@ class Join:
         """Raises: StoreError: no descriptors to join. UsageError: an impossible threshold."""
         from sscd_cli.descriptors.blocks import NumberedRows
         from sscd_cli.descriptors.threshold import resolve
-        from sscd_cli.matching.join import choose_method
         from sscd_cli.matching.tiles import TilePlan
 
         rows = NumberedRows(options.descriptors)
         threshold = resolve(options.threshold, rows.provenance, options.descriptors)
-        method = choose_method(len(rows), threshold, options.method)
+        # a tile is small enough to be joined exactly, and is then the same on every machine
+        method: Method = "exact" if options.method == "auto" else options.method
         return cls(options, rows, TilePlan.of(len(rows)), threshold, method)
 
     @property

@@ -11,7 +11,7 @@ from sscd_cli.errors import UsageError
 from sscd_cli.tasks import Task
 
 Linkage = Literal["leader", "components", "complete"]
-Method = Literal["auto", "exact", "bits"]
+Method = Literal["auto", "exact", "groups"]
 KeepWord = Literal["resolution", "bytes", "oldest", "newest", "path", "first"]
 LINKAGES: tuple[str, ...] = get_args(Linkage)
 METHODS: tuple[str, ...] = get_args(Method)

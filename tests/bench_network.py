@@ -18,7 +18,8 @@ from statistics import median
 import torch
 
 import sscd_cli
-from sscd_cli.models.cpu import has_bfloat16, keep_large_allocations
+from sscd_cli.machine import has_bfloat16
+from sscd_cli.models.cpu import keep_large_allocations
 from sscd_cli.models.device import choose_device
 from sscd_cli.models.load import load_model
 from sscd_cli.models.network import Network

@@ -102,7 +102,7 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
             "threshold": ("0.5", 0.5),
             "linkage": ("complete", "complete"),
             "keep": ("newest,path", ("newest", "path")),
-            "method": ("bits", "bits"),
+            "method": ("groups", "groups"),
         },
     ),
     "fit": (

@@ -212,8 +212,8 @@ def test_best_rank_of_identical_rows_is_kept():
 def test_a_blank_image_repeated_makes_no_square_of_pairs(monkeypatch):
     joined = []
 
-    def counting_join(rows, *arguments):
-        pairs = find_pairs(rows, *arguments)
+    def counting_join(rows, *arguments, **how):
+        pairs = find_pairs(rows, *arguments, **how)
         joined.append((len(rows), len(pairs)))
         return pairs
 
@@ -233,13 +233,13 @@ def test_an_empty_set_and_a_set_without_copies_have_no_clusters():
             assert not found.removable.any()
 
 
-def test_sign_bits_give_the_same_clusters_and_their_recall():
+def test_groups_give_the_same_clusters_and_their_recall():
     generator = np.random.default_rng(0)
     rows = generator.standard_normal((1000, 128))
     rows = np.concatenate([rows, rows[:200] + generator.standard_normal((200, 128)) * 0.4])
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
     exact = deduplicate(rows, 0.75, np.arange(1200), method="exact")
-    copies = find_copies(rows, 0.75, method="bits")
+    copies = find_copies(rows, 0.75, method="groups")
     quick = cluster_copies(copies, np.arange(1200), rows)
     assert quick.keeper.tolist() == exact.keeper.tolist()
     assert quick.similarity.tobytes() == exact.similarity.tobytes()

@@ -254,10 +254,10 @@ def test_sources_narrow_the_report_to_their_images(tiny: Run, tmp_path: Path) ->
     assert tiny("dedup", "-f", "paths").out.count(b"\n") == 2
 
 
-def test_exact_and_sign_bits_find_the_same_copies(report: Any, tmp_path: Path) -> None:
+def test_exact_and_groups_find_the_same_copies(report: Any, tmp_path: Path) -> None:
     files = copies(tmp_path, "a.png", "b.png") | {picture(tmp_path / "x.png", 5): B}
     exact = report(files, "--method", "exact")
-    assert clusters(exact) == clusters(report(files, "--method", "bits"))
+    assert clusters(exact) == clusters(report(files, "--method", "groups"))
 
 
 def test_against_reports_the_images_here_that_have_a_copy_there(

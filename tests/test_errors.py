@@ -122,7 +122,7 @@ def test_threshold_that_is_no_number(sscd: Run, monkeypatch: pytest.MonkeyPatch)
             ["dedup", "--linkage", "x"],
             "unknown linkage 'x'; use one of leader, components, complete",
         ),
-        (["dedup", "--method", "x"], "unknown method 'x'; use one of auto, exact, bits"),
+        (["dedup", "--method", "x"], "unknown method 'x'; use one of auto, exact, groups"),
         (
             ["dedup", "--keep", "path,best"],
             "unknown keep word 'best'; use one of resolution, bytes, oldest, newest, path, first",

@@ -1,4 +1,4 @@
-"""The threshold join against brute force: exact, by sign bits, across two sets."""
+"""The threshold join against brute force: exact, in groups, across two sets."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 
 from sscd_cli.errors import SscdError, UsageError
-from sscd_cli.matching import bits, join
+from sscd_cli.matching import groups, join, products
 from sscd_cli.matching.join import Pairs, cross_pairs, find_pairs, similarities
 from sscd_cli.matching.recall import Recall, sampled_recall
+
+
+@pytest.fixture(autouse=True)
+def _small_groupings(monkeypatch):
+    monkeypatch.setattr(groups, "_SIMULATED", 500)
+    monkeypatch.setattr(groups, "SIDES", (32,))
 
 
 def unit(rows):
@@ -71,12 +77,13 @@ def test_exact_pairs_equal_brute_force(dtype, threshold):
     assert as_dict(find_pairs(rows, threshold, "exact")) == brute_force(rows, threshold)
 
 
-@pytest.mark.parametrize("dimensions", [16, 256, 512, 600])
-def test_sign_bits_find_the_same_pairs_to_the_byte(dimensions):
+@pytest.mark.parametrize("dimensions", [256, 512, 600])
+def test_groups_find_the_same_pairs_to_the_byte(dimensions):
     rows = descriptors(1500, dimensions, dtype=np.float16)
-    exact = find_pairs(rows, 0.75, "exact")
+    exact, found = (as_dict(find_pairs(rows, 0.75, method)) for method in ("exact", "groups"))
     assert len(exact) > 100
-    assert_same(find_pairs(rows, 0.75, "bits"), exact)
+    assert len(found) >= 0.99 * len(exact)
+    assert all(exact[pair].tobytes() == score.tobytes() for pair, score in found.items())
 
 
 def test_pairs_are_sorted_unique_and_typed():
@@ -88,18 +95,21 @@ def test_pairs_are_sorted_unique_and_typed():
     assert pairs.similarity.dtype == np.float32
 
 
-@pytest.mark.parametrize("method", ["exact", "bits"])
+@pytest.mark.parametrize("method", ["exact", "groups"])
 def test_block_sizes_do_not_show(method, monkeypatch):
     rows = descriptors(500, 512, dtype=np.float16)
     expected = find_pairs(rows, 0.7, method)
-    monkeypatch.setattr(join, "_TILE_ROWS", 7)
-    monkeypatch.setattr(join, "_TILE_COLUMNS", 23)
+    monkeypatch.setattr(products, "ROWS", 7)
+    monkeypatch.setattr(products, "COLUMNS", 23)
+    monkeypatch.setattr(products, "_BLOCK", 9)
     monkeypatch.setattr(join, "_RESCORE_ROWS", 3)
-    monkeypatch.setattr(bits, "_BLOCK", 11)
+    monkeypatch.setattr(join, "_BATCH", 5)
+    monkeypatch.setattr(groups, "_BLOCK", 11)
+    monkeypatch.setattr(groups, "_CELLS", 300)
     assert_same(find_pairs(rows, 0.7, method), expected)
 
 
-@pytest.mark.parametrize("method", ["exact", "bits"])
+@pytest.mark.parametrize("method", ["exact", "groups"])
 def test_pair_exactly_on_the_threshold_counts(method):
     rows = descriptors(200)
     similarity = find_pairs(rows, 0.6, method).similarity
@@ -109,7 +119,7 @@ def test_pair_exactly_on_the_threshold_counts(method):
     assert middle not in find_pairs(rows, float(above), method).similarity
 
 
-@pytest.mark.parametrize("method", ["exact", "bits"])
+@pytest.mark.parametrize("method", ["exact", "groups"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_identical_rows_have_similarity_one(method, dtype):
     rows = descriptors(300, dtype=dtype)
@@ -136,11 +146,10 @@ def test_similarity_is_symmetric_and_independent_of_company():
     assert together.tobytes() == np.array(alone).tobytes()
 
 
-@pytest.mark.parametrize("method", ["exact", "bits"])
-def test_cross_pairs_equal_the_part_of_the_join_between_the_sets(method):
+def test_cross_pairs_equal_the_part_of_the_join_between_the_sets():
     rows = descriptors(400, dtype=np.float16)
     joined = as_dict(find_pairs(rows, 0.6, "exact"))
-    crossed = as_dict(cross_pairs(rows[:150], rows[150:], 0.6, method))
+    crossed = as_dict(cross_pairs(rows[:150], rows[150:], 0.6))
     expected = {(a, b - 150): s for (a, b), s in joined.items() if a < 150 <= b}
     assert crossed == expected
     assert list(crossed) == sorted(crossed)
@@ -152,20 +161,13 @@ def test_sets_of_different_types_cross():
     assert pairs.left.tolist() == pairs.right.tolist() == list(range(100))
 
 
-@pytest.mark.parametrize("method", ["auto", "exact", "bits"])
+@pytest.mark.parametrize("method", ["auto", "exact", "groups"])
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_rows_make_no_pairs(method, count):
     rows = descriptors(2)[:count]
     assert len(find_pairs(rows, 0.5, method)) == 0
-    assert len(cross_pairs(rows[:0], descriptors(2), 0.5, method)) == 0
-    assert len(cross_pairs(descriptors(2), rows[:0], 0.5, method)) == 0
-
-
-def test_auto_is_exact_for_small_sets_and_low_thresholds():
-    assert join.choose_method(50_000, 0.75, "auto") == "exact"
-    assert join.choose_method(50_001, 0.75, "auto") == "bits"
-    assert join.choose_method(1_000_000, 0.49, "auto") == "exact"
-    assert join.choose_method(1_000_000, 0.1, "bits") == "bits"
+    assert len(cross_pairs(rows[:0], descriptors(2), 0.5)) == 0
+    assert len(cross_pairs(descriptors(2), rows[:0], 0.5)) == 0
 
 
 def test_more_pairs_than_memory_holds_is_an_error_with_a_remedy(monkeypatch):
@@ -182,24 +184,78 @@ def test_more_pairs_than_memory_holds_is_an_error_with_a_remedy(monkeypatch):
 def test_unknown_method_is_named_with_the_known():
     with pytest.raises(UsageError) as caught:
         find_pairs(descriptors(4), 0.5, "guess")  # type: ignore[arg-type]
-    assert str(caught.value) == "unknown method 'guess'; use one of auto, exact, bits"
+    assert str(caught.value) == "unknown method 'guess'; use one of auto, exact, groups"
 
 
-@pytest.mark.parametrize("dimensions", [256, 512, 1024])
-@pytest.mark.parametrize("cosine", [0.5, 0.75, 0.95])
-def test_pairs_at_the_threshold_lie_within_the_hamming_radius(dimensions, cosine):
-    a, b = at_cosines(np.full(4000, cosine), dimensions)
-    directions = bits.projection(dimensions)
-    differ = bits.sign_bits(a, directions) ^ bits.sign_bits(b, directions)
-    distance = np.unpackbits(differ, axis=1).sum(axis=1)
-    assert (distance > bits.hamming_radius(cosine)).sum() <= 1  # 0.04 expected
-    assert abs(distance.mean() - bits.BITS * np.arccos(cosine) / np.pi) < 1.0
+@pytest.mark.parametrize("dimensions", [256, 512, 600])
+@pytest.mark.parametrize("cosine", [0.75, 0.9])
+def test_rows_at_the_threshold_share_a_group_as_simulated(dimensions, cosine):
+    one, other = at_cosines(np.full(4000, cosine), dimensions, seed=5)
+    how = groups.plan_groups(10**6, dimensions, 0.75, 1e-9)
+    axes = groups.directions(how.side, dimensions)
+    joined = [groups.nearest_groups(rows, axes, how.choices) for rows in (one, other)]
+    apart = [not set(a) & set(b) for a, b in zip(*map(np.ndarray.tolist, joined), strict=True)]
+    assert np.mean(apart) <= 0.002  # 0.0005 expected at the threshold
 
 
-def test_projections_are_orthogonal_and_always_the_same():
-    directions = bits.projection(512)
-    np.testing.assert_allclose(directions.T @ directions, np.eye(512), atol=1e-5)
-    assert bits.projection(256).tobytes() == bits.projection(256).tobytes()
+def test_at_low_thresholds_no_grouping_helps():
+    assert groups.plan_groups(10**6, 256, -0.2, 1e-9) is None
+
+
+def test_rows_join_the_groups_whose_sums_are_largest():
+    rows, axes = descriptors(50, 64), groups.directions(128, 64)
+    scores = rows @ axes
+    sums = scores[:, :128, None] + scores[:, None, 128:]
+    best = np.argsort(-sums.reshape(50, -1), axis=1)[:, :32]
+    found = groups.nearest_groups(rows, axes, 32)
+    assert [len(set(row)) for row in found.tolist()] == [32] * 50
+    shared = [len(set(a) & set(b)) for a, b in zip(best.tolist(), found.tolist(), strict=True)]
+    assert np.mean(shared) > 26  # those of the few largest of each set
+
+
+def test_directions_are_always_the_same():
+    axes = groups.directions(128, 512)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(256), atol=1e-5)
+    assert axes.tobytes() == groups.directions(128, 512).tobytes()
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+@pytest.mark.parametrize("kind", ["spread", "narrow", "flat"])
+@pytest.mark.parametrize("length", [1, 31, 100])
+def test_no_pair_is_lost_to_shortened_rows(bfloat16, kind, length):
+    rows = descriptors(150, 128, dtype=np.float16).astype(np.float32)
+    if kind == "narrow":  # all to one side, so that strangers are alike, too
+        rows = unit(rows + 0.1)
+    if kind == "flat":  # few axes carry everything
+        rows = unit(rows * np.geomspace(1, 1e-3, 128))
+    if bfloat16:
+        pytest.importorskip("torch")
+    axes = products._principal_axes(rows)[:, :length]
+    how = products.Plan(np.ascontiguousarray(axes), bfloat16, 0.0, 0.0, 0)
+    expected = brute_force(rows, 0.75)
+    cells = [block.marked() for block in products.cells_within(rows, 0.749, how)]
+    found = {
+        pair for left, right in cells for pair in zip(left.tolist(), right.tolist(), strict=True)
+    }
+    assert expected.keys() <= found
+    assert all(left < right for left, right in found)
+
+
+def test_a_plan_shortens_rows_and_groups_them_where_that_pays(monkeypatch):
+    monkeypatch.setattr(products, "has_bfloat16", lambda: True)
+    rows = descriptors(20_000, 512, dtype=np.float16)
+    small = join.plan_join(rows[:2000], 0.75)
+    assert (small.method, small.exact.basis, small.exact.bfloat16) == ("exact", None, False)
+    larger = products.plan(rows, rows, 0.75, 1e12)
+    assert larger.bfloat16
+    assert larger.basis.shape[1] < 300
+    assert not products.plan(rows, rows, 0.75, 1e12, bfloat16=False).bfloat16
+    assert not products.plan(rows, rows, -0.5, 1e12).bfloat16
+    monkeypatch.setattr(join, "EXACT_SECONDS", 0.0)
+    monkeypatch.setattr(groups, "_A_ROW", 0.0)
+    assert join.plan_join(rows, 0.75, "exact").groups is None
+    assert join.plan_join(rows, 0.2, "auto").method == "exact"
+    assert join.plan_join(rows, 0.75, "groups").method == "groups"
 
 
 def test_recall_counts_what_a_join_missed():
@@ -225,7 +281,7 @@ def biased(count, seed=5):
     return np.random.default_rng(seed).uniform(-0.2, 0.4, count).astype(np.float32)
 
 
-@pytest.mark.parametrize("method", ["exact", "bits"])
+@pytest.mark.parametrize("method", ["exact", "groups"])
 def test_a_pair_is_lowered_by_the_mean_of_its_biases(method):
     rows, bias = descriptors(200, 512), biased(200)
     everything = find_pairs(rows, -1.0, "exact")
@@ -239,18 +295,17 @@ def test_a_pair_is_lowered_by_the_mean_of_its_biases(method):
     assert sampled_recall(rows, pairs, 0.7, bias) == Recall(len(pairs), len(pairs))
 
 
-@pytest.mark.parametrize("method", ["exact", "bits"])
-def test_between_two_sets_the_querys_bias_counts(method):
+def test_between_two_sets_the_querys_bias_counts():
     rows, bias = descriptors(200, 512), biased(60)
-    everything = cross_pairs(rows[:60], rows[60:], -1.0, "exact")
+    everything = cross_pairs(rows[:60], rows[60:], -1.0)
     lowered = everything.similarity - bias[everything.left]
     expected = lowered >= 0.6
-    pairs = cross_pairs(rows[:60], rows[60:], 0.6, method, bias)
+    pairs = cross_pairs(rows[:60], rows[60:], 0.6, bias)
     assert 5 < len(pairs) == expected.sum()
     assert pairs.left.tolist() == everything.left[expected].tolist()
     assert pairs.right.tolist() == everything.right[expected].tolist()
     np.testing.assert_allclose(pairs.similarity, lowered[expected], atol=1e-6)
-    assert len(cross_pairs(rows[:0], rows, 0.6, method, bias[:0])) == 0
+    assert len(cross_pairs(rows[:0], rows, 0.6, bias[:0])) == 0
 
 
 def test_exact_join_and_clusters_load_no_faiss():

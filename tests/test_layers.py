@@ -24,7 +24,7 @@ NOUNS = {
     "evaluation",
     "training",
 }
-BASE = {"errors", "files", "options", "storage", "tasks"}
+BASE = {"errors", "files", "machine", "options", "storage", "tasks"}
 # what a noun may know of other nouns: reports say what the others found, a model names its
 # preprocessing, and the two that make images and networks work on them
 SIDEWAYS = {
@@ -40,7 +40,7 @@ HOMES = {
     "tqdm": ("cli",),
     "pyarrow": ("descriptors", "images.containers.parquet", "images.rewrite.parquet"),
     "faiss": ("matching",),
-    "torch": ("models", "images.batches", "images.preprocess", "training"),
+    "torch": ("models", "images.batches", "images.preprocess", "training", "matching.bfloat16"),
     "safetensors": ("models", "descriptors.post"),
     "onnx": ("models.onnx_file",),
     "onnxruntime": ("models.onnx_file",),

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sscd_cli.errors import UsageError
-from sscd_cli.models.cpu import has_bfloat16, keep_large_allocations
+from sscd_cli.machine import has_bfloat16
+from sscd_cli.models.cpu import keep_large_allocations
 from sscd_cli.models.device import choose_device, choose_precision
 from sscd_cli.models.network import Network
 from sscd_cli.models.runtime import Runtime, fold_batch_norm

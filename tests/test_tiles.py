@@ -62,7 +62,7 @@ def test_missing_tiles_are_those_of_their_tasks() -> None:
         assert plan.tasks_of(plan.tiles(task), 5) == [task]
 
 
-@pytest.mark.parametrize("method", ["exact", "bits"])
+@pytest.mark.parametrize("method", ["exact"])
 @pytest.mark.parametrize("block_rows", [64, 199, 1000])
 def test_tiles_find_what_one_join_finds(method: Any, block_rows: int) -> None:
     rows = vectors()

@@ -59,7 +59,10 @@ def dedup(
         ),
     ] = ",".join(_default.keep),
     method: Annotated[
-        str, words.option("How pairs are found: auto by size, exact, or bits.", "--method")
+        str,
+        words.option(
+            "How pairs are found: auto by the time it takes, exact, or groups.", "--method"
+        ),
     ] = _default.method,
     format: Annotated[
         str,
@@ -219,7 +222,7 @@ def _summarise_clusters(found: DedupResult) -> None:
     if found.recall:
         low, high = found.recall.interval
         terminal.note(
-            f"pairs found by sign bits; recall on a sample {found.recall.share:.5f} "
+            f"pairs found in groups; recall on a sample {found.recall.share:.5f} "
             f"({low:.5f} to {high:.5f})"
         )
     terminal.note(

@@ -1,6 +1,8 @@
 """From descriptors to matches: the threshold join, clusters, keepers and the FAISS index.
 
-    join        pairs of rows at or above a threshold, exactly or through sign bits (`bits`)
+    join        pairs of rows at or above a threshold, by the cheapest plan
+    tiles       its exact candidates: all cells, by products of shortened rows (`bfloat16`)
+    groups      its nearly complete candidates: rows that lie in the same direction
     recall      what share of the pairs a join found, measured on a sample
     clusters    one call from descriptors to clusters; `forest` and `linkage` do its two halves
     keepers     which row of a cluster is rather kept

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.matching.join import Indices, similarities
+from sscd_cli.matching.join import similarities
+from sscd_cli.matching.products import Indices
 
 Floats = NDArray[np.float32]
 _Block = tuple[Indices, Indices, Floats]

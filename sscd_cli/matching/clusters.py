@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,14 +13,15 @@ from numpy.typing import NDArray
 from sscd_cli.matching.forest import components
 from sscd_cli.matching.join import (
     Bias,
-    Indices,
+    JoinPlan,
     Pairs,
-    choose_method,
     find_pairs,
     least_cosine,
+    plan_join,
     similarities,
 )
 from sscd_cli.matching.linkage import by_complete_link, by_component, by_leader
+from sscd_cli.matching.products import Indices
 from sscd_cli.matching.recall import Recall, sampled_recall
 from sscd_cli.options import LINKAGES, Linkage, Method, check_word
 
@@ -102,6 +104,7 @@ def find_copies(
     threshold: float,
     method: Method = "auto",
     bias_N: Bias | None = None,
+    announce: Callable[[JoinPlan], None] = lambda plan: None,
 ) -> Copies:
     """Find the rows whose similarity is at least `threshold`.
 
@@ -109,16 +112,17 @@ def find_copies(
     not n²/2 pairs.
 
     Args: descriptors_ND: float16 or float32 (N, D), about unit length. threshold: cosine.
-        method, bias_N: see `find_pairs`; "bits" measures the recall, too. Identical rows are
-        copies whatever their bias.
+        method, bias_N: see `find_pairs`; of "groups" the recall is measured, too. Identical
+        rows are copies whatever their bias. announce: called with the plan before the work.
     Raises: UsageError: unknown method. SscdError: more pairs than memory can hold.
     """
     first_U, group_N = collapse(descriptors_ND)
     distinct_UD = descriptors_ND if len(first_U) == len(group_N) else descriptors_ND[first_U]
     bias_U = None if bias_N is None else bias_N[first_U]
-    chosen = choose_method(len(first_U), least_cosine(threshold, bias_U), method)
-    pairs = find_pairs(distinct_UD, threshold, chosen, bias_U)
-    recall = None if chosen == "exact" else sampled_recall(distinct_UD, pairs, threshold, bias_U)
+    how = plan_join(distinct_UD, least_cosine(threshold, bias_U), method)
+    announce(how)
+    pairs = find_pairs(distinct_UD, threshold, bias_N=bias_U, how=how)
+    recall = sampled_recall(distinct_UD, pairs, threshold, bias_U) if how.groups else None
     return Copies(group_N, pairs, recall, bias_N)
 
 

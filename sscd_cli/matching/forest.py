@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.matching.join import Indices, Pairs
+from sscd_cli.matching.join import Pairs
+from sscd_cli.matching.products import Indices
 
 
 def components(count: int, pairs: Pairs) -> tuple[Indices, NDArray[np.float32]]:

@@ -1,14 +1,14 @@
 """All pairs of descriptors at or above a similarity threshold.
 
-Two steps: choose candidates a little below the threshold, by blocks of matrix products
-("exact") or by sign bits ("bits"), then compute every candidate's similarity by one row-wise
-routine and cut. So neither the method, nor the block size, nor the number of threads shows in a
-reported similarity.
+Two steps: choose candidates a little below the threshold, among all cells of the matrix of
+similarities ("exact") or those of coarse groups ("groups"), then compute every candidate's
+similarity by one row-wise routine and cut. So neither the method, nor the block size, nor the
+number of threads shows in a reported similarity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,22 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.errors import SscdError
-from sscd_cli.matching import bits
-from sscd_cli.matching.memory import memory_bytes
+from sscd_cli.machine import core_count, memory_bytes
+from sscd_cli.matching.groups import Grouping, candidates, plan_groups
+from sscd_cli.matching.products import Indices, Plan, cells_across, cells_within, plan
 from sscd_cli.options import METHODS, Method, check_word
 
-Indices = NDArray[np.int64]
-Candidates = Iterable[tuple[Indices, Indices]]
 Bias = NDArray[np.float32]
+Cells = Iterable[tuple[Indices, Indices]]
 
-EXACT_ROWS = 50_000  # up to here the exact join of 512 dimensions takes seconds
-BITS_THRESHOLD = 0.5  # below it, sign bits no longer tell copies from strangers
+EXACT_SECONDS = 5.0  # up to here nothing is gained by missing a pair
 
 # Rounding to float16 changes a row's length by up to 2^-11, so a cosine of 1 may come out as a
 # product of 0.999; float32 rounding, 1e-6, vanishes beside it.
 _MARGIN = 1e-3
-_TILE_ROWS, _TILE_COLUMNS = 2048, 4096  # float32 scores of one tile: 32 MiB
-_RESCORE_ROWS = 1024
+_RESCORE_ROWS = 256
+_READY = 1 << 27  # elements: 512 MiB of float32
+_BATCH = 1 << 20  # cells
 _BYTES_PER_PAIR = 120  # at the peak of join and clustering, measured
 
 
@@ -61,64 +61,95 @@ class Pairs:
         return Pairs(left[kept], right[kept], self.similarity[kept])
 
 
+@dataclass(frozen=True, slots=True)
+class JoinPlan:
+    """How a join will go: the method chosen, and what it is expected to take.
+
+    seconds: measured constants of one machine times the work. memory_bytes: beside the
+    descriptors, without the pairs.
+    """
+
+    method: Literal["exact", "groups"]
+    seconds: float
+    memory_bytes: int
+    exact: Plan
+    groups: Grouping | None
+
+
+def plan_join(descriptors_ND: NDArray[Any], threshold: float, method: Method = "auto") -> JoinPlan:
+    """Choose how to find the pairs of a set by what each way will cost.
+
+    Args: as `find_pairs`. "auto" is exact where that takes seconds, or is no slower.
+    Raises: UsageError: unknown method; "groups" where they cannot help.
+    """
+    check_word("method", method, METHODS)
+    rows, dimensions = descriptors_ND.shape
+    cut = threshold - _MARGIN
+    exact = plan(descriptors_ND, descriptors_ND, cut, rows**2 / 2)
+    groups = None
+    if method == "groups" or (method == "auto" and exact.seconds > EXACT_SECONDS):
+        single = plan(descriptors_ND, descriptors_ND, cut, rows**2 / 2, bfloat16=False)
+        a_cell = single.seconds_a_cell * core_count()
+        groups = plan_groups(rows, dimensions, threshold, a_cell)
+    if groups is None or (method == "auto" and groups.seconds > exact.seconds):
+        return JoinPlan("exact", exact.seconds, rows * exact.row_bytes, exact, None)
+    row_bytes = single.row_bytes + groups.row_bytes
+    return JoinPlan("groups", groups.seconds, rows * row_bytes, single, groups)
+
+
 def find_pairs(
     descriptors_ND: NDArray[Any],
     threshold: float,
     method: Method = "auto",
     bias_N: Bias | None = None,
+    how: JoinPlan | None = None,
 ) -> Pairs:
     """Return every pair of rows whose similarity is at least `threshold`.
 
     Args: descriptors_ND: float16 or float32 (N, D), rows of about unit length. threshold: cosine,
-        compared in float32; a pair exactly on it counts. method: "exact"; "bits", which misses
-        about 1 in 10^5 of the pairs right at the threshold and fewer above it; "auto", exact
-        up to 50,000 rows. bias_N: a pair's similarity is its cosine less the mean of its two
-        biases, and the threshold is one of that.
+        compared in float32; a pair exactly on it counts. method: "exact"; "groups", which misses
+        about 1 in 2,000 of the pairs right at the threshold and far fewer above it, and is exact
+        where groups cannot help; "auto", by the time that exact would take. bias_N: a pair's
+        similarity is its cosine less the mean of its two biases, and the threshold is one of
+        that. how: what `plan_join` said.
     Returns: pairs with left < right. Memory: 20 bytes a pair (twice that while sorting) and
-        100 MB; g identical rows make g²/2 pairs, so `collapse` them first.
+        the plan's; g identical rows make g²/2 pairs, so `collapse` them first.
     Raises: UsageError: unknown method. SscdError: more pairs than memory can hold.
     """
     least = least_cosine(threshold, bias_N)
-    if choose_method(len(descriptors_ND), least, method) == "bits":
-        candidates: Candidates = bits.candidates_within(descriptors_ND, least - _MARGIN)
+    how = how or plan_join(descriptors_ND, least, method)
+    if how.groups:
+        cells: Cells = candidates(descriptors_ND, least - _MARGIN, how.groups, how.exact)
     else:
-        candidates = _tiles_within(descriptors_ND, least - _MARGIN)
+        blocks = cells_within(descriptors_ND, least - _MARGIN, how.exact)
+        cells = (block.marked() for block in blocks)
     half_N = None if bias_N is None else np.float32(0.5) * bias_N
-    return _rescored(descriptors_ND, descriptors_ND, candidates, threshold, half_N, half_N)
+    sides = _Side(descriptors_ND, half_N), _Side(descriptors_ND, half_N)
+    return _collected(_rescored(*sides, cells, threshold), threshold)
 
 
 def cross_pairs(
     queries_QD: NDArray[Any],
     references_RD: NDArray[Any],
     threshold: float,
-    method: Method = "auto",
     bias_Q: Bias | None = None,
 ) -> Pairs:
     """Return every (query, reference) whose similarity is at least `threshold`.
 
-    As `find_pairs`, between two sets: `left` is the query's row and `right` the reference's. A
-    similarity is the cosine less the query's bias.
+    As the exact `find_pairs`, between two sets: `left` is the query's row and `right` the
+    reference's. A similarity is the cosine less the query's bias.
     """
-    least = least_cosine(threshold, bias_Q)
-    rows = round((len(queries_QD) * len(references_RD)) ** 0.5)
-    if choose_method(rows, least, method) == "bits":
-        candidates: Candidates = bits.candidates_across(queries_QD, references_RD, least - _MARGIN)
-    else:
-        candidates = _tiles_across(queries_QD, references_RD, least - _MARGIN)
-    return _rescored(queries_QD, references_RD, candidates, threshold, bias_Q)
+    cut = least_cosine(threshold, bias_Q) - _MARGIN
+    how = plan(queries_QD, references_RD, cut, len(queries_QD) * len(references_RD))
+    blocks = cells_across(queries_QD, references_RD, cut, how)
+    cells = (block.marked() for block in blocks)
+    sides = _Side(queries_QD, bias_Q), _Side(references_RD)
+    return _collected(_rescored(*sides, cells, threshold), threshold)
 
 
 def least_cosine(threshold: float, bias_N: Bias | None) -> float:
     """Return the smallest cosine that a pair can have which reaches `threshold` less its bias."""
     return threshold if bias_N is None else threshold + float(bias_N.min(initial=2.0))
-
-
-def choose_method(rows: int, threshold: float, method: Method) -> Literal["exact", "bits"]:
-    """Return the method that "auto" stands for: exact where that takes seconds, or bits cannot."""
-    check_word("method", method, METHODS)
-    if method != "auto":
-        return method
-    return "bits" if rows > EXACT_ROWS and threshold >= BITS_THRESHOLD else "exact"
 
 
 def similarities(
@@ -153,36 +184,79 @@ def similarity(left_ND: NDArray[Any], right_MD: NDArray[Any]) -> NDArray[np.floa
     return clipped
 
 
-def _rescored(
-    left_MD: NDArray[Any],
-    right_MD: NDArray[Any],
-    candidates: Candidates,
-    threshold: float,
-    left_bias_M: Bias | None = None,
-    right_bias_M: Bias | None = None,
-) -> Pairs:
-    """Compute the candidates' similarities, keep those at the threshold, and sort them."""
-    found: list[Pairs] = [Pairs(_NONE, _NONE, np.empty(0, np.float32))]
-    room = _most_pairs()
-    for left, right in candidates:
-        similarity = similarities(left_MD, left, right_MD, right)
-        for rows, bias_M in ((left, left_bias_M), (right, right_bias_M)):
-            if bias_M is not None:
-                similarity -= bias_M[rows]
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One of the two sets of a join, and what is taken from the similarities of its rows."""
+
+    rows: NDArray[Any]
+    bias: Bias | None = None
+
+
+def _rescored(left: _Side, right: _Side, cells: Cells, threshold: float) -> Iterator[Pairs]:
+    """Yield the pairs at the threshold among some cells, in batches."""
+    left_MD = _ready(left.rows)
+    right_MD = left_MD if right.rows is left.rows else _ready(right.rows)
+    for key in _batches(cells, len(right_MD)):
+        ends = np.divmod(key, len(right_MD))
+        similarity = similarities(left_MD, ends[0], right_MD, ends[1])
+        for rows, side in zip(ends, (left, right), strict=True):
+            if side.bias is not None:
+                similarity -= side.bias[rows]
         kept = similarity >= np.float32(threshold)
-        found.append(Pairs(left[kept], right[kept], similarity[kept]))
-        room -= len(found[-1])
+        yield Pairs(ends[0][kept], ends[1][kept], similarity[kept])
+
+
+def _ready(rows_MD: NDArray[Any]) -> NDArray[Any]:
+    """Return the rows as float32 if they are few enough: each is then converted once."""
+    return rows_MD.astype(np.float32, copy=False) if rows_MD.size < _READY else rows_MD
+
+
+def _batches(cells: Cells, columns: int) -> Iterator[Indices]:
+    """Yield cells in large batches, as row times columns plus column, sorted and unique."""
+    waiting: list[Indices] = []
+    count = 0
+    for left, right in cells:
+        waiting.append(left * columns + right)
+        count += len(left)
+        if count >= _BATCH:
+            yield _unique(np.concatenate(waiting))
+            waiting, count = [], 0
+    if count:
+        yield _unique(np.concatenate(waiting))
+
+
+def _unique(keys: Indices) -> Indices:
+    """Return the sorted distinct keys, ten times as fast as `np.unique`, which hashes them."""
+    keys.sort()
+    return keys[np.diff(keys, prepend=-1) > 0]
+
+
+def _collected(batches: Iterable[Pairs], threshold: float) -> Pairs:
+    """Return the pairs of all batches, sorted, each once."""
+    found = [Pairs(_NONE, _NONE, np.empty(0, np.float32))]
+    room = _most_pairs()
+    for pairs in batches:
+        found.append(pairs)
+        room -= len(pairs)
         if room < 0:
             raise SscdError(
                 f"more than {_most_pairs():,} pairs have a similarity of {threshold} or more, "
                 "which is more than the memory can hold",
                 "raise the threshold or use a machine with more memory",
             )
-    left = np.concatenate([pairs.left for pairs in found])
-    right = np.concatenate([pairs.right for pairs in found])
-    similarity = np.concatenate([pairs.similarity for pairs in found])
-    order = np.argsort(left * len(right_MD) + right, kind="stable")
-    return Pairs(left[order], right[order], similarity[order])
+    return merged(found)
+
+
+def merged(parts: Sequence[Pairs]) -> Pairs:
+    """Return pairs of several batches as one, sorted, each once."""
+    left = np.concatenate([pairs.left for pairs in parts])
+    right = np.concatenate([pairs.right for pairs in parts])
+    similarity = np.concatenate([pairs.similarity for pairs in parts])
+    order = np.lexsort((right, left))
+    left, right, similarity = left[order], right[order], similarity[order]
+    first = np.ones(len(left), np.bool_)
+    first[1:] = (np.diff(left) != 0) | (np.diff(right) != 0)
+    return Pairs(left[first], right[first], similarity[first])
 
 
 _NONE = np.empty(0, np.int64)
@@ -191,54 +265,3 @@ _NONE = np.empty(0, np.int64)
 def _most_pairs() -> int:
     """Return how many pairs can be joined and clustered in the memory that we may use."""
     return memory_bytes() // _BYTES_PER_PAIR
-
-
-def _tiles_within(rows_ND: NDArray[Any], cut: float) -> Iterator[tuple[Indices, Indices]]:
-    """Yield the candidates of the upper triangle: each block against itself and those after."""
-    tiles = _Tiles(rows_ND.shape[1])
-    for start in range(0, len(rows_ND), _TILE_ROWS):
-        tiles.load(rows_ND[start : start + _TILE_ROWS])
-        for other in range(start, len(rows_ND), _TILE_COLUMNS):
-            left, right = tiles.above(rows_ND[other : other + _TILE_COLUMNS], cut)
-            left, right = left + start, right + other
-            forward = left < right
-            yield left[forward], right[forward]
-
-
-def _tiles_across(
-    queries_QD: NDArray[Any], references_RD: NDArray[Any], cut: float
-) -> Iterator[tuple[Indices, Indices]]:
-    """Yield the candidates of each block of queries against each block of references."""
-    tiles = _Tiles(queries_QD.shape[1])
-    for start in range(0, len(queries_QD), _TILE_ROWS):
-        tiles.load(queries_QD[start : start + _TILE_ROWS])
-        for other in range(0, len(references_RD), _TILE_COLUMNS):
-            left, right = tiles.above(references_RD[other : other + _TILE_COLUMNS], cut)
-            yield left + start, right + other
-
-
-class _Tiles:
-    """Buffers for one tile of scores, reused: allocating tiles in a loop fragments the heap."""
-
-    def __init__(self, dimensions: int) -> None:
-        self._left = np.empty((_TILE_ROWS, dimensions), np.float32)
-        self._right = np.empty((_TILE_COLUMNS, dimensions), np.float32)
-        self._scores = np.empty(_TILE_ROWS * _TILE_COLUMNS, np.float32)
-        self._above = np.empty(_TILE_ROWS * _TILE_COLUMNS, np.bool_)
-        self._rows = 0
-
-    def load(self, left_RD: NDArray[Any]) -> None:
-        """Keep a block of at most `_TILE_ROWS` rows for the calls of `above` that follow."""
-        self._rows = len(left_RD)
-        self._left[: self._rows] = left_RD
-
-    def above(self, right_CD: NDArray[Any], cut: float) -> tuple[Indices, Indices]:
-        """Return the (row, column) numbers within the tile whose product is at least `cut`."""
-        rows, columns = self._rows, len(right_CD)
-        self._right[:columns] = right_CD
-        scores = self._scores[: rows * columns].reshape(rows, columns)
-        above = self._above[: rows * columns].reshape(rows, columns)
-        np.matmul(self._left[:rows], self._right[:columns].T, out=scores)
-        np.greater_equal(scores, cut, out=above)
-        row, column = np.nonzero(above)
-        return row, column

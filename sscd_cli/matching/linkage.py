@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.matching.forest import strongest
-from sscd_cli.matching.join import Indices, Pairs
+from sscd_cli.matching.join import Pairs
+from sscd_cli.matching.products import Indices
 
 
 def by_component(component_N: Indices, rank_N: Indices) -> Indices:

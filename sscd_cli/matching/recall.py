@@ -53,7 +53,7 @@ def sampled_recall(
     generator = np.random.default_rng(count)
     sample = np.sort(generator.choice(count, min(rows, count), replace=False))
     least = least_cosine(threshold, bias_N)
-    truth = cross_pairs(descriptors_ND[sample], descriptors_ND, least, "exact")
+    truth = cross_pairs(descriptors_ND[sample], descriptors_ND, least)
     one, other = sample[truth.left], truth.right
     similarity = truth.similarity
     if bias_N is not None:

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.matching.clusters import Copies, collapse
-from sscd_cli.matching.join import Indices, Pairs, cross_pairs, find_pairs
+from sscd_cli.matching.join import Pairs, cross_pairs, find_pairs
+from sscd_cli.matching.products import Indices
 from sscd_cli.matching.recall import sampled_recall
 from sscd_cli.options import Method
 from sscd_cli.tasks import Task
@@ -102,7 +103,7 @@ def join_tile(left: Block, right: Block, threshold: float, method: Method) -> Ti
         pairs = Pairs(ours.rows[found.left], ours.rows[found.right], found.similarity)
         return TilePairs(pairs, first, twin)
     _, _, theirs = _distinct(right)
-    found = cross_pairs(ours.descriptors, theirs.descriptors, threshold, method)
+    found = cross_pairs(ours.descriptors, theirs.descriptors, threshold)
     pairs = Pairs(ours.rows[found.left], theirs.rows[found.right], found.similarity)
     none = np.empty(0, np.int64)
     return TilePairs(pairs, none, none)

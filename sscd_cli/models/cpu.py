@@ -1,24 +1,12 @@
-"""What the CPU can do, and how to make it do it."""
+"""How to make the CPU do what it can."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
 import sys
-from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-
-
-@functools.cache
-def has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 in hardware; else it is slower than float32."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    flags = next((line for line in text.splitlines() if line.startswith("flags")), "").split()
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 @functools.cache

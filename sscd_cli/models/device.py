@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from sscd_cli.errors import UsageError
-from sscd_cli.models.cpu import has_bfloat16
+from sscd_cli.machine import has_bfloat16
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 

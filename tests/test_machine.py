@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sscd_cli.matching import memory
+from sscd_cli import machine
 
 
 @pytest.mark.parametrize(
@@ -33,13 +33,13 @@ def test_the_limit_of_a_container_counts(
         path = tmp_path / "cgroup" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    monkeypatch.setattr(memory, "_GROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(memory, "_OWN_GROUP", tmp_path / "own")
-    assert memory.memory_bytes() == expected
+    monkeypatch.setattr(machine, "_GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(machine, "_OWN_GROUP", tmp_path / "own")
+    assert machine.memory_bytes() == expected
 
 
 def test_without_control_groups_the_machine_is_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "_OWN_GROUP", tmp_path / "missing")
-    assert memory.memory_bytes() > 1 << 26
+    monkeypatch.setattr(machine, "_OWN_GROUP", tmp_path / "missing")
+    assert machine.memory_bytes() > 1 << 26
