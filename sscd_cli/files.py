@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from sscd_cli.places import RemotePath
+
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path, *, new: bool = False) -> Iterator[BinaryIO]:
     """Yield a file that becomes `path` when the block ends well, and vanishes otherwise.
 
-    The bytes go to `.NAME.part` in the same folder, reach the disk, and take their name at once.
+    The bytes go to `.NAME.part` in the same folder, reach the disk, and take their name at once;
+    those of a file on a server go there by one request. new: refuse to replace a file there,
+    where no lock keeps others from writing it.
     Raises: OSError: the file could not be written; nothing of it is left.
     """
+    if isinstance(path, RemotePath):
+        with io.BytesIO() as buffer:
+            yield buffer
+            (path.write_new if new else path.write_bytes)(buffer.getvalue())
+        return
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from sscd_cli.errors import NoImagesError, SscdError, UsageError, reason_of
 from sscd_cli.options import FilterOptions
-from sscd_cli.storage import is_url
+from sscd_cli.places import RemotePath
+from sscd_cli.storage import is_url, upload
 
 if TYPE_CHECKING:
     from sscd_cli.images.refs import ImageRef
@@ -114,12 +116,13 @@ def _check_output(options: FilterOptions, sources: Sequence[str]) -> None:
     from sscd_cli.images.rewrite.kinds import rewriter, suffix
 
     output = options.output
-    if os.path.lexists(output):
+    if output.exists() or os.path.lexists(output):
         raise UsageError(f"{output} exists", "choose another place with -o, or remove it first")
     for source in sources:
         name = split_columns(source)[0]
         path = Path(name)
-        if path.is_dir() and output.resolve().is_relative_to(path.resolve()):
+        here = not isinstance(output, RemotePath)
+        if path.is_dir() and here and output.resolve().is_relative_to(path.resolve()):
             raise UsageError(f"{output} lies in {path}", "choose another place with -o")
         if not path.is_dir() and rewriter(source) is None:
             what = f"{name} is neither a folder here, a container nor a list of images"
@@ -277,16 +280,31 @@ def _naming_failures(source: str) -> Iterator[None]:
 
 @contextmanager
 def _publishing(output: Path, *, several: bool) -> Iterator[Path]:
-    """Yield a folder beside `output`; in the end what lies in it, or it itself, becomes that."""
-    part = output.with_name(f".{output.name}.part")
+    """Yield a folder beside `output`; in the end what lies in it, or it itself, becomes that.
+
+    What is to lie on a server is made here and then copied there, each file whole.
+    """
+    there = isinstance(output, RemotePath)
+    temporary = Path(tempfile.gettempdir(), f"sscd-filter-{os.getpid()}")
+    part = temporary if there else output.with_name(f".{output.name}.part")
     try:
         shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
         part.mkdir(parents=True)
         yield part
-        os.sync()
-        (part if several else next(part.iterdir())).rename(output)
+        if there:
+            _upload(part if several else next(part.iterdir()), output)
+        else:
+            os.sync()
+            (part if several else next(part.iterdir())).rename(output)
     except OSError as error:
         what = f"cannot write {output}: {reason_of(error)}"
         raise SscdError(what, "choose another place with -o") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _upload(made: Path, output: Path) -> None:
+    """Copy a file, or all files of a folder, to a server."""
+    for path in [made] if made.is_file() else sorted(made.rglob("*")):
+        if path.is_file():
+            upload(str(path), str(output if path == made else output / path.relative_to(made)))

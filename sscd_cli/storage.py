@@ -33,6 +33,11 @@ PAUSE = 0.5  # seconds before the second try, four times as many before the thir
 TIMES = ("LastModified", "mtime", "updated", "Last-Modified", "last_modified")
 VERSIONS = ("ETag", "etag", "blob_id", "md5Hash", "Content-MD5")
 
+LASTING = (
+    *(FileNotFoundError, FileExistsError, PermissionError),
+    *(NotADirectoryError, IsADirectoryError),
+)
+
 T = TypeVar("T")
 
 
@@ -116,9 +121,19 @@ def read_url(url: str, size: int) -> bytes:
     return _asked(url, lambda fs, name: _checked(fs.cat_file(name, start=0, end=size + 1), size))
 
 
-def write_url(url: str, data: bytes) -> None:
-    """Write a file on a server whole: readers see all of it or nothing. Raises: OSError."""
-    _asked(url, lambda fs, name: fs.pipe_file(name, data))
+def write_url(url: str, data: bytes, *, new: bool = False) -> None:
+    """Write a file on a server whole: readers see all of it or nothing.
+
+    new: only if there is none yet, where the server (AWS, MinIO, Google) can see to that.
+    Raises: OSError; FileExistsError: there is one.
+    """
+    mode = {"mode": "create"} if new and url.lower().startswith(("s3:", "gs:")) else {}
+    _asked(url, lambda fs, name: fs.pipe_file(name, data, **mode))
+
+
+def upload(path: str, url: str) -> None:
+    """Copy a file from here to a server, where it shows up whole. Raises: OSError."""
+    _asked(url, lambda fs, name: fs.put_file(path, name))
 
 
 def remove_url(url: str) -> None:
@@ -191,7 +206,7 @@ def _asked(url: str, request: Callable[[Any, str], T]) -> T:
         with _as_os_errors(url):
             try:
                 return request(fs, name)
-            except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError):
+            except LASTING:
                 raise
             except Exception:
                 if attempt == TRIES - 1:

@@ -11,6 +11,7 @@ import typer
 
 from sscd_cli.cli import terminal
 from sscd_cli.options import ENGINES, ClusterOptions, check_word
+from sscd_cli.places import place
 
 Options = TypeVar("Options")
 
@@ -31,6 +32,11 @@ def chosen(kind: type[Options], given: Mapping[str, Any]) -> Options:
     values: dict[str, Any] = {name: given[name] for name in names if given[name] is not None}
     lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
     return kind(**{**values, **lists})
+
+
+def maybe_remote(path: Path | None) -> Path | None:
+    """Return the path on a server that a URL stands for."""
+    return path if path is None else place(path)
 
 
 def _quiet(value: bool) -> bool:
@@ -60,7 +66,10 @@ MaybeSources = Annotated[
         show_default=False,
     ),
 ]
-Descriptors = Annotated[Path, option("The descriptor dataset, a folder.", "--descriptors", "-d")]
+Descriptors = Annotated[
+    Path,
+    option("The descriptor dataset, a folder.", "--descriptors", "-d", callback=maybe_remote),
+]
 Model = Annotated[str, option("The network: a name, or the path of a model file.", "--model", "-m")]
 
 
@@ -190,7 +199,9 @@ Strict = Annotated[bool, option("Exit with 4 if an image was unreadable.", "--st
 ExitCode = Annotated[bool, option("Exit with 1 if copies were found.", "--exit-code")]
 Output = Annotated[
     Path | None,
-    option("Write the report to this file instead of stdout.", "--output", "-o"),
+    option(
+        "Write the report to this file instead of stdout.", "--output", "-o", callback=maybe_remote
+    ),
 ]
 Quiet = Annotated[
     bool,

@@ -38,6 +38,7 @@ def dedup(
             "Report only matches with this second descriptor dataset.",
             "--against",
             show_default=False,
+            callback=words.maybe_remote,
         ),
     ] = None,
     post: words.Post = _default.post,

@@ -33,11 +33,18 @@ def filter(
             "--remove",
             metavar="REPORT",
             show_default=False,
+            callback=words.maybe_remote,
         ),
     ],
     output: Annotated[
         Path,
-        words.option("What to write; it must not exist yet.", "--output", "-o", show_default=False),
+        words.option(
+            "What to write; it must not exist yet.",
+            "--output",
+            "-o",
+            show_default=False,
+            callback=words.maybe_remote,
+        ),
     ],
     never_remove: Annotated[
         list[str] | None,

@@ -29,6 +29,7 @@ from sscd_cli.descriptors.shards import (
     unreadable_file,
 )
 from sscd_cli.errors import StoreError
+from sscd_cli.places import place
 
 COLUMNS = ("width", "height", "format", "file_bytes", "mtime_ns", "content_hash")
 NAME_COLUMNS = ("id", "id_bytes", "source", "source_bytes")
@@ -144,15 +145,17 @@ class DescriptorSet:
 
 
 def read_descriptors(
-    folder: Path, *, columns: Sequence[str] = COLUMNS, post: PostProcessing | None = None
+    folder: str | Path, *, columns: Sequence[str] = COLUMNS, post: PostProcessing | None = None
 ) -> DescriptorSet:
     """Read the newest row of each image.
 
-    Args: columns: which of `COLUMNS` to read. post: applied to each shard as it is read.
+    Args: folder: here, or the URL of one on a server. columns: which of `COLUMNS` to read. post:
+        applied to each shard as it is read.
     Raises: StoreError: no shard in `folder` (says whether it holds images), a damaged one,
         shards that cannot be compared, or `post` was learned from others than these.
     Limits: memory is the result, the names of all rows, and one shard.
     """
+    folder = place(folder)
     paths = existing_shards(folder)
     provenance = common_provenance(paths)
     applied = post.applied_to(provenance) if post else provenance

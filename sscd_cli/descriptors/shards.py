@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from sscd_cli.descriptors.parts import refuse_missing
 from sscd_cli.descriptors.schema import FOOTER_KEY, Provenance, difference, shard_schema
 from sscd_cli.errors import StoreError
+from sscd_cli.places import RemotePath
 from sscd_cli.tasks import Task
 
 LOCK = ".lock"
@@ -87,7 +88,9 @@ def writing(place: Path, option: str = "-d") -> Iterator[None]:
     except BrokenPipeError:
         raise  # a reader that stops early is no failure
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if isinstance(error, FileExistsError):
+            what, fix = "another run is writing there", "wait for it to end, and run this again"
+        elif error.errno in {errno.ENOSPC, errno.EDQUOT}:
             what, fix = "the disk is full", "free some space and run the same command again"
         else:
             what, fix = error.strerror or str(error), f"choose another place with {option}"
@@ -101,8 +104,12 @@ def locked(folder: Path, task: Task | None = None) -> Iterator[None]:
     Tasks share the folder's lock, which shuts out whoever needs the whole folder. The lock ends
     with the process, however it ends. It is a record lock, which forked workers do not inherit:
     they may outlive a killed run by seconds and must not block the next one.
+    A folder on a server has no lock; `ShardWriter` replaces no shard there.
     Raises: StoreError: another process holds it.
     """
+    if isinstance(folder, RemotePath):
+        yield
+        return
     with ExitStack() as held:
         held.enter_context(_lock(folder, LOCK, fcntl.LOCK_SH if task else fcntl.LOCK_EX, ""))
         if task:
@@ -195,7 +202,11 @@ def common_provenance(paths: Sequence[Path]) -> Provenance:
 @contextmanager
 def _shard(path: Path) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with ExitStack() as opened:
+            there = isinstance(path, RemotePath)
+            source = opened.enter_context(path.open("rb")) if there else path
+            parquet = pq.ParquetFile(source, page_checksum_verification=True)
+            file = opened.enter_context(parquet)
             _provenance(path, file.schema_arrow)
             yield file
     except (FileNotFoundError, PermissionError) as error:

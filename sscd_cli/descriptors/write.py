@@ -45,7 +45,8 @@ class ShardWriter:
     Raises: StoreError: on entering, if the folder holds images, another model's shards or a
         damaged one, or another process writes to it; later, if the disk is full or the folder
         cannot be written. Nothing half-written is left.
-    Limits: memory is one shard's rows, twice while it is written.
+    Limits: memory is one shard's rows, twice while it is written. A dataset on a server knows no
+        locks: of two runs that write the same shard the later one fails.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class ShardWriter:
     def _close_shard(self) -> None:
         payload = to_parquet(to_table(self._rows, self.provenance))
         path = shard_path(self.folder, self._number, self.task)
-        with writing(self.folder), whole_file(path) as file:
+        with writing(self.folder), whole_file(path, new=True) as file:
             file.write(payload)
         self._number += 1
         self._rows = []
