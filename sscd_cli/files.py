@@ -40,6 +40,19 @@ def whole_file(path: Path, *, new: bool = False) -> Iterator[BinaryIO]:
     _sync_folder(path.parent)
 
 
+@contextmanager
+def output_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield what a user named to write to: a whole file, reached through any link.
+
+    A device or a named pipe is written to in its place, not replaced by a file.
+    Raises: OSError: as `whole_file`.
+    """
+    # /dev/stdout may lead to a file that is open already
+    in_place = path.exists() and (not path.is_file() or path.is_relative_to("/dev"))
+    with path.open("wb") if in_place else whole_file(path.resolve()) as file:
+        yield file
+
+
 def _sync_folder(folder: Path) -> None:
     with suppress(OSError):  # some network file systems refuse it; the file itself is safe
         descriptor = os.open(folder, os.O_RDONLY)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from sscd_cli.errors import SscdError, printable
-from sscd_cli.files import whole_file
+from sscd_cli.files import output_file
 
 if TYPE_CHECKING:
     from sscd_cli.embed import EmbedResult
@@ -135,9 +135,7 @@ def report_stream(output: Path | None) -> Iterator[BinaryIO]:
             yield stream
         return
     try:
-        # /dev/stdout may lead to a file that is open already
-        in_place = output.exists() and (not output.is_file() or output.is_relative_to("/dev"))
-        with output.open("wb") if in_place else whole_file(output.resolve()) as file:
+        with output_file(output) as file:
             yield file
     except OSError as error:
         raise SscdError(

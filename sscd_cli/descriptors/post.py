@@ -30,7 +30,7 @@ from sscd_cli.descriptors.moments import Moments, Sample, principal_axes, rank
 from sscd_cli.descriptors.schema import Descriptor, Provenance, difference
 from sscd_cli.descriptors.shards import writing
 from sscd_cli.errors import StoreError, UsageError, reason_of
-from sscd_cli.files import whole_file
+from sscd_cli.files import output_file
 from sscd_cli.options import TRANSFORMS
 
 Transform = Literal["whiten", "pca", "center", "none"]
@@ -179,7 +179,7 @@ class PostProcessing:
             "digest": _digest(*tensors.values()),
         }
         payload = save(tensors, {"sscd_post": json.dumps(story, sort_keys=True)})
-        with writing(path, "-o"), whole_file(path.resolve()) as file:
+        with writing(path, "-o"), output_file(path) as file:
             file.write(payload)
 
     @classmethod

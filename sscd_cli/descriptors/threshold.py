@@ -11,7 +11,7 @@ from sscd_cli.descriptors.scale import COSINE, Scale
 from sscd_cli.descriptors.schema import Provenance, difference
 from sscd_cli.descriptors.shards import writing
 from sscd_cli.errors import StoreError, UsageError, printable
-from sscd_cli.files import whole_file
+from sscd_cli.files import output_file
 from sscd_cli.options import check_threshold, threshold_path
 
 _VERSION = 1
@@ -39,7 +39,7 @@ class CalibratedThreshold:
     def save(self, path: Path) -> None:
         """Write a JSON file that is complete or absent. Raises: StoreError: it cannot be."""
         text = json.dumps({"version": _VERSION, **asdict(self)}, indent=2, sort_keys=True)
-        with writing(path, "-o"), whole_file(path.resolve()) as file:
+        with writing(path, "-o"), output_file(path) as file:
             file.write(f"{text}\n".encode())
 
     @classmethod
