@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from sscd_cli import embed, engine
+from sscd_cli import embed
 from sscd_cli.embed import EmbedResult, Progress
+from sscd_cli.engine import Cluster
 from sscd_cli.errors import UsageError
 from sscd_cli.options import ClusterOptions, EmbedOptions
 from sscd_cli.tasks import Task, all_tasks
@@ -20,7 +21,7 @@ def run_on_cluster(
     """Run all tasks: as many as the job was begun with, otherwise as the cluster runs at once.
 
     Raises: UsageError: the images are named on stdin, or one task was asked for; and what
-        `embed.run` and `engine.run_tasks` raise.
+        `embed.run` and `engine.Cluster` raise.
     Limits: 8 bytes an image in this process.
     """
     from sscd_cli.descriptors.parts import division
@@ -30,15 +31,14 @@ def run_on_cluster(
     if options.task:
         raise UsageError("--engine ray runs every task itself", "leave out --task or --engine")
     started = time.perf_counter()
-    count = division(options.descriptors, embed.job_words(options)) or engine.slots(cluster)
 
     def together(results: Sequence[EmbedResult]) -> EmbedResult:
         return replace(_sum(results), elapsed=time.perf_counter() - started)
 
     work = partial(run_task, replace(options, cluster=None, prune=False))
-    results = engine.run_tasks(
-        work, all_tasks(count), cluster, lambda reports: progress(together(reports))
-    )
+    with Cluster(cluster) as ray:
+        count = division(options.descriptors, embed.job_words(options)) or ray.slots
+        results = ray.run(work, all_tasks(count), lambda reports: progress(together(reports)))
     result = together(results)
     if not result.images:
         raise embed.no_images(options.sources)

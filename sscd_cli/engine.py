@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,91 +32,120 @@ RETRIES = 3  # of a task whose worker died
 REPORT_SECONDS = 1.0
 
 
-def run_tasks(
-    work: Work[Outcome],
-    tasks: Sequence[Task],
-    cluster: ClusterOptions,
-    progress: Callable[[list[Any]], None] = lambda reports: None,
-) -> list[Outcome]:
-    """Run `work(task, report)` for each task somewhere on the cluster.
+class Cluster:
+    """A connection to Ray for the length of a `with` block.
 
-    `progress` is called about once a second with the latest report of each task that made one.
-    Returns: what each task returned, in the order of `tasks`.
-    Raises: SscdError: Ray is not installed, cannot be reached, has no such resources, or tasks
-        failed; the others were run to their end first. KeyboardInterrupt: the tasks are
-        interrupted too, and end as after Ctrl-C.
+    To the cluster that RAY_ADDRESS names, one running here, or a new one on this machine; what
+    the caller connected stays connected. Ray tells of workers that died on stdout, which here is
+    for data: until the block ends, stdout is stderr.
+    Raises: SscdError: Ray is not installed, or the cluster cannot be reached. UsageError: no
+        machine of it has what a task needs.
     """
-    ray = connect()
-    _require(ray, cluster)
-    board = ray.remote(num_cpus=0, max_restarts=-1)(_Board).remote()
-    remote = ray.remote(max_retries=RETRIES, **_resources(ray, cluster))(_run)
-    running = {remote.remote(work, task, board, str(Path.cwd())): task for task in tasks}
-    ended: dict[Task, Outcome | Exception] = {}
-    try:
-        while len(ended) < len(tasks):
-            ready, _ = ray.wait(list(running), timeout=REPORT_SECONDS)
-            for reference in ready:
-                ended[running.pop(reference)] = _outcome(ray, reference)
-            _show(ray, board, progress)
-    except KeyboardInterrupt:
-        for reference in running:
-            ray.cancel(reference)
-        ray.wait(list(running), num_returns=len(running), timeout=10)
-        raise
-    _raise_failures(ended)
-    return [ended[task] for task in tasks]  # type: ignore[misc]
+
+    def __init__(self, options: ClusterOptions) -> None:
+        self._options = options
+        self._held = ExitStack()
+
+    def __enter__(self) -> Cluster:
+        with ExitStack() as held:
+            held.enter_context(redirect_stdout(sys.stderr))
+            self._ray = _imported()
+            if not self._ray.is_initialized():
+                _connect(self._ray)
+                held.callback(self._ray.shutdown)
+            self._needs = _needs(self._ray, self._options)
+            _refuse_impossible(self._ray, self._needs)
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._held.close()
+
+    @property
+    def slots(self) -> int:
+        """How many tasks run at once, 1 at least."""
+        there = self._ray.cluster_resources()
+        rooms = [
+            there.get(name, 0) / self._needs[word]
+            for word, name in _NAMES.items()
+            if self._needs.get(word)
+        ]
+        return max(1, int(min(rooms, default=1)))
+
+    def run(
+        self,
+        work: Work[Outcome],
+        tasks: Sequence[Task],
+        progress: Callable[[list[Any]], None] = lambda reports: None,
+    ) -> list[Outcome]:
+        """Run `work(task, report)` for each task somewhere on the cluster.
+
+        `progress` is called about once a second with the latest report of each task that made
+        one. Returns: what each task returned, in the order of `tasks`.
+        Raises: SscdError: tasks failed; the others were run to their end first.
+            KeyboardInterrupt: the tasks are interrupted too, and end as after Ctrl-C.
+        """
+        ray = self._ray
+        board = ray.remote(num_cpus=0, max_restarts=-1)(_Board).remote()
+        remote = ray.remote(max_retries=RETRIES, **self._needs)(_run)
+        running = {remote.remote(work, task, board, str(Path.cwd())): task for task in tasks}
+        ended: dict[Task, Any] = {}
+        try:
+            while running:
+                ready, _ = ray.wait(list(running), timeout=REPORT_SECONDS)
+                for reference in ready:
+                    ended[running.pop(reference)] = _outcome(ray, reference)
+                _show(ray, board, progress)
+        except KeyboardInterrupt:
+            for reference in running:
+                ray.cancel(reference)
+            ray.wait(list(running), num_returns=len(running), timeout=10)
+            raise
+        _raise_failures(ended)
+        return [ended[task] for task in tasks]
 
 
-def slots(cluster: ClusterOptions) -> int:
-    """Return how many tasks the cluster runs at once, 1 at least."""
-    ray = connect()
-    there, needs = ray.cluster_resources(), _resources(ray, cluster)
-    rooms = [there.get(name, 0) / needs[word] for word, name in _NAMES.items() if needs.get(word)]
-    return max(1, int(min(rooms)))
-
-
-def connect() -> Any:
-    """Return Ray, connected to the cluster that RAY_ADDRESS names, one running here, or a new one.
-
-    Raises: SscdError: Ray is not installed, or the cluster cannot be reached.
-    """
+def _imported() -> Any:
     try:
         import ray
     except ImportError:
         raise SscdError("Ray is not installed", "pip install 'sscd-cli[ray]'") from None
-    if not ray.is_initialized():
-        settings = {name: value for name, value in os.environ.items() if name.startswith("SSCD_")}
-        try:
-            ray.init(
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                include_dashboard=False,
-                runtime_env={"env_vars": settings},
-            )
-        except (ConnectionError, ValueError) as error:
-            what = f"cannot reach the Ray cluster: {error}"
-            raise SscdError(what, "check RAY_ADDRESS and `ray status`") from error
     return ray
+
+
+def _connect(ray: Any) -> None:
+    """Connect; our variables reach the workers, their output does not reach us."""
+    ours = {name: value for name, value in os.environ.items() if name.startswith("SSCD_")}
+    try:
+        ray.init(
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            include_dashboard=False,
+            runtime_env={"env_vars": ours},
+        )
+    except (ConnectionError, ValueError) as error:
+        what = f"cannot reach the Ray cluster: {error}"
+        raise SscdError(what, "check RAY_ADDRESS and `ray status`") from error
 
 
 _NAMES = {"num_gpus": "GPU", "num_cpus": "CPU", "memory": "memory"}
 
 
-def _resources(ray: Any, cluster: ClusterOptions) -> dict[str, float]:
+def _needs(ray: Any, options: ClusterOptions) -> dict[str, float]:
     """Return what a task needs, in Ray's words: a GPU where there are any, and one core."""
-    gpus = cluster.gpus_per_task
+    gpus = options.gpus_per_task
     if gpus is None:
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
-    needs = {"num_gpus": gpus, "num_cpus": cluster.cpus_per_task}
-    if cluster.memory_per_task is not None:
-        needs["memory"] = round(cluster.memory_per_task * 2**30)
+    needs = {"num_gpus": gpus, "num_cpus": options.cpus_per_task}
+    if options.memory_per_task is not None:
+        needs["memory"] = round(options.memory_per_task * 2**30)
     return needs
 
 
-def _require(ray: Any, cluster: ClusterOptions) -> None:
+def _refuse_impossible(ray: Any, needs: Mapping[str, float]) -> None:
     """Refuse what no machine of the cluster has: Ray would wait for it for ever."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    for word, need in _resources(ray, cluster).items():
+    for word, need in needs.items():
         most = max(machine.get(_NAMES[word], 0) for machine in machines)
         if need > most:
             option = word.removeprefix("num_")

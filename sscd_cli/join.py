@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sscd_cli.matching.tiles import Block, Tile, TilePairs, TilePlan
     from sscd_cli.options import Method
 
-TILES_PER_SLOT = 4  # of a cluster: so many tasks for each that runs at once keep all busy
+TASKS_PER_SLOT = 4  # of a cluster: enough for all to end at about one time
 
 Progress = Callable[[int, int], None]
 
@@ -126,14 +126,14 @@ def run(
 
 
 def run_on_cluster(options: DedupOptions, cluster: ClusterOptions, progress: Progress) -> None:
-    """Join all tiles on a cluster. Raises: as `run` and `engine.run_tasks`."""
-    from sscd_cli import engine
+    """Join all tiles on a cluster. Raises: as `run` and `engine.Cluster`."""
+    from sscd_cli.engine import Cluster
 
-    join = Join.of(options)
-    total = len(join.plan.tiles())
-    count = min(total, engine.slots(cluster) * TILES_PER_SLOT)
+    total = len(Join.of(options).plan.tiles())
     work = partial(_run_task, replace(options, cluster=None))
-    engine.run_tasks(work, all_tasks(count), cluster, lambda reports: progress(sum(reports), total))
+    with Cluster(cluster) as ray:
+        count = min(total, ray.slots * TASKS_PER_SLOT)
+        ray.run(work, all_tasks(count), lambda reports: progress(sum(reports), total))
 
 
 def _run_task(options: DedupOptions, task: Task, report: Callable[[int], None]) -> JoinResult:

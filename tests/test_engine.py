@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Run, error_line
+from conftest import Run, Store, error_line, picture
 from test_descriptors_write import small_disk  # noqa: F401
 from test_tasks import photos, rows  # noqa: F401
+from test_tiles import vectors
 
 pytestmark = pytest.mark.slow
 needs_ray = pytest.mark.usefixtures("ray")
@@ -26,8 +27,9 @@ def ray() -> None:
 # runs `sscd` in a process of its own with two cores of Ray; the tasks' hooks come by environment
 DRIVER = """
 import os, sys
+from functools import partial
 import ray
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+ray.init = partial(ray.init, num_cpus=2)
 from sscd_cli.__main__ import main
 sys.path.insert(0, os.environ["HERE"])
 import test_engine
@@ -113,8 +115,8 @@ def test_a_killed_worker_is_replaced_and_goes_on(
     tiny_model: Path, one: list[tuple[str, bytes]]
 ) -> None:
     process = start(tiny_model, "die")
-    _, err = process.communicate(timeout=180)
-    assert process.returncode == 0, err
+    out, err = process.communicate(timeout=180)
+    assert (process.returncode, out) == (0, ""), err
     assert len(list(Path().glob("hooked-*"))) == 2  # both workers died once
     assert rows(Path("descriptors")) == one
 
@@ -170,3 +172,61 @@ def test_what_no_machine_has_is_refused(tiny_model: Path, one: list[tuple[str, b
     assert err.splitlines()[-1] == (
         "sscd: error: no machine of the cluster has --cpus-per-task 64; ask for 2 at most"
     )
+
+
+DEDUP = """
+import os, signal, sys
+from functools import partial
+import ray
+ray.init = partial(ray.init, num_cpus=2)
+from sscd_cli.__main__ import main
+sys.path.insert(0, os.environ["HERE"])
+import test_engine
+from sscd_cli import join
+from sscd_cli.matching import tiles
+join._run_task = test_engine.hooked_join
+tiles.LEAST_ROWS = 16
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def hooked_join(options, task, report):  # type: ignore[no-untyped-def]
+    """Run a task of a join as a worker does; the first one dies after its first tile."""
+    from sscd_cli import join
+    from sscd_cli.matching import tiles
+
+    tiles.LEAST_ROWS = 16
+    save, mark = join._save, Path("hooked-join")
+
+    def saved(*args):  # type: ignore[no-untyped-def]
+        save(*args)
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    join._save = saved
+    try:
+        return join.run(options, task, lambda done, total: report(done))
+    finally:
+        join._save = save
+
+
+@needs_ray
+def test_ray_joins_what_one_machine_joins_though_a_worker_dies(
+    sscd: Run, store: Store, tmp_path: Path
+) -> None:
+    rows = vectors(60, seed=3).astype("float32")
+    files = {picture(tmp_path / f"p/{i:02}.png", i): row for i, row in enumerate(rows)}
+    store(tmp_path / "descriptors", files)
+    one = sscd("dedup", "-f", "jsonl")
+    done = subprocess.run(
+        [sys.executable, "-c", DEDUP, "dedup", "-f", "jsonl", "--engine", "ray"],
+        capture_output=True,
+        timeout=180,
+        check=False,
+        env={**os.environ, "HERE": str(Path(__file__).parent)}
+        | {"PYTHONPATH": f"{Path(__file__).parents[1]}:{Path(__file__).parent}"},
+    )
+    assert (done.returncode, done.stdout) == (0, one.out), done.stderr
+    assert Path("hooked-join").exists()
+    assert len(list(Path("descriptors").glob("join-*/tile-*.parquet"))) == 10

@@ -182,6 +182,36 @@ def test_a_damaged_record_is_named(tiny: Run, photos: Path) -> None:
     assert error_line(tiny("dedup")) == (f"{record} is damaged; delete it and run that task again")
 
 
+@pytest.mark.parametrize("command", [("embed", "photos"), ("dedup",)], ids=lambda words: words[0])
+def test_without_ray_one_line_says_what_to_install(
+    tiny: Run, photos: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny("embed", "photos")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    ran = tiny(*command, "--engine", "ray")
+    assert ran.status == 3
+    assert error_line(ran) == "Ray is not installed; pip install 'sscd-cli[ray]'"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (("-", "--engine", "ray"), 2, "other machines cannot read the list on stdin; name"),
+        (("photos", "--engine", "ray", "--task", "1/2"), 2, "--engine ray runs every task itself;"),
+        (("photos", "--engine", "spark"), 2, "unknown engine 'spark'; use one of local, ray"),
+        (("photos", "--cpus-per-task", "-1"), 2, "--cpus-per-task -1 is impossible; name what"),
+        (("photos", "--prune", "--task", "1/2"), 2, "--prune needs the whole dataset; run it"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(
+    tiny: Run, photos: Path, words: tuple[str, ...], status: int, message: str
+) -> None:
+    ran = tiny("embed", *words)
+    assert ran.status == status
+    assert error_line(ran).startswith(message)
+    assert not Path("descriptors").exists()
+
+
 PAUSED = """
 import os, sys, time
 from sscd_cli import embed
