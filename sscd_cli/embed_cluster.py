@@ -35,10 +35,13 @@ def run_on_cluster(
     def together(results: Sequence[EmbedResult]) -> EmbedResult:
         return replace(_sum(results), elapsed=time.perf_counter() - started)
 
-    work = partial(run_task, replace(options, cluster=None, prune=False))
     with Cluster(cluster) as ray:
+        workers = ray.cores if options.workers is None else options.workers
+        one = replace(options, cluster=None, prune=False, workers=workers)
         count = division(options.descriptors, embed.job_words(options)) or ray.slots
-        results = ray.run(work, all_tasks(count), lambda reports: progress(together(reports)))
+        results = ray.run(
+            partial(run_task, one), all_tasks(count), lambda reports: progress(together(reports))
+        )
     result = together(results)
     if not result.images:
         raise embed.no_images(options.sources)

@@ -72,6 +72,11 @@ class Cluster:
         ]
         return max(1, int(min(rooms, default=1)))
 
+    @property
+    def cores(self) -> int:
+        """How many cores a task may keep busy."""
+        return max(1, int(self._needs["num_cpus"]))
+
     def run(
         self,
         work: Work[Outcome],
@@ -132,11 +137,14 @@ _NAMES = {"num_gpus": "GPU", "num_cpus": "CPU", "memory": "memory"}
 
 
 def _needs(ray: Any, options: ClusterOptions) -> dict[str, float]:
-    """Return what a task needs, in Ray's words: a GPU where there are any, and one core."""
-    gpus = options.gpus_per_task
+    """Return what a task needs, in Ray's words: a GPU and its share of cores, or one core."""
+    there = ray.cluster_resources()
+    gpus, cpus = options.gpus_per_task, options.cpus_per_task
     if gpus is None:
-        gpus = 1 if ray.cluster_resources().get("GPU") else 0
-    needs = {"num_gpus": gpus, "num_cpus": options.cpus_per_task}
+        gpus = 1 if there.get("GPU") else 0
+    if cpus is None:
+        cpus = max(1, int(gpus * there["CPU"] / there["GPU"])) if gpus and there.get("GPU") else 1
+    needs = {"num_gpus": gpus, "num_cpus": cpus}
     if options.memory_per_task is not None:
         needs["memory"] = round(options.memory_per_task * 2**30)
     return needs

@@ -34,19 +34,22 @@ OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
 class ClusterOptions:
     """What each task of a job on a Ray cluster gets.
 
-    gpus_per_task: may be a fraction; None is one where the cluster has any. memory_per_task: GiB.
+    gpus_per_task: None is one where the cluster has any. cpus_per_task: None is a GPU's share of
+    the cores, and one without GPUs. Both may be fractions of one. memory_per_task: GiB.
     """
 
     gpus_per_task: float | None = None
-    cpus_per_task: float = 1.0
+    cpus_per_task: float | None = None
     memory_per_task: float | None = None
 
     def check(self) -> None:
         """Raise UsageError for what no task can have."""
         for name, number in asdict(self).items():
+            option = "--" + name.replace("_", "-")
             if number is not None and not 0 <= number < 1 << 20:
-                option = "--" + name.replace("_", "-")
                 raise UsageError(f"{option} {number:g} is impossible", "name what a task needs")
+            if number and number > 1 and number % 1 and name != "memory_per_task":
+                raise UsageError(f"{option} {number:g} is no whole number", "only below 1 it may")
 
 
 @dataclass(frozen=True, kw_only=True)

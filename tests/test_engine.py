@@ -45,7 +45,7 @@ def hooked_task(options, task, report):  # type: ignore[no-untyped-def]
 
     from sscd_cli import embed
 
-    real, batches = embed._embed, 0
+    real, batches = embed._rows, 0
 
     def hooked(batch, *rest):  # type: ignore[no-untyped-def]
         nonlocal batches
@@ -59,11 +59,11 @@ def hooked_task(options, task, report):  # type: ignore[no-untyped-def]
             time.sleep(60)
         return real(batch, *rest)
 
-    embed._embed = hooked
+    embed._rows = hooked
     try:
         return embed.run(replace(options, task=task), report)
     finally:
-        embed._embed = real
+        embed._rows = real
 
 
 SMALL = ("--batch-size", "2", "--shard-rows", "2")

@@ -199,6 +199,7 @@ def test_without_ray_one_line_says_what_to_install(
         (("photos", "--engine", "ray", "--task", "1/2"), 2, "--engine ray runs every task itself;"),
         (("photos", "--engine", "spark"), 2, "unknown engine 'spark'; use one of local, ray"),
         (("photos", "--cpus-per-task", "-1"), 2, "--cpus-per-task -1 is impossible; name what"),
+        (("photos", "--gpus-per-task", "1.5"), 2, "--gpus-per-task 1.5 is no whole number;"),
         (("photos", "--prune", "--task", "1/2"), 2, "--prune needs the whole dataset; run it"),
     ],
 )

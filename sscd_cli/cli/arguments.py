@@ -190,7 +190,14 @@ GpusPerTask = Annotated[
         show_default=False,
     ),
 ]
-CpusPerTask = Annotated[float, option("With Ray: cores of a task.", "--cpus-per-task")]
+CpusPerTask = Annotated[
+    float | None,
+    option(
+        "With Ray: cores of a task; by default a GPU's share, or one.",
+        "--cpus-per-task",
+        show_default=False,
+    ),
+]
 MemoryPerTask = Annotated[
     float | None,
     option("With Ray: memory of a task in GiB.", "--memory-per-task", show_default=False),
