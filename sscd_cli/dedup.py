@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sscd_cli.descriptors.read import DescriptorSet
     from sscd_cli.matching.clusters import Clusters, Copies
+    from sscd_cli.matching.join import JoinPlan
     from sscd_cli.matching.recall import Recall
     from sscd_cli.reports.clusters import Cluster
 
@@ -61,12 +62,14 @@ def run(
     embedding: EmbedOptions | None = None,
     progress: embed.Progress = lambda result: None,
     tiles_progress: join.Progress = lambda done, total: None,
+    announce: Callable[[JoinPlan], None] = lambda plan: None,
 ) -> DedupResult:
     """Find the clusters of a dataset; first embed `embedding`'s sources into it, if given.
 
     Then only the images of those sources count. An image counts only while its file is where
     and as it was when it was embedded, so that no removal rests on a file that has gone. Pairs
-    that tasks have found (see `join`) are taken from them.
+    that tasks have found (see `join`) are taken from them; before others are looked for,
+    `announce` is told how, and what that is expected to take.
 
     Raises: StoreError: no descriptors to read. UsageError: an impossible threshold or policy;
         and all that `embed.run` raises.
@@ -89,7 +92,7 @@ def run(
     copies = join.copies_joined(options, stored)
     if copies is None:
         bias = scale.bias(stored.descriptors)
-        copies = find_copies(stored.descriptors, threshold, options.method, bias)
+        copies = find_copies(stored.descriptors, threshold, options.method, bias, announce)
     found, left_out = _among_present_files(stored, copies, options)
     removable = found.removable
     return DedupResult(

@@ -1,105 +1,148 @@
 """Speed and recall of the threshold join beside FAISS brute force, in one run.
 
-    python tests/bench_match.py [N] [THREADS]
+    python tests/bench_match.py [N ...] [--anisotropic] [--baseline-rows M] [--methods exact groups]
 
-N unit vectors of 512 dimensions, 20,000 unless given: random ones, a tenth of them noisy copies
-at cosines of 0.6 to 0.99, and one row in a hundred in a heavy cluster. The baseline is
-`IndexFlatIP.range_search` at the same threshold; recall is the share of its pairs that were found.
+For each N, 100,000 unless given: N unit vectors of 512 dimensions, stored as float16; random ones,
+a tenth of them noisy copies at cosines of 0.6 to 0.99, and one row in a hundred in a heavy
+cluster; --anisotropic gives the axes unequal weight, so that strangers resemble each other. The
+baseline is `IndexFlatIP.range_search` at the same threshold: of all rows up to M (100,000 unless
+given), and of the first M as queries against all where there are more, times N / M. Recall is
+measured on 2,000 random rows against all. Each N ends with the growth since the one before. Peak
+memory is of the whole process: run a million alone.
 """
 
 from __future__ import annotations
 
+import argparse
 import datetime
+import math
 import os
 import platform
-import sys
+import resource
 import time
+from collections.abc import Callable
+from typing import Any
 
-ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-if len(sys.argv) > 2:
-    os.environ["OMP_NUM_THREADS"] = sys.argv[2]  # before the libraries that read it
+import faiss
+import numpy as np
 
-import faiss  # noqa: E402
-import numpy as np  # noqa: E402
-
-from sscd_cli.matching.clusters import cluster, deduplicate  # noqa: E402
-from sscd_cli.matching.join import find_pairs  # noqa: E402
+from sscd_cli.matching.clusters import cluster
+from sscd_cli.matching.join import find_pairs, plan_join
+from sscd_cli.matching.recall import sampled_recall
 
 DIMENSIONS = 512
 THRESHOLD = 0.75
 HEAVY_ROWS = 200
+BLOCK = 50_000
 
 
-def synthetic(rows: int) -> np.ndarray:
-    """Return float32 (rows, 512), unit length, in random order."""
+def synthetic(rows: int, anisotropic: bool = False) -> np.ndarray:
+    """Return float16 (rows, 512), unit length, in random order; needs little more memory."""
     generator = np.random.default_rng(0)
-    descriptors = unit(generator.standard_normal((rows, DIMENSIONS), np.float32))
-    copies = np.arange(rows - rows // 10, rows)
-    originals = generator.integers(0, copies[0], len(copies))
-    heavy = np.arange(len(copies)) < len(copies) // 10
-    originals[heavy] = np.arange(len(copies))[heavy] // HEAVY_ROWS
-    cosine = generator.uniform(0.6, 0.99, (len(copies), 1)).astype(np.float32)
-    noise = unit(generator.standard_normal((len(copies), DIMENSIONS), np.float32))
-    descriptors[copies] = cosine * descriptors[originals] + np.sqrt(1 - cosine**2) * noise
-    return unit(descriptors)[generator.permutation(rows)]
+    weights = np.geomspace(1, 0.05, DIMENSIONS, dtype=np.float32) if anisotropic else np.float32(1)
+    descriptors = np.empty((rows, DIMENSIONS), np.float16)
+    originals = rows - rows // 10
+    for start in range(0, originals, BLOCK):
+        count = min(BLOCK, originals - start)
+        drawn = generator.standard_normal((count, DIMENSIONS), np.float32) * weights
+        descriptors[start : start + count] = unit(drawn)
+    heavy = (rows - originals) // 10
+    for start in range(originals, rows, BLOCK):
+        place = np.arange(start, min(start + BLOCK, rows))
+        chosen = generator.integers(0, originals, len(place))
+        crowded = place - originals < heavy
+        chosen[crowded] = (place[crowded] - originals) // HEAVY_ROWS
+        cosine = generator.uniform(0.6, 0.99, (len(place), 1)).astype(np.float32)
+        noise = unit(generator.standard_normal((len(place), DIMENSIONS), np.float32) * weights)
+        original = descriptors[chosen].astype(np.float32)
+        noise = unit(noise - (noise * original).sum(1, keepdims=True) * original)
+        descriptors[place] = unit(cosine * original + np.sqrt(1 - cosine**2) * noise)
+    return descriptors[generator.permutation(rows)]
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def flat_keys(descriptors: np.ndarray) -> np.ndarray:
-    """Return left * N + right of every pair that FAISS finds by brute force."""
+def flat_search(descriptors: np.ndarray, queries: int) -> None:
     index = faiss.IndexFlatIP(DIMENSIONS)
-    index.add(descriptors)
-    limits, _, right = index.range_search(descriptors, THRESHOLD)
-    left = np.repeat(np.arange(len(descriptors)), np.diff(limits.astype(np.int64)))
-    forward = left < right
-    return left[forward] * len(descriptors) + right[forward]
+    for start in range(0, len(descriptors), BLOCK):
+        index.add(descriptors[start : start + BLOCK].astype(np.float32))
+    index.range_search(descriptors[:queries].astype(np.float32), THRESHOLD)
 
 
-def timed(work):
-    started = time.perf_counter()
+def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
+    """Return seconds on the clock, seconds of all cores, and what `work` returns."""
+    started, before = time.perf_counter(), time.process_time()
     result = work()
-    return time.perf_counter() - started, result
+    return time.perf_counter() - started, time.process_time() - before, result
 
 
-def main() -> None:
-    descriptors = synthetic(ROWS)
-    threads = faiss.omp_get_max_threads()
-    print(f"{datetime.date.today()}  {cpu_name()}, {threads} of {os.cpu_count()} threads")
-    print(
-        f"Python {platform.python_version()}, numpy {np.__version__}, faiss {faiss.__version__}; "
-        f"{ROWS:,} x {DIMENSIONS} descriptors, threshold {THRESHOLD}"
-    )
-    baseline, expected = timed(lambda: flat_keys(descriptors))
-    print(f"{'FAISS IndexFlatIP.range_search':32}{baseline:9.2f} s  {len(expected):,} pairs")
-    stored = descriptors.astype(np.float16)
-    for method in ("exact", "bits"):
-        for kind, rows in (("float32", descriptors), ("float16", stored)):
-            seconds, pairs = timed(lambda rows=rows, method=method: find_pairs(rows, 0.75, method))
-            recall = np.isin(expected, pairs.left * ROWS + pairs.right).mean()
-            print(
-                f"{f'find_pairs {method}, {kind}':32}{seconds:9.2f} s  {len(pairs):,} pairs, "
-                f"recall {recall:.6f}, {baseline / seconds:.1f} times as fast"
-            )
-    order = np.arange(ROWS)
-    for linkage in ("leader", "components", "complete"):
-        seconds, _ = timed(lambda linkage=linkage: cluster(pairs, order, stored, linkage))
-        print(f"{f'cluster {linkage}':32}{seconds:9.2f} s")
-    seconds, clusters = timed(lambda: deduplicate(stored, THRESHOLD, order))
-    recall = "exact"
-    if clusters.recall:
-        low, high = clusters.recall.interval
-        recall = f"sampled recall {clusters.recall.share:.4f} (95 %: {low:.4f} to {high:.4f})"
-    removable = int(clusters.removable.sum())
-    print(f"{'deduplicate, all of it':32}{seconds:9.2f} s  {removable:,} removable, {recall}")
+def measure(descriptors: np.ndarray, methods: list[str], most_queries: int) -> dict[str, float]:
+    """Print a table for one set; return the seconds of each method."""
+    rows = len(descriptors)
+    queries = min(rows, most_queries)
+    seconds, cores, _ = timed(lambda: flat_search(descriptors, queries))
+    scaled = "" if queries == rows else f" (measured on {queries:,} queries)"
+    baseline, baseline_cores = seconds * rows / queries, cores * rows / queries
+    line("FAISS IndexFlatIP.range_search", baseline, baseline_cores, f"exact{scaled}")
+    taken = {}
+    for method in methods:
+        seconds, cores, (plan, pairs) = timed(lambda method=method: joined(descriptors, method))
+        recall = sampled_recall(descriptors, pairs, THRESHOLD)
+        low, high = recall.interval
+        line(
+            f"find_pairs, {method}",
+            seconds,
+            cores,
+            f"{len(pairs):,} pairs, recall {recall.share:.5f} ({low:.5f} to {high:.5f}), "
+            f"{baseline / seconds:.1f} times as fast, {baseline_cores / cores:.1f} by core time; "
+            f"{plan.seconds:.0f} s expected",
+        )
+        taken[method] = seconds
+    seconds, cores, _ = timed(lambda: cluster(pairs, np.arange(rows), descriptors))
+    line("cluster, leader", seconds, cores, "")
+    return taken
+
+
+def joined(descriptors: np.ndarray, method: str) -> tuple[Any, Any]:
+    plan = plan_join(descriptors, THRESHOLD, method)
+    return plan, find_pairs(descriptors, THRESHOLD, how=plan)
+
+
+def line(name: str, seconds: float, cores: float, text: str) -> None:
+    print(f"  {name:32}{seconds:9.2f} s {cores:9.2f} core s  {text}", flush=True)
 
 
 def cpu_name() -> str:
     with open("/proc/cpuinfo") as lines:  # noqa: PTH123
         names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("rows", type=int, nargs="*", default=[100_000])
+    parser.add_argument("--anisotropic", action="store_true")
+    parser.add_argument("--baseline-rows", type=int, default=100_000)
+    parser.add_argument("--methods", nargs="+", default=["exact", "groups"])
+    given = parser.parse_args()
+    load = os.getloadavg()[0]
+    print(f"{datetime.date.today()}  {cpu_name()}, {os.cpu_count()} cores, load {load:.1f}")
+    print(f"Python {platform.python_version()}, numpy {np.__version__}, faiss {faiss.__version__}")
+    before: dict[str, float] = {}
+    for count, rows in enumerate(given.rows):
+        kind = "anisotropic" if given.anisotropic else "isotropic"
+        print(f"{rows:,} x {DIMENSIONS} {kind} descriptors, float16, threshold {THRESHOLD}")
+        descriptors = synthetic(rows, given.anisotropic)
+        taken = measure(descriptors, given.methods, given.baseline_rows)
+        if count:
+            growth = math.log(rows / given.rows[count - 1])
+            exponents = {m: math.log(taken[m] / before[m]) / growth for m in taken}
+            print("  growth:", ", ".join(f"{m} N^{e:.2f}" for m, e in exponents.items()))
+        before = taken
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        print(f"  peak memory {peak:.2f} GB")
 
 
 if __name__ == "__main__":

@@ -22,8 +22,10 @@ from sscd_cli.tasks import Task
 if TYPE_CHECKING:
     from sscd_cli.against import AgainstResult
     from sscd_cli.dedup import DedupResult
+    from sscd_cli.matching.join import JoinPlan
 
 _default = DedupOptions()
+_WORTH_SAYING = 5  # seconds
 _cluster = ClusterOptions()
 _embedding = EmbedOptions(sources=())
 
@@ -171,7 +173,7 @@ def _report_clusters(
     from sscd_cli import dedup as verb
 
     with terminal.embed_progress() as progress, terminal.count_progress("tiles") as tiles:
-        found = verb.run(options, embedding, progress, tiles)
+        found = verb.run(options, embedding, progress, tiles, _announce)
     if found.embedded:
         summarise_embedding(found.embedded)
     with terminal.report_stream(target.output) as stream:
@@ -208,6 +210,17 @@ def _report_matches(
         write_matches(found, target.format, stream, null=target.null)
     _summarise_matches(found)
     return found.leaked, found.unreadable
+
+
+def _announce(plan: JoinPlan) -> None:
+    """Say what finding the pairs will take, where that is worth waiting for."""
+    if plan.seconds < _WORTH_SAYING:
+        return
+    how = "within groups" if plan.groups else "exactly"
+    terminal.note(
+        f"looking for pairs {how}: about {plan.seconds:,.0f} s and "
+        f"{bytes_text(plan.memory_bytes)} of memory beside the descriptors"
+    )
 
 
 def _summarise_clusters(found: DedupResult) -> None:
