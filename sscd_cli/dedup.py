@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class DedupResult:
     """What was found; iterating makes the clusters one by one.
 
-    scale: of the threshold and of similarities, see `descriptors.scale`. in_background: images
+    calibrated_images: for how many the threshold was calibrated, if it was. scale: of the
+    threshold and of similarities, see `descriptors.scale`. in_background: images
     that normalise themselves. images: with a descriptor, of those asked for. stale: of them,
     left out because the file has vanished or changed since it was embedded. aliases: left out
     because another image is the very same file. unchecked: in clusters, but on no disk of this
@@ -36,6 +37,7 @@ class DedupResult:
 
     model: str
     threshold: float
+    calibrated_images: int | None
     scale: str
     in_background: int
     images: int
@@ -77,7 +79,7 @@ def run(
     options.check()
     from sscd_cli.descriptors.read import read_comparable
     from sscd_cli.descriptors.scale import Scale
-    from sscd_cli.descriptors.threshold import refuse_default, resolve
+    from sscd_cli.descriptors.threshold import calibrated_images, refuse_default, resolve
     from sscd_cli.matching.clusters import find_copies
 
     scale = Scale.load(options.post, options.score_norm)
@@ -98,6 +100,7 @@ def run(
     return DedupResult(
         model=stored.provenance.model,
         threshold=threshold,
+        calibrated_images=calibrated_images(options.threshold, options.descriptors),
         scale=str(scale),
         in_background=scale.in_background(stored.descriptors),
         images=len(stored),

@@ -56,6 +56,27 @@ def test_text_shows_the_threshold_in_eighty_columns(sscd: Run, pictures: Path) -
     assert "0.5 copies an image (given)" in ran.err
 
 
+def test_a_threshold_for_fewer_images_than_are_compared_is_warned_of(
+    sscd: Run, pictures: Path
+) -> None:
+    sscd("calibrate", str(pictures), "-p", "0.7", "--images", "20", *FAST)
+    ran = sscd("dedup", "-t", "auto")
+    assert "calibrated for 20 images and 41 are compared" in ran.err
+    sscd("calibrate", "descriptors", "-p", "0.7", *FAST)
+    assert "calibrated for" not in sscd("dedup", "-t", "auto").err
+
+
+def test_pairs_of_some_rows_stand_for_those_of_all(
+    sscd: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("calibrate", str(pictures), "-p", "0.6", "-f", "json", *FAST)
+    every = json.loads(sscd(*words).out)
+    monkeypatch.setattr("sscd_cli.calibrate._ROWS", (20, 20))
+    some = json.loads(sscd(*words).out)
+    assert some["threshold"] == pytest.approx(every["threshold"], abs=0.1)
+    assert some["copies_per_image"] == every["copies_per_image"]
+
+
 def test_a_sample_that_is_too_small_is_said_to_be(sscd: Run, pictures: Path) -> None:
     ran = sscd("calibrate", str(pictures), "--precision", "0.9", "-q", *FAST)
     assert "are too few to promise 0.9 precision" in ran.err

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
@@ -21,11 +24,18 @@ if TYPE_CHECKING:
 
 _default = CalibrateOptions()
 FORMATS = ("text", "json")
-_EVERY = 0.05  # between two lines of the table
+_EVERY, _LEAST_RECALL = 0.05, 0.0005  # of the lines of the table
 
 
 def calibrate(
-    sources: words.MaybeSources = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Images, which are embedded first, or a descriptor dataset as with -d.",
+            show_default=False,
+        ),
+    ] = None,
     descriptors: words.Descriptors = _default.descriptors,
     wanted_precision: Annotated[
         float,
@@ -96,21 +106,25 @@ def calibrate(
     given = dict(locals())
     check_word("format", format, FORMATS)
     from sscd_cli import calibrate as verb
+    from sscd_cli.descriptors.shards import shard_paths
 
+    if sources and len(sources) == 1 and shard_paths(Path(sources[0])):
+        given["descriptors"], sources = Path(sources[0]), None
     options = words.chosen(CalibrateOptions, given)
     embedding = None
     if sources:
         given["model"] = model or MODEL
         fetch_if_missing(given["model"])
         embedding = words.chosen(EmbedOptions, given)
-    with terminal.embed_progress() as embed_progress, terminal.count_progress() as progress:
-        result = verb.run(options, embedding, embed_progress, progress)
+    embedding_bar = terminal.embed_progress() if sources else nullcontext(lambda result: None)
+    with embedding_bar as embedded, terminal.count_progress() as copied:
+        result = verb.run(options, embedding, embedded, copied)
     if result.embedded:
         summarise_embedding(result.embedded)
     lines = [_json(result)] if format == "json" else _table(result)
     with terminal.report_stream(None) as stream:
         stream.write("".join(f"{line}\n" for line in lines).encode())
-    _conclude(result)
+    _conclude(result, options)
 
 
 def _table(result: CalibrateResult) -> Iterator[str]:
@@ -120,12 +134,12 @@ def _table(result: CalibrateResult) -> Iterator[str]:
     steps = round(_EVERY / (curve.threshold[1] - curve.threshold[0]))
     first = round(curve.threshold[0] / _EVERY * steps)
     for place, threshold in enumerate(curve.threshold):
-        if (first + place) % steps and place != found.place:
-            continue
         precision, recall = curve.at(place)
+        if place != found.place and ((first + place) % steps or recall.value < _LEAST_RECALL):
+            continue
         mark = "→" if place == found.place else " "
         yield (
-            f"{mark}   {threshold:.3f}   {_text(precision)}   {_text(recall)}   "
+            f"{mark}  {threshold:>6.3f}   {_text(precision)}   {_text(recall)}   "
             f"{_count(curve.copies[place])}  {_count(curve.look_alikes[place])}"
         )
 
@@ -139,7 +153,7 @@ def _count(pairs: float) -> str:
     return f"{pairs:>9,.0f}" if pairs >= 100 else f"{pairs:>9.2g}"
 
 
-def _conclude(result: CalibrateResult) -> None:
+def _conclude(result: CalibrateResult, options: CalibrateOptions) -> None:
     """Say what the table rests on, and what it cannot promise."""
     found = result.calibration
     per_image = found.copies_per_image
@@ -160,7 +174,8 @@ def _conclude(result: CalibrateResult) -> None:
             "lower --wanted-precision, or calibrate on more images",
         )
     _say_what_is_sure(result)
-    terminal.note(f"wrote {result.output}; use it with --threshold auto")
+    name = "auto" if options.output is None else result.output
+    terminal.note(f"wrote {result.output}; use it with --threshold {name}")
 
 
 def _say_what_is_sure(result: CalibrateResult) -> None:

@@ -227,6 +227,12 @@ def _summarise_clusters(found: DedupResult) -> None:
     """Say what was found and what was left out."""
     _warn_of_stale(found.stale)
     _warn_of_overlap(found.in_background)
+    calibrated = found.calibrated_images
+    if calibrated and found.images > 1.5 * calibrated:
+        terminal.warn(
+            f"the threshold was calibrated for {calibrated:,} images and {found.images:,} are "
+            f"compared, which brings more look-alikes; run sscd calibrate --images {found.images}"
+        )
     if found.aliases:
         terminal.note(f"{found.aliases:,} more names of the same files were left out")
     if found.unchecked:

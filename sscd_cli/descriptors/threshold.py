@@ -90,6 +90,13 @@ def refuse_default(threshold: float | str | None, scale: Scale) -> None:
         )
 
 
+def calibrated_images(threshold: float | str | None, folder: Path) -> int | None:
+    """Return for how many compared images a threshold was calibrated, None where it was not."""
+    if not isinstance(threshold, str):
+        return None
+    return CalibratedThreshold.load(threshold_path(threshold, folder)).images
+
+
 def _calibrated(path: Path, provenance: Provenance, scale: Scale) -> float:
     found = CalibratedThreshold.load(path)
     contrast = difference(found.provenance, provenance)
