@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sscd_cli.descriptors.ledger import Known, Ledger
     from sscd_cli.descriptors.read import DescriptorSet
     from sscd_cli.descriptors.schema import Provenance, Row
+    from sscd_cli.images.batches import Decoder
     from sscd_cli.images.batches import Row as ImageRow
     from sscd_cli.images.refs import ImageRef
     from sscd_cli.models.load import Model
@@ -95,7 +96,7 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
         holds another model's descriptors. ModelError, UsageError: the model or device is not to
         be had. SscdError: a source cannot be read.
     """
-    _check(options)
+    check(options)
     if options.cluster:
         from sscd_cli.embed_cluster import run_on_cluster
 
@@ -118,7 +119,7 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
         options.descriptors, model.spec.name, str(model.runtime.device), model.runtime.precision
     )
     started = time.perf_counter()
-    refs = _first_of(options)
+    refs = images_of(options)
     writer = ShardWriter(
         options.descriptors,
         provenance,
@@ -172,7 +173,7 @@ def provenance_of(
     )
 
 
-def _check(options: EmbedOptions) -> None:
+def check(options: EmbedOptions) -> None:
     for word, number in (
         ("batch-size", 1 if options.batch_size is None else options.batch_size),
         ("shard-rows", options.shard_rows),
@@ -199,7 +200,7 @@ def _check(options: EmbedOptions) -> None:
         raise UsageError("--prune needs the whole dataset", "run it without --task at the end")
 
 
-def _first_of(options: EmbedOptions) -> Iterator[ImageRef]:
+def images_of(options: EmbedOptions) -> Iterator[ImageRef]:
     """Return all images, after making sure that there is one: a writer would make the folder.
 
     Of a task, its images only, of which there may be none.
@@ -275,20 +276,28 @@ def _changed(
             yield ref
 
 
+def decoder_of(
+    options: EmbedOptions, model: Model, known: Callable[[bytes], bool] | None = None
+) -> Decoder:
+    """Return what decodes as the options and the model say."""
+    from sscd_cli.images.batches import Decoder
+    from sscd_cli.images.decode import Limits
+
+    recipe = model.spec.recipe.chosen(options.exif, options.decode)
+    return Decoder(recipe, Limits(options.max_pixels, options.max_bytes), known)
+
+
 def _embedded(
     refs: Iterator[ImageRef], model: Model, options: EmbedOptions, ledger: Ledger
 ) -> Iterator[Embedded]:
-    from sscd_cli.images.batches import Decoder
-    from sscd_cli.images.decode import Limits
     from sscd_cli.models.stream import default_batch, default_workers, embed_stream
 
-    recipe = model.spec.recipe.chosen(options.exif, options.decode)
     # threads see the ledger grow, processes what it held when they were forked
     known = ledger.holds if model.runtime.device.type == "cpu" else ledger.held
     return embed_stream(
         refs,
         model,
-        Decoder(recipe, Limits(options.max_pixels, options.max_bytes), known),
+        decoder_of(options, model, known),
         batch_size=options.batch_size or default_batch(model),
         workers=default_workers(model) if options.workers is None else options.workers,
         kind=options.output_kind,

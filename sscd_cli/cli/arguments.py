@@ -202,6 +202,10 @@ MemoryPerTask = Annotated[
     float | None,
     option("With Ray: memory of a task in GiB.", "--memory-per-task", show_default=False),
 ]
+Estimated = Annotated[
+    bool,
+    option("Say what embedding would take, from a short probe, and stop.", "--estimate"),
+]
 Strict = Annotated[bool, option("Exit with 4 if an image was unreadable.", "--strict")]
 ExitCode = Annotated[bool, option("Exit with 1 if copies were found.", "--exit-code")]
 Output = Annotated[

@@ -11,6 +11,7 @@ import typer
 
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
+from sscd_cli.cli.embed import print_estimate
 from sscd_cli.cli.embed import summarise as summarise_embedding
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import UsageError
@@ -96,6 +97,7 @@ def dedup(
     id_column: words.IdColumn = _embedding.id_column,
     exif: words.Exif = _embedding.exif,
     decode: words.Decode = _embedding.decode,
+    estimate: words.Estimated = False,
     device: words.Device = _embedding.device,
     precision: words.Precision = _embedding.precision,
     batch_size: words.BatchSize = _embedding.batch_size,
@@ -120,9 +122,14 @@ def dedup(
     check_word("format", format, FORMATS)
     if format == "parquet" and output is None and sys.stdout and sys.stdout.isatty():
         raise UsageError("parquet is not for a terminal", "add -o FILE")
-    if sources:
+    if sources and not estimate:
         fetch_if_missing(model)
     embedding = words.chosen(EmbedOptions, given) if sources else None
+    if estimate:
+        if embedding is None:
+            raise UsageError("--estimate is about embedding", "name the images to embed")
+        print_estimate(embedding)
+        return
     if explain and (options.against or format == "paths"):
         fix = "leave out --explain, or ask sscd pair --explain about one pair"
         raise UsageError("--explain belongs to reports of clusters", fix)
