@@ -302,7 +302,7 @@ def refusals(tmp_path: Path) -> dict[str, tuple[list[str], str]]:
         "inside": (["photos", "-o", "photos/out"], f"photos/out lies in {tmp_path}/photos; choose"),
         "kind": (
             ["photos/a.png", "-o", "out"],
-            "a.png is neither a folder here, a container list",
+            "a.png is neither a folder here, a container",
         ),
         "name": (["s.tar", "-o", "o.zip"], "o.zip is not named as s.tar is; use *.tar"),
         "missing": (["none.tar", "-o", "o.tar"], "cannot read the source"),
@@ -330,10 +330,10 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(
     ("text", "what"),
     [
         (b"cluster 0123  2 images, weakest link 0.900\n", "is a report for people; write it with"),
-        (b'{"members": [{"id": "a"}]}\n', "r is no report of clusters: KeyError('source')"),
-        (b'{"path": "a", "other": "b"}\n', "r is no report of clusters: KeyError('members')"),
-        (b"path,other,similarity\na,b,1\n", "r is no report of clusters: KeyError('keep')"),
-        (b"PAR1 no more", "r is no report of clusters: ValueError"),
+        (b'{"members": [{"id": "a"}]}\n', "r is no report of clusters: it lacks 'source'"),
+        (b'{"path": "a", "other": "b"}\n', "r is no report of clusters: it lacks 'members'"),
+        (b"path,other,similarity\na,b,1\n", "r is no report of clusters: it lacks 'keep'"),
+        (b"PAR1 no more", "r is no report of clusters: "),
         (b"cluster,keep,source,id,file_bytes\n1,yes,s,i,3\n", "keep is 'yes'"),
         (
             b"cluster,keep,source,id,file_bytes\n1,true,/s,i,3\n1,false,/s,i,3\n",

@@ -362,3 +362,14 @@ def test_a_report_and_a_filtered_container_go_to_a_bucket(
     assert len(list(iter_images([f"{bucket}/out/s.tar"]))) == 3
     again = tiny("filter", f"{bucket}/s.tar", "--remove", report, "-o", f"{bucket}/out/s.tar")
     assert error_line(again).startswith(f"{bucket}/out/s.tar exists; ")
+
+
+def test_tasks_share_a_dataset_in_a_bucket(tiny: Run, bucket: str) -> None:
+    there, here = f"{bucket}/descriptors", "here"
+    for folder in (there, here):
+        for task in ("1/2", "2/2"):
+            assert tiny("embed", f"{bucket}/in", "-d", folder, "--task", task).status == 0
+        for task in ("1/2", "2/2"):
+            ran = tiny("dedup", "-d", folder, "--task", task)
+            assert ran.status == 0, ran.err
+    assert tiny("dedup", "-d", there).out == tiny("dedup", "-d", here).out != b""

@@ -54,7 +54,7 @@ Sources = Annotated[
     typer.Argument(
         metavar="SOURCE",
         help="Folders, image files, tar, zip or Parquet files, lists (CSV, JSON Lines, COCO), "
-        "patterns of them, or - for a list of files on stdin.",
+        "patterns of them, here or at a URL (s3, gs, hf, http); - is a list of files on stdin.",
         show_default=False,
     ),
 ]
@@ -68,7 +68,12 @@ MaybeSources = Annotated[
 ]
 Descriptors = Annotated[
     Path,
-    option("The descriptor dataset, a folder.", "--descriptors", "-d", callback=maybe_remote),
+    option(
+        "The descriptor dataset, a folder here or on s3:// or gs://.",
+        "--descriptors",
+        "-d",
+        callback=maybe_remote,
+    ),
 ]
 Model = Annotated[str, option("The network: a name, or the path of a model file.", "--model", "-m")]
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sscd_cli.descriptors.schema import names_from_columns, names_to_columns
-from sscd_cli.errors import StoreError
+from sscd_cli.errors import StoreError, reason_of
 
 Column = Sequence[Any] | npt.NDArray[Any]
 
@@ -53,7 +53,7 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     Raises: StoreError: it is damaged or cannot be read.
     """
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(pa.BufferReader(path.read_bytes()))
         return {name: table[name].to_numpy() for name in table.column_names}
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path} is damaged", "delete it and run that task again") from error
@@ -68,7 +68,7 @@ def read_table(payload: bytes, columns: Sequence[str]) -> dict[str, list[Any]]:
         table = pq.read_table(pa.BufferReader(payload))
         return {name: _values(table, name) for name in columns}
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise ValueError(str(error).splitlines()[0]) from error
+        raise ValueError(reason_of(error)) from error
 
 
 def _values(table: pa.Table, name: str) -> list[Any]:

@@ -53,7 +53,8 @@ def read_removals(data: bytes, name: str) -> Removals:
         for row in rows:
             _note(found, row)
     except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
-        what = f"{name} is no report of clusters: {error!r}"
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+        what = f"{name} is no report of clusters: {reason}"
         raise UsageError(
             what, "name a report of sscd dedup in jsonl, csv, parquet or paths"
         ) from None

@@ -14,7 +14,7 @@ from itertools import accumulate
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sscd_cli.errors import UsageError
+from sscd_cli.errors import UsageError, reason_of
 from sscd_cli.images.columns import image_column, split_columns
 from sscd_cli.images.containers.kinds import MissingMemberError
 from sscd_cli.images.refs import ImageRef
@@ -126,4 +126,4 @@ def arrow_errors() -> Iterator[None]:
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.strerror:
             raise
-        raise OSError((str(error).strip() or type(error).__name__).splitlines()[0]) from error
+        raise OSError(reason_of(error)) from error

@@ -15,7 +15,7 @@ from sscd_cli.storage import open_binary
 class TarContainer:
     """An open tar archive, compressed or not.
 
-    Naming its images takes one pass over the headers and about 250 bytes of memory a member;
+    Naming its images takes one pass over the headers and about 350 bytes of memory a member;
     reading one that a pass of this or another process has named takes one seek. Reading members
     of a compressed archive in their order is cheap, going back in it is not. Of members with one
     name the last counts, as it does for `tar -x`.
