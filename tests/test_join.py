@@ -171,7 +171,7 @@ def test_too_few_rows_make_no_pairs(method, count):
 
 
 def test_more_pairs_than_memory_holds_is_an_error_with_a_remedy(monkeypatch):
-    monkeypatch.setattr(join, "_most_pairs", lambda: 1000)
+    monkeypatch.setattr(join, "most_pairs", lambda: 1000)
     assert len(find_pairs(descriptors(45), -1.0)) == 990
     with pytest.raises(SscdError) as caught:
         find_pairs(descriptors(46), -1.0)

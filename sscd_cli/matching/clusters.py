@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.matching.crowds import forest_of, leaders
 from sscd_cli.matching.forest import components
 from sscd_cli.matching.join import (
     Bias,
     JoinPlan,
     Pairs,
+    TooManyPairsError,
     find_pairs,
     least_cosine,
+    most_pairs,
     plan_join,
     similarities,
 )
@@ -25,6 +28,8 @@ from sscd_cli.matching.products import Indices
 from sscd_cli.matching.recall import Recall, sampled_recall
 from sscd_cli.options import LINKAGES, Linkage, Method, check_word
 
+_HELD, _HELD_A_ROW = 16_000_000, 16  # pairs; 2 GB and 2 kB at the peak of clustering
+
 
 @dataclass(frozen=True, slots=True)
 class Copies:
@@ -32,13 +37,15 @@ class Copies:
 
     group: int64 (N,), rows of one group are identical, byte for byte. pairs: between groups.
     recall: of the pairs, where an approximate method found them. bias: float32 (N,), what is
-    taken from the similarities of each row, if anything (see `find_pairs`).
+    taken from the similarities of each row, if anything (see `find_pairs`). forest_at: the
+    threshold, if the pairs are too many and only a spanning forest of them is here.
     """
 
     group: Indices
     pairs: Pairs
     recall: Recall | None = None
     bias: Bias | None = None
+    forest_at: float | None = None
 
     @property
     def rows(self) -> NDArray[np.bool_]:
@@ -109,19 +116,26 @@ def find_copies(
     """Find the rows whose similarity is at least `threshold`.
 
     Identical rows are joined as one, so that a blank image repeated n times costs n rows and
-    not n²/2 pairs.
+    not n²/2 pairs. Of more pairs than 16 a row and 16 million, only a spanning forest is found,
+    exactly, whatever the method (see `crowds`).
 
     Args: descriptors_ND: float16 or float32 (N, D), about unit length. threshold: cosine.
         method, bias_N: see `find_pairs`; of "groups" the recall is measured, too. Identical
         rows are copies whatever their bias. announce: called with the plan before the work.
-    Raises: UsageError: unknown method. SscdError: more pairs than memory can hold.
+    Raises: UsageError: unknown method. TooManyPairsError: of rows with biases.
     """
     first_U, group_N = collapse(descriptors_ND)
     distinct_UD = descriptors_ND if len(first_U) == len(group_N) else descriptors_ND[first_U]
     bias_U = None if bias_N is None else bias_N[first_U]
     how = plan_join(distinct_UD, least_cosine(threshold, bias_U), method)
     announce(how)
-    pairs = find_pairs(distinct_UD, threshold, bias_N=bias_U, how=how)
+    most = None if bias_N is not None else min(most_pairs(), _HELD + _HELD_A_ROW * len(first_U))
+    try:
+        pairs = find_pairs(distinct_UD, threshold, bias_N=bias_U, how=how, most=most)
+    except TooManyPairsError:
+        if bias_N is not None:
+            raise
+        return Copies(group_N, forest_of(distinct_UD, threshold), forest_at=threshold)
     recall = sampled_recall(distinct_UD, pairs, threshold, bias_U) if how.groups else None
     return Copies(group_N, pairs, recall, bias_N)
 
@@ -162,7 +176,13 @@ def cluster_copies(
     pairs = copies.pairs.renumbered(number)
     representative = present[_best_of_each(group, _ranks(order_N[present]), len(here))]
     order = order_N[representative]
-    distinct = cluster(pairs, order, descriptors_ND, linkage, representative)
+    if copies.forest_at is None:
+        distinct = cluster(pairs, order, descriptors_ND, linkage, representative)
+    else:
+        if len(pairs) < len(copies.pairs):  # who held others together is left out
+            pairs = forest_of(descriptors_ND[representative], copies.forest_at)
+        rows_UD = descriptors_ND[representative]
+        distinct = _cluster_forest(pairs, order, rows_UD, linkage, copies.forest_at)
     if copies.bias is not None:
         distinct = _lowered(distinct, copies.bias[representative])
     return _expanded(distinct, representative, group, present, len(order_N))
@@ -209,6 +229,27 @@ def _lowered(found: Clusters, bias_N: Bias) -> Clusters:
         similarity=found.similarity - np.float32(0.5) * (bias_N + bias_N[found.keeper]),
         weakest_link=np.where(found.clustered, found.weakest_link, 1 - bias_N),
     )
+
+
+def _cluster_forest(
+    forest: Pairs, order_N: Indices, descriptors_ND: NDArray[Any], linkage: Linkage, at: float
+) -> Clusters:
+    """Do as `cluster` does, with a spanning forest of the pairs."""
+    if linkage == "complete":
+        raise TooManyPairsError(
+            f"too many images are alike at the threshold {at:g} for --linkage complete",
+            "use --linkage leader, or raise the threshold",
+        )
+    component, weakest_link = components(len(order_N), forest)
+    rank = _ranks(order_N)
+    if linkage == "leader":
+        keeper = leaders(descriptors_ND, component, rank, at)
+    else:
+        keeper = by_component(component, rank)
+    similarity = np.ones(len(order_N), np.float32)
+    copy = np.flatnonzero(keeper != np.arange(len(keeper)))
+    similarity[copy] = similarities(descriptors_ND, copy, descriptors_ND, keeper[copy])
+    return Clusters(component, keeper, similarity, weakest_link)
 
 
 def _expanded(

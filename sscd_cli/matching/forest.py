@@ -21,22 +21,36 @@ def components(count: int, pairs: Pairs) -> tuple[Indices, NDArray[np.float32]]:
         the row is alone. Memory: some 60 bytes a pair. Time: log2 N rounds at most, over the
         edges between what is still apart.
     """
+    label, weakest, _ = _joined(count, pairs)
+    return _named_by_smallest(label), weakest[label]
+
+
+def spanning_forest(count: int, pairs: Pairs) -> Pairs:
+    """Return a maximum spanning forest of the pairs, count - 1 of them at most."""
+    _, _, links = _joined(count, pairs)
+    return Pairs(pairs.left[links], pairs.right[links], pairs.similarity[links])
+
+
+def _joined(count: int, pairs: Pairs) -> tuple[Indices, NDArray[np.float32], Indices]:
+    """Return each row's root, each root's weakest link, and the pairs of the forest, sorted."""
     label = np.arange(count)
     weakest = np.ones(count, np.float32)
     left, right, similarity = pairs.left, pairs.right, pairs.similarity
+    number, forest = np.arange(len(pairs)), [np.empty(0, np.int64)]
     while True:
         left, right = label[left], label[right]
         apart = left != right
         left, right, similarity = left[apart], right[apart], similarity[apart]
+        number = number[apart]
         if not len(left):
-            break
+            return label, weakest, np.unique(np.concatenate(forest))
         chosen = strongest((left, right), similarity, np.arange(len(left)), count)
         roots = np.flatnonzero(chosen >= 0)
         links = chosen[roots]
+        forest.append(number[links])
         parent = _merge(roots, left[links] + right[links] - roots, count)
         np.minimum.at(weakest, parent[roots], np.minimum(weakest[roots], similarity[links]))
         label = parent[label]
-    return _named_by_smallest(label), weakest[label]
 
 
 def strongest(

@@ -28,7 +28,7 @@ EXACT_SECONDS = 5.0  # up to here nothing is gained by missing a pair
 
 # Rounding to float16 changes a row's length by up to 2^-11, so a cosine of 1 may come out as a
 # product of 0.999; float32 rounding, 1e-6, vanishes beside it.
-_MARGIN = 1e-3
+MARGIN = 1e-3
 _RESCORE_ROWS = 256
 _READY = 1 << 27  # elements: 512 MiB of float32
 _BATCH = 1 << 20  # cells
@@ -61,6 +61,10 @@ class Pairs:
         return Pairs(left[kept], right[kept], self.similarity[kept])
 
 
+class TooManyPairsError(SscdError):
+    """There are more pairs than can be held."""
+
+
 @dataclass(frozen=True, slots=True)
 class JoinPlan:
     """How a join will go: the method chosen, and what it is expected to take.
@@ -84,7 +88,7 @@ def plan_join(descriptors_ND: NDArray[Any], threshold: float, method: Method = "
     """
     check_word("method", method, METHODS)
     rows, dimensions = descriptors_ND.shape
-    cut = threshold - _MARGIN
+    cut = threshold - MARGIN
     exact = plan(descriptors_ND, descriptors_ND, cut, rows**2 / 2)
     groups = None
     if method == "groups" or (method == "auto" and exact.seconds > EXACT_SECONDS):
@@ -103,6 +107,7 @@ def find_pairs(
     method: Method = "auto",
     bias_N: Bias | None = None,
     how: JoinPlan | None = None,
+    most: int | None = None,
 ) -> Pairs:
     """Return every pair of rows whose similarity is at least `threshold`.
 
@@ -111,21 +116,21 @@ def find_pairs(
         about 1 in 2,000 of the pairs right at the threshold and far fewer above it, and is exact
         where groups cannot help; "auto", by the time that exact would take. bias_N: a pair's
         similarity is its cosine less the mean of its two biases, and the threshold is one of
-        that. how: what `plan_join` said.
+        that. how: what `plan_join` said. most: pairs, by default what memory holds.
     Returns: pairs with left < right. Memory: 20 bytes a pair (twice that while sorting) and
         the plan's; g identical rows make g²/2 pairs, so `collapse` them first.
-    Raises: UsageError: unknown method. SscdError: more pairs than memory can hold.
+    Raises: UsageError: unknown method. TooManyPairsError: more than `most`.
     """
     least = least_cosine(threshold, bias_N)
     how = how or plan_join(descriptors_ND, least, method)
     if how.groups:
-        cells: Cells = candidates(descriptors_ND, least - _MARGIN, how.groups, how.exact)
+        cells: Cells = candidates(descriptors_ND, least - MARGIN, how.groups, how.exact)
     else:
-        blocks = cells_within(descriptors_ND, least - _MARGIN, how.exact)
+        blocks = cells_within(descriptors_ND, least - MARGIN, how.exact)
         cells = (block.marked() for block in blocks)
     half_N = None if bias_N is None else np.float32(0.5) * bias_N
     sides = _Side(descriptors_ND, half_N), _Side(descriptors_ND, half_N)
-    return _collected(_rescored(*sides, cells, threshold), threshold)
+    return _collected(_rescored(*sides, cells, threshold), threshold, most)
 
 
 def cross_pairs(
@@ -139,7 +144,7 @@ def cross_pairs(
     As the exact `find_pairs`, between two sets: `left` is the query's row and `right` the
     reference's. A similarity is the cosine less the query's bias.
     """
-    cut = least_cosine(threshold, bias_Q) - _MARGIN
+    cut = least_cosine(threshold, bias_Q) - MARGIN
     how = plan(queries_QD, references_RD, cut, len(queries_QD) * len(references_RD))
     blocks = cells_across(queries_QD, references_RD, cut, how)
     cells = (block.marked() for block in blocks)
@@ -168,7 +173,7 @@ def similarities(
         left = left_MD[left_P[part]].astype(np.float32)
         right = right_MD[right_P[part]].astype(np.float32)
         scores = np.einsum("pd,pd->p", left, right)
-        near = np.flatnonzero(scores > 1 - 2 * _MARGIN)
+        near = np.flatnonzero(scores > 1 - 2 * MARGIN)
         scores[near[(left[near] == right[near]).all(axis=1)]] = 1.0
         np.clip(scores, -1.0, 1.0, out=similarity[part])
     return similarity
@@ -231,16 +236,17 @@ def _unique(keys: Indices) -> Indices:
     return keys[np.diff(keys, prepend=-1) > 0]
 
 
-def _collected(batches: Iterable[Pairs], threshold: float) -> Pairs:
+def _collected(batches: Iterable[Pairs], threshold: float, most: int | None = None) -> Pairs:
     """Return the pairs of all batches, sorted, each once."""
     found = [Pairs(_NONE, _NONE, np.empty(0, np.float32))]
-    room = _most_pairs()
+    most = most or most_pairs()
+    room = most
     for pairs in batches:
         found.append(pairs)
         room -= len(pairs)
         if room < 0:
-            raise SscdError(
-                f"more than {_most_pairs():,} pairs have a similarity of {threshold} or more, "
+            raise TooManyPairsError(
+                f"more than {most:,} pairs have a similarity of {threshold} or more, "
                 "which is more than the memory can hold",
                 "raise the threshold or use a machine with more memory",
             )
@@ -262,6 +268,6 @@ def merged(parts: Sequence[Pairs]) -> Pairs:
 _NONE = np.empty(0, np.int64)
 
 
-def _most_pairs() -> int:
+def most_pairs() -> int:
     """Return how many pairs can be joined and clustered in the memory that we may use."""
     return memory_bytes() // _BYTES_PER_PAIR
