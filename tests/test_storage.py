@@ -294,6 +294,7 @@ def test_a_dataset_may_lie_in_a_bucket(tiny: Run, tmp_path: Path, bucket: str) -
         reports = [tiny("dedup", "-d", folder, "-f", format) for folder in (there, "here")]
         assert reports[0].out == reports[1].out != b""
     assert tiny("dedup", "-d", "here", "--against", there, "-f", "paths").status == 0
+    assert "center,L2norm of 4 images" in tiny("fit", there, "-o", "post").err
     assert len(sscd_cli.read_descriptors(there)) == 4
     storage.remove_url(f"{bucket}/in/2.png")
     assert "1 vanished ones dropped" in tiny("embed", f"{bucket}/in", "-d", there, "--prune").err

@@ -25,6 +25,7 @@ def fit(
             envvar="SSCD_DESCRIPTORS",
             show_envvar=False,
             help="The descriptor dataset to learn from.",
+            callback=words.maybe_remote,
         ),
     ] = _default.descriptors,
     transform: Annotated[
