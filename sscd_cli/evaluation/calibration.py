@@ -259,11 +259,18 @@ def _precision(copies_BT: Floats, look_alikes_BT: Floats, rng: np.random.Generat
     A set in which nothing is found shows no precision; where none shows any, all is possible.
     """
     expected_T = copies_BT[0] / np.maximum(copies_BT[0] + look_alikes_BT[0], 1e-300)
-    right, wrong = rng.poisson(copies_BT[1:]), rng.poisson(look_alikes_BT[1:])
+    right, wrong = (_draw_set(expected[1:], rng) for expected in (copies_BT, look_alikes_BT))
     found = right + wrong
     drawn = np.divide(right, found, out=np.full(found.shape, np.nan), where=found > 0)
     drawn[:2, ~(found > 0).any(axis=0)] = [[0.0], [1.0]]
     return _with_interval(expected_T, drawn)
+
+
+def _draw_set(expected_BT: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return how many pairs one set has at or above each threshold, where so many are expected."""
+    between = np.maximum(-np.diff(expected_BT, append=0.0, axis=1), 0.0)
+    above: NDArray[np.int64] = rng.poisson(between)[:, ::-1].cumsum(axis=1)[:, ::-1]
+    return above
 
 
 def _with_interval(value: NDArray[np.float64], replicates_B: Floats) -> Floats:
