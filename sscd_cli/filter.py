@@ -158,6 +158,7 @@ def _plan(
     """
     protects = _protection(options.never_remove)
     keepers: set[Key] = set()
+    found: set[Key] = set()
     folders: set[str] = set()
 
     def staying(cut: _Cut) -> Iterator[ImageRef]:
@@ -168,21 +169,23 @@ def _plan(
                 keepers.add((ref.source, ref.id))
             if not removals.names(ref.source, ref.id):
                 yield ref
-            elif protects(ref):
+                continue
+            found.add((ref.source, ref.id))
+            if protects(ref):
                 result.spared += 1
                 yield ref
             else:
                 _check_unchanged(ref, removals)
                 cut.removed.add(ref.id)
+                result.removed += 1
 
     cuts = [_Cut(source) for source in sources]
     for cut in cuts:
         cut.stays = _fingerprint(staying(cut), cut.source)
-    result.removed = sum(len(cut.removed) for cut in cuts)
-    result.elsewhere = len(removals) - result.removed - result.spared
+    result.elsewhere = len(removals) - len(found)
     if not result.images:
         raise NoImagesError(f"no images in {options.source}", "name what sscd embed was given")
-    if removals and not result.removed + result.spared:
+    if removals and not found:
         what = f"none of the {len(removals):,} removable images is in {options.source}"
         raise SscdError(what, "name the source that the report was made from, where it was then")
     _check_keepers(removals, folders, keepers)

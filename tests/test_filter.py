@@ -438,3 +438,14 @@ def test_the_report_itself_is_the_oracle_of_what_goes(
     assert tiny("filter", "photos", "--remove", before, "-o", "out").status == 0
     assert names_in(tmp_path / "out") == sorted(kept | {"e.png"})
     assert tiny("dedup", "out", "-d", "again", "-f", "paths").out == b""
+
+
+def test_an_image_that_a_list_names_twice_counts_and_goes_twice(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    folder_of(tmp_path / "set", pictures)
+    names = [*pictures, "b.png", "a.png"]
+    Path("set/l.csv").write_text("".join(f"{name}\n" for name in ["image", *names]))
+    ran = tiny("filter", "set/l.csv", "--remove", report(tiny, "set/l.csv"), "-o", "set/new.csv")
+    assert ran.err == summary(7, 3, "set/new.csv")
+    assert Path("set/new.csv").read_text().split() == ["image", "a.png", "c.png", "e.png", "a.png"]
