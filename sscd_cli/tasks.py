@@ -3,11 +3,21 @@
 Nothing is handed out and nobody waits: whoever knows I and N knows the part. The same plan runs
 as `--task I/N` in a Slurm array, under torchrun or in a CI matrix, and as `--engine ray`.
 
-An image belongs to the task that the digest of its (source, id) names, and an image inside a
-container (tar, Parquet) to the task of the whole container, so that each is opened by one
-machine. Neither a file that comes or goes nor the order of listing moves any other image to
-another task. Digests are even, not equal: of a million images on 64 tasks the fullest part is 2 %
-above the mean, of ten thousand containers 19 %, of a thousand 60 %.
+Embedding: an image belongs to the task that the digest of its (source, id) names, and an image
+inside a container (tar, Parquet) to the task of the whole container, so that each is opened by
+one machine. Neither a file that comes or goes nor the order of listing moves any other image to
+another task. Each task writes shards of its own (`descriptors.shards`) and a record of whether it
+is done (`descriptors.parts`). Digests are even, not equal: of a million images on 64 tasks the
+fullest part is 2 % above the mean, of ten thousand containers 19 %, of a thousand 60 %.
+
+Joining: every pair of two blocks of rows is a tile with a file of its own (`matching.tiles`,
+`join`); task I of N has every N-th.
+
+What it costs, for N images of D dimensions on G machines, B blocks (`tests/bench_tasks.py`
+measures the price of dividing and computes the rest): embedding N / (G · images per second), all
+tasks list all folders; the join N² · D operations / G; its reading B/2 · N · 2D bytes, for each
+tile reads the block that the task does not hold; memory of a task two blocks of N/B rows, of the
+last step, which reports, all N descriptors.
 """
 
 from __future__ import annotations
