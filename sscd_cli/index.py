@@ -21,7 +21,7 @@ INDEX = "index.faiss"
 class IndexResult:
     """The index and what was done: `added` of its `rows` are new, all of them if `rebuilt`.
 
-    scale: of what it answers, see `descriptors.scale`.
+    scale: of what it answers, see `descriptors.scale`. recall: see `matching.index.Manifest`.
     """
 
     path: Path
@@ -30,6 +30,7 @@ class IndexResult:
     rows: int
     added: int
     rebuilt: bool
+    recall: float | None
 
 
 def run(options: IndexOptions) -> IndexResult:
@@ -66,7 +67,9 @@ def run(options: IndexOptions) -> IndexResult:
 
 def _result(path: Path, scale: Scale, index: Index, added: int, *, rebuilt: bool) -> IndexResult:
     manifest = index.manifest
-    return IndexResult(path, str(scale), manifest.factory, manifest.rows, added, rebuilt)
+    return IndexResult(
+        path, str(scale), manifest.factory, manifest.rows, added, rebuilt, manifest.recall
+    )
 
 
 def load_current(stored: DescriptorSet) -> Index | None:

@@ -142,7 +142,7 @@ def edit(**changes):
         (cut, "its size is not the one in the manifest"),
         (garble, 'Index type 0x6b6e756a ("junk") not recognized'),
         (edit(rows=7), "50 rows, not 7"),
-        (edit(version=2), "it is of version 2, this is 1"),
+        (edit(version=1), "it is of version 1, this is 2"),
         (lambda path: cut(path.with_name("i.json")), "line"),
     ],
 )
@@ -211,3 +211,20 @@ def test_a_dataset_that_outgrows_an_exact_index_gets_lists(
     result = run(options)
     assert result.rebuilt and result.factory.startswith("IVF")
     assert not run(options).rebuilt
+
+
+def test_the_manifest_says_what_share_of_the_nearest_an_index_finds():
+    rows = descriptors(2000)
+    coarse = built(rows, "IVF64,PQ4")
+    scores = rows.astype(np.float32) @ rows.astype(np.float32).T
+    hits = 0
+    sample = np.linspace(0, 1999, 200).astype(int)
+    for row in sample.tolist():
+        nearest = set(np.argsort(-scores[row])[:11].tolist()) - {row}
+        hits += len(nearest & set(coarse.search(rows[row : row + 1], 11)[1][0].tolist()))
+    assert coarse.manifest.recall == pytest.approx(hits / 2000, abs=1e-3)
+    assert 0.05 < coarse.manifest.recall < 0.95
+    assert built(rows, "IVF64,Flat").manifest.recall == 1.0  # all 64 lists are looked into
+    assert built(rows).manifest.recall is None
+    assert coarse.update(np.concatenate([rows, rows[:5]]), LATER) == 5
+    assert coarse.manifest.recall == pytest.approx(hits / 2000, abs=1e-3)

@@ -41,7 +41,8 @@ def index(
     )
     done = "built" if result.rebuilt else f"{result.added:,} added"
     what = f"{result.rows:,} images{terminal.scale_note(result.scale)}"
-    terminal.note(f"{result.path}: {what}, {result.factory}, {done}")
+    quality = "" if result.recall is None else f", recall@10 {result.recall:.3f} when built"
+    terminal.note(f"{result.path}: {what}, {result.factory}{quality}, {done}")
 
 
 def search(
