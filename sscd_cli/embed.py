@@ -107,6 +107,8 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
     from sscd_cli.models.load import load_model
 
     keep_large_allocations()
+    if options.precision == "int8":
+        _calibrate(options)
     model = load_model(options.model, device=options.device, precision=options.precision)
     provenance = provenance_of(
         model,
@@ -143,6 +145,31 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
     result.elapsed = time.perf_counter() - started
     progress(result)
     return result
+
+
+def _calibrate(options: EmbedOptions) -> None:
+    """See to it that the model has an 8-bit trunk, made from some of the images to embed."""
+    from itertools import islice
+    from random import Random
+
+    from sscd_cli.images.decode import Decoded
+    from sscd_cli.models.int8 import IMAGES, calibrate, int8_file
+    from sscd_cli.models.load import load_model
+
+    model = load_model(options.model, device="cpu", precision="fp32")
+    if int8_file(model.spec.weights_sha256):
+        return
+    if "-" in options.sources:
+        raise UsageError("int8 is calibrated from a folder, not from a list", "name a folder first")
+    if not model.spec.recipe.square:
+        raise UsageError(f"{model.spec.name} takes images of many sizes", "use --precision auto")
+    refs = list(islice(images_of(options), 10_000))
+    Random(0).shuffle(refs)
+    rows = decoder_of(options, model).__getitems__(refs[:IMAGES])
+    if not any(isinstance(row, Decoded) for row in rows.rows):
+        raise NoImagesError("no readable images to calibrate int8 with", "name a folder of images")
+    (_, pixels), *_ = rows.groups
+    calibrate(model.runtime.network, model.spec.weights_sha256, pixels)
 
 
 def provenance_of(

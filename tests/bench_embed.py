@@ -17,6 +17,7 @@ import argparse
 import io
 import logging
 import multiprocessing
+import os
 import shutil
 import sys
 import tempfile
@@ -24,6 +25,7 @@ import time
 import types
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -37,11 +39,10 @@ from sscd_cli.descriptors.read import read_descriptors
 from sscd_cli.images.decode import decode
 from sscd_cli.images.preprocess import RECIPES
 from sscd_cli.images.refs import ImageRef
-from sscd_cli.models.cpu import has_bfloat16
+from sscd_cli.machine import core_count, has_bfloat16
 from sscd_cli.models.load import load_model
 from sscd_cli.models.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from sscd_cli.models.safetensors_file import save_network
-from sscd_cli.models.stream import cores
 from sscd_cli.options import EmbedOptions
 
 Case = Callable[[Path], float]  # seconds for a folder
@@ -59,6 +60,7 @@ def main() -> None:
     print(header(("torch", "pillow", "numpy", "imagededup")), "\n")
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
+        os.environ["SSCD_CACHE"] = str(work / "cache")  # int8 is calibrated anew
         photos = sorted(p for p in options.photos.iterdir() if p.suffix.lower() in (".jpg", ".png"))
         small = make_files(photos, work / "small", options.small, (500, 375))
         large = make_files(photos, work / "large", options.large, (4000, 3000))
@@ -68,7 +70,7 @@ def main() -> None:
         bundled |= {f"sscd_mini {p}": ours("sscd_mini", p, work) for p in precisions()}
         published: dict[str, Case] = {"snippet, traced fp32": snippet(resnet)}
         published |= {f"ResNet-50 {p}": ours(str(resnet), p, work) for p in precisions()}
-        print(f"| {cores()} threads or processes | images/s | ratio |\n| --- | ---: | ---: |")
+        print(f"| {core_count()} threads or processes | images/s | ratio |\n| --- | ---: | ---: |")
         if options.small:
             table("500 × 375", bundled, small, options.rounds)
             table("12 megapixels", bundled, large, options.rounds)
@@ -81,7 +83,8 @@ def main() -> None:
 
 
 def precisions() -> list[str]:
-    return ["fp32", "bf16"] if has_bfloat16() else ["fp32"]
+    names = ["fp32", "bf16"] if has_bfloat16() else ["fp32"]
+    return [*names, "int8"] if find_spec("nncf") and find_spec("openvino") else names
 
 
 def table(size: str, cases: dict[str, Case], folder: Path, rounds: int) -> None:
@@ -151,7 +154,7 @@ def phash_encoder() -> object | None:
 def phash(folder: Path) -> float:
     files = sorted(folder.iterdir())
     start = time.perf_counter()
-    with multiprocessing.get_context("fork").Pool(cores()) as pool:
+    with multiprocessing.get_context("fork").Pool(core_count()) as pool:
         hashes = list(pool.imap(_encode, files, 8 if len(files) > 200 else 1))
     assert all(hashes)
     return time.perf_counter() - start

@@ -41,6 +41,8 @@ HOMES = {
     "pyarrow": ("descriptors", "images.containers.parquet", "images.rewrite.parquet"),
     "faiss": ("matching",),
     "torch": ("models", "images.batches", "images.preprocess", "training", "matching.bfloat16"),
+    "nncf": ("models.int8",),
+    "openvino": ("models.int8",),
     "safetensors": ("models", "descriptors.post"),
     "onnx": ("models.onnx_file",),
     "onnxruntime": ("models.onnx_file",),

@@ -153,10 +153,14 @@ def test_precisions_go_by_name() -> None:
     assert choose_precision("bf16", CPU) == "bf16"
     assert choose_precision("auto", CPU) == ("bf16" if has_bfloat16() else "fp32")
     assert message(choose_precision, "half", CPU) == (
-        "unknown precision 'half'; use one of auto, fp32, bf16, fp16"
+        "unknown precision 'half'; use one of auto, fp32, bf16, fp16, int8"
     )
     assert message(choose_precision, "fp16", CPU) == (
         "fp16 is for CUDA devices; use --precision bf16 or fp32"
+    )
+    assert choose_precision("int8", CPU) == "int8"
+    assert message(choose_precision, "int8", torch.device("cuda")) == (
+        "int8 is for CPUs; use --precision auto"
     )
 
 

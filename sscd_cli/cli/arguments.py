@@ -149,7 +149,7 @@ Decode = Annotated[
 ]
 Prune = Annotated[bool, option("Drop rows of files that are gone.", "--prune")]
 Device = Annotated[str, option("auto, cpu, cuda or cuda:N.", "--device")]
-Precision = Annotated[str, option("Of the trunk: auto, fp32, bf16 or fp16.", "--precision")]
+Precision = Annotated[str, option("Of the trunk: auto, fp32, bf16, fp16 or int8.", "--precision")]
 BatchSize = Annotated[
     int | None,
     option(

@@ -7,7 +7,7 @@ import torch
 from sscd_cli.errors import UsageError
 from sscd_cli.machine import has_bfloat16
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
 
 def choose_device(name: str) -> torch.device:
@@ -29,7 +29,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """Return "fp32", "bf16" or "fp16" for the trunk; pooling and projection stay in float32.
+    """Return "fp32", "bf16", "fp16" or "int8" for the trunk; the head stays in float32.
 
     "auto" is bf16 on CUDA devices and CPUs that multiply it in hardware, else fp32.
     Raises: UsageError: unknown, or not supported by the device.
@@ -40,6 +40,8 @@ def choose_precision(name: str, device: torch.device) -> str:
         if device.type == "cuda":
             return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
         return "bf16" if has_bfloat16() else "fp32"
+    if name == "int8" and device.type != "cpu":
+        raise UsageError("int8 is for CPUs", "use --precision auto")
     if name == "fp16" and device.type == "cpu":
         raise UsageError("fp16 is for CUDA devices", "use --precision bf16 or fp32")
     return name

@@ -15,6 +15,7 @@ from sscd_cli.errors import UsageError
 from sscd_cli.images.decode import load_file, upright_rgb
 from sscd_cli.images.preprocess import resize
 from sscd_cli.models.device import choose_device, choose_precision
+from sscd_cli.models.network import Network
 from sscd_cli.models.outputs import width
 from sscd_cli.models.registry import BUNDLED, ModelSpec, find_model
 from sscd_cli.models.runtime import Runtime
@@ -87,4 +88,17 @@ def load_model(name: str = BUNDLED, *, device: str = "auto", precision: str = "a
     chosen = choose_precision(precision, where)
     spec = find_model(name)
     network = read_network(inspect_weights(spec.path))
-    return Model(spec, Runtime.of(network, where, chosen))
+    runtime = Runtime.of(network, where, "fp32" if chosen == "int8" else chosen)
+    if chosen == "int8":
+        runtime.precision = _to_int8(spec, network)
+    return Model(spec, runtime)
+
+
+def _to_int8(spec: ModelSpec, network: Network) -> str:
+    from sscd_cli.models.int8 import int8_file, use_int8
+
+    path = int8_file(spec.weights_sha256)
+    if path is None:
+        what = f"{spec.name} is not calibrated for int8 yet"
+        raise UsageError(what, "run sscd embed FOLDER --precision int8 once")
+    return use_int8(network, path)

@@ -7,7 +7,6 @@ workers are processes that decode ahead of it, for Python itself is too slow the
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from sscd_cli.images.batches import Batch, Decoder, Lists, Row, load_batches
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.machine import core_count
 from sscd_cli.models.load import Model
 from sscd_cli.options import OutputKind
 
@@ -54,14 +54,7 @@ def default_batch(model: Model) -> int:
 
 def default_workers(model: Model) -> int:
     """Return how many workers keep every core busy."""
-    return min(cores(), MOST_THREADS) if model.runtime.device.type == "cpu" else cores()
-
-
-def cores() -> int:
-    """Return the CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return min(core_count(), MOST_THREADS) if model.runtime.device.type == "cpu" else core_count()
 
 
 def embed_stream(
@@ -121,7 +114,7 @@ def _filled(pixels_B3HW: Tensor, unit: int) -> Tensor:
 def _in_threads(work: Any, lists: Iterable[list[ImageRef]], threads: int) -> Iterator[Embedded]:
     """Yield `work` of each list in order, while threads work ahead; interrupted, drop the rest."""
     before = torch.get_num_threads()
-    share = partial(torch.set_num_threads, max(1, cores() // threads))
+    share = partial(torch.set_num_threads, max(1, core_count() // threads))
     waiting: deque[Future[Embedded]] = deque()
     try:
         with ThreadPoolExecutor(threads, initializer=share) as pool:
