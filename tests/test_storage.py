@@ -374,3 +374,16 @@ def test_tasks_share_a_dataset_in_a_bucket(tiny: Run, bucket: str) -> None:
             ran = tiny("dedup", "-d", folder, "--task", task)
             assert ran.status == 0, ran.err
     assert tiny("dedup", "-d", there).out == tiny("dedup", "-d", here).out != b""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["train", "photos", "-o"], ["fit", "-o"], ["models", "export", "sscd_mini", "-o"]],
+    ids=["train", "fit", "export"],
+)
+def test_what_must_be_here_is_refused_on_a_server(
+    tiny: Run, tmp_path: Path, words: list[str]
+) -> None:
+    line = error_line(tiny(*words, "s3://bucket/x"))
+    assert line == "s3://bucket/x is on a server; name a file or folder here"
+    assert names_in(tmp_path) == []

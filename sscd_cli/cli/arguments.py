@@ -10,8 +10,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from sscd_cli.cli import terminal
+from sscd_cli.errors import UsageError
 from sscd_cli.options import ENGINES, ClusterOptions, check_word
-from sscd_cli.places import place
+from sscd_cli.places import RemotePath, place
 
 Options = TypeVar("Options")
 
@@ -37,6 +38,13 @@ def chosen(kind: type[Options], given: Mapping[str, Any]) -> Options:
 def maybe_remote(path: Path | None) -> Path | None:
     """Return the path on a server that a URL stands for."""
     return path if path is None else place(path)
+
+
+def local(path: Path | None) -> Path | None:
+    """Return a path here. Raises: UsageError: it is the URL of one on a server."""
+    if isinstance(maybe_remote(path), RemotePath):
+        raise UsageError(f"{maybe_remote(path)} is on a server", "name a file or folder here")
+    return path
 
 
 def _quiet(value: bool) -> bool:
@@ -100,7 +108,12 @@ Threshold = Annotated[
 ]
 Post = Annotated[
     Path | None,
-    option("Post-process descriptors as this file of sscd fit says.", "--post", show_default=False),
+    option(
+        "Post-process descriptors as this file of sscd fit says.",
+        "--post",
+        show_default=False,
+        callback=local,
+    ),
 ]
 ScoreNorm = Annotated[
     str | None,

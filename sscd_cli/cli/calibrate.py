@@ -79,6 +79,7 @@ def calibrate(
             "--output",
             "-o",
             show_default=False,
+            callback=words.local,
         ),
     ] = _default.output,
     format: Annotated[str, words.option("text or json.", "--format", "-f")] = "text",

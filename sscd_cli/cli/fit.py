@@ -16,7 +16,10 @@ _default = FitOptions(output=Path())
 
 def fit(
     output: Annotated[
-        Path, words.option("The file to write.", "--output", "-o", show_default=False)
+        Path,
+        words.option(
+            "The file to write.", "--output", "-o", show_default=False, callback=words.local
+        ),
     ],
     descriptors: Annotated[
         Path,

@@ -115,7 +115,10 @@ def export(
         str, typer.Argument(metavar="NAME", help="A name or a model file.", show_default=False)
     ],
     output: Annotated[
-        Path, words.option("The file to write.", "--output", "-o", show_default=False)
+        Path,
+        words.option(
+            "The file to write.", "--output", "-o", show_default=False, callback=words.local
+        ),
     ],
     format: Annotated[
         str, words.option("torchscript, torchvision, onnx or safetensors.", "--format", "-f")

@@ -22,7 +22,10 @@ _default = TrainOptions(sources=(), output=Path())
 def train(
     sources: words.Sources,
     output: Annotated[
-        Path, words.option("The run's folder.", "--output", "-o", show_default=False)
+        Path,
+        words.option(
+            "The run's folder.", "--output", "-o", show_default=False, callback=words.local
+        ),
     ],
     trunk: Annotated[
         str, words.option("mini, resnet18, resnet50 or resnext101_32x4d.", "--trunk")
