@@ -127,14 +127,14 @@ def test_threshold_that_is_no_number(sscd: Run, monkeypatch: pytest.MonkeyPatch)
             ["dedup", "--keep", "path,best"],
             "unknown keep word 'best'; use one of resolution, bytes, oldest, newest, path, first",
         ),
-        (["search", "a", "-f", "xml"], "unknown format 'xml'; use text, jsonl or csv"),
+        (["search", "a", "-f", "xml"], "unknown format 'xml'; use one of text, jsonl, csv"),
         (["search", "a", "-k", "0"], "-k 0 is too small; use 1 or more"),
-        (["pair", "a", "b", "-f", "csv"], "unknown format 'csv'; use text or json"),
-        (["eval", "self", "a", "-f", "csv"], "unknown format 'csv'; use text or json"),
+        (["pair", "a", "b", "-f", "csv"], "unknown format 'csv'; use one of text, json"),
+        (["eval", "self", "a", "-f", "csv"], "unknown format 'csv'; use one of text, json"),
         (["eval", "self", "a", "--limit", "1"], "--limit 1 is too small; use 2 or more"),
         (["embed", "a", "--dtype", "int8"], "unknown dtype 'int8'; use float16 or float32"),
         (["embed", "a", "--batch-size", "0"], "--batch-size 0 is too small; use 1 or more"),
-        (["embed", "a", "--workers", "-1"], "--workers -1 is negative; use 0 or more"),
+        (["embed", "a", "--workers", "-1"], "--workers -1 is out of bounds; use 0 to 256"),
     ],
 )
 def test_impossible_words_are_refused_before_any_work(

@@ -247,7 +247,7 @@ def test_images_are_embedded_once_and_torn_ones_left_out(tiny: Run, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-f", "xml"], "unknown format 'xml'; use text, json or csv"),
+        (["-f", "xml"], "unknown format 'xml'; use one of text, json, csv"),
         (["-k", "0"], "-k 0 is too small; use 1 or more"),
         (
             ["--codecs", "Flat;OPQ4,PQ4"],

@@ -289,7 +289,7 @@ def test_a_table_that_is_none_says_where(
 def test_what_cannot_be_run_is_one_line(sscd: Run, vectors: dict[str, Floats]) -> None:
     for words, message in (
         (["no.csv"], "cannot read no.csv: No such file or directory; name a CSV file"),
-        (["no.csv", "-f", "xml"], "unknown format 'xml'; use text, json or csv"),
+        (["no.csv", "-f", "xml"], "unknown format 'xml'; use one of text, json, csv"),
         (["no.csv", "--plot", "a.gif"], "--plot cannot draw '.gif'; use .png or .svg"),
         (["no.csv", "--plot", "a"], "--plot cannot draw a file without suffix; use .png or .svg"),
         (["no.csv", "-t", "2"], "--threshold 2 is no cosine similarity; use a number from -1 to 1"),

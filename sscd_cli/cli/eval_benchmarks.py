@@ -13,8 +13,7 @@ import typer
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import UsageError
-from sscd_cli.options import EvalCopydaysOptions, EvalDiscOptions
+from sscd_cli.options import EvalCopydaysOptions, EvalDiscOptions, check_word
 from sscd_cli.reports.formats import csv_lines
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def eval_disc(
     debug: words.Debug = False,
 ) -> None:
     """Run the DISC2021 benchmark: which reference is each query a copy of?"""
-    _check(format)
+    check_word("format", format, ("text", "json", "csv"))
     from sscd_cli import eval_disc as verb
 
     fetch_if_missing(model)
@@ -131,7 +130,7 @@ def eval_copydays(
     debug: words.Debug = False,
 ) -> None:
     """Run the Copydays benchmark: is the original of each copy found?"""
-    _check(format)
+    check_word("format", format, ("text", "json", "csv"))
     from sscd_cli import eval_copydays as verb
 
     fetch_if_missing(model)
@@ -146,11 +145,6 @@ def eval_copydays(
         csv=_with_metadata(_copydays_records(result), metadata),
     )
     _tell_unreadable(result.unreadable)
-
-
-def _check(format: str) -> None:
-    if format not in ("text", "json", "csv"):
-        raise UsageError(f"unknown format {format!r}", "use text, json or csv")
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ import typer
 
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
-from sscd_cli.errors import UsageError, printable
-from sscd_cli.options import EvalPairsOptions
+from sscd_cli.errors import printable
+from sscd_cli.options import EvalPairsOptions, check_word
 from sscd_cli.reports.formats import csv_lines
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def eval_pairs(
     debug: words.Debug = False,
 ) -> None:
     """Measure precision and recall on pairs of which you know whether they are copies."""
-    if format not in ("text", "json", "csv"):
-        raise UsageError(f"unknown format {format!r}", "use text, json or csv")
+    check_word("format", format, ("text", "json", "csv"))
     from sscd_cli import eval_pairs as verb
 
     options = words.chosen(EvalPairsOptions, locals())

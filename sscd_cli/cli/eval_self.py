@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import UsageError
-from sscd_cli.options import EvalSelfOptions
+from sscd_cli.options import EvalSelfOptions, check_word
 
 if TYPE_CHECKING:
     from sscd_cli.eval_self import EvalSelfResult
@@ -40,8 +39,7 @@ def eval_self(
     debug: words.Debug = False,
 ) -> None:
     """Tell how many of fifty edited copies of each image are found."""
-    if format not in ("text", "json"):
-        raise UsageError(f"unknown format {format!r}", "use text or json")
+    check_word("format", format, ("text", "json"))
     from sscd_cli import eval_self as verb
 
     fetch_if_missing(model)

@@ -13,8 +13,8 @@ import typer
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import UsageError, printable
-from sscd_cli.options import IndexOptions, SearchOptions
+from sscd_cli.errors import printable
+from sscd_cli.options import IndexOptions, SearchOptions, check_word
 
 if TYPE_CHECKING:
     from sscd_cli.search import SearchResult
@@ -61,8 +61,7 @@ def search(
     debug: words.Debug = False,
 ) -> None:
     """Show the images of a dataset that are nearest to some images."""
-    if format not in ("text", "jsonl", "csv"):
-        raise UsageError(f"unknown format {format!r}", "use text, jsonl or csv")
+    check_word("format", format, ("text", "jsonl", "csv"))
     from sscd_cli import search as verb
 
     fetch_if_missing(model)

@@ -14,7 +14,7 @@ import typer
 
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
-from sscd_cli.errors import UsageError
+from sscd_cli.options import check_word
 from sscd_cli.reports.formats import bytes_text
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def list_all(
     """
     if context.invoked_subcommand is not None:
         return
-    if format not in ("text", "jsonl"):
-        raise UsageError(f"unknown format {format!r}", "use text or jsonl")
+    check_word("format", format, ("text", "jsonl"))
     from sscd_cli.models.store import list_models
 
     entries = list_models()
