@@ -80,8 +80,7 @@ def difference(left: Provenance, right: Provenance) -> str | None:
     Weights, dimensions, preprocessing and post-processing count. The stored dtype, the precision,
     the way to decode and the versions of the tools move descriptors by little and are let through:
     bfloat16 has a cosine of 0.9995 with float32 at the least, fast decoding 0.9999 with exact.
-    int8 is not let through: the same picture has a cosine of 0.94 to 0.99 with float32, though copies
-    are found as well among themselves.
+    int8 is refused: the same picture has a cosine of only 0.94 to 0.99 with float32.
     """
     if left.weights_sha256 != right.weights_sha256:
         return f"{_model(left)} against {_model(right)}"
