@@ -28,8 +28,8 @@ def test_the_shipped_script_is_current(shell: str) -> None:
 def test_bash_completes_commands_and_options() -> None:
     protocol = {"_SSCD_COMPLETE": "complete_bash"}
     assert ask(COMP_WORDS="sscd de", COMP_CWORD="1", **protocol).split() == ["dedup"]
-    options = ask(COMP_WORDS="sscd dedup --ex", COMP_CWORD="2", **protocol).split()
-    assert options == ["--exit-code", "--exclude", "--exif"]
+    options = ask(COMP_WORDS="sscd dedup --exi", COMP_CWORD="2", **protocol).split()
+    assert options == ["--exit-code", "--exif"]
 
 
 def test_zsh_and_fish_complete_commands() -> None:
