@@ -74,7 +74,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def measure_join(folder: Path, rows: int, count: int) -> float:
     """Return the products of two descriptors that one machine computes in a second."""
     save(folder, synthetic(rows))
-    tiles.LEAST_ROWS = max(2048, rows // 8)
+    tiles.LEAST_ROWS = max(8192, rows // 4)
     stored = read_descriptors(folder)
     started = time.perf_counter()
     copies = find_copies(stored.descriptors, 0.75, "exact")
