@@ -11,8 +11,8 @@ import time
 from functools import lru_cache
 
 from sscd_cli.images.columns import split_columns
-from sscd_cli.images.containers.kinds import MissingMemberError, is_container, open_container
-from sscd_cli.images.refs import FileStatus, ImageRef
+from sscd_cli.images.containers.kinds import is_container, open_container
+from sscd_cli.images.refs import FileStatus, ImageRef, MissingMemberError
 from sscd_cli.storage import exists, is_url, join, list_folder, look, read_url
 
 

@@ -55,6 +55,10 @@ class FileStatus(NamedTuple):
     mtime_ns: int
 
 
+class MissingMemberError(OSError):
+    """A container has no image of that name."""
+
+
 def is_image_name(name: str) -> bool:
     """Whether the extension of `name` is that of an image format, in either case."""
     return IMAGE_NAME.search(name) is not None

@@ -33,10 +33,6 @@ class Container(Protocol):
         """Return an image's bytes. Raises: OSError, ValueError and the format's own errors."""
 
 
-class MissingMemberError(OSError):
-    """A container has no image of that name."""
-
-
 def is_container(source: str) -> bool:
     """Whether a source's name is that of a container."""
     return _opener(source) is not None

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from sscd_cli.images.containers.kinds import MissingMemberError
-from sscd_cli.images.refs import ImageRef, Place, is_hidden, is_image_name
+from sscd_cli.images.refs import ImageRef, MissingMemberError, Place, is_hidden, is_image_name
 from sscd_cli.storage import open_binary
 
 

@@ -6,8 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from sscd_cli.images.containers.kinds import MissingMemberError
-from sscd_cli.images.refs import ImageRef, is_hidden, is_image_name
+from sscd_cli.images.refs import ImageRef, MissingMemberError, is_hidden, is_image_name
 from sscd_cli.storage import open_binary
 
 
