@@ -28,7 +28,7 @@ from sscd_cli.matching.products import Indices
 from sscd_cli.matching.recall import Recall, sampled_recall
 from sscd_cli.options import LINKAGES, Linkage, Method, check_word
 
-_HELD, _HELD_A_ROW = 16_000_000, 16  # pairs; 2 GB and 2 kB at the peak of clustering
+_HELD, _HELD_A_ROW = 2_000_000, 16  # pairs: 0.25 GB and 2 kB a row when they are clustered
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def find_copies(
     """Find the rows whose similarity is at least `threshold`.
 
     Identical rows are joined as one, so that a blank image repeated n times costs n rows and
-    not n²/2 pairs. Of more pairs than 16 a row and 16 million, only a spanning forest is found,
+    not n²/2 pairs. Of more pairs than 16 a row and 2 million, only a spanning forest is found,
     exactly, whatever the method (see `crowds`).
 
     Args: descriptors_ND: float16 or float32 (N, D), about unit length. threshold: cosine.
