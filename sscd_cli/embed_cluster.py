@@ -7,8 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from sscd_cli import embed
-from sscd_cli.embed import EmbedResult, Progress
+from sscd_cli.embed_here import run_here
+from sscd_cli.embed_job import (
+    SHOWN_ERRORS,
+    EmbedResult,
+    Progress,
+    job_words,
+    no_images,
+    prune_vanished,
+)
 from sscd_cli.engine import Cluster
 from sscd_cli.errors import UsageError
 from sscd_cli.options import ClusterOptions, EmbedOptions
@@ -38,15 +45,15 @@ def run_on_cluster(
     with Cluster(cluster) as ray:
         workers = ray.cores if options.workers is None else options.workers
         one = replace(options, cluster=None, prune=False, workers=workers)
-        count = division(options.descriptors, embed.job_words(options)) or ray.slots
+        count = division(options.descriptors, job_words(options)) or ray.slots
         results = ray.run(
             partial(run_task, one), all_tasks(count), lambda reports: progress(together(reports))
         )
     result = together(results)
     if not result.images:
-        raise embed.no_images(options.sources)
+        raise no_images(options.sources)
     if options.prune:
-        result.vanished = embed.prune_vanished(options.descriptors)
+        result.vanished = prune_vanished(options.descriptors)
     progress(result)
     return result
 
@@ -57,7 +64,7 @@ def run_task(options: EmbedOptions, task: Task, report: Progress) -> EmbedResult
     def slim(result: EmbedResult) -> None:
         report(replace(result, _seen=bytearray()))
 
-    return embed.run(replace(options, task=task), slim)
+    return run_here(replace(options, task=task), slim)
 
 
 def _sum(results: Sequence[EmbedResult]) -> EmbedResult:
@@ -69,5 +76,5 @@ def _sum(results: Sequence[EmbedResult]) -> EmbedResult:
         phase: sum(result.seconds[phase] for result in results) for phase in total.seconds
     }
     errors = [error for result in results for error in result.errors]
-    total.errors = errors[: embed.SHOWN_ERRORS]
+    total.errors = errors[:SHOWN_ERRORS]
     return total

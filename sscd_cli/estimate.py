@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from sscd_cli import embed
+from sscd_cli.embed_job import check, decoder_of, images_of, provenance_of
 from sscd_cli.options import EmbedOptions
 
 if TYPE_CHECKING:
@@ -52,17 +52,17 @@ def run(options: EmbedOptions) -> Estimate:
     to within the luck of the draw; a list on stdin is used up.
     Raises: as `embed.run`, and StoreError if the dataset is damaged; nothing is written.
     """
-    embed.check(options)
+    check(options)
     from sscd_cli.descriptors.ledger import Ledger
     from sscd_cli.models.cpu import keep_large_allocations
     from sscd_cli.models.load import load_model
 
     keep_large_allocations()
     model = load_model(options.model, device=options.device, precision=options.precision)
-    provenance = embed.provenance_of(model, exif=options.exif, dtype=options.dtype)
+    provenance = provenance_of(model, exif=options.exif, dtype=options.dtype)
     result = Estimate(model.spec.name, str(model.runtime.device), model.runtime.precision)
     ledger = Ledger(options.descriptors, provenance, options.task)
-    sample = _sample(embed.images_of(options), ledger, result)
+    sample = _sample(images_of(options), ledger, result)
     if sample:
         _probe(sample, model, options, result)
     todo = result.images - result.unchanged
@@ -105,7 +105,7 @@ def _probe(sample: list[ImageRef], model: Model, options: EmbedOptions, result: 
     even = max(1, min(batch, len(sample) // max(workers, 1)))
     for some in (sample[:even], sample):
         start = time.perf_counter()
-        decoder = embed.decoder_of(options, model)
+        decoder = decoder_of(options, model)
         for _ in embed_stream(some, model, decoder, batch_size=even, workers=workers):
             pass
         taken = time.perf_counter() - start

@@ -62,7 +62,7 @@ def run(
     if options.limit is not None and options.limit < 2:
         raise UsageError(f"--limit {options.limit} is too small", "use 2 or more")
     from sscd_cli.descriptors.scale import Scale
-    from sscd_cli.embed import provenance_of
+    from sscd_cli.embed_job import provenance_of
     from sscd_cli.evaluation.edits import EDITS
     from sscd_cli.evaluation.self_copies import evaluate_copies
     from sscd_cli.models.cpu import keep_large_allocations

@@ -42,7 +42,7 @@ def run(options: PairOptions) -> PairResult:
     check_threshold(options.threshold)
     from sscd_cli.descriptors.scale import Scale
     from sscd_cli.descriptors.threshold import resolve
-    from sscd_cli.embed import provenance_of
+    from sscd_cli.embed_job import provenance_of
     from sscd_cli.images.decode import load_file
     from sscd_cli.models.load import load_model
 

@@ -53,7 +53,7 @@ def run(options: SearchOptions) -> SearchResult:
         raise UsageError(f"-k {options.k} is too small", "use 1 or more")
     from sscd_cli.descriptors.read import read_comparable
     from sscd_cli.descriptors.scale import Scale
-    from sscd_cli.embed import provenance_of
+    from sscd_cli.embed_job import provenance_of
     from sscd_cli.images.decode import load_file
     from sscd_cli.index import load_current
     from sscd_cli.models.load import load_model

@@ -26,7 +26,7 @@ from sscd_cli.descriptors.post import PostProcessing
 from sscd_cli.descriptors.read import stream_comparable
 from sscd_cli.descriptors.scale import COSINE, Scale
 from sscd_cli.descriptors.score_norm import ScoreNorm
-from sscd_cli.embed import provenance_of
+from sscd_cli.embed_job import provenance_of
 from sscd_cli.eval_self import LazyImages
 from sscd_cli.evaluation.copies_report import CopiesReport
 from sscd_cli.evaluation.self_copies import compare_copies

@@ -141,15 +141,15 @@ def test_the_library_reports_its_progress(photos: Path, tmp_path: Path, tiny_mod
 
 SLOW = """
 import os, signal, sys, time
-from sscd_cli import embed
+from sscd_cli import embed_here
 from sscd_cli.__main__ import main
-real = embed._rows
+real = embed_here._rows
 def slow(some, *rest):
     rows = real(some, *rest)
     print("batch", flush=True)
     time.sleep(float(os.environ["PAUSE"]))
     return rows
-embed._rows = slow
+embed_here._rows = slow
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -43,9 +43,9 @@ def hooked_task(options, task, report):  # type: ignore[no-untyped-def]
     """Run a task as a worker does, with what shall happen at its second batch."""
     from dataclasses import replace
 
-    from sscd_cli import embed
+    from sscd_cli import embed_here
 
-    real, batches = embed._rows, 0
+    real, batches = embed_here._rows, 0
 
     def hooked(batch, *rest):  # type: ignore[no-untyped-def]
         nonlocal batches
@@ -59,11 +59,11 @@ def hooked_task(options, task, report):  # type: ignore[no-untyped-def]
             time.sleep(60)
         return real(batch, *rest)
 
-    embed._rows = hooked
+    embed_here._rows = hooked
     try:
-        return embed.run(replace(options, task=task), report)
+        return embed_here.run_here(replace(options, task=task), report)
     finally:
-        embed._rows = real
+        embed_here._rows = real
 
 
 SMALL = ("--batch-size", "2", "--shard-rows", "2")

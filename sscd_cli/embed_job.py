@@ -1,0 +1,209 @@
+"""What a job of embedding is, on one machine or many: its images, its decoder, its result."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sscd_cli import __version__
+from sscd_cli.errors import NoImagesError, UsageError
+from sscd_cli.options import DECODES, OUTPUT_KINDS, Decode, EmbedOptions, OutputKind
+from sscd_cli.tasks import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sscd_cli.descriptors.read import DescriptorSet
+    from sscd_cli.descriptors.schema import Provenance
+    from sscd_cli.images.batches import Decoder
+    from sscd_cli.images.refs import ImageRef
+    from sscd_cli.models.load import Model
+
+SHOWN_ERRORS = 20
+MOST_WORKERS = 256
+
+
+@dataclass
+class EmbedResult:
+    """What a run did, in images, and where its seconds went.
+
+    `images` = `embedded` + `copies` + `unreadable` + `unchanged`. copies: files with the very
+    bytes of another, which share its descriptor. unchanged: embedded by an earlier run. vanished:
+    rows that `prune` dropped. seconds: of work, summed over the workers; `elapsed` is by the clock.
+    """
+
+    folder: Path
+    model: str
+    device: str
+    precision: str
+    images: int = 0
+    embedded: int = 0
+    copies: int = 0
+    unreadable: int = 0
+    unchanged: int = 0
+    vanished: int = 0
+    elapsed: float = 0.0
+    seconds: dict[str, float] = field(
+        default_factory=lambda: {"read": 0.0, "decode": 0.0, "network": 0.0, "write": 0.0}
+    )
+    errors: list[tuple[str, str]] = field(default_factory=list)
+    _seen: bytearray = field(default_factory=bytearray, repr=False)
+
+    def note_seen(self, source: str, id: str) -> None:
+        self._seen += image_key(source, id)
+
+    def saw(self, sources: Iterable[str], ids: Iterable[str]) -> NDArray[np.bool_]:
+        """Return which of the named images this run came across, bool (N,).
+
+        Compares 64-bit digests: 8 bytes an image, and one name in 10^12 taken for another.
+        """
+        import numpy as np
+
+        keys = b"".join(map(image_key, sources, ids))
+        return np.isin(np.frombuffer(keys, np.uint64), np.frombuffer(self._seen, np.uint64))
+
+    def narrow(self, stored: DescriptorSet) -> DescriptorSet:
+        """Return only the images of a dataset that this run came across, readable or not."""
+        failed = stored.unreadable
+        seen = stored.select(self.saw(stored.sources, stored.ids))
+        return replace(seen, unreadable=failed.select(self.saw(failed.sources, failed.ids)))
+
+
+def image_key(source: str, id: str) -> bytes:
+    """Return 8 bytes that stand for an image's name."""
+    return hashlib.blake2b(os.fsencode(f"{source}\0{id}"), digest_size=8).digest()
+
+
+Progress = Callable[[EmbedResult], None]
+
+
+def check(options: EmbedOptions) -> None:
+    """Raise UsageError for an impossible option, before any work is done."""
+    for word, number in (
+        ("batch-size", 1 if options.batch_size is None else options.batch_size),
+        ("shard-rows", options.shard_rows),
+        ("max-pixels", options.max_pixels),
+        ("max-bytes", options.max_bytes),
+    ):
+        if number < 1:
+            raise UsageError(f"--{word} {number} is too small", "use 1 or more")
+        if number >= 1 << 48:
+            raise UsageError(f"--{word} {number} is too large", "use a smaller number")
+    if options.output_kind not in OUTPUT_KINDS:
+        raise UsageError(
+            f"unknown output kind {options.output_kind!r}", f"use one of {', '.join(OUTPUT_KINDS)}"
+        )
+    if options.decode not in DECODES:
+        raise UsageError(
+            f"unknown way to decode {options.decode!r}", f"use one of {', '.join(DECODES)}"
+        )
+    if options.workers is not None and not 0 <= options.workers <= MOST_WORKERS:
+        raise UsageError(
+            f"--workers {options.workers} is out of bounds", f"use 0 to {MOST_WORKERS}"
+        )
+    if options.prune and options.task:
+        raise UsageError("--prune needs the whole dataset", "run it without --task at the end")
+
+
+def images_of(options: EmbedOptions) -> Iterator[ImageRef]:
+    """Return all images, after making sure that there is one: a writer would make the folder.
+
+    Of a task, its images only, of which there may be none.
+    """
+    from itertools import chain
+
+    from sscd_cli.images.columns import Columns
+    from sscd_cli.images.sources import iter_images
+
+    task = options.task or Task(1, 1)
+    refs = iter_images(
+        options.sources,
+        stdin_null=options.null,
+        include=options.include,
+        exclude=options.exclude,
+        columns=Columns(options.image_column, options.id_column),
+        opens=task.holds,
+    )
+    if options.task:
+        return (ref for ref in refs if ref.member is not None or task.holds(ref.source, ref.id))
+    first = next(refs, None)
+    if first is None:
+        raise no_images(options.sources)
+    return chain([first], refs)
+
+
+def job_words(options: EmbedOptions) -> list[str]:
+    """Return the command that the tasks of this job share, for who has to type it."""
+    globs = [word for glob in options.include for word in ("--include", glob)]
+    globs += [word for glob in options.exclude for word in ("--exclude", glob)]
+    for word in ("image_column", "id_column"):
+        if column := getattr(options, word):
+            globs += [f"--{word.replace('_', '-')}", column]
+    return ["sscd", "embed", *options.sources, *globs, "-d", str(options.descriptors)]
+
+
+def no_images(sources: tuple[str, ...]) -> NoImagesError:
+    """Return the error for sources without images, and what to name instead."""
+    from sscd_cli.descriptors.shards import shard_paths
+
+    for source in sources:
+        if source != "-" and shard_paths(Path(source)):
+            what = f"{source} holds descriptors, not images"
+            return NoImagesError(what, f"name it with -d {shlex.quote(source)}")
+    named = "the list on stdin" if sources == ("-",) else ", ".join(sources)
+    return NoImagesError(
+        f"no images in {named}", "name a folder with images, or image files themselves"
+    )
+
+
+def decoder_of(
+    options: EmbedOptions, model: Model, known: Callable[[bytes], bool] | None = None
+) -> Decoder:
+    """Return what decodes as the options and the model say."""
+    from sscd_cli.images.batches import Decoder
+    from sscd_cli.images.decode import Limits
+
+    recipe = model.spec.recipe.chosen(options.exif, options.decode)
+    return Decoder(recipe, Limits(options.max_pixels, options.max_bytes), known)
+
+
+def provenance_of(
+    model: Model,
+    *,
+    exif: bool,
+    dtype: str,
+    kind: OutputKind = "descriptor",
+    decode: Decode = "auto",
+) -> Provenance:
+    """Return what the footer of a shard says of what `model` puts out now."""
+    import PIL
+
+    from sscd_cli.descriptors.schema import Provenance
+    from sscd_cli.models.outputs import width
+
+    return Provenance(
+        model=model.spec.name,
+        weights_sha256=model.spec.weights_sha256,
+        dimensions=width(model.runtime.network, kind),
+        preprocessing=model.spec.recipe.chosen(exif, decode).as_dict(),
+        dtype="float32" if dtype == "float32" else "float16",
+        precision=model.runtime.precision,
+        threshold=model.spec.threshold,
+        output_kind=kind,
+        tool_version=__version__,
+        pillow_version=PIL.__version__,
+    )
+
+
+def prune_vanished(folder: Path) -> int:
+    """Drop the rows of files that are gone; return how many."""
+    from sscd_cli.descriptors.prune import prune
+    from sscd_cli.images.read import still_there
+
+    return prune(folder, lambda source, id: not still_there(source, id)).vanished
