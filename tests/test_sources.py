@@ -187,6 +187,15 @@ def test_tar_members_come_as_stored(tmp_path: Path, mode: str) -> None:
     assert {(r.source, r.path) for r in refs} == {(str(path), str(path))}
 
 
+def test_a_tar_with_a_damaged_header_is_not_taken_for_a_shorter_one(tmp_path: Path) -> None:
+    path = packed(tmp_path / "a.tar", "w", *(member(f"{n}.jpg", size=700) for n in range(4)))
+    data = bytearray(path.read_bytes())
+    data[2 * 1536 + 100] ^= 1  # a header and two blocks of contents for each member
+    path.write_bytes(data)
+    with pytest.raises(SscdError, match=r"cannot read the archive .*: damaged header at byte 3072"):
+        list(iter_images([str(path)]))
+
+
 def test_damaged_archive_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(b"no archive")

@@ -35,9 +35,7 @@ class TarContainer:
     def _places(self) -> dict[str, tuple[str, Place | None]]:
         """Each image's member name, and its place; no place for a link or a device."""
         places: dict[str, tuple[str, Place | None]] = {}
-        while (member := self._tar.next()) is not None:
-            # the archive would keep every header that it has passed
-            self._tar.members.clear()  # type: ignore[attr-defined]
+        for member in members_of(self._tar):
             key = str(PurePosixPath(member.name))
             if not member.isdir() and is_image_name(key) and not is_hidden(key):
                 places.pop(key, None)
@@ -75,3 +73,18 @@ class TarContainer:
         if place is None:
             raise MissingMemberError("not a regular file in the archive")
         return place
+
+
+def members_of(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the headers of an archive, and make sure that it ends where they end.
+
+    Raises: tarfile.ReadError: the next header is damaged, which `tarfile` takes for the end.
+    """
+    while (member := archive.next()) is not None:
+        archive.members.clear()  # type: ignore[attr-defined]  # it would keep every header
+        yield member
+    file, end = archive.fileobj, archive.offset  # type: ignore[attr-defined]
+    assert file is not None  # an archive opened for reading has one
+    file.seek(end)
+    if any(file.read(2 * tarfile.BLOCKSIZE)):
+        raise tarfile.ReadError(f"damaged header at byte {end}")

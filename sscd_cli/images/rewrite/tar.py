@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, cast
 
+from sscd_cli.images.containers.tar import members_of
 from sscd_cli.images.refs import is_hidden, is_image_name
 from sscd_cli.storage import open_binary
 
@@ -59,8 +60,7 @@ def rewrite_tar(source: str, target: str, removed: Set[str]) -> None:
 
 
 def _members(tar: tarfile.TarFile) -> Iterator[_Member]:
-    while (member := tar.next()) is not None:
-        tar.members.clear()  # type: ignore[attr-defined]
+    for member in members_of(tar):
         link = str(PurePosixPath(member.linkname)) if member.islnk() else ""
         yield _Member(str(PurePosixPath(member.name)), member.offset, tar.offset, link)  # type: ignore[attr-defined]
 
