@@ -185,7 +185,7 @@ def _row(
     if isinstance(image, Unreadable):
         result.unreadable += 1
         if len(result.errors) < SHOWN_ERRORS:
-            result.errors.append((image.ref.path, image.error))
+            result.errors.append((image.ref.name, image.error))
         return replace(row, error=image.error)
     known = by_content.get(image.content_hash)
     if known is None and ledger.holds(image.content_hash):

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,13 @@ def test_a_run_says_what_it_did_and_where_the_time_went(tiny: Run, photos: Path)
     assert " images/s with tiny on cpu (" in lines[2]
     for phase in ("read ", "decode ", "network ", "write "):
         assert phase in lines[2]
+
+
+def test_an_unreadable_member_of_an_archive_is_named(tiny: Run, photos: Path) -> None:
+    with tarfile.open("photos.tar", "w") as archive:
+        archive.add(photos, ".")
+    lines = tiny("embed", "photos.tar").err.splitlines()
+    assert lines[0].startswith(f"unreadable: {Path.cwd()}/photos.tar/torn.png: ")
 
 
 def test_nothing_is_embedded_twice(tiny: Run, photos: Path) -> None:

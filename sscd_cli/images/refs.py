@@ -43,6 +43,11 @@ class ImageRef:
     member: str | None = None
     place: Place | None = None
 
+    @property
+    def name(self) -> str:
+        """What to call it in a message: what to open, and the member of a container."""
+        return self.path if self.member is None else f"{self.path}/{self.id}"
+
 
 class FileStatus(NamedTuple):
     """What tells cheaply that an image has changed: its size in bytes and when it was written.
