@@ -1,4 +1,4 @@
-"""`--estimate`: what embedding would take on this machine, from a probe that writes nothing."""
+"""`--estimate`: what a run would take on this machine; nothing is written."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from sscd_cli.embed_job import check, decoder_of, images_of, provenance_of
-from sscd_cli.options import EmbedOptions
+from sscd_cli.options import DedupOptions, EmbedOptions
 
 if TYPE_CHECKING:
     from sscd_cli.descriptors.ledger import Ledger
     from sscd_cli.images.refs import ImageRef
+    from sscd_cli.matching.join import JoinPlan
     from sscd_cli.models.load import Model
 
 PROBE = 96
@@ -120,3 +121,30 @@ def _peak_memory() -> int:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+@dataclass(frozen=True)
+class JoinEstimate:
+    """What looking for pairs would take; memory_bytes with the descriptors."""
+
+    images: int
+    plan: JoinPlan
+    memory_bytes: int
+
+
+def run_join(options: DedupOptions) -> JoinEstimate:
+    """Plan the join of a stored dataset as `dedup` would; identical images are not yet collapsed.
+
+    Raises: as `dedup.run`.
+    """
+    options.check()
+    from sscd_cli.descriptors.read import read_comparable
+    from sscd_cli.descriptors.scale import Scale
+    from sscd_cli.descriptors.threshold import resolve
+    from sscd_cli.matching.join import plan_join
+
+    scale = Scale.load(options.post, options.score_norm)
+    stored = read_comparable(options.descriptors, columns=(), post=scale.post)
+    threshold = resolve(options.threshold, stored.provenance, options.descriptors, scale)
+    plan = plan_join(stored.descriptors, threshold, options.method)
+    return JoinEstimate(len(stored), plan, plan.memory_bytes + stored.descriptors.nbytes)

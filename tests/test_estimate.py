@@ -55,8 +55,10 @@ def test_the_numbers_follow_from_the_files_and_the_probe(
     assert estimate.run(options).seconds == 0
 
 
-def test_an_estimate_needs_images(tiny: Run, photos: Path) -> None:
-    assert error_line(tiny("dedup", "--estimate")) == (
-        "--estimate is about embedding; name the images to embed"
-    )
-    assert error_line(tiny("embed", "nowhere", "--estimate")).startswith("cannot read the source")
+def test_stored_descriptors_get_an_estimate_of_the_join(tiny: Run, photos: Path) -> None:
+    assert error_line(tiny("dedup", "--estimate")).startswith("there are no descriptors in ")
+    tiny("embed", "photos")
+    ran = tiny("dedup", "--estimate", "--exact")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.lines[:2] == ["images   30", "pairs    435, looked at all of them"]
+    assert [line.split()[0] for line in ran.lines[2:]] == ["time", "memory"]

@@ -11,8 +11,8 @@ import typer
 
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
-from sscd_cli.cli.embed import print_estimate
 from sscd_cli.cli.embed import summarise as summarise_embedding
+from sscd_cli.cli.estimate import print_embed_estimate, print_join_estimate
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import UsageError
 from sscd_cli.options import ClusterOptions, DedupOptions, EmbedOptions, check_word
@@ -68,6 +68,7 @@ def dedup(
             "How pairs are found: auto by the time it takes, exact, or groups.", "--method"
         ),
     ] = _default.method,
+    exact: Annotated[bool, words.option("Short for --method exact.", "--exact")] = False,
     format: Annotated[
         str,
         words.option(
@@ -111,30 +112,23 @@ def dedup(
     """
     given = {**locals(), "keep": tuple(word.strip() for word in keep.split(","))}
     given |= {"cluster": words.cluster(given), "task": None}
-    options = words.chosen(DedupOptions, given)
+    options = words.chosen(DedupOptions, given | ({"method": "exact"} if exact else {}))
     options.check()
-    if task:
-        if sources or options.cluster:
-            fix = "leave out the sources and --engine"
-            raise UsageError("--task is one part of the join of a whole dataset", fix)
-        _join_task(options, Task.parse(task))
-        return
-    check_word("format", format, FORMATS)
-    if format == "parquet" and output is None and sys.stdout and sys.stdout.isatty():
-        raise UsageError("parquet is not for a terminal", "add -o FILE")
-    if sources and not estimate:
-        fetch_if_missing(model)
     embedding = words.chosen(EmbedOptions, given) if sources else None
-    if estimate:
-        if embedding is None:
-            raise UsageError("--estimate is about embedding", "name the images to embed")
-        print_estimate(embedding)
+    if task:
+        _join_task(options, embedding, Task.parse(task))
         return
-    if explain and (options.against or format == "paths"):
-        fix = "leave out --explain, or ask sscd pair --explain about one pair"
-        raise UsageError("--explain belongs to reports of clusters", fix)
-    explained_by = _Explainer(None if model == _embedding.model else model, device)
-    target = _Target(format, output, null, explained_by if explain else None)
+    if estimate:
+        if embedding:
+            print_embed_estimate(embedding)
+        else:
+            print_join_estimate(options)
+        return
+    explainer = _Explainer(None if model == _embedding.model else model, device)
+    target = _Target(format, output, null, explainer if explain else None)
+    target.check(options)
+    if sources:
+        fetch_if_missing(model)
     report = _report_matches if options.against else _report_clusters
     copies, unreadable = report(options, embedding, target)
     if strict and unreadable:
@@ -143,8 +137,11 @@ def dedup(
         raise typer.Exit(1)
 
 
-def _join_task(options: DedupOptions, task: Task) -> None:
+def _join_task(options: DedupOptions, embedding: EmbedOptions | None, task: Task) -> None:
     """Find the pairs of one task's tiles and report nothing yet."""
+    if embedding or options.cluster:
+        fix = "leave out the sources and --engine"
+        raise UsageError("--task is one part of the join of a whole dataset", fix)
     from sscd_cli import join
 
     with terminal.count_progress("tiles") as progress:
@@ -171,6 +168,16 @@ class _Target:
     output: Path | None
     null: bool
     explainer: _Explainer | None
+
+    def check(self, options: DedupOptions) -> None:
+        """Raise UsageError for what cannot be written so, before any work is done."""
+        check_word("format", self.format, FORMATS)
+        to_terminal = self.output is None and sys.stdout and sys.stdout.isatty()
+        if self.format == "parquet" and to_terminal:
+            raise UsageError("parquet is not for a terminal", "add -o FILE")
+        if self.explainer and (options.against or self.format == "paths"):
+            fix = "leave out --explain, or ask sscd pair --explain about one pair"
+            raise UsageError("--explain belongs to reports of clusters", fix)
 
 
 def _report_clusters(

@@ -8,6 +8,7 @@ import typer
 
 from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
+from sscd_cli.cli.estimate import print_embed_estimate
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import UsageError, printable
 from sscd_cli.options import ClusterOptions, EmbedOptions
@@ -60,38 +61,13 @@ def embed(
     given = {**locals(), "task": Task.parse(task) if task else None}
     options = words.chosen(EmbedOptions, given | {"cluster": words.cluster(given)})
     if estimate:
-        print_estimate(options)
+        print_embed_estimate(options)
         return
     with terminal.embed_progress() as progress:
         result = verb.run(options, progress)
     summarise(result)
     if strict and result.unreadable:
         raise typer.Exit(4)
-
-
-def print_estimate(options: EmbedOptions) -> None:
-    """Say on stdout what embedding would take."""
-    from sscd_cli import estimate
-
-    found = estimate.run(options)
-    todo = found.images - found.unchanged
-    lines = [
-        f"images   {found.images:,}, {todo:,} of them to embed",
-        f"reading  {found.file_bytes / 1e6:,.1f} MB",
-        f"time     about {_duration(found.seconds)}, at {found.images_per_second:,.0f} images/s "
-        f"with {found.model} on {found.device} ({found.precision}), measured with {found.probed:,}",
-        f"memory   about {found.memory_bytes / 1e6:,.0f} MB",
-        f"disk     about {found.disk_bytes / 1e6:,.1f} MB in {options.descriptors}",
-    ]
-    with terminal.report_stream(None) as stream:
-        stream.writelines(f"{line}\n".encode() for line in lines)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 600:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"
 
 
 def checked_dtype(name: str) -> str:

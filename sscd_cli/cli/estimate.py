@@ -1,0 +1,49 @@
+"""`--estimate` of `sscd embed` and `sscd dedup`."""
+
+from __future__ import annotations
+
+from sscd_cli.cli import terminal
+from sscd_cli.options import DedupOptions, EmbedOptions
+from sscd_cli.reports.formats import bytes_text
+
+
+def print_embed_estimate(options: EmbedOptions) -> None:
+    """Say on stdout what embedding would take."""
+    from sscd_cli import estimate
+
+    found = estimate.run(options)
+    todo = found.images - found.unchanged
+    _print(
+        f"images   {found.images:,}, {todo:,} of them to embed",
+        f"reading  {bytes_text(found.file_bytes)}",
+        f"time     about {_duration(found.seconds)}, at {found.images_per_second:,.0f} images/s "
+        f"with {found.model} on {found.device} ({found.precision}), measured with {found.probed:,}",
+        f"memory   about {bytes_text(found.memory_bytes)}",
+        f"disk     about {bytes_text(found.disk_bytes)} in {options.descriptors}",
+    )
+
+
+def print_join_estimate(options: DedupOptions) -> None:
+    """Say on stdout what looking for pairs would take."""
+    from sscd_cli import estimate
+
+    found = estimate.run_join(options)
+    how = "within groups, where they are likely" if found.plan.groups else "all of them"
+    _print(
+        f"images   {found.images:,}",
+        f"pairs    {found.images * (found.images - 1) // 2:,}, looked at {how}",
+        f"time     about {_duration(found.plan.seconds)}",
+        f"memory   about {bytes_text(found.memory_bytes)}",
+    )
+
+
+def _print(*lines: str) -> None:
+    with terminal.report_stream(None) as stream:
+        stream.writelines(f"{line}\n".encode() for line in lines)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"
