@@ -351,6 +351,21 @@ def test_a_report_of_another_kind_is_refused(
     assert what in error_line(ran)
 
 
+@pytest.mark.parametrize("options", [["paths"], ["paths", "-0"], ["csv"], ["jsonl"]])
+def test_a_report_cut_within_a_line_is_refused(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], options: list[str]
+) -> None:
+    folder_of(tmp_path / "photos", pictures)
+    data = tiny("dedup", "photos", "-f", *options).out
+    last = data[:-2].rfind(b"\0" if "-0" in options else b"\n") + 1
+    for end in {len(data) - 1, len(data) - 4, last + 1}:
+        Path("cut").write_bytes(data[:end])
+        ran = tiny("filter", "photos", "--remove", "cut", "-o", "out")
+        assert ran.status == 2
+        assert error_line(ran).startswith("cut is cut: its last line has no end; write the report")
+    assert not Path("out").exists()
+
+
 def test_a_report_may_come_through_a_pipe(
     tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
 ) -> None:

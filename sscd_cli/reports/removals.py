@@ -40,11 +40,13 @@ def read_removals(data: bytes, name: str) -> Removals:
     """Read a report: JSON Lines, CSV, Parquet, or paths separated by line feeds or NULs.
 
     Args: name: of the file, for errors.
-    Raises: UsageError: it is a text report, one of matches, or damaged; or it calls an image both
-        removable and a keeper.
+    Raises: UsageError: it is a text report, one of matches, cut, or damaged; or it calls an image
+        both removable and a keeper.
     """
     if data.startswith(b"cluster ") and b" images, weakest link " in data.partition(b"\n")[0]:
         raise UsageError(f"{name} is a report for people", "write it with --format jsonl")
+    if _is_cut(data):
+        raise UsageError(f"{name} is cut: its last line has no end", "write the report again")
     try:
         rows = _rows(data)
         if rows is None:
@@ -63,6 +65,12 @@ def read_removals(data: bytes, name: str) -> Removals:
         what = f"{name} says that {_path(*min(both))} stays and that it goes"
         raise UsageError(what, "name one report of one run")
     return found
+
+
+def _is_cut(data: bytes) -> bool:
+    """Say whether a report of lines ends within one: what is left of a name may be another's."""
+    end = b"\0" if b"\0" in data else b"\n"
+    return bool(data) and not data.startswith(b"PAR1") and not data.endswith(end)
 
 
 def _rows(data: bytes) -> Iterable[dict[str, Any]] | None:
