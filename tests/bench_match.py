@@ -14,10 +14,7 @@ memory is of the whole process: run a million alone.
 from __future__ import annotations
 
 import argparse
-import datetime
 import math
-import os
-import platform
 import resource
 import time
 from collections.abc import Callable
@@ -25,6 +22,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+from bench_header import header
 
 from sscd_cli.matching.clusters import cluster
 from sscd_cli.matching.join import find_pairs, plan_join
@@ -97,7 +95,7 @@ def measure(descriptors: np.ndarray, methods: list[str], most_queries: int) -> d
             cores,
             f"{len(pairs):,} pairs, recall {recall.share:.5f} ({low:.5f} to {high:.5f}), "
             f"{baseline / seconds:.1f} times as fast, {baseline_cores / cores:.1f} by core time; "
-            f"{plan.seconds:.0f} s expected",
+            f"expected {plan.seconds:.0f} s",
         )
         taken[method] = seconds
     seconds, cores, _ = timed(lambda: cluster(pairs, np.arange(rows), descriptors))
@@ -111,13 +109,7 @@ def joined(descriptors: np.ndarray, method: str) -> tuple[Any, Any]:
 
 
 def line(name: str, seconds: float, cores: float, text: str) -> None:
-    print(f"  {name:32}{seconds:9.2f} s {cores:9.2f} core s  {text}", flush=True)
-
-
-def cpu_name() -> str:
-    with open("/proc/cpuinfo") as lines:  # noqa: PTH123
-        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    print(f"| {name} | {seconds:,.1f} | {cores:,.1f} | {text} |", flush=True)
 
 
 def main() -> None:
@@ -127,22 +119,21 @@ def main() -> None:
     parser.add_argument("--baseline-rows", type=int, default=100_000)
     parser.add_argument("--methods", nargs="+", default=["exact", "groups"])
     given = parser.parse_args()
-    load = os.getloadavg()[0]
-    print(f"{datetime.date.today()}  {cpu_name()}, {os.cpu_count()} cores, load {load:.1f}")
-    print(f"Python {platform.python_version()}, numpy {np.__version__}, faiss {faiss.__version__}")
+    print(header(("numpy", "faiss-cpu", "torch")))
     before: dict[str, float] = {}
     for count, rows in enumerate(given.rows):
         kind = "anisotropic" if given.anisotropic else "isotropic"
-        print(f"{rows:,} x {DIMENSIONS} {kind} descriptors, float16, threshold {THRESHOLD}")
+        print(f"\n{rows:,} × {DIMENSIONS} {kind} descriptors, float16, threshold {THRESHOLD}:\n")
+        print("| join | seconds | core seconds | pairs and recall |\n| --- | ---: | ---: | --- |")
         descriptors = synthetic(rows, given.anisotropic)
         taken = measure(descriptors, given.methods, given.baseline_rows)
         if count:
             growth = math.log(rows / given.rows[count - 1])
             exponents = {m: math.log(taken[m] / before[m]) / growth for m in taken}
-            print("  growth:", ", ".join(f"{m} N^{e:.2f}" for m, e in exponents.items()))
+            print("\nGrowth:", ", ".join(f"{m} N^{e:.2f}" for m, e in exponents.items()))
         before = taken
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        print(f"  peak memory {peak:.2f} GB")
+        print(f"\nPeak memory {peak:.2f} GB.")
 
 
 if __name__ == "__main__":
