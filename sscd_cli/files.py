@@ -53,6 +53,36 @@ def output_file(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
+def publish_new(made: Path, path: Path) -> None:
+    """Give a finished file or folder its name, and never take that of another.
+
+    An empty folder of that name counts for nothing.
+    Raises: FileExistsError: something lies there, perhaps since a moment. OSError.
+    """
+    try:
+        if made.is_dir():
+            made.rename(path)
+        else:
+            _rename_new(made, path)
+    except OSError:
+        if os.path.lexists(path):
+            raise FileExistsError(f"{path} exists") from None
+        raise
+    _sync_folder(path.parent)
+
+
+def _rename_new(made: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(made)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: an empty file holds the name
+        path.touch(exist_ok=False)
+        made.replace(path)
+    else:
+        made.unlink()
+
+
 def _sync_folder(folder: Path) -> None:
     with suppress(OSError):  # some network file systems refuse it; the file itself is safe
         descriptor = os.open(folder, os.O_RDONLY)

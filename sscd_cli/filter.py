@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from sscd_cli.errors import NoImagesError, SscdError, UsageError, reason_of
+from sscd_cli.files import publish_new
 from sscd_cli.options import FilterOptions
 from sscd_cli.places import RemotePath
 from sscd_cli.storage import is_url, upload
@@ -283,27 +284,37 @@ def _naming_failures(source: str) -> Iterator[None]:
 
 @contextmanager
 def _publishing(output: Path, *, several: bool) -> Iterator[Path]:
-    """Yield a folder beside `output`; in the end what lies in it, or it itself, becomes that.
+    """Yield a folder; in the end what lies in it, or it itself, becomes `output`, which is new.
 
-    What is to lie on a server is made here and then copied there, each file whole.
+    It lies in one beside `output` that no other run has. What is to lie on a server is made here
+    and then copied there, each file whole.
     """
     there = isinstance(output, RemotePath)
-    temporary = Path(tempfile.gettempdir(), f"sscd-filter-{os.getpid()}")
-    part = temporary if there else output.with_name(f".{output.name}.part")
+    private = None
     try:
-        shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
-        part.mkdir(parents=True)
-        yield part
+        private = Path(tempfile.mkdtemp("", "sscd-filter-") if there else _make_beside(output))
+        place = private / output.name if several else private
+        place.mkdir(exist_ok=True)
+        yield place
+        made = place if several else next(private.iterdir())
         if there:
-            _upload(part if several else next(part.iterdir()), output)
+            _upload(made, output)
         else:
             os.sync()
-            (part if several else next(part.iterdir())).rename(output)
+            publish_new(made, output)
+    except FileExistsError:
+        raise UsageError(f"{output} exists", "choose another place with -o") from None
     except OSError as error:
         what = f"cannot write {output}: {reason_of(error)}"
         raise SscdError(what, "choose another place with -o") from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        if private:
+            shutil.rmtree(private, ignore_errors=True)
+
+
+def _make_beside(output: Path) -> str:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return tempfile.mkdtemp(".part", f".{output.name}.", output.parent)
 
 
 def _upload(made: Path, output: Path) -> None:

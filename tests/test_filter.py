@@ -443,6 +443,71 @@ def test_a_full_disk_leaves_nothing(
     assert not [name for name in names_in(tmp_path) if "out" in name]
 
 
+@pytest.mark.parametrize("name", ["s.tar", "photos", "s-*.tar"])
+def test_what_another_run_wrote_meanwhile_stays(
+    tiny: Run,
+    tmp_path: Path,
+    pictures: dict[str, bytes],
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for shard in ("s.tar", "s-1.tar", "s-2.tar"):
+        tar_of(tmp_path / shard, pictures)
+    folder_of(tmp_path / "photos", pictures)
+    before = report(tiny, name)
+    output = Path("out.tar" if name == "s.tar" else "out")
+    theirs = output if name == "s.tar" else output / "x"
+
+    def appear() -> None:
+        theirs.parent.mkdir(exist_ok=True)
+        theirs.write_bytes(b"of the other run")
+
+    monkeypatch.setattr("os.sync", appear)
+    ran = tiny("filter", name, "--remove", before, "-o", output)
+    assert error_line(ran) == f"{output} exists; choose another place with -o"
+    assert theirs.read_bytes() == b"of the other run"
+    assert [n for n in names_in(tmp_path) if "out" in n and "x" not in n] == [output.name]
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_only_what_filter_made_is_removed_and_anyone_may_read_what_it_wrote(
+    tiny: Run,
+    tmp_path: Path,
+    pictures: dict[str, bytes],
+    linked: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for shard in ("s-1.tar", "s-2.tar"):
+        tar_of(tmp_path / shard, pictures)
+    folder_of(tmp_path, {".out.part/mine": b"precious", ".o.tar.part": b"precious"})
+    before = report(tiny, "s-*.tar")
+    if not linked:
+
+        def refuse(*_: object, **__: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr("os.link", refuse)
+    assert tiny("filter", "s-*.tar", "--remove", before, "-o", "out").status == 0
+    assert tiny("filter", "s-2.tar", "--remove", before, "-o", "o.tar").status == 0
+    for mine in (".out.part/mine", ".o.tar.part"):
+        assert Path(mine).read_bytes() == b"precious"
+    (tmp_path / "new").mkdir()
+    assert Path("out").stat().st_mode == Path("new").stat().st_mode
+    assert Path("o.tar").stat().st_mode == before.stat().st_mode
+    assert len(members(Path("o.tar"))) == 0
+
+
+def test_a_folder_of_copies_alone_becomes_an_empty_one(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    folder_of(tmp_path / "one", {name: pictures[name] for name in ("a.png", "c.png")})
+    folder_of(tmp_path / "two", {name: pictures[name] for name in ("b.png", "d.png")})
+    assert tiny("dedup", "one", "two", "-f", "jsonl", "-o", "r.jsonl").status == 0
+    ran = tiny("filter", "two", "--remove", "r.jsonl", "-o", "out")
+    assert ran.err == summary(2, 2, "out")
+    assert names_in(tmp_path / "out") == []
+
+
 def test_the_report_itself_is_the_oracle_of_what_goes(
     tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
 ) -> None:

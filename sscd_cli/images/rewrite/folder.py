@@ -20,6 +20,7 @@ def copy_folder(source: str, target: str, removed: Set[str], *, link: bool) -> N
     instead of copies, so that no image takes space twice.
     Raises: OSError: a file cannot be read, written or linked.
     """
+    os.makedirs(target)
     images = (ref.id for ref in iter_folder(source, lambda key: True) if ref.id not in removed)
     for keys in (images, _other_files(source)):
         for key in keys:
