@@ -8,7 +8,6 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from sscd_cli.embed_job import (
-    SHOWN_ERRORS,
     EmbedResult,
     Progress,
     decoder_of,
@@ -128,11 +127,15 @@ def _changed(
             status = stat_image(ref)
         except Exception:
             status = None  # decoding will say what is wrong
-        if status and ledger.unchanged(ref.source, ref.id, status.mtime_ns, status.file_bytes):
-            result.unchanged += 1
-        else:
+        if not (
+            status and ledger.unchanged(ref.source, ref.id, status.mtime_ns, status.file_bytes)
+        ):
             drawn.add(key)
             yield ref
+        elif ledger.damaged(ref.source, ref.id):
+            result.note_unreadable(ref.name, "as it was before")
+        else:
+            result.unchanged += 1
 
 
 def _embedded(
@@ -183,9 +186,7 @@ def _row(
         content_hash=image.content_hash,
     )
     if isinstance(image, Unreadable):
-        result.unreadable += 1
-        if len(result.errors) < SHOWN_ERRORS:
-            result.errors.append((image.ref.name, image.error))
+        result.note_unreadable(image.ref.name, image.error)
         return replace(row, error=image.error)
     known = by_content.get(image.content_hash)
     if known is None and ledger.holds(image.content_hash):

@@ -34,8 +34,9 @@ class EmbedResult:
     """What a run did, in images, and where its seconds went.
 
     `images` = `embedded` + `copies` + `unreadable` + `unchanged`. copies: files with the very
-    bytes of another, which share its descriptor. unchanged: embedded by an earlier run. vanished:
-    rows that `prune` dropped. seconds: of work, summed over the workers; `elapsed` is by the clock.
+    bytes of another, which share its descriptor. unreadable: damaged ones of an earlier run, too.
+    unchanged: embedded by an earlier run. vanished: rows that `prune` dropped. seconds: of work,
+    summed over the workers; `elapsed` is by the clock.
     """
 
     folder: Path
@@ -57,6 +58,11 @@ class EmbedResult:
 
     def note_seen(self, source: str, id: str) -> None:
         self._seen += image_key(source, id)
+
+    def note_unreadable(self, name: str, error: str) -> None:
+        self.unreadable += 1
+        if len(self.errors) < SHOWN_ERRORS:
+            self.errors.append((name, error))
 
     def saw(self, sources: Iterable[str], ids: Iterable[str]) -> NDArray[np.bool_]:
         """Return which of the named images this run came across, bool (N,).

@@ -151,6 +151,8 @@ def test_damaged_images_are_not_read_again_but_unopened_ones_are(tmp_path: Path)
         writer.add([damaged, unopened])
     ledger = Ledger(tmp_path, PROVENANCE)
     assert ledger.unchanged("/p", "damaged", 1, 2)
+    assert not ledger.unchanged("/p", "damaged", 1, 3)
+    assert ledger.damaged("/p", "damaged")
     assert not ledger.unchanged("/p", "unopened", 1, 2)
     assert not ledger.holds(bytes(16))
 
@@ -162,6 +164,7 @@ def test_time_size_name_and_source_all_count(tmp_path: Path) -> None:
         writer.add([each, replace(row("b"), mtime_ns=None)])
     ledger = Ledger(tmp_path, PROVENANCE)
     assert ledger.unchanged(source, name, 10**18, 5)
+    assert not ledger.damaged(source, name)
     for other in (
         (source, name, 10**18 + 1, 5),
         (source, name, 10**18, 6),

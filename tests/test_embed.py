@@ -74,7 +74,7 @@ def test_nothing_is_embedded_twice(tiny: Run, photos: Path) -> None:
     tiny("embed", "photos")
     before = content(Path("descriptors"))
     assert counts(tiny("embed", "photos").err) == (
-        "24 images: 0 embedded, 0 exact copies, 0 unreadable, 24 unchanged"
+        "24 images: 0 embedded, 0 exact copies, 1 unreadable, 23 unchanged"
     )
     assert len(list(Path("descriptors").glob("*.parquet"))) == 1
     os.utime(photos / "03.png")  # the same bytes at another time
@@ -82,7 +82,7 @@ def test_nothing_is_embedded_twice(tiny: Run, photos: Path) -> None:
     picture(photos / "new.png", 500)
     shutil.move(photos / "05.png", photos / "moved.png")
     assert counts(tiny("embed", "photos").err) == (
-        "25 images: 2 embedded, 2 exact copies, 0 unreadable, 21 unchanged"
+        "25 images: 2 embedded, 2 exact copies, 1 unreadable, 20 unchanged"
     )
     after = content(Path("descriptors"))
     assert after.keys() - before.keys() == {str(photos / "new.png"), str(photos / "moved.png")}
@@ -104,8 +104,15 @@ def test_prune_drops_what_has_gone_and_nothing_else(tiny: Run, photos: Path) -> 
 
 
 def test_strict_is_four_and_the_rows_are_there(tiny: Run, photos: Path) -> None:
-    assert tiny("embed", "photos", "--strict").status == 4
-    assert len(content(Path("descriptors"))) == COUNT
+    for reason in ("image file is truncated", "as it was before"):
+        ran = tiny("embed", "photos", "--strict")
+        assert ran.status == 4
+        assert ran.err.startswith(f"unreadable: {photos}/torn.png: ")
+        assert reason in ran.err
+        assert " 1 unreadable, " in counts(ran.err)
+        assert len(content(Path("descriptors"))) == COUNT
+    picture(photos / "torn.png", 600)
+    assert tiny("embed", "photos", "--strict").status == 0
     assert tiny("embed", "photos/00.png", "--strict", "-d", "other").status == 0
 
 

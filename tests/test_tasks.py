@@ -78,7 +78,7 @@ def test_four_tasks_make_what_one_run_makes(tiny: Run, photos: Path) -> None:
     shards = [path.name for path in Path("descriptors").glob("shard-*.parquet")]
     assert sorted(shards) == [f"shard-000000-{number}of4.parquet" for number in range(1, 5)]
     again = tiny("embed", "photos", "--task", "2/4")
-    assert " 0 embedded, 0 exact copies, 0 unreadable" in again.err
+    assert " 0 embedded, 0 exact copies, " in again.err
 
 
 def test_a_missing_part_is_named_with_its_command(tiny: Run, photos: Path) -> None:

@@ -92,7 +92,7 @@ def summarise(result: EmbedResult) -> None:
     if result.vanished:
         counts.append(f"{result.vanished:,} vanished ones dropped")
     terminal.note(f"{result.images:,} images: {', '.join(counts)}")
-    worked = result.images - result.unchanged
+    worked = result.embedded + result.copies
     if worked:
         speed = worked / max(result.elapsed, 1e-9)
         work = sum(result.seconds.values()) or 1.0

@@ -28,7 +28,8 @@ _NAMES = ("id", "id_bytes", "source", "source_bytes")
 _FACTS = ("status", "file_bytes", "mtime_ns", "content_hash", "error")
 _ORIGINAL = ("width", "height", "format")
 _UNKNOWN = 2**64 - 1
-_SIZE_BITS = 24  # of a stamp; the other 40 are the time's
+_SIZE_BITS = 24  # of a stamp, the last for `_DAMAGED`; the other 40 are the time's
+_DAMAGED = 1
 _SHARDS_KEPT = 4
 # shards of earlier runs are counted from here on: their own numbers, given by several tasks, may
 # meet those of this run
@@ -136,7 +137,12 @@ class Ledger:
             return False
         if file_bytes is None:
             return known >> _SIZE_BITS == _stamp(mtime_ns, 0) >> _SIZE_BITS
-        return known == _stamp(mtime_ns, file_bytes)
+        return known & ~_DAMAGED == _stamp(mtime_ns, file_bytes)
+
+    def damaged(self, source: str, id: str) -> bool:
+        """Say whether the newest row of an image that is `unchanged` holds no descriptor."""
+        known = self._stamps.get(_name_digest(name_bytes(source), name_bytes(id)))
+        return known is not None and bool(known & _DAMAGED)
 
     def knows_failure(self, row: Row) -> bool:
         """Say whether an image's newest row says the same: as unreadable, for the same reason."""
@@ -188,8 +194,11 @@ class Ledger:
         """Take in one row; facts: its values of `_FACTS`."""
         status, file_bytes, mtime_ns, content_hash, error = facts
         was_read = status == "ok" or content_hash is not None
-        self._stamps[name] = _stamp(mtime_ns, file_bytes) if was_read else _UNKNOWN
-        if not was_read:
+        if was_read:
+            stamp = _stamp(mtime_ns, file_bytes)
+            self._stamps[name] = stamp if status == "ok" else stamp | _DAMAGED
+        else:
+            self._stamps[name] = _UNKNOWN
             self._failures[name] = _failure(mtime_ns, file_bytes, error)
         if status == "ok" and content_hash is not None and not self.holds(content_hash):
             self._places[content_hash] = place
@@ -227,12 +236,15 @@ def _name_digest(source: bytes, id: bytes) -> bytes:
 
 
 def _stamp(mtime_ns: int | None, file_bytes: int | None) -> int:
-    """Return one 64-bit number for a file's time and size, the upper bits the time's alone."""
+    """Return one 64-bit number for a file's time and size, the upper bits the time's alone.
+
+    Its last bit is free for `_DAMAGED`, unless it is `_UNKNOWN`.
+    """
     if mtime_ns is None or file_bytes is None:
         return _UNKNOWN
     time = (mtime_ns * 0x9E3779B97F4A7C15 % 2**64) >> _SIZE_BITS
-    size = (file_bytes * 0xC2B2AE3D27D4EB4F % 2**64) >> (64 - _SIZE_BITS)
-    return min(time << _SIZE_BITS | size, _UNKNOWN - 1)
+    size = (file_bytes * 0xC2B2AE3D27D4EB4F % 2**64) >> (64 - _SIZE_BITS) & ~_DAMAGED
+    return min(time << _SIZE_BITS | size, _UNKNOWN - 3)
 
 
 def _failure(*facts: int | str | None) -> int:
