@@ -78,8 +78,15 @@ def test_pairs_of_some_rows_stand_for_those_of_all(
 
 
 def test_a_sample_that_is_too_small_is_said_to_be(sscd: Run, pictures: Path) -> None:
-    ran = sscd("calibrate", str(pictures), "--precision", "0.9", "-q", *FAST)
-    assert "are too few to promise 0.9 precision" in ran.err
+    few = ("calibrate", str(pictures), "--precision", "0.9", "-q", "-f", "json", *FAST)
+    for weights in ((), ("--weights", "all=0,jpeg=1")):  # with or without look-alikes among them
+        ran = sscd(*few, *weights)
+        found = json.loads(ran.out)
+        assert "40 images are too few to promise 0.9 precision" in ran.err
+        assert found["enough_images"] > 40
+        assert found["sure_threshold"] is None
+        at = next(p for p in found["curve"] if p["threshold"] == found["threshold"])
+        assert at["precision"]["low"] < 0.9 <= at["precision"]["value"]
 
 
 def test_no_threshold_is_an_error_and_leaves_no_file(sscd: Run, pictures: Path) -> None:

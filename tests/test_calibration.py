@@ -131,6 +131,20 @@ def test_a_small_set_promises_nothing_and_names_a_size_that_could() -> None:
     assert found.enough_images == pytest.approx(3 * 99 / copies, abs=1)
 
 
+def test_look_alikes_that_are_not_seen_are_not_ruled_out() -> None:
+    for images in (None, 200):
+        found = calibrate(World(9, copies=4).known(), 0.9, Assumed(images, 0.02))
+        low, copies = found.curve.precision[1], found.curve.copies
+        assert (low <= copies / (copies + 3)).all()
+        assert found.enough_images is not None
+        assert found.enough_images > 400
+        assert found.promised is None
+    enough = calibrate(World(9).known(), 0.5, Assumed(copies_per_image=2))
+    assert enough.enough_images is not None
+    assert enough.enough_images < 400
+    assert enough.promised is not None
+
+
 def test_the_same_seed_gives_the_same_figures() -> None:
     one, other = (calibrate(World(7).known(), 0.9, seed=3) for _ in range(2))
     assert np.array_equal(one.curve.precision, other.curve.precision)

@@ -182,10 +182,10 @@ def _conclude(result: CalibrateResult, options: CalibrateOptions) -> None:
 def _say_what_is_sure(result: CalibrateResult) -> None:
     found = result.calibration
     assert found.place is not None
-    if found.promised == found.place:
-        return
     enough = found.enough_images
     few = enough is not None and result.images < enough
+    if found.promised == found.place and not few:
+        return
     what = f"{found.wanted:g} precision is expected, not sure"
     if few:
         what = f"{result.images:,} images are too few to promise {found.wanted:g} precision"

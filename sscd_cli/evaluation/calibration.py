@@ -73,7 +73,9 @@ class Curve:
     """What to expect at each threshold, (T,); precision and recall with their intervals, (3, T).
 
     look_alikes: wrong pairs, copies: right ones. The intervals are those of what another set,
-    drawn in the same way, would show: the luck of both draws is in them.
+    drawn in the same way, would show: the luck of both draws is in them. None of precision begins
+    above what three look-alikes would leave of it, however few the fitted tail expects: a set
+    that shows none does not rule them out.
     """
 
     threshold: Floats
@@ -93,7 +95,8 @@ class Calibration:
     """Where on the curve the wanted precision begins.
 
     place: the number of the lowest threshold at which it is expected, None where there is none.
-    promised: of the lowest at which the whole interval is as precise.
+    promised: of the lowest at which the whole interval is as precise; None in a set of fewer than
+    `enough_images`.
     copies_per_image: pairs of copies for an image; without width where it was given.
     """
 
@@ -233,11 +236,16 @@ def _expect(fitted: _Fitted, known: Similarities, wanted: float, assumed: Assume
     per_image_B = np.maximum(per_image_B, 1 / known.images)
     if assumed.copies_per_image is not None:
         per_image_B = np.full_like(per_image_B, assumed.copies_per_image)
-    look_alikes_BT = fitted.look_alikes * (images * (images - 1) / 2 / known.pairs)
+    times = images * (images - 1) / 2 / known.pairs
+    look_alikes_BT = fitted.look_alikes * times
     copies_BT = images * per_image_B[:, None] * fitted.recall
+    precision = _precision(copies_BT, look_alikes_BT, fitted.rng)
+    # three among the pairs looked at; and another set has its own luck, so never fewer than three
+    unseen = RULE_OF_THREE * max(times, 1.0)
+    precision[1] = np.minimum(precision[1], copies_BT[0] / (copies_BT[0] + unseen))
     curve = Curve(
         threshold=fitted.edges,
-        precision=_precision(copies_BT, look_alikes_BT, fitted.rng),
+        precision=precision,
         recall=_with_interval(fitted.recall[0], _of_another_sample(fitted.recall)),
         look_alikes=look_alikes_BT[0],
         copies=copies_BT[0],
