@@ -70,9 +70,9 @@ def run(options: FilterOptions) -> FilterResult:
         that must stay has gone, a source cannot be read or the output not be written, or what was
         written differs.
     """
-    sources = _sources(options)
-    _check_output(options, sources)
     removals = _read_report(options)
+    sources = _sources(options, removals)
+    _check_output(options, sources)
     result = FilterResult(options.output, len(sources))
     cuts = _plan(sources, removals, options, result)
     with _publishing(options.output, several=len(sources) > 1) as place:
@@ -85,17 +85,21 @@ def run(options: FilterOptions) -> FilterResult:
     return result
 
 
-def _sources(options: FilterOptions) -> list[str]:
-    """Return the absolute sources, with the columns chosen in them."""
+def _sources(options: FilterOptions, removals: Removals) -> list[str]:
+    """Return the absolute sources, with the columns chosen in them, by the report if by no one."""
     from sscd_cli.images.columns import Columns, join_columns, split_columns
     from sscd_cli.images.globs import expand
 
-    sources = []
+    sources: list[str] = []
     for name in expand(options.source):
         path, own = split_columns(name)
         chosen = Columns(own.image or options.image_column, own.id or options.id_column)
         place = path if is_url(path) else os.path.abspath(path)  # noqa: PTH100
-        sources.append(join_columns(place, chosen))
+        reported = removals.tables(place)
+        if not any(chosen) and len(reported) == 1:
+            sources += reported
+        else:
+            sources.append(join_columns(place, chosen))
     return sources
 
 

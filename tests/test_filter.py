@@ -219,6 +219,19 @@ def test_a_parquet_dataset_keeps_order_columns_and_features(
     assert file.metadata.row_group(0).column(0).compression == "ZSTD"
 
 
+@pytest.mark.parametrize("format", ["csv", "paths"])
+def test_the_report_says_which_columns_were_chosen(
+    tiny: Run, pictures: dict[str, bytes], format: str
+) -> None:
+    columns = {"p": list(pictures.values()), "q": [b"x"] * 5, "my/key": [f"k/{n}" for n in "abcde"]}
+    pq.write_table(pa.table(columns), "t.parquet")
+    chosen = ["--image-column", "p", "--id-column", "my/key"]
+    assert tiny("dedup", "t.parquet", *chosen, "-f", format, "-o", "r").status == 0
+    ran = tiny("filter", "t.parquet", "--remove", "r", "-o", "o.parquet")
+    assert ran.err == summary(5, 2, "o.parquet")
+    assert pq.read_table("o.parquet")["my/key"].to_pylist() == ["k/a", "k/c", "k/e"]
+
+
 def test_csv_and_json_lines_keep_the_bytes_of_their_rows(
     tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
 ) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from sscd_cli.errors import UsageError
@@ -34,6 +35,13 @@ class Removals:
     def names(self, source: str, id: str) -> bool:
         """Say whether the report calls this image removable."""
         return (source, id) in self.sizes or bool(self.paths and _path(source, id) in self.paths)
+
+    def tables(self, path: str) -> set[str]:
+        """Return how the report names a table of this path: with the columns chosen in it."""
+        start = f"{path}#"
+        named = chain((source for source, _ in chain(self.sizes, self.keepers)), self.paths)
+        rests = (name.removeprefix(start) for name in named if name.startswith(start))
+        return {start + rest.partition("/")[0] for rest in rests}
 
 
 def read_removals(data: bytes, name: str) -> Removals:
