@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -173,9 +172,7 @@ def _download_progress() -> Iterator[Callable[[int, int | None], None]]:
     if not terminal.shows_progress():
         yield lambda done, total: None
         return
-    from tqdm import tqdm
-
-    with tqdm(unit="B", unit_scale=True, file=sys.stderr, dynamic_ncols=True) as bar:
+    with terminal.progress_bar(unit="B", unit_scale=True) as bar:
 
         def update(done: int, total: int | None) -> None:
             bar.total = total

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -92,9 +92,7 @@ def embed_progress() -> Iterator[Callable[[EmbedResult], None]]:
     if not shows_progress():
         yield lambda result: None
         return
-    from tqdm import tqdm
-
-    with tqdm(unit=" images", file=sys.stderr, dynamic_ncols=True, smoothing=0.05) as bar:
+    with progress_bar(unit=" images", smoothing=0.05) as bar:
 
         def update(result: EmbedResult) -> None:
             done = result.embedded + result.copies + result.unreadable + result.unchanged
@@ -110,16 +108,24 @@ def count_progress(things: str = "images") -> Iterator[Callable[[int, int], None
     if not shows_progress():
         yield lambda done, total: None
         return
-    from tqdm import tqdm
-
-    # no bar before the first of them: what is counted may never begin
-    with tqdm(unit=f" {things}", file=sys.stderr, dynamic_ncols=True, delay=1e-9) as bar:
+    with progress_bar(unit=f" {things}") as bar:
 
         def update(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
         yield update
+
+
+def progress_bar(**options: Any) -> Any:
+    """Return a bar, of `tqdm` without a type, that is shown while there is something to wait for.
+
+    It is not drawn before the first update, which may never come, and leaves the terminal to the
+    summary.
+    """
+    from tqdm import tqdm
+
+    return tqdm(file=sys.stderr, dynamic_ncols=True, delay=0.1, leave=False, **options)
 
 
 @contextmanager
