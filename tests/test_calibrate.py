@@ -56,6 +56,17 @@ def test_text_shows_the_threshold_in_eighty_columns(sscd: Run, pictures: Path) -
     assert "0.5 copies an image (given)" in ran.err
 
 
+def test_what_was_not_given_is_not_called_given_and_the_curve_ends_at_one(
+    sscd: Run, pictures: Path
+) -> None:
+    ran = sscd("calibrate", str(pictures), "-p", "0.7", "-f", "json", *FAST[:4])
+    assert "copies an image (estimated" in ran.err
+    curve = json.loads(ran.out)["curve"]
+    assert curve[-1]["threshold"] == 1
+    assert curve[0]["copies"] > 0
+    assert curve[0]["look_alikes"] > curve[-1]["look_alikes"] >= 0
+
+
 def test_a_threshold_for_fewer_images_than_are_compared_is_warned_of(
     sscd: Run, pictures: Path
 ) -> None:

@@ -163,8 +163,8 @@ def _conclude(result: CalibrateResult, options: CalibrateOptions) -> None:
         f"{result.images:,} images of {result.model}{scale}; {result.copies:,} copies of "
         f"{result.sampled:,} of them"
     )
-    estimated = per_image.low < per_image.high
-    how = f"estimated, {per_image.low:.3g} to {per_image.high:.3g}" if estimated else "given"
+    estimated = f"estimated, {per_image.low:.3g} to {per_image.high:.3g}"
+    how = estimated if options.copies_per_image is None else "given"
     terminal.note(
         f"for {found.images:,} images with {per_image.value:.3g} copies an image ({how}); "
         "intervals: 95 %"
@@ -223,12 +223,12 @@ def _threshold(result: CalibrateResult, place: int | None) -> float | None:
 
 def _points(result: CalibrateResult) -> Iterator[dict[str, object]]:
     curve = result.calibration.curve
-    for place, threshold in enumerate(curve.threshold.tolist()):
+    for place, threshold in enumerate(curve.threshold[:-1].tolist()):  # the last is above all
         precision, recall = curve.at(place)
         yield {
             "threshold": threshold,
             "precision": asdict(precision),
             "recall": asdict(recall),
-            "right": float(curve.copies[place]),
-            "wrong": float(curve.look_alikes[place]),
+            "copies": float(curve.copies[place]),
+            "look_alikes": float(curve.look_alikes[place]),
         }
