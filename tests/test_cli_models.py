@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -70,6 +71,22 @@ def test_an_exported_model_gives_the_same_similarity(
         assert main(["pair", "-m", model, *pictures, "--device", "cpu"]) == 0
         said.append(capfd.readouterr().out)
     assert said[0] == said[1]
+
+
+def test_a_model_file_is_as_readable_as_others(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        exported = tmp_path / "mini.safetensors"
+        assert main(["models", "export", BUNDLED, "-o", str(exported), "-f", "safetensors"]) == 0
+    finally:
+        os.umask(before)
+    assert exported.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in tmp_path.iterdir()] == ["mini.safetensors"]
+
+
+def test_removing_what_is_not_there_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "remove", "sscd_disc_mixup"]) == 0
+    assert capfd.readouterr().err == "sscd_disc_mixup is not installed: nothing to delete\n"
 
 
 @pytest.mark.parametrize("command", ["pull", "verify", "path", "remove"])

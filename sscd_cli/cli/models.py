@@ -103,8 +103,11 @@ def remove(name: Name, quiet: words.Quiet = False, debug: words.Debug = False) -
     """Delete a model from the cache."""
     from sscd_cli.models import store
 
-    for file in store.remove(name):
+    gone = store.remove(name)
+    for file in gone:
         terminal.note(f"deleted {file}")
+    if not gone:
+        terminal.note(f"{name} is not installed: nothing to delete")
 
 
 @models_app.command()

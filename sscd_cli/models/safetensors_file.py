@@ -8,14 +8,14 @@ The entry `rgb_stats` has the mean and the standard deviation of the pixels, 0..
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from sscd_cli.errors import ModelError
+from sscd_cli.files import whole_file
 from sscd_cli.models.network import Network
 from sscd_cli.models.weights import WeightFile, inspect_weights, read_network
 
@@ -24,11 +24,7 @@ def save_network(
     path: Path, network: Network, story: dict[str, Any], dtype: torch.dtype = torch.float32
 ) -> None:
     """Write `network` with its `story`, completely or not at all; floats are stored as `dtype`."""
-    part = path.with_name(f".{path.name}.part")
-    save_tensors(part, network, notes_of(network, story), dtype)
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    part.replace(path)
+    save_tensors(path, network, notes_of(network, story), dtype)
 
 
 def save_tensors(
@@ -39,7 +35,9 @@ def save_tensors(
         for name, value in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    save_file(tensors, path, metadata=notes)
+    # the library's own writer lets nobody but the owner read the file
+    with whole_file(path) as file:
+        file.write(save(tensors, metadata=notes))
 
 
 def notes_of(network: Network, story: dict[str, Any]) -> dict[str, str]:
