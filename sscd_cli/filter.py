@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sscd_cli.errors import NoImagesError, SscdError, UsageError, reason_of
 from sscd_cli.files import publish_new
@@ -38,7 +38,9 @@ class FilterResult:
     """What was written, in images: of `images`, `removed` went.
 
     spared: removable ones that `never_remove` kept. elsewhere: removable ones of the report that
-    lie in no source named here. files: how many sources were written.
+    lie in no source named here. files: how many sources were written. unread: those that stay
+    without being verified, for they cannot be read. lost: the rows of the written lists whose
+    relative names lead nowhere.
     """
 
     output: Path
@@ -47,6 +49,8 @@ class FilterResult:
     removed: int = 0
     spared: int = 0
     elsewhere: int = 0
+    unread: int = 0
+    lost: int = 0
 
 
 @dataclass
@@ -55,7 +59,14 @@ class _Cut:
 
     source: str
     removed: set[str] = field(default_factory=set)
-    stays: bytes = b""
+    stays: _Fingerprint | None = None
+
+
+class _Fingerprint(NamedTuple):
+    """The digest of some images in their order, and how many of them cannot be read."""
+
+    digest: bytes
+    unread: int
 
 
 def run(options: FilterOptions) -> FilterResult:
@@ -82,6 +93,9 @@ def run(options: FilterOptions) -> FilterResult:
                 _write(cut, target, link=options.link)
                 if _fingerprint(_images(_like(cut.source, target)), cut.source) != cut.stays:
                     raise ValueError("what was written differs from what should stay")
+    for cut in cuts:
+        written = options.output / _name(cut.source) if len(cuts) > 1 else options.output
+        result.lost += _lost_names(cut.source, written)
     return result
 
 
@@ -187,6 +201,7 @@ def _plan(
     cuts = [_Cut(source) for source in sources]
     for cut in cuts:
         cut.stays = _fingerprint(staying(cut), cut.source)
+        result.unread += cut.stays.unread
     result.elsewhere = len(removals) - len(found)
     if not result.images:
         raise NoImagesError(f"no images in {options.source}", "name what sscd embed was given")
@@ -239,31 +254,42 @@ def _images(source: str) -> Iterator[ImageRef]:
     return iter_images([source])
 
 
-def _fingerprint(refs: Iterator[ImageRef], source: str) -> bytes:
-    """Return a digest of some images in their order: ids (no row numbers) and bytes (of no list).
-
-    An image that cannot be read counts by the reason.
-    """
+def _fingerprint(refs: Iterator[ImageRef], source: str) -> _Fingerprint:
+    """Read some images: ids (no row numbers) and bytes (of no list), however many."""
     import hashlib
 
     from sscd_cli.images.columns import split_columns
     from sscd_cli.images.containers.kinds import is_table
     from sscd_cli.images.listing import is_listing
     from sscd_cli.images.read import read_bytes
-    from sscd_cli.options import EmbedOptions
 
     path, columns = split_columns(source)
     numbered = is_table(path) and not columns.id
-    total = hashlib.blake2b(digest_size=16)
+    total, unread = hashlib.blake2b(digest_size=16), 0
     for ref in refs:
         total.update(b"" if numbered else os.fsencode(ref.id) + b"\0")
         if not is_listing(path):
             try:
-                data, _ = read_bytes(ref, EmbedOptions.max_bytes)
-            except Exception as error:
-                data = reason_of(error).encode("utf-8", "surrogateescape")
-            total.update(hashlib.blake2b(data, digest_size=16).digest())
-    return total.digest()
+                data, _ = read_bytes(ref, sys.maxsize)
+                total.update(hashlib.blake2b(data, digest_size=16).digest())
+            except SscdError:
+                raise
+            except Exception:
+                unread += 1
+                total.update(b"unread")
+    return _Fingerprint(total.digest(), unread)
+
+
+def _lost_names(source: str, written: Path) -> int:
+    """Return how many relative names of a list lead nowhere from the folder it was written to."""
+    from sscd_cli.images.listing import is_listing
+    from sscd_cli.storage import exists
+
+    path = str(written if isinstance(written, RemotePath) else written.absolute())
+    folder = str(PurePosixPath(path).parent)
+    if not is_listing(path) or folder == str(PurePosixPath(source).parent):
+        return 0
+    return sum(bool(ref.source) and not exists(ref.path) for ref in _images(_like(source, path)))
 
 
 def _write(cut: _Cut, target: str, *, link: bool) -> None:

@@ -112,6 +112,8 @@ def test_links_are_copied_as_what_they_lead_to(
     (tmp_path / "photos/broken.png").symlink_to("nowhere")
     ran = tiny("filter", "photos", "--remove", report(tiny, "photos"), "-o", "out")
     assert ran.status == 0, ran.err
+    unread = "1 images that stay cannot be read, and are not verified\n"
+    assert ran.err.endswith(unread + "9 images: 5 removed, 3 kept and verified in out\n")
     assert not (tmp_path / "out/also").is_symlink()
     assert (tmp_path / "out/broken.png").readlink() == Path("nowhere")
 
@@ -249,6 +251,38 @@ def test_csv_and_json_lines_keep_the_bytes_of_their_rows(
         assert ran.err == summary(5, 2, f"set/new-{name}")
         kept = [line for key, line in zip(pictures, lines, strict=True) if key not in COPIES]
         assert Path(f"set/new-{name}").read_bytes() == (header + "".join(kept)).encode()
+
+
+def test_relative_names_that_lead_nowhere_from_another_folder_are_counted(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    folder_of(tmp_path / "set", pictures)
+    folder_of(tmp_path / "other", {"c.png": pictures["c.png"]})
+    Path("set/l.csv").write_text("\n".join(["image", *pictures, f"{tmp_path}/made/e.png", ""]))
+    before = report(tiny, "set/l.csv")
+    assert tiny("filter", "set/l.csv", "--remove", before, "-o", "set/new.csv").err.count("\n") == 1
+    ran = tiny("filter", "set/l.csv", "--remove", before, "-o", "other/new.csv")
+    kept = Path("other/new.csv").read_text().splitlines()[1:]
+    lost = sum(not Path("other", name).exists() for name in kept)
+    assert lost == 1
+    assert "1 relative names in other/new.csv lead nowhere from its folder; write it" in ran.err
+
+
+def test_an_image_above_the_limit_of_embed_is_compared(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zip_of(tmp_path / "s.zip", pictures)
+    before = report(tiny, "s.zip")
+    limits = []
+    read = reading.read_bytes
+
+    def noting(ref: Any, limit: int) -> Any:
+        limits.append(limit)
+        return read(ref, limit)
+
+    monkeypatch.setattr(reading, "read_bytes", noting)
+    assert tiny("filter", "s.zip", "--remove", before, "-o", "o.zip").status == 0
+    assert min(limits) > 1 << 60
 
 
 def test_coco_loses_annotations_of_removed_images_and_keeps_all_ids(

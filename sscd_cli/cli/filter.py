@@ -77,8 +77,15 @@ def _summarise(result: FilterResult) -> None:
         terminal.note(f"{result.elsewhere:,} more removable images are in other sources")
     if result.spared:
         terminal.note(f"{result.spared:,} removable images were spared by --never-remove")
+    if result.unread:
+        terminal.warn(f"{result.unread:,} images that stay cannot be read, and are not verified")
+    if result.lost:
+        terminal.warn(
+            f"{result.lost:,} relative names in {result.output} lead nowhere from its folder; "
+            "write it into the folder of its source, or move the images along"
+        )
     files = f" in {result.files:,} files" if result.files > 1 else ""
     terminal.note(
         f"{result.images:,} images{files}: {result.removed:,} removed, "
-        f"{result.images - result.removed:,} kept and verified in {result.output}"
+        f"{result.images - result.removed - result.unread:,} kept and verified in {result.output}"
     )
