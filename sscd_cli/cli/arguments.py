@@ -98,7 +98,7 @@ Threshold = Annotated[
     Any,
     option(
         "Similarity from which a pair is a copy: a number, a file of sscd calibrate, or auto for "
-        "its file with the descriptors; by default the model's own.",
+        "its file in the descriptor dataset; by default the model's own.",
         "--threshold",
         "-t",
         parser=_threshold,
