@@ -40,7 +40,7 @@ def run_on_cluster(
     started = time.perf_counter()
 
     def together(results: Sequence[EmbedResult]) -> EmbedResult:
-        return replace(_sum(results), elapsed=time.perf_counter() - started)
+        return replace(_sum(results), start=0.0, elapsed=time.perf_counter() - started)
 
     with Cluster(cluster) as ray:
         workers = ray.cores if options.workers is None else options.workers

@@ -37,6 +37,7 @@ def run_here(options: EmbedOptions, progress: Progress) -> EmbedResult:
 
     Raises: as `embed.run`.
     """
+    called = time.perf_counter()
     from sscd_cli.descriptors.ledger import Ledger
     from sscd_cli.descriptors.write import ShardWriter
     from sscd_cli.models.cpu import keep_large_allocations
@@ -57,6 +58,7 @@ def run_here(options: EmbedOptions, progress: Progress) -> EmbedResult:
         options.descriptors, model.spec.name, str(model.runtime.device), model.runtime.precision
     )
     started = time.perf_counter()
+    result.start = started - called
     refs = images_of(options)
     writer = ShardWriter(
         options.descriptors,

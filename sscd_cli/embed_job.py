@@ -36,7 +36,8 @@ class EmbedResult:
     `images` = `embedded` + `copies` + `unreadable` + `unchanged`. copies: files with the very
     bytes of another, which share its descriptor. unreadable: damaged ones of an earlier run, too.
     unchanged: embedded by an earlier run. vanished: rows that `prune` dropped. seconds: of work,
-    summed over the workers; `elapsed` is by the clock.
+    summed over the workers. By the clock, `start` went into libraries and the model, then
+    `elapsed` into the images.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class EmbedResult:
     unreadable: int = 0
     unchanged: int = 0
     vanished: int = 0
+    start: float = 0.0
     elapsed: float = 0.0
     seconds: dict[str, float] = field(
         default_factory=lambda: {"read": 0.0, "decode": 0.0, "network": 0.0, "write": 0.0}

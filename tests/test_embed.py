@@ -60,7 +60,18 @@ def test_a_run_says_what_it_did_and_where_the_time_went(tiny: Run, photos: Path)
     assert lines[1] == "24 images: 22 embedded, 1 exact copies, 1 unreadable, 0 unchanged"
     assert " images/s with tiny on cpu (" in lines[2]
     for phase in ("read ", "decode ", "network ", "write "):
-        assert phase in lines[2]
+        assert phase in lines[3]
+
+
+def test_all_the_time_is_told_and_the_start_apart(tiny: Run, photos: Path) -> None:
+    before = time.perf_counter()
+    lines = tiny("embed", "photos").err.splitlines()
+    taken = time.perf_counter() - before
+    start = float(lines[2].rpartition(" after a start of ")[2].removesuffix(" s"))
+    total = float(lines[3].partition(" s in all")[0])
+    speed = float(lines[2].partition(" ")[0].replace(",", ""))
+    assert start <= total <= taken + 0.1
+    assert total == pytest.approx(start + 23 / speed, rel=0.2, abs=0.16)  # each is rounded
 
 
 def test_an_unreadable_member_of_an_archive_is_named(tiny: Run, photos: Path) -> None:

@@ -101,6 +101,7 @@ def summarise(result: EmbedResult) -> None:
             for name, seconds in sorted(result.seconds.items(), key=lambda item: -item[1])
         )
         terminal.note(
-            f"{speed:,.0f} images/s with {result.model} on {result.device} ({result.precision}); "
-            f"{result.elapsed:.1f} s in all, of the work: {shares}"
+            f"{speed:,.0f} images/s with {result.model} on {result.device} ({result.precision}), "
+            f"after a start of {result.start:.1f} s"
         )
+        terminal.note(f"{result.start + result.elapsed:.1f} s in all, of the work: {shares}")
