@@ -219,7 +219,7 @@ def test_text_names_the_operating_points(
 def test_an_image_goes_by_its_id_its_path_or_an_end_of_it(
     sscd: Run, vectors: dict[str, Floats], tmp_path: Path, name: str
 ) -> None:
-    (tmp_path / "truth.csv").write_text(f"Left, Right ,label,note\n{name},a/1.jpg,copy,x\n")
+    (tmp_path / "truth.csv").write_text(f"Left, Right ,label,group\n{name},a/1.jpg,copy,x\n")
     assert run_json(sscd, "truth.csv")["copies"] == 1
 
 
@@ -262,6 +262,11 @@ def test_pairs_with_unreadable_images_are_left_out_loudly(sscd: Run, tmp_path: P
     [
         ("", "truth.csv has no column left"),
         ("left;right\na/0.jpg;a/1.jpg\n", "truth.csv has no column left"),
+        (
+            "left,right,is_copy\na/0.jpg,a/1.jpg,0\n",
+            "column 'is_copy' of truth.csv is none of left, right, label, group",
+        ),
+        ("left,right,right\na/0.jpg,a/1.jpg,a/2.jpg\n", "truth.csv has several columns right"),
         ("left,right\n", "truth.csv names no copies"),
         ("left,right,label\na/0.jpg,a/1.jpg,0\n", "truth.csv names no copies"),
         ("left,right\na/0.jpg\n", "line 2 of truth.csv names no two images"),

@@ -1,9 +1,10 @@
 """A table of pairs that someone looked at: which images are copies of one another.
 
-    left,right            two images; further columns are ignored
+    left,right            two images
     label                 optional: 1, true, yes or copy; 0, false, no or different
     group                 optional: whatever tells the pairs apart, such as the edit
 
+A column of any other name is refused: it could be a label by another name.
 With labels, the pairs of the table are all that counts. Without, they are all the copies there
 are: every other pair of the dataset is no copy, but for those that follow from two in the table
 (copies of one image), which count neither way.
@@ -25,6 +26,7 @@ _LABELS = {
     **dict.fromkeys(("1", "true", "yes", "copy"), True),
     **dict.fromkeys(("0", "false", "no", "different"), False),
 }
+_COLUMNS = ("left", "right", "label", "group")
 _FORM = "write a header left,right[,label][,group] and a pair a line"
 
 
@@ -57,15 +59,25 @@ def read_truth(path: Path) -> PairTruth:
         reason = getattr(error, "strerror", None) or str(error)
         raise SscdError(f"cannot read {path}: {reason}", "name a CSV file") from error
     header = [name.strip().lower() for name in rows[0][1]] if rows else []
-    for name in ("left", "right"):
-        if header.count(name) != 1:
-            raise SscdError(f"{path} has no column {name}", _FORM)
+    _check_header(path, header)
     pairs = [
         _pair(path, line, dict(zip(header, row, strict=False))) for line, row in rows[1:] if row
     ]
     if not any(pair.is_copy for pair in pairs):
         raise SscdError(f"{path} names no copies", "label some pairs 1")
     return PairTruth(tuple(pairs), labelled="label" in header, grouped="group" in header)
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    for name in ("left", "right"):
+        if name not in header:
+            raise SscdError(f"{path} has no column {name}", _FORM)
+    for name in header:
+        if name not in _COLUMNS:
+            what = f"column {name!r} of {path} is none of {', '.join(_COLUMNS)}"
+            raise SscdError(what, "rename it or leave it out")
+        if header.count(name) > 1:
+            raise SscdError(f"{path} has several columns {name}", _FORM)
 
 
 def _pair(path: Path, line: int, row: dict[str, str]) -> TruthPair:
