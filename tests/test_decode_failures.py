@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -166,6 +167,16 @@ def test_any_exception_becomes_a_one_line_reason(
     monkeypatch.setattr(decoding, "_open", fail)
     result = unreadable(written(tmp_path, b"x"))
     assert 0 < len(result.error) <= decoding.REASON_CHARACTERS
+
+
+def test_a_damaged_member_is_told_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise zipfile.BadZipFile("Bad CRC-32 for file 'a.jpg'")
+
+    monkeypatch.setattr(decoding, "read_bytes", fail)
+    assert unreadable(written(tmp_path, b"x")).error == "Bad CRC-32 for file 'a.jpg'"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])

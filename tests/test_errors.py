@@ -111,6 +111,14 @@ def test_threshold_that_is_no_number(sscd: Run, monkeypatch: pytest.MonkeyPatch)
     assert sscd("dedup").status == 2
 
 
+def test_a_malformed_variable_is_named(sscd: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSCD_BATCH_SIZE", "x")
+    ran = sscd("embed", "photos")
+    assert ran.status == 2
+    assert "SSCD_BATCH_SIZE" in error_line(ran)
+    assert "--batch-size" in error_line(sscd("embed", "photos", "--batch-size", "y"))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

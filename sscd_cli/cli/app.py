@@ -97,6 +97,11 @@ def _fail(text: str, status: int) -> int:
 
 def _sentence(error: Exception) -> str:
     """Return what Click says is wrong, as we say it: one line, no capital, no full stop."""
+    param, context = getattr(error, "param", None), getattr(error, "ctx", None)
+    if param is not None and context is not None:
+        source = context.get_parameter_source(param.name)
+        if source is not None and source.name == "ENVIRONMENT":
+            error.param_hint = param.envvar  # type: ignore[attr-defined]
     text: str = getattr(error, "format_message", error.__str__)()
     text = text.strip().rstrip(".")
     return printable(text[:1].lower() + text[1:]) or "no command given"

@@ -369,6 +369,8 @@ def _reason(error: Exception) -> str:
         return "not an image in a known format"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    plain = isinstance(error, OSError | ValueError | Image.DecompressionBombError)
-    text = str(error) if plain else repr(error)
-    return printable(text or repr(error))[:REASON_CHARACTERS]
+    text, kind = str(error), type(error).__name__
+    # such as "'x'" of a KeyError, which says nothing without its kind
+    told = not isinstance(error, LookupError | TypeError | AttributeError | SyntaxError)
+    reason = text if text and told else f"{kind}: {text}" if text else kind
+    return printable(reason)[:REASON_CHARACTERS]
