@@ -25,6 +25,7 @@ from urllib.request import url2pathname
 from sscd_cli.errors import SscdError
 
 URL = re.compile(r"(s3|gs|hf|https?)://", re.IGNORECASE)
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 FILE_URL = re.compile(r"file://", re.IGNORECASE)
 EXTRAS = {"s3": "s3", "gs": "gcs", "hf": "hf", "http": "http", "https": "http"}
 READ_AHEAD = 4 << 20
@@ -56,6 +57,11 @@ def is_url(path: str) -> bool:
     return URL.match(path) is not None
 
 
+def has_unknown_scheme(path: str) -> bool:
+    """Whether `path` is a URL of a kind that cannot be read, and no path here."""
+    return bool(SCHEME.match(path)) and not is_url(path) and not os.path.lexists(path)
+
+
 def without_file_scheme(path: str) -> str:
     """Return the path that a file:// URL stands for; any other path as it is."""
     return url2pathname(urlsplit(path).path) if FILE_URL.match(path) else path
@@ -65,6 +71,8 @@ def look(path: str) -> Entry:
     """Say what lies at a path, here or on a server. Raises: OSError, ValueError: nothing."""
     if is_url(path):
         info = _asked(path, lambda fs, name: fs.info(name))
+        if info.get("mimetype") == "text/html":
+            raise IsADirectoryError("a page, not a file: http has no folders, name the files")
         return _entry(info)
     status = os.stat(path)  # noqa: PTH116
     mode = status.st_mode
@@ -206,8 +214,9 @@ def _asked(url: str, request: Callable[[Any, str], T]) -> T:
         with _as_os_errors(url):
             try:
                 return request(fs, name)
-            except LASTING:
-                raise
+            except LASTING as error:
+                if attempt == TRIES - 1 or not isinstance(_http_cause(url, error), OSError):
+                    raise
             except Exception:
                 if attempt == TRIES - 1:
                     raise
@@ -223,10 +232,22 @@ def _as_os_errors(url: str) -> Iterator[None]:
     except ImportError as error:
         what = f"{scheme}:// needs a package that is not installed ({error.name or error})"
         raise SscdError(what, f"run pip install 'sscd-cli[{EXTRAS[scheme]}]'") from error
-    except OSError:
+    except OSError as error:
+        cause = _http_cause(url, error)
+        if isinstance(cause, OSError):
+            number = cause.errno or 0
+            raise OSError(os.strerror(number) if number > 0 else str(cause.strerror)) from error
+        if status := getattr(cause, "status", None):
+            raise FileNotFoundError(f"{status} {getattr(cause, 'message', '')}") from error
         raise
     except Exception as error:  # each library has its own exceptions
         raise OSError(f"{str(error).strip() or type(error).__name__}") from error
+
+
+def _http_cause(url: str, error: OSError) -> BaseException | None:
+    """Return why a page is called missing, which may be a server that cannot be reached."""
+    is_missing = url.lower().startswith("http") and isinstance(error, FileNotFoundError)
+    return error.__cause__ if is_missing else None
 
 
 def _entry(info: Mapping[str, Any]) -> Entry:

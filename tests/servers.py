@@ -97,6 +97,8 @@ class _Files(_Handler):
             data = path.read_bytes()
             when = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(path.stat().st_mtime))
             headers = [("Last-Modified", when)]
+            if path.suffix == ".html":
+                headers.append(("Content-Type", "text/html; charset=utf-8"))
             span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "")
             if span and not path.name.startswith("whole"):
                 start, end = int(span[1]), min(int(span[2]), len(data) - 1)

@@ -143,6 +143,15 @@ def test_a_file_is_asked_for_once(bucket: str, s3: Proxy) -> None:
     assert not [line for line in s3.asked if line.startswith("HEAD") and line.endswith(".png")]
 
 
+def test_pages_and_what_is_missing_on_the_web_are_named(tiny: Run, web: FileServer) -> None:
+    (web.folder / "folder.html").write_text("<html>")
+    reasons = {"none.jpg": "404 Not Found", "folder.html": "a page, not a file: http has no"}
+    for name, reason in reasons.items():
+        line = error_line(tiny("embed", f"{web.url}/{name}"))
+        assert line.startswith(f"cannot read the source {web.url}/{name}: {reason}")
+    assert not Path("descriptors").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "fault"),
     [(name, fault) for name in ("in/0.png", "s.tar", "s.parquet") for fault in ("500", "cut")]
@@ -196,7 +205,13 @@ def test_what_is_not_there_is_named(tiny: Run, bucket: str) -> None:
 def test_a_server_that_does_not_answer_is_named(tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "PAUSE", 0.01)
     line = error_line(tiny("embed", "http://127.0.0.1:9/a.jpg"))
-    assert line.startswith("cannot read the source http://127.0.0.1:9/a.jpg: ")
+    assert line.startswith("cannot read the source http://127.0.0.1:9/a.jpg: Connection refused;")
+
+
+def test_a_scheme_that_nobody_knows_is_refused(tiny: Run) -> None:
+    ran = tiny("embed", "ftp://127.0.0.1/a.jpg")
+    assert ran.status == 2
+    assert error_line(ran).startswith("ftp://127.0.0.1/a.jpg has no known scheme; name a path, or")
 
 
 def test_a_package_that_is_missing_is_named_with_its_extra(

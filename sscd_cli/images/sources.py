@@ -29,7 +29,7 @@ from sscd_cli.images.folder import iter_folder
 from sscd_cli.images.globs import Globs, expand
 from sscd_cli.images.listing import is_listing, iter_listing
 from sscd_cli.images.refs import ImageRef
-from sscd_cli.storage import is_url, look
+from sscd_cli.storage import has_unknown_scheme, is_url, look
 
 CHUNK_BYTES = 1 << 16
 
@@ -81,6 +81,9 @@ def iter_images(
 def _of_source(
     source: str, globs: Globs, columns: Columns, opens: Callable[[str], bool]
 ) -> Iterator[ImageRef]:
+    if has_unknown_scheme(source):
+        what = f"{source} has no known scheme"
+        raise UsageError(what, "name a path, or one of s3://, gs://, hf://, http(s)://, file://")
     path, chosen = source, FOUND
     try:
         if not os.path.lexists(source):
