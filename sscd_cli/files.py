@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from sscd_cli.errors import SscdError
 from sscd_cli.places import RemotePath
 
 
@@ -45,8 +46,9 @@ def output_file(path: Path) -> Iterator[BinaryIO]:
     """Yield what a user named to write to: a whole file, reached through any link.
 
     A device or a named pipe is written to in its place, not replaced by a file.
-    Raises: OSError: as `whole_file`.
+    Raises: SscdError: its folder is missing. OSError: as `whole_file`.
     """
+    check_folder(path)
     # /dev/stdout may lead to a file that is open already
     in_place = path.exists() and (not path.is_file() or path.is_relative_to("/dev"))
     with path.open("wb") if in_place else whole_file(path.resolve()) as file:
@@ -81,6 +83,13 @@ def _rename_new(made: Path, path: Path) -> None:
         made.replace(path)
     else:
         made.unlink()
+
+
+def check_folder(path: Path) -> None:
+    """Raise SscdError where a user named a file in a folder that is not there."""
+    if not isinstance(path, RemotePath) and not path.resolve().parent.exists():
+        fix = "make it first or name another file with -o"
+        raise SscdError(f"cannot write {path}: no such folder", fix)
 
 
 def _sync_folder(folder: Path) -> None:

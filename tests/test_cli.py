@@ -431,9 +431,21 @@ def test_an_output_that_cannot_be_written_is_an_error(
     sscd: Run, stored: Path, tmp_path: Path
 ) -> None:
     for place, reason in (
-        *((".", "Is a directory"), ("no/folder", "No such file or directory")),
+        (".", "Is a directory"),
         *(("b.png/x", "Not a directory"), ("x" * 300, "File name too long")),
     ):
         ran = sscd("dedup", "-o", place)
         assert ran.status == 3
         assert error_line(ran) == f"cannot write {place}: {reason}; name another file with -o"
+
+
+def test_an_output_in_a_missing_folder_is_one_mistake_in_every_command(
+    sscd: Run, stored: Path, tmp_path: Path
+) -> None:
+    for words in (["dedup"], ["fit"], ["models", "export", "sscd_mini", "-f", "safetensors"]):
+        ran = sscd(*words, "-o", "no/file")
+        assert ran.status == 3
+        assert error_line(ran) == (
+            "cannot write no/file: no such folder; make it first or name another file with -o"
+        )
+    assert not (tmp_path / "no").exists()

@@ -15,7 +15,7 @@ from conftest import Run, error_line
 from torch import Tensor
 from weight_layouts import RGB_STATS, probe
 
-from sscd_cli.errors import ModelError, UsageError
+from sscd_cli.errors import ModelError, SscdError, UsageError
 from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.models import export
 from sscd_cli.models.network import TRUNKS, Network, TrunkShape
@@ -165,7 +165,9 @@ def test_a_missing_package_is_named_and_leaves_nothing(
 def test_what_cannot_be_exported_is_told(model: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="torchvision, torchscript, onnx, safetensors"):
         export.export_model(str(model), tmp_path / "a", "caffe")
-    for place in (tmp_path / "absent" / "a", tmp_path, Path("/dev/null")):
+    with pytest.raises(SscdError, match="no such folder"):
+        export.export_model(str(model), tmp_path / "absent" / "a", "torchvision")
+    for place in (tmp_path, Path("/dev/null")):
         with pytest.raises(ModelError, match="cannot write"):
             export.export_model(str(model), place, "torchvision")
     assert list(tmp_path.iterdir()) == []

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sscd_cli.errors import ModelError, UsageError
+from sscd_cli.files import check_folder
 from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.models.network import Network, gem
 from sscd_cli.models.onnx_file import run_onnx, save_onnx
@@ -65,12 +66,13 @@ def export_model(name: str, path: Path, format: str) -> Exported:
 
     format: a key of `FORMATS`.
     Raises: UsageError: no such format. ModelError: unknown model; the written file differs; it
-    cannot be written; a package that the format needs is missing.
+    cannot be written; a package that the format needs is missing. SscdError: its folder is missing.
     """
     if format not in FORMATS:
         raise UsageError(f"cannot export as {format!r}", f"use one of {', '.join(FORMATS)}")
     spec = find_model(name)
     network = read_network(inspect_weights(spec.path))
+    check_folder(path)
     if not path.name or not path.parent.is_dir() or (path.exists() and not path.is_file()):
         raise ModelError(f"cannot write {path}: no file can be there", "name another file with -o")
     part = path.with_name(f".{path.name}.part")
