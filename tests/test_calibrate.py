@@ -37,9 +37,9 @@ def test_a_folder_becomes_a_threshold_that_dedup_and_pair_use(sscd: Run, picture
     stored = json.loads(Path("descriptors/threshold.json").read_text())
     assert stored["threshold"] == threshold
     ran = sscd("dedup", "--threshold", "auto")
-    assert f"at threshold {threshold:.4g} of sscd_mini" in ran.err
+    assert f"threshold {threshold:.4g} of sscd_mini" in ran.err
     ran = sscd("dedup", "--against", "descriptors", "-t", "descriptors/threshold.json")
-    assert f"at threshold {threshold:.4g} of sscd_mini" in ran.err
+    assert f"threshold {threshold:.4g} of sscd_mini" in ran.err
     two = (str(pictures / "007.png"), str(pictures / "008.png"))
     ran = sscd("pair", *two, "-t", "auto", "-f", "json")
     assert json.loads(ran.out)["threshold"] == threshold

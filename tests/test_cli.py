@@ -270,7 +270,7 @@ def test_data_goes_to_stdout_and_words_about_it_to_stderr(sscd: Run, stored: Pat
     size = bytes_text((stored.parent / "b.png").stat().st_size)
     assert (ran.status, ran.out) == (0, b"b.png\n")
     assert ran.err == (
-        f"3 images, 1 unreadable: 1 clusters, 1 removable ({size}) at threshold 0.75 of drawn\n"
+        f"3 images, 1 unreadable: 1 cluster, 1 removable ({size})\nthreshold 0.75 of drawn\n"
     )
 
 

@@ -166,7 +166,7 @@ def test_copies_in_a_parquet_file_are_reported_by_row(tmp_path: Path, tiny: Run)
     images = [picture(tmp_path / f"{n}.png", n).read_bytes() for n in (0, 1, 0, 2)]
     path = written(tmp_path / "a.parquet", {"image": structs(images)}, row_group_size=2)
     ran = tiny("embed", "a.parquet")
-    assert "4 images: 3 embedded, 1 exact copies" in ran.err
+    assert "4 images: 3 embedded, 1 exact copy" in ran.err
     assert "4 unchanged" in tiny("embed", "a.parquet").err
     assert tiny("dedup", "-f", "paths").lines == ["a.parquet/2"]
     os.utime(path, ns=(5, 5))

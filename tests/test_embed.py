@@ -57,7 +57,7 @@ def test_a_run_says_what_it_did_and_where_the_time_went(tiny: Run, photos: Path)
     assert (ran.status, ran.out) == (0, b"")
     lines = ran.err.splitlines()
     assert lines[0].startswith(f"unreadable: {photos}/torn.png: ")
-    assert lines[1] == "24 images: 22 embedded, 1 exact copies, 1 unreadable, 0 unchanged"
+    assert lines[1] == "24 images: 22 embedded, 1 exact copy, 1 unreadable, 0 unchanged"
     assert " images/s with tiny on cpu (" in lines[2]
     for phase in ("read ", "decode ", "network ", "write "):
         assert phase in lines[3]

@@ -52,7 +52,7 @@ def test_a_name_listed_twice_is_embedded_once(tiny: Run, photos: Path, workers: 
     names = [str(path) for path in sorted(photos.iterdir())]
     listed = "\n".join([*names, *names[::-1], names[0], "photos/00.png"]).encode()
     ran = tiny("embed", "-", "--batch-size", "2", "--workers", workers, stdin=listed)
-    assert counts(ran.err).startswith("26 images: 12 embedded, 1 exact copies, 0 unreadable, 13 ")
+    assert counts(ran.err).startswith("26 images: 12 embedded, 1 exact copy, 0 unreadable, 13 ")
     assert stored_rows() == 13
 
 

@@ -325,9 +325,9 @@ def test_a_split_can_be_spared(
     if json.loads(before.read_text().splitlines()[0])["members"][0]["id"] == "test/b.png":
         pytest.fail("the image of the test split is not removable here")
     ran = tiny("filter", "photos", "--remove", before, "-o", "out", "--never-remove", policy)
-    assert ran.err == (
-        "1 removable images were spared by --never-remove\n" + summary(5, 1, "out")
-    ), ran.err
+    assert ran.err == ("1 removable image spared by --never-remove\n" + summary(5, 1, "out")), (
+        ran.err
+    )
     assert (tmp_path / "out/test/b.png").exists()
 
 

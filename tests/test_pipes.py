@@ -125,4 +125,4 @@ def test_what_is_told_of_the_tool_itself_notices_a_full_device_too(bash: Any, wo
 def test_summaries_stay_out_of_the_pipe(bash: Any, many: Path) -> None:
     ran = bash("sscd dedup --format csv | wc -l")
     assert ran.stdout.strip() == b"402"
-    assert b"401 images, 0 unreadable: 1 clusters, 400 removable" in ran.stderr
+    assert b"401 images, 0 unreadable: 1 cluster, 400 removable" in ran.stderr

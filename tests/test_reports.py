@@ -163,7 +163,7 @@ def test_search_and_pair_reports(tiny: Run, tmp_path: Path) -> None:
     assert tiny("embed", "photos").status == 0
     ran = tiny("search", "photos/a.png", "-k", "1")
     assert ran.lines == ["photos/a.png", "  1.0000  photos/a.png"]
-    assert ran.err == "1 queries in 3 images by an exact search\n"
+    assert ran.err == "1 query in 3 images by an exact search\n"
     assert tiny("index").err == "descriptors/index.faiss: 3 images, Flat, built\n"
     ran = tiny("search", "photos/a.png", "photos/b.png", "-f", "jsonl")
     hits = [json.loads(line) for line in ran.lines]

@@ -92,7 +92,7 @@ def test_a_bucket_is_embedded_found_unchanged_and_searched_for_copies(
     storage.write_url(f"{bucket}/in/deep/torn.jpg", b"x")
     ran = tiny("embed", f"{bucket}/in/")
     assert ran.status == 0, ran.err
-    assert "5 images: 3 embedded, 1 exact copies, 1 unreadable, 0 unchanged" in ran.err
+    assert "5 images: 3 embedded, 1 exact copy, 1 unreadable, 0 unchanged" in ran.err
     stored = read_descriptors(Path("descriptors"))
     assert list(stored.ids) == ["0.png", "1.png", "2.png", "copy.png"]
     assert set(stored.sources) == {f"{bucket}/in"}
@@ -105,7 +105,7 @@ def test_a_bucket_is_embedded_found_unchanged_and_searched_for_copies(
 def test_workers_read_a_bucket(tiny: Run, bucket: str) -> None:
     ran = tiny("embed", f"{bucket}/in", "--workers", "2", "--batch-size", "2")
     assert ran.status == 0, ran.err
-    assert "4 images: 3 embedded, 1 exact copies" in ran.err
+    assert "4 images: 3 embedded, 1 exact copy" in ran.err
 
 
 @pytest.mark.parametrize("kind", ["tar", "zip", "parquet", "jsonl"])
@@ -176,7 +176,7 @@ def test_a_fault_that_lasts_makes_an_image_unreadable_until_the_next_run(
     s3.faults += [("500", "GET /photos/" + bucket.rpartition("/")[2] + "/in/1.png")] * 3
     ran = tiny("embed", f"{bucket}/in")
     assert f"unreadable: {bucket}/in/1.png: " in ran.err
-    assert "4 images: 2 embedded, 1 exact copies, 1 unreadable" in ran.err
+    assert "4 images: 2 embedded, 1 exact copy, 1 unreadable" in ran.err
     again = tiny("embed", f"{bucket}/in")
     assert "1 embedded, 0 exact copies, 0 unreadable, 3 unchanged" in again.err
 
@@ -301,7 +301,7 @@ def test_a_dataset_may_lie_in_a_bucket(tiny: Run, tmp_path: Path, bucket: str) -
     there = f"{bucket}/descriptors"
     ran = tiny("embed", f"{bucket}/in", "-d", there, "--shard-rows", "2")
     assert ran.status == 0, ran.err
-    assert "4 images: 3 embedded, 1 exact copies" in ran.err
+    assert "4 images: 3 embedded, 1 exact copy" in ran.err
     assert sorted(storage.list_folder(there)) == ["shard-000000.parquet", "shard-000001.parquet"]
     assert "4 unchanged" in tiny("embed", f"{bucket}/in", "-d", there).err
     assert tiny("embed", f"{bucket}/in", "-d", "here").status == 0
@@ -345,7 +345,7 @@ def test_a_server_that_takes_no_shard_ends_the_run_and_the_next_one_goes_on(
     assert line.startswith(f"cannot write to {bucket}/d: ")
     assert len(sscd_cli.read_descriptors(f"{bucket}/d")) == 2
     s3.faults.clear()
-    assert "1 embedded, 1 exact copies, 0 unreadable, 2 unchanged" in tiny(*words).err
+    assert "1 embedded, 1 exact copy, 0 unreadable, 2 unchanged" in tiny(*words).err
 
 
 def test_no_run_replaces_the_shard_of_another(tiny: Run, bucket: str) -> None:

@@ -59,3 +59,10 @@ def test_a_bar_is_gone_when_its_work_is_done(screen: Screen, name: str) -> None:
         assert "7" in screen.lines[-1]
     print("summary", file=screen)
     assert [line.strip() for line in screen.lines] == ["summary", ""]
+
+
+def test_one_is_no_plural() -> None:
+    counts = [(0, "images"), (1, "images"), (1200, "images"), (1, "queries"), (1, "exact copies")]
+    assert [terminal.counted(*count) for count in counts] == [
+        "0 images", "1 image", "1,200 images", "1 query", "1 exact copy",
+    ]  # fmt: skip

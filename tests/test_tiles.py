@@ -120,7 +120,7 @@ def test_tasks_lead_to_the_report_of_one_machine(
     monkeypatch.setattr("sscd_cli.matching.clusters.find_copies", never)
     assert sscd(*words) == one
     again = sscd("dedup", "--task", "1/1")
-    assert "part 1/1: 10 tiles, 0 of them joined now" in again.err
+    assert "part 1/1: 10 tiles, 0 joined now" in again.err
 
 
 def test_missing_tasks_are_named_and_any_division_completes_them(sscd: Run, dataset: Path) -> None:
@@ -132,7 +132,7 @@ def test_missing_tasks_are_named_and_any_division_completes_them(sscd: Run, data
         "run sscd dedup -d descriptors -t 0.8 --task 2/4"
     )
     assert sscd("dedup").status == 0  # at another threshold nothing has begun
-    assert "10 tiles, 5 of them joined now" in sscd("dedup", "-t", "0.8", "--task", "1/1").err
+    assert "10 tiles, 5 joined now" in sscd("dedup", "-t", "0.8", "--task", "1/1").err
     assert sscd("dedup", "-t", "0.8") == one
 
 
@@ -220,7 +220,7 @@ def test_a_killed_task_keeps_its_tiles_and_goes_on(sscd: Run, dataset: Path) -> 
     assert killed.returncode == -signal.SIGKILL
     assert len(joined(dataset)) == 2
     assert "parts 1/2, 2/2 of the join" in error_line(sscd("dedup"))
-    assert "part 1/2: 5 tiles, 3 of them joined now" in sscd("dedup", "--task", "1/2").err
+    assert "part 1/2: 5 tiles, 3 joined now" in sscd("dedup", "--task", "1/2").err
     sscd("dedup", "--task", "2/2")
     assert sscd("dedup", "-f", "jsonl") == one
 

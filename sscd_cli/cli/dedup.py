@@ -147,7 +147,7 @@ def _join_task(options: DedupOptions, embedding: EmbedOptions | None, task: Task
     with terminal.count_progress("tiles") as progress:
         done = join.run(options, task, progress)
     terminal.note(
-        f"part {task}: {done.tiles:,} tiles, {done.joined:,} of them joined now in "
+        f"part {task}: {terminal.counted(done.tiles, 'tiles')}, {done.joined:,} joined now in "
         f"{done.elapsed:.1f} s: {done.pairs:,} pairs, in {done.folder}"
     )
 
@@ -248,7 +248,7 @@ def _summarise_clusters(found: DedupResult) -> None:
             f"compared, which brings more look-alikes; run sscd calibrate --images {found.images}"
         )
     if found.aliases:
-        terminal.note(f"{found.aliases:,} more names of the same files were left out")
+        terminal.note(f"{terminal.counted(found.aliases, 'more names')} of the same files left out")
     if found.unchecked:
         terminal.warn(
             f"{found.unchecked:,} images in clusters are not on this machine and were not checked"
@@ -260,10 +260,15 @@ def _summarise_clusters(found: DedupResult) -> None:
             f"({low:.5f} to {high:.5f})"
         )
     terminal.note(
-        f"{found.images:,} images, {found.unreadable:,} unreadable: {found.clusters:,} clusters, "
-        f"{found.removable:,} removable ({bytes_text(found.removable_bytes)}) "
-        f"at threshold {found.threshold:.4g} of {found.model}{terminal.scale_note(found.scale)}"
+        f"{terminal.counted(found.images, 'images')}, {found.unreadable:,} unreadable: "
+        f"{terminal.counted(found.clusters, 'clusters')}, "
+        f"{found.removable:,} removable ({bytes_text(found.removable_bytes)})"
     )
+    terminal.note(_threshold_words(found))
+
+
+def _threshold_words(found: DedupResult | AgainstResult) -> str:
+    return f"threshold {found.threshold:.4g} of {found.model}{terminal.scale_note(found.scale)}"
 
 
 def _summarise_matches(found: AgainstResult) -> None:
@@ -275,9 +280,10 @@ def _summarise_matches(found: AgainstResult) -> None:
             "checked; --format paths leaves them out"
         )
     terminal.note(
-        f"{found.leaked:,} of {found.images:,} images have a copy among {found.others:,} others at "
-        f"threshold {found.threshold:.4g} of {found.model}{terminal.scale_note(found.scale)}"
+        f"{found.leaked:,} of {terminal.counted(found.images, 'images')} have a copy "
+        f"among {terminal.counted(found.others, 'others')}"
     )
+    terminal.note(_threshold_words(found))
 
 
 def _warn_of_overlap(count: int) -> None:

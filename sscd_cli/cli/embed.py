@@ -85,13 +85,13 @@ def summarise(result: EmbedResult) -> None:
         terminal.note(f"unreadable: and {more:,} more, listed in {result.folder}")
     counts = [
         f"{result.embedded:,} embedded",
-        f"{result.copies:,} exact copies",
+        terminal.counted(result.copies, "exact copies"),
         f"{result.unreadable:,} unreadable",
         f"{result.unchanged:,} unchanged",
     ]
     if result.vanished:
         counts.append(f"{result.vanished:,} vanished ones dropped")
-    terminal.note(f"{result.images:,} images: {', '.join(counts)}")
+    terminal.note(f"{terminal.counted(result.images, 'images')}: {', '.join(counts)}")
     worked = result.embedded + result.copies
     if worked:
         speed = worked / max(result.elapsed, 1e-9)
@@ -101,7 +101,7 @@ def summarise(result: EmbedResult) -> None:
             for name, seconds in sorted(result.seconds.items(), key=lambda item: -item[1])
         )
         terminal.note(
-            f"{speed:,.0f} images/s with {result.model} on {result.device} ({result.precision}), "
-            f"after a start of {result.start:.1f} s"
+            f"{speed:,.0f} images/s with {result.model} on {result.device} ({result.precision})"
+            + (f", after a start of {result.start:.1f} s" if result.start else "")
         )
         terminal.note(f"{result.start + result.elapsed:.1f} s in all, of the work: {shares}")

@@ -74,9 +74,13 @@ def filter(
 
 def _summarise(result: FilterResult) -> None:
     if result.elsewhere:
-        terminal.note(f"{result.elsewhere:,} more removable images are in other sources")
+        terminal.note(
+            f"{terminal.counted(result.elsewhere, 'more removable images')} in other sources"
+        )
     if result.spared:
-        terminal.note(f"{result.spared:,} removable images were spared by --never-remove")
+        terminal.note(
+            f"{terminal.counted(result.spared, 'removable images')} spared by --never-remove"
+        )
     if result.unread:
         terminal.warn(f"{result.unread:,} images that stay cannot be read, and are not verified")
     if result.lost:
@@ -86,6 +90,6 @@ def _summarise(result: FilterResult) -> None:
         )
     files = f" in {result.files:,} files" if result.files > 1 else ""
     terminal.note(
-        f"{result.images:,} images{files}: {result.removed:,} removed, "
+        f"{terminal.counted(result.images, 'images')}{files}: {result.removed:,} removed, "
         f"{result.images - result.removed - result.unread:,} kept and verified in {result.output}"
     )

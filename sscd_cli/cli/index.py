@@ -40,7 +40,7 @@ def index(
         IndexOptions(descriptors=descriptors, post=post, factory=factory, rebuild=rebuild)
     )
     done = "built" if result.rebuilt else f"{result.added:,} added"
-    what = f"{result.rows:,} images{terminal.scale_note(result.scale)}"
+    what = f"{terminal.counted(result.rows, 'images')}{terminal.scale_note(result.scale)}"
     quality = "" if result.recall is None else f", recall@10 {result.recall:.3f} when built"
     terminal.note(f"{result.path}: {what}, {result.factory}{quality}, {done}")
 
@@ -83,7 +83,9 @@ def search(
             stream.write(line.encode("utf-8", "surrogateescape"))
     how = "its index" if result.indexed else "an exact search"
     scale = terminal.scale_note(result.scale)
-    terminal.note(f"{len(images):,} queries in {result.images:,} images by {how}{scale}")
+    queries = terminal.counted(len(images), "queries")
+    stored = terminal.counted(result.images, "images")
+    terminal.note(f"{queries} in {stored} by {how}{scale}")
 
 
 def _lines(result: SearchResult, format: str) -> Iterator[str]:

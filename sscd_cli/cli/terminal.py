@@ -64,6 +64,13 @@ def note(text: str) -> None:
         print_error(text)
 
 
+def counted(number: int, things: str) -> str:
+    """Return a number with its things, such as "1,200 images", of which one is no plural."""
+    if number != 1:
+        return f"{number:,} {things}"
+    return f"1 {things[:-3]}y" if things.endswith("ies") else f"1 {things[:-1]}"
+
+
 def warn(text: str) -> None:
     """Print one warning on stderr, whatever --quiet says."""
     print_error(f"sscd: warning: {printable(text)}")
