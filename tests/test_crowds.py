@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sscd_cli.errors import SscdError
+from sscd_cli.matching import cells as cells_of
 from sscd_cli.matching import clusters, crowds, products
 from sscd_cli.matching.clusters import cluster, cluster_copies, find_copies
 from sscd_cli.matching.crowds import forest_of
@@ -31,8 +32,9 @@ def ends(pairs):
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
-    monkeypatch.setattr(products, "ROWS", 64)
-    monkeypatch.setattr(products, "COLUMNS", 96)
+    for module in (products, cells_of):
+        monkeypatch.setattr(module, "ROWS", 64)
+        monkeypatch.setattr(module, "COLUMNS", 96)
     monkeypatch.setattr(crowds, "_BLOCK", 32)
     monkeypatch.setattr(crowds, "_HELD", 500)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sscd_cli.errors import SscdError, UsageError
+from sscd_cli.matching import cells as cells_of
 from sscd_cli.matching import groups, join, products
 from sscd_cli.matching.join import Pairs, cross_pairs, find_pairs, similarities
 from sscd_cli.matching.recall import Recall, sampled_recall
@@ -99,8 +100,9 @@ def test_pairs_are_sorted_unique_and_typed():
 def test_block_sizes_do_not_show(method, monkeypatch):
     rows = descriptors(500, 512, dtype=np.float16)
     expected = find_pairs(rows, 0.7, method)
-    monkeypatch.setattr(products, "ROWS", 7)
-    monkeypatch.setattr(products, "COLUMNS", 23)
+    for module in (products, cells_of):
+        monkeypatch.setattr(module, "ROWS", 7)
+        monkeypatch.setattr(module, "COLUMNS", 23)
     monkeypatch.setattr(products, "_BLOCK", 9)
     monkeypatch.setattr(join, "_RESCORE_ROWS", 3)
     monkeypatch.setattr(join, "_BATCH", 5)
@@ -233,7 +235,7 @@ def test_no_pair_is_lost_to_shortened_rows(bfloat16, kind, length):
     axes = products._principal_axes(rows)[:, :length]
     how = products.Plan(np.ascontiguousarray(axes), bfloat16, 0.0, 0.0, 0)
     expected = brute_force(rows, 0.75)
-    cells = [block.marked() for block in products.cells_within(rows, 0.749, how)]
+    cells = [block.marked() for block in cells_of.cells_within(rows, 0.749, how)]
     found = {
         pair for left, right in cells for pair in zip(left.tolist(), right.tolist(), strict=True)
     }

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.matching.cells import Cells, cells_within
 from sscd_cli.matching.forest import components, spanning_forest
 from sscd_cli.matching.join import MARGIN, Pairs, cross_pairs, find_pairs, merged, similarities
 from sscd_cli.matching.linkage import by_leader
-from sscd_cli.matching.products import Cells, Indices, cells_within, plan
+from sscd_cli.matching.products import Indices, plan
 
 _DENSE = 4  # times as many marked cells as rows and columns: a block worth thinning
 _HELD = 4_000_000  # pairs, beside 4 a row, before they are thinned

@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.machine import core_count
-from sscd_cli.matching.products import Float32Product, Floats, Indices, Plan, shorten, triangle
+from sscd_cli.matching.cells import triangle
+from sscd_cli.matching.products import Float32Product, Floats, Indices, Plan, shorten
 
 SIDES = (128, 256)
 CHOICES = (16, 32, 48, 64, 96, 128)

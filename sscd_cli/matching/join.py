@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from sscd_cli.errors import SscdError
 from sscd_cli.machine import core_count, memory_bytes
+from sscd_cli.matching.cells import cells_across, cells_within
 from sscd_cli.matching.groups import Grouping, candidates, plan_groups
-from sscd_cli.matching.products import Indices, Plan, cells_across, cells_within, plan
+from sscd_cli.matching.products import Indices, Plan, plan
 from sscd_cli.options import METHODS, Method, check_word
 
 Bias = NDArray[np.float32]

@@ -33,21 +33,6 @@ _BLOCK = 8192
 _TAIL_ERROR = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
-class Cells:
-    """A block of the matrix: bool `above` (R, C) marks the cells of rows `left`, `right`."""
-
-    left: Indices
-    right: Indices
-    above: NDArray[np.bool_]
-
-    def marked(self) -> tuple[Indices, Indices]:
-        """Return the row numbers (left, right) of the marked cells."""
-        flat = np.flatnonzero(self.above)  # 40 times as fast as np.nonzero of a matrix
-        row, column = np.divmod(flat, self.above.shape[1])
-        return self.left[row], self.right[column]
-
-
 class Product(Protocol):
     """Shortened rows of two sets and the comparison of their products with a cut."""
 
@@ -120,36 +105,6 @@ def plan(
     return Plan(basis, bfloat16, seconds, seconds / cells, length * (2 if bfloat16 else 4))
 
 
-def cells_within(rows_ND: NDArray[Any], cut: float, how: Plan) -> Iterator[Cells]:
-    """Yield the upper triangle: each block against itself and those after."""
-    yield from triangle(product_of(rows_ND, rows_ND, cut, how), np.arange(len(rows_ND)))
-
-
-def triangle(product: Product, rows: Indices) -> Iterator[Cells]:
-    """Yield the tiles among some rows, ascending: each block with itself and those after."""
-    for start in range(0, len(rows), ROWS):
-        left = rows[start : start + ROWS]
-        for other in range(start, len(rows), COLUMNS):
-            right = rows[other : other + COLUMNS]
-            above = product.above(_as_slice(left), _as_slice(right))
-            if other < start + ROWS:
-                above &= left[:, None] < right
-            yield Cells(left, right, above)
-
-
-def cells_across(
-    left_ND: NDArray[Any], right_MD: NDArray[Any], cut: float, how: Plan
-) -> Iterator[Cells]:
-    """Yield each block of one set against each block of the other."""
-    product = product_of(left_ND, right_MD, cut, how)
-    every_left, every_right = np.arange(len(left_ND)), np.arange(len(right_MD))
-    for start in range(0, len(left_ND), ROWS):
-        rows = slice(start, start + ROWS)
-        for other in range(0, len(right_MD), COLUMNS):
-            columns = slice(other, other + COLUMNS)
-            yield Cells(every_left[rows], every_right[columns], product.above(rows, columns))
-
-
 def shortened_blocks(rows_ND: NDArray[Any], basis: Floats | None) -> Iterator[tuple[slice, Floats]]:
     """Yield blocks of rows as (head, |tail|), float32, and where they belong."""
     for start in range(0, len(rows_ND), _BLOCK):
@@ -182,23 +137,6 @@ class Float32Product:
         above = self._above[: shape[0] * shape[1]].reshape(shape)
         np.matmul(left, right.T, out=scores)
         return np.greater_equal(scores, self._cut, out=above)
-
-
-def product_of(left_ND: NDArray[Any], right_MD: NDArray[Any], cut: float, how: Plan) -> Product:
-    """Shorten the rows of both sets as planned, once."""
-    if how.bfloat16:
-        from sscd_cli.matching.bfloat16 import BFloat16Product
-
-        return BFloat16Product(left_ND, right_MD, cut, how.basis)
-    left = shorten(left_ND, how.basis)
-    right = left if right_MD is left_ND else shorten(right_MD, how.basis)
-    return Float32Product(left, right, cut)
-
-
-def _as_slice(rows: Indices) -> Rows:
-    """Return consecutive rows as a slice, which copies nothing."""
-    consecutive = rows[-1] - rows[0] == len(rows) - 1
-    return slice(int(rows[0]), int(rows[-1]) + 1) if consecutive else rows
 
 
 def shorten(rows_ND: NDArray[Any], basis: Floats | None) -> Floats:
