@@ -169,9 +169,7 @@ def test_any_exception_becomes_a_one_line_reason(
     assert 0 < len(result.error) <= decoding.REASON_CHARACTERS
 
 
-def test_a_damaged_member_is_told_in_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_member_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise zipfile.BadZipFile("Bad CRC-32 for file 'a.jpg'")
 
