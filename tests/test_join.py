@@ -197,7 +197,7 @@ def test_rows_at_the_threshold_share_a_group_as_simulated(dimensions, cosine):
     axes = groups.directions(how.side, dimensions)
     joined = [groups.nearest_groups(rows, axes, how.choices) for rows in (one, other)]
     apart = [not set(a) & set(b) for a, b in zip(*map(np.ndarray.tolist, joined), strict=True)]
-    assert np.mean(apart) <= 0.004  # 0.002 at most expected at the threshold
+    assert np.mean(apart) <= 0.006  # 0.004 at most expected at the threshold
 
 
 def test_at_low_thresholds_no_grouping_helps():

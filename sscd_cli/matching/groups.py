@@ -31,7 +31,7 @@ from sscd_cli.matching.products import Float32Product, Floats, Indices, Plan, sh
 
 SIDES = (128, 256)
 CHOICES = (16, 32, 48, 64, 96, 128)
-MISSED = 0.002  # of the pairs right at the threshold; of more similar ones far fewer
+MISSED = 0.004  # of the pairs right at the threshold; of more similar ones far fewer
 _SIMULATED = 4000
 _SEED = 512
 _BLOCK = 2048
@@ -58,7 +58,7 @@ class Grouping:
 def plan_groups(
     rows: int, dimensions: int, threshold: float, core_seconds_a_cell: float
 ) -> Grouping | None:
-    """Choose the cheapest grouping that misses 1 in 500 of the pairs right at the threshold.
+    """Choose the cheapest grouping that misses 1 in 250 of the pairs right at the threshold.
 
     Args: core_seconds_a_cell: what comparing two rows costs one core.
     Returns: None where there is none: at a low threshold rows must join too many groups.

@@ -114,7 +114,7 @@ def find_pairs(
 
     Args: descriptors_ND: float16 or float32 (N, D), rows of about unit length. threshold: cosine,
         compared in float32; a pair exactly on it counts. method: "exact"; "groups", which misses
-        about 1 in 500 of the pairs right at the threshold and far fewer above it, and is exact
+        about 1 in 250 of the pairs right at the threshold and far fewer above it, and is exact
         where groups cannot help; "auto", by the time that exact would take. bias_N: a pair's
         similarity is its cosine less the mean of its two biases, and the threshold is one of
         that. how: what `plan_join` said. most: pairs, by default what memory holds.
