@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sscd_cli import embed
 from sscd_cli.errors import NoImagesError, SscdError, StoreError, UsageError
 from sscd_cli.eval_self import LazyImages
-from sscd_cli.options import AUTO, CalibrateOptions, EmbedOptions, threshold_path
+from sscd_cli.options import AUTO, CalibrateOptions, EmbedOptions, check_least, threshold_path
 from sscd_cli.verify import check_files
 
 if TYPE_CHECKING:
@@ -99,10 +99,8 @@ def _check(options: CalibrateOptions) -> None:
             f"--wanted-precision {options.wanted_precision:g} is no share",
             "use a number between 0 and 1, as 0.99",
         )
-    if options.sample < 2:
-        raise UsageError(f"--sample {options.sample} is too small", "use 2 or more")
-    if options.images is not None and options.images < 2:
-        raise UsageError(f"--images {options.images} is too small", "use 2 or more")
+    check_least("--sample", options.sample, 2)
+    check_least("--images", options.images, 2)
     if options.copies_per_image is not None and not 0 < options.copies_per_image < 1e6:
         raise UsageError(
             f"--copies-per-image {options.copies_per_image:g} is impossible",

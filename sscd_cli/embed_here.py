@@ -121,8 +121,9 @@ def _changed(
 
     for ref in refs:
         result.images += 1
-        result.note_seen(ref.source, ref.id)
-        if (key := image_key(ref.source, ref.id)) in drawn:  # a list may name an image twice
+        key = image_key(ref.source, ref.id)
+        result.note_seen(key)
+        if key in drawn:  # a list may name an image twice
             result.unchanged += 1
             continue
         try:

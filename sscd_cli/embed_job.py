@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 
 from sscd_cli import __version__
 from sscd_cli.errors import NoImagesError, UsageError
-from sscd_cli.options import DECODES, OUTPUT_KINDS, Decode, EmbedOptions, OutputKind
+from sscd_cli.options import (
+    DECODES,
+    OUTPUT_KINDS,
+    Decode,
+    EmbedOptions,
+    OutputKind,
+    check_least,
+    check_word,
+)
 from sscd_cli.tasks import Task
 
 if TYPE_CHECKING:
@@ -58,8 +66,9 @@ class EmbedResult:
     errors: list[tuple[str, str]] = field(default_factory=list)
     _seen: bytearray = field(default_factory=bytearray, repr=False)
 
-    def note_seen(self, source: str, id: str) -> None:
-        self._seen += image_key(source, id)
+    def note_seen(self, key: bytes) -> None:
+        """Remember that this run came across the image of an `image_key`."""
+        self._seen += key
 
     def note_unreadable(self, name: str, error: str) -> None:
         self.unreadable += 1
@@ -94,23 +103,16 @@ Progress = Callable[[EmbedResult], None]
 def check(options: EmbedOptions) -> None:
     """Raise UsageError for an impossible option, before any work is done."""
     for word, number in (
-        ("batch-size", 1 if options.batch_size is None else options.batch_size),
+        ("batch-size", options.batch_size),
         ("shard-rows", options.shard_rows),
         ("max-pixels", options.max_pixels),
         ("max-bytes", options.max_bytes),
     ):
-        if number < 1:
-            raise UsageError(f"--{word} {number} is too small", "use 1 or more")
-        if number >= 1 << 48:
+        check_least(f"--{word}", number, 1)
+        if number is not None and number >= 1 << 48:
             raise UsageError(f"--{word} {number} is too large", "use a smaller number")
-    if options.output_kind not in OUTPUT_KINDS:
-        raise UsageError(
-            f"unknown output kind {options.output_kind!r}", f"use one of {', '.join(OUTPUT_KINDS)}"
-        )
-    if options.decode not in DECODES:
-        raise UsageError(
-            f"unknown way to decode {options.decode!r}", f"use one of {', '.join(DECODES)}"
-        )
+    check_word("output kind", options.output_kind, OUTPUT_KINDS)
+    check_word("way to decode", options.decode, DECODES)
     if options.workers is not None and not 0 <= options.workers <= MOST_WORKERS:
         raise UsageError(
             f"--workers {options.workers} is out of bounds", f"use 0 to {MOST_WORKERS}"

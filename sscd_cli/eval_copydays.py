@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sscd_cli.errors import UsageError
 from sscd_cli.eval_sets import Progress, read_set, refuse_mixtures
-from sscd_cli.options import EvalCopydaysOptions
+from sscd_cli.options import EvalCopydaysOptions, check_least
 
 if TYPE_CHECKING:
     from sscd_cli.descriptors.post import PostProcessing
@@ -45,8 +45,7 @@ def run(
         compared, or a codec's training set is missing or too small. UsageError: an option asks
         for something impossible. Otherwise as `embed`.
     """
-    if options.k < 1:
-        raise UsageError(f"-k {options.k} is too small", "use 1 or more")
+    check_least("-k", options.k, 1)
     from sscd_cli.descriptors.codecs import Codec
     from sscd_cli.evaluation import copydays as protocol
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sscd_cli.errors import SscdError, StoreError, UsageError
+from sscd_cli.errors import SscdError, StoreError
 from sscd_cli.eval_sets import Progress, read_set, refuse_mixtures
-from sscd_cli.options import EvalDiscOptions
+from sscd_cli.options import EvalDiscOptions, check_least
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,8 +59,7 @@ def run(options: EvalDiscOptions, progress: Progress = lambda result: None) -> E
         for something impossible. Otherwise as `embed`.
     Limits: memory is twice the sets as float32, 8.4 GB for the whole benchmark at 512 dimensions.
     """
-    if options.k < 1:
-        raise UsageError(f"-k {options.k} is too small", "use 1 or more")
+    check_least("-k", options.k, 1)
     from sscd_cli.descriptors.codecs import Codec
     from sscd_cli.descriptors.score_norm import ScoreNorm
     from sscd_cli.evaluation import disc

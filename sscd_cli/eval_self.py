@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sscd_cli.errors import NoImagesError, SscdError, UsageError
-from sscd_cli.options import EvalSelfOptions
+from sscd_cli.errors import NoImagesError, SscdError
+from sscd_cli.options import EvalSelfOptions, check_least
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -59,8 +59,7 @@ def run(
     Raises: NoImagesError: fewer than two readable images. ModelError, UsageError: as
         `load_model`. StoreError: the post-processing is unreadable or another model's.
     """
-    if options.limit is not None and options.limit < 2:
-        raise UsageError(f"--limit {options.limit} is too small", "use 2 or more")
+    check_least("--limit", options.limit, 2)
     from sscd_cli.descriptors.scale import Scale
     from sscd_cli.embed_job import provenance_of
     from sscd_cli.evaluation.edits import EDITS

@@ -323,6 +323,12 @@ class TrainOptions:
     resume: bool = False
 
 
+def check_least(option: str, number: int | None, least: int) -> None:
+    """Raise UsageError for a number below the least that an option, as it is typed, allows."""
+    if number is not None and number < least:
+        raise UsageError(f"{option} {number} is too small", f"use {least} or more")
+
+
 def check_word(kind: str, word: str, known: Sequence[str]) -> None:
     """Raise UsageError unless a word is one of the known ones."""
     if word not in known:

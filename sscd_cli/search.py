@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sscd_cli.errors import StoreError, UsageError
-from sscd_cli.options import SearchOptions
+from sscd_cli.errors import StoreError
+from sscd_cli.options import SearchOptions, check_least
 
 if TYPE_CHECKING:
     from sscd_cli.descriptors.read import DescriptorSet
@@ -49,8 +49,7 @@ def run(options: SearchOptions) -> SearchResult:
     Raises: StoreError: no descriptors, or those of another model. SscdError: a query cannot be
         read.
     """
-    if options.k < 1:
-        raise UsageError(f"-k {options.k} is too small", "use 1 or more")
+    check_least("-k", options.k, 1)
     from sscd_cli.descriptors.read import read_comparable
     from sscd_cli.descriptors.scale import Scale
     from sscd_cli.embed_job import provenance_of

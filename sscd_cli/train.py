@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sscd_cli import __version__
 from sscd_cli.errors import NoImagesError, SscdError, UsageError
-from sscd_cli.options import TrainOptions
+from sscd_cli.options import TrainOptions, check_least
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -106,8 +106,7 @@ def _check_numbers(options: TrainOptions) -> None:
         ("validate-every", options.validate_every, 1),
         ("workers", options.workers, 0),
     ):
-        if number < least:
-            raise UsageError(f"--{word} {number} is too small", f"use {least} or more")
+        check_least(f"--{word}", number, least)
     if options.temperature <= 0:
         raise UsageError(f"--temperature {options.temperature:g} is too small", "use 0.05")
     if options.holdout < 0 or options.holdout == 1:

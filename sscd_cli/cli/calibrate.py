@@ -123,8 +123,7 @@ def calibrate(
     if result.embedded:
         summarise_embedding(result.embedded)
     lines = [_json(result)] if format == "json" else _table(result)
-    with terminal.report_stream(None) as stream:
-        stream.write("".join(f"{line}\n" for line in lines).encode())
+    terminal.print_data("\n".join(lines))
     _conclude(result, options)
 
 

@@ -13,7 +13,7 @@ def print_embed_estimate(options: EmbedOptions) -> None:
 
     found = estimate.run(options)
     todo = found.images - found.unchanged
-    _print(
+    lines = (
         f"images   {found.images:,}, {todo:,} of them to embed",
         f"reading  {bytes_text(found.file_bytes)}",
         f"time     about {_duration(found.seconds)}, at {found.images_per_second:,.0f} images/s "
@@ -21,6 +21,7 @@ def print_embed_estimate(options: EmbedOptions) -> None:
         f"memory   about {bytes_text(found.memory_bytes)}",
         f"disk     about {bytes_text(found.disk_bytes)} in {options.descriptors}",
     )
+    terminal.print_data("\n".join(lines))
 
 
 def print_join_estimate(options: DedupOptions) -> None:
@@ -29,17 +30,13 @@ def print_join_estimate(options: DedupOptions) -> None:
 
     found = estimate.run_join(options)
     how = "within groups, where they are likely" if found.plan.groups else "all of them"
-    _print(
+    lines = (
         f"images   {found.images:,}",
         f"pairs    {found.images * (found.images - 1) // 2:,}, looked at {how}",
         f"time     about {_duration(found.plan.seconds)}",
         f"memory   about {bytes_text(found.memory_bytes)}",
     )
-
-
-def _print(*lines: str) -> None:
-    with terminal.report_stream(None) as stream:
-        stream.writelines(f"{line}\n".encode() for line in lines)
+    terminal.print_data("\n".join(lines))
 
 
 def _duration(seconds: float) -> str:

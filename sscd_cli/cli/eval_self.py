@@ -58,8 +58,7 @@ def eval_self(
     with terminal.count_progress() as progress:
         result = verb.run(options, progress)
     lines = [_json(result)] if format == "json" else _table(result)
-    with terminal.report_stream(None) as stream:
-        stream.write("".join(f"{line}\n" for line in lines).encode())
+    terminal.print_data("\n".join(lines))
     if result.unreadable:
         terminal.note(f"{result.unreadable:,} unreadable images were left out")
 

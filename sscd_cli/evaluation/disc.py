@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.errors import SscdError
+from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.evaluation import metrics
 
 Indices = NDArray[np.int64]
@@ -57,8 +57,7 @@ def read_truth(path: Path) -> list[tuple[str, str]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = list(enumerate(csv.reader(file), 1))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        what = f"cannot read the ground truth {path}: {reason}"
+        what = f"cannot read the ground truth {path}: {reason_of(error)}"
         raise SscdError(what, "name a CSV file with --truth") from error
     matches: dict[tuple[str, str], None] = {}
     for number, names in lines:

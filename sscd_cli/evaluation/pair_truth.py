@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sscd_cli.errors import SscdError
+from sscd_cli.errors import SscdError, reason_of
 
 _LABELS = {
     **dict.fromkeys(("1", "true", "yes", "copy"), True),
@@ -56,8 +56,7 @@ def read_truth(path: Path) -> PairTruth:
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             rows = list(enumerate(csv.reader(file), 1))
     except (OSError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SscdError(f"cannot read {path}: {reason}", "name a CSV file") from error
+        raise SscdError(f"cannot read {path}: {reason_of(error)}", "name a CSV file") from error
     header = [name.strip().lower() for name in rows[0][1]] if rows else []
     _check_header(path, header)
     pairs = [
