@@ -16,14 +16,15 @@ CHECKS = (
     ("format", ["ruff", "format", "--check"]),
     ("lint", ["ruff", "check"]),
     ("types", ["mypy"]),
-    ("tests", ["pytest"]),
+    # a process a core; the tests of a file share what they prepare
+    ("tests", ["pytest", "--numprocesses", "auto", "--dist", "loadfile"]),
 )
 
 
 def main(options: list[str]) -> int:
     """Run the checks; `options` go to pytest."""
     for name, command in CHECKS:
-        words = [sys.executable, "-m", *command, *(options if command == ["pytest"] else [])]
+        words = [sys.executable, "-m", *command, *(options if name == "tests" else [])]
         print(f"--- {name}: {' '.join(words[1:])}", flush=True)
         status = subprocess.run(words, cwd=ROOT, check=False).returncode
         if status:
