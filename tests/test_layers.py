@@ -28,7 +28,7 @@ BASE = {"errors", "files", "machine", "options", "places", "storage", "tasks"}
 # what a noun may know of other nouns: reports say what the others found, a model names its
 # preprocessing, and the two that make images and networks work on them
 SIDEWAYS = {
-    "reports": {"descriptors", "matching"},
+    "reports": {"descriptors", "images", "matching"},
     "models": {"images"},
     "evaluation": {"images", "models"},
     "training": {"images", "models"},

@@ -72,7 +72,7 @@ def dedup(
     format: Annotated[
         str,
         words.option(
-            "text, jsonl, csv, parquet, or paths (the removable files).", "--format", "-f"
+            "text, html, jsonl, csv, parquet, or paths (the removable files).", "--format", "-f"
         ),
     ] = "text",
     null: words.Null = _embedding.null,
@@ -173,8 +173,8 @@ class _Target:
         """Raise UsageError for what cannot be written so, before any work is done."""
         check_word("format", self.format, FORMATS)
         to_terminal = self.output is None and sys.stdout and sys.stdout.isatty()
-        if self.format == "parquet" and to_terminal:
-            raise UsageError("parquet is not for a terminal", "add -o FILE")
+        if self.format in {"html", "parquet"} and to_terminal:
+            raise UsageError(f"{self.format} is not for a terminal", "add -o FILE")
         if self.explainer and (options.against or self.format == "paths"):
             fix = "leave out --explain, or ask sscd pair --explain about one pair"
             raise UsageError("--explain belongs to reports of clusters", fix)

@@ -244,13 +244,17 @@ def upright_rgb(image: Image.Image, *, exif: bool = True) -> Image.Image:
     return rgb if method is None else rgb.transpose(method)
 
 
-def load_image(ref: ImageRef, *, exif: bool = True) -> Image.Image:
-    """Read one image that cannot be done without. Raises: SscdError: it cannot be read."""
+def load_image(ref: ImageRef, *, exif: bool = True, recipe: Recipe | None = None) -> Image.Image:
+    """Read one image that cannot be done without.
+
+    recipe: a fast one says how much smaller than it is the image may be decoded.
+    Raises: SscdError: it cannot be read.
+    """
     contents = read(ref, DEFAULT_LIMITS)
     try:
         if isinstance(contents, Unreadable):
             raise ValueError(contents.error)
-        return open_image(contents.data, exif=exif)
+        return _open(contents.data, exif, MAX_PIXELS, recipe).image
     except Exception as error:
         raise SscdError(f"cannot read {ref.id}: {_reason(error)}", "name an image file") from error
 

@@ -1,4 +1,4 @@
-"""Clusters and matches as text, JSON Lines, CSV, Parquet and bare paths."""
+"""Clusters as text, HTML, JSON Lines, CSV, Parquet and bare paths."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any, BinaryIO
 
 from sscd_cli.errors import UsageError, printable
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
+from sscd_cli.reports.page import Card, Picture, page
 
-FORMATS = ("text", "jsonl", "csv", "parquet", "paths")
+FORMATS = ("text", "html", "jsonl", "csv", "parquet", "paths")
 
 
 def write_clusters(
@@ -23,11 +24,12 @@ def write_clusters(
     null: bool = False,
     explained: bool = False,
 ) -> None:
-    """Write clusters to a binary stream, one by one but for Parquet.
+    """Write clusters to a binary stream, one by one but for Parquet and HTML.
 
-    text: for people, names made printable. jsonl: one object a cluster. csv, parquet: one row an
-    image. paths: the removable images, one a line, or NUL-separated with `null`. A name that is
-    not UTF-8 keeps its bytes in csv and paths, and is escaped as `\\udcXX` in JSON.
+    text: for people, names made printable. html: for people, with the images. jsonl: one object
+    a cluster. csv, parquet: one row an image. paths: the removable images, one a line, or
+    NUL-separated with `null`. A name that is not UTF-8 keeps its bytes in csv and paths, and is
+    escaped as `\\udcXX` in JSON.
     explained: all members are `ExplainedMember`, which csv and parquet have a column for.
 
     Raises: UsageError: a path holds a line break and `null` is not given.
@@ -38,6 +40,7 @@ def write_clusters(
         return
     pieces: dict[str, Callable[[], Iterator[str]]] = {
         "text": lambda: _text(clusters),
+        "html": lambda: _html(clusters),
         "jsonl": lambda: _jsonl(clusters),
         "csv": lambda: csv_lines(columns, rows_of(clusters)),
         "paths": lambda: _paths(clusters, null),
@@ -49,8 +52,7 @@ def write_clusters(
 def _text(clusters: Iterable[Cluster]) -> Iterator[str]:
     for number, cluster in enumerate(clusters):
         yield "\n" if number else ""
-        count = len(cluster.members)
-        yield f"cluster {cluster.name}  {count} images, weakest link {cluster.weakest_link:.3f}\n"
+        yield f"{_title(cluster)}\n"
         for member in cluster.members:
             yield _text_line(member)
             if isinstance(member, ExplainedMember) and member.explanation:
@@ -59,9 +61,36 @@ def _text(clusters: Iterable[Cluster]) -> Iterator[str]:
 
 def _text_line(member: Member) -> str:
     verdict = "keep         " if member.keep else f"remove  {member.similarity:.3f}"
-    size = f"{member.width}×{member.height}" if member.width else ""
-    return (
-        f"  {verdict}  {size:>11}  {bytes_text(member.file_bytes):>8}  {printable(member.path)}\n"
+    size = f"{_pixels(member):>11}  {bytes_text(member.file_bytes):>8}"
+    return f"  {verdict}  {size}  {printable(member.path)}\n"
+
+
+def _title(cluster: Cluster) -> str:
+    count = len(cluster.members)
+    return f"cluster {cluster.name}  {count} images, weakest link {cluster.weakest_link:.3f}"
+
+
+def _pixels(member: Member) -> str:
+    return f"{member.width}×{member.height}" if member.width else ""
+
+
+def _html(clusters: Iterable[Cluster]) -> Iterator[str]:
+    cards, removable = [], []
+    for cluster in clusters:
+        pictures = [_picture(member) for member in cluster.members]
+        cards.append(Card(_title(cluster), cluster.weakest_link, pictures))
+        removable += [member.file_bytes for member in cluster.members if not member.keep]
+    size = bytes_text(sum(removable))
+    yield from page(cards, f"{len(cards):,} clusters, {len(removable):,} removable ({size})")
+
+
+def _picture(member: Member) -> Picture:
+    verdict = "keep" if member.keep else "remove"
+    similarity = "" if member.keep else f"similarity {member.similarity:.3f}"
+    explanation = member.explanation if isinstance(member, ExplainedMember) else ""
+    size = f"{_pixels(member)}  {bytes_text(member.file_bytes)}"
+    return Picture(
+        *(member.source, member.id, member.path, verdict), (similarity, explanation, size)
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from sscd_cli.errors import printable
 from sscd_cli.reports.clusters import shown_path
 from sscd_cli.reports.formats import csv_lines, path_lines
+from sscd_cli.reports.page import Card, Picture, page
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +27,7 @@ class Match:
     """An image of our dataset, its copy in the other one, and their similarity.
 
     checked: both files were looked for and are there, as they were when they were embedded.
+    id, source: the key of our image in its descriptor dataset; other_id, other_source: the copy's.
     scale: of the similarity, "cosine" or what was done before and after.
     """
 
@@ -33,6 +35,10 @@ class Match:
     other: str
     similarity: float
     checked: bool
+    id: str
+    source: str
+    other_id: str
+    other_source: str
     scale: str
 
 
@@ -51,11 +57,16 @@ def describe(
 
     here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118
     for place in np.lexsort((pairs.right, -pairs.similarity, pairs.left)):
+        row, other = int(pairs.left[place]), int(pairs.right[place])
         yield Match(
-            path=shown_path(ours.path(int(pairs.left[place])), here),
-            other=shown_path(theirs.path(int(pairs.right[place])), here),
+            path=shown_path(ours.path(row), here),
+            other=shown_path(theirs.path(other), here),
             similarity=round(float(pairs.similarity[place]), 6),
             checked=bool(checked_P[place]),
+            id=ours.ids[row],
+            source=ours.sources[row],
+            other_id=theirs.ids[other],
+            other_source=theirs.sources[other],
             scale=scale,
         )
 
@@ -86,6 +97,8 @@ def _lines(matches: Iterable[Match], format: str, null: bool) -> Iterator[str]:
         yield from (json.dumps(asdict(match)) + "\n" for match in matches)
     elif format == "paths":
         yield from path_lines(_removable(matches), null)
+    elif format == "html":
+        yield from _html(matches)
     else:
         for path, group in groupby(matches, key=lambda match: match.path):
             yield f"{printable(path)}\n"
@@ -95,6 +108,20 @@ def _lines(matches: Iterable[Match], format: str, null: bool) -> Iterator[str]:
 def _text_line(match: Match) -> str:
     doubt = "" if match.checked else "  (not checked)"
     return f"  {match.similarity:.3f}  {printable(match.other)}{doubt}\n"
+
+
+def _html(matches: Iterable[Match]) -> Iterator[str]:
+    cards = []
+    for path, group in groupby(matches, key=lambda match: match.path):
+        copies = list(group)
+        ours = Picture(copies[0].source, copies[0].id, path, "image", ())
+        cards.append(Card(printable(path), copies[0].similarity, [ours, *map(_copy, copies)]))
+    yield from page(cards, f"{len(cards):,} images with a copy in the other dataset")
+
+
+def _copy(match: Match) -> Picture:
+    lines = f"similarity {match.similarity:.3f}", "" if match.checked else "not checked"
+    return Picture(match.other_source, match.other_id, match.other, "copy", lines)
 
 
 def _removable(matches: Iterable[Match]) -> Iterator[str]:

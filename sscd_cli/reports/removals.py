@@ -95,6 +95,8 @@ def _rows(data: bytes) -> Iterable[dict[str, Any]] | None:
     if data.startswith((b"cluster,", b"path,other")):
         text = io.StringIO(data.decode("utf-8", "surrogateescape"), newline="")
         return _csv_rows(csv.DictReader(text, strict=True))
+    if data.startswith(b"<!doctype html>"):
+        raise ValueError("it is a page for people")
     return None
 
 
