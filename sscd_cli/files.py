@@ -14,12 +14,13 @@ from sscd_cli.places import RemotePath
 
 
 @contextmanager
-def whole_file(path: Path, *, new: bool = False) -> Iterator[BinaryIO]:
+def whole_file(path: Path, *, new: bool = False, writer: str = "") -> Iterator[BinaryIO]:
     """Yield a file that becomes `path` when the block ends well, and vanishes otherwise.
 
     The bytes go to `.NAME.part` in the same folder, reach the disk, and take their name at once;
     those of a file on a server go there by one request. new: refuse to replace a file there,
-    where no lock keeps others from writing it.
+    where no lock keeps others from writing it. writer: tells those apart who may write the same
+    file at the same time; the last one's stays.
     Raises: OSError: the file could not be written; nothing of it is left.
     """
     if isinstance(path, RemotePath):
@@ -27,7 +28,7 @@ def whole_file(path: Path, *, new: bool = False) -> Iterator[BinaryIO]:
             yield buffer
             (path.write_new if new else path.write_bytes)(buffer.getvalue())
         return
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}{writer and '.'}{writer}.part")
     try:
         with part.open("wb") as file:
             yield file

@@ -58,12 +58,16 @@ def cells_across(
 ) -> Iterator[Cells]:
     """Yield each block of one set against each block of the other."""
     product = product_of(left_ND, right_MD, cut, how)
-    every_left, every_right = np.arange(len(left_ND)), np.arange(len(right_MD))
-    for start in range(0, len(left_ND), ROWS):
-        rows = slice(start, start + ROWS)
-        for other in range(0, len(right_MD), COLUMNS):
-            columns = slice(other, other + COLUMNS)
-            yield Cells(every_left[rows], every_right[columns], product.above(rows, columns))
+    yield from rectangle(product, np.arange(len(left_ND)), np.arange(len(right_MD)))
+
+
+def rectangle(product: Product, rows: Indices, columns: Indices) -> Iterator[Cells]:
+    """Yield the tiles of some rows of one set, ascending, with some of the other."""
+    for start in range(0, len(rows), ROWS):
+        left = rows[start : start + ROWS]
+        for other in range(0, len(columns), COLUMNS):
+            right = columns[other : other + COLUMNS]
+            yield Cells(left, right, product.above(_as_slice(left), _as_slice(right)))
 
 
 def product_of(left_ND: NDArray[Any], right_MD: NDArray[Any], cut: float, how: Plan) -> Product:

@@ -167,7 +167,8 @@ def cluster_copies(
     """Turn copies into clusters; identical rows share their keeper.
 
     Args: order_N, linkage: as in `cluster`. present_N: the rows that count, by default all;
-        the others are alone.
+        the others are alone. descriptors_ND: not looked at where the pairs say all, which is
+        under any linkage but "components", unless they have biases or are only a forest.
     """
     present = np.arange(len(order_N)) if present_N is None else np.flatnonzero(present_N)
     here, group = np.unique(copies.group[present], return_inverse=True)
@@ -177,7 +178,9 @@ def cluster_copies(
     representative = present[_best_of_each(group, _ranks(order_N[present]), len(here))]
     order = order_N[representative]
     if copies.forest_at is None:
-        distinct = cluster(pairs, order, descriptors_ND, linkage, representative)
+        # cosines that every pair with a keeper brings along need not be computed again
+        known = linkage != "components" and copies.bias is None
+        distinct = cluster(pairs, order, None if known else descriptors_ND, linkage, representative)
     else:
         if len(pairs) < len(copies.pairs):  # who held others together is left out
             pairs = forest_of(descriptors_ND[representative], copies.forest_at)
@@ -191,7 +194,7 @@ def cluster_copies(
 def cluster(
     pairs: Pairs,
     order_N: Indices,
-    descriptors_MD: NDArray[Any],
+    descriptors_MD: NDArray[Any] | None,
     linkage: Linkage = "leader",
     rows_N: Indices | None = None,
 ) -> Clusters:
@@ -201,8 +204,9 @@ def cluster(
         linkage: "leader": in order, a row without a kept partner is kept, and every other one
         is itself in a pair with its keeper; "components": one keeper a component, which may be
         less similar than the threshold to rows that a chain leads to; "complete": groups in
-        which every two rows are a pair, one keeper each. rows_N: which descriptor each of the N
-        is, by default the one of its own number.
+        which every two rows are a pair, one keeper each. descriptors_MD: None takes the
+        similarities to the keepers from the pairs, which "components" does not have. rows_N:
+        which descriptor each of the N is, by default the one of its own number.
     Raises: UsageError: unknown linkage.
     """
     check_word("linkage", linkage, LINKAGES)
@@ -216,10 +220,20 @@ def cluster(
         keeper = by_component(component, rank)
     similarity = np.ones(len(order_N), np.float32)
     copy = np.flatnonzero(keeper != np.arange(len(keeper)))
+    if descriptors_MD is None:
+        similarity[copy] = _similarities_of(pairs, copy, keeper[copy], len(order_N))
+        return Clusters(component, keeper, similarity, weakest_link)
     rows = np.arange(len(order_N)) if rows_N is None else rows_N
     pair = rows[copy], rows[keeper[copy]]
     similarity[copy] = similarities(descriptors_MD, pair[0], descriptors_MD, pair[1])
     return Clusters(component, keeper, similarity, weakest_link)
+
+
+def _similarities_of(pairs: Pairs, one: Indices, other: Indices, count: int) -> NDArray[np.float32]:
+    """Look up pairs of rows below `count`, which must be among `pairs`."""
+    keys = pairs.left * count + pairs.right  # sorted as the pairs are
+    wanted = np.minimum(one, other) * count + np.maximum(one, other)
+    return pairs.similarity[np.searchsorted(keys, wanted)]
 
 
 def _lowered(found: Clusters, bias_N: Bias) -> Clusters:

@@ -65,7 +65,7 @@ def plan_groups(
     """
     plans = []
     for side in SIDES:
-        choices = _enough_choices(side, dimensions, threshold)
+        choices = enough_choices(side, dimensions, threshold)
         if choices:
             cells = (rows * choices / side) ** 2
             seconds = cells * core_seconds_a_cell + side**2 * _A_GROUP
@@ -83,7 +83,7 @@ def candidates(
     Memory: 14 bytes a choice of each row, the shortened rows, and 64 MiB a core.
     """
     short_Nd = shorten(rows_ND, exact.basis)
-    members, starts = _members(rows_ND, how)
+    members, starts = members_of_groups(rows_ND, how.side, how.choices)
     sizes = np.diff(starts)
     full = sizes > max(_FULL * len(rows_ND), 4 * sizes.mean())
     batches = _batches(members, starts, np.flatnonzero((sizes > 1) & ~full), len(rows_ND))
@@ -151,20 +151,24 @@ def _within(
     return left.astype(np.int64), right.astype(np.int64)
 
 
-def _members(rows_ND: NDArray[Any], how: Grouping) -> tuple[NDArray[np.int32], Indices]:
+def members_of_groups(
+    rows_ND: NDArray[Any], side: int, choices: int
+) -> tuple[NDArray[np.int32], Indices]:
     """Return the rows of each group, ascending: those of group g in starts[g]:starts[g + 1]."""
-    axes = directions(how.side, rows_ND.shape[1])
-    number = np.empty((len(rows_ND), how.choices), np.uint16)
+    axes = directions(side, rows_ND.shape[1])
+    number = np.empty((len(rows_ND), choices), np.uint16)
     for start in range(0, len(rows_ND), _BLOCK):
         block = slice(start, start + _BLOCK)
-        number[block] = nearest_groups(rows_ND[block], axes, how.choices)
-    starts = np.concatenate([[0], np.cumsum(np.bincount(number.ravel(), minlength=how.side**2))])
+        number[block] = nearest_groups(rows_ND[block], axes, choices)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(number.ravel(), minlength=side**2))])
     members = np.argsort(number, axis=None, kind="stable")
-    members //= how.choices
+    members //= choices
     return members.astype(np.int32), starts
 
 
-def _enough_choices(side: int, dimensions: int, threshold: float) -> int | None:
+def enough_choices(
+    side: int, dimensions: int, threshold: float, missed: float = MISSED
+) -> int | None:
     """Return how many groups two rows at the threshold must join to share one, nearly always."""
     generator = np.random.default_rng(_SEED)
     one, noise = (generator.standard_normal((_SIMULATED, dimensions), np.float32) for _ in "ab")
@@ -174,13 +178,20 @@ def _enough_choices(side: int, dimensions: int, threshold: float) -> int | None:
     other = threshold * one + (1 - threshold**2) ** 0.5 * noise
     axes = directions(side, dimensions)
     for choices in CHOICES:
-        joined = [np.sort(nearest_groups(rows, axes, choices)) for rows in (one, other)]
-        # one array of all numbers, made different from row to row
-        keys = [groups + np.arange(_SIMULATED)[:, None] * side**2 for groups in joined]
-        shared = np.isin(keys[0].ravel(), keys[1].ravel(), assume_unique=True)
-        if (~shared.reshape(_SIMULATED, choices).any(axis=1)).mean() <= MISSED:
+        if 1 - share_a_group(one, other, axes, choices).mean() <= missed:
             return choices
     return None
+
+
+def share_a_group(
+    one_PD: NDArray[Any], other_PD: NDArray[Any], axes: Floats, choices: int
+) -> NDArray[np.bool_]:
+    """Return of P pairs of rows which have a group in common, bool (P,)."""
+    joined = [np.sort(nearest_groups(rows, axes, choices)) for rows in (one_PD, other_PD)]
+    # one array of all numbers, made different from pair to pair
+    keys = [groups + np.arange(len(groups))[:, None] * (1 << 16) for groups in joined]
+    shared = np.isin(keys[0].ravel(), keys[1].ravel(), assume_unique=True)
+    return np.logical_or.reduce(shared.reshape(-1, choices), axis=1)
 
 
 def directions(side: int, dimensions: int) -> Floats:

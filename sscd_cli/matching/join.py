@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from sscd_cli.errors import SscdError
 from sscd_cli.machine import core_count, memory_bytes
-from sscd_cli.matching.cells import cells_across, cells_within
+from sscd_cli.matching.cells import Cells, cells_across, cells_within
 from sscd_cli.matching.groups import Grouping, candidates, plan_groups
 from sscd_cli.matching.products import Indices, Plan, plan
 from sscd_cli.options import METHODS, Method, check_word
 
 Bias = NDArray[np.float32]
-Cells = Iterable[tuple[Indices, Indices]]
+Ends = Iterable[tuple[Indices, Indices]]
 
 EXACT_SECONDS = 5.0  # up to here nothing is gained by missing a pair
 
@@ -125,7 +125,7 @@ def find_pairs(
     least = least_cosine(threshold, bias_N)
     how = how or plan_join(descriptors_ND, least, method)
     if how.groups:
-        cells: Cells = candidates(descriptors_ND, least - MARGIN, how.groups, how.exact)
+        cells: Ends = candidates(descriptors_ND, least - MARGIN, how.groups, how.exact)
     else:
         blocks = cells_within(descriptors_ND, least - MARGIN, how.exact)
         cells = (block.marked() for block in blocks)
@@ -148,9 +148,21 @@ def cross_pairs(
     cut = least_cosine(threshold, bias_Q) - MARGIN
     how = plan(queries_QD, references_RD, cut, len(queries_QD) * len(references_RD))
     blocks = cells_across(queries_QD, references_RD, cut, how)
+    return pairs_among(blocks, queries_QD, references_RD, threshold, bias_Q)
+
+
+def pairs_among(
+    blocks: Iterable[Cells],
+    left_ND: NDArray[Any],
+    right_MD: NDArray[Any],
+    threshold: float,
+    bias_N: Bias | None = None,
+    most: int | None = None,
+) -> Pairs:
+    """Return the pairs among the marked cells of some blocks. Raises: as `find_pairs`."""
     cells = (block.marked() for block in blocks)
-    sides = _Side(queries_QD, bias_Q), _Side(references_RD)
-    return _collected(_rescored(*sides, cells, threshold), threshold)
+    sides = _Side(left_ND, bias_N), _Side(right_MD)
+    return _collected(_rescored(*sides, cells, threshold), threshold, most)
 
 
 def least_cosine(threshold: float, bias_N: Bias | None) -> float:
@@ -198,7 +210,7 @@ class _Side:
     bias: Bias | None = None
 
 
-def _rescored(left: _Side, right: _Side, cells: Cells, threshold: float) -> Iterator[Pairs]:
+def _rescored(left: _Side, right: _Side, cells: Ends, threshold: float) -> Iterator[Pairs]:
     """Yield the pairs at the threshold among some cells, in batches."""
     left_MD = _ready(left.rows)
     right_MD = left_MD if right.rows is left.rows else _ready(right.rows)
@@ -217,7 +229,7 @@ def _ready(rows_MD: NDArray[Any]) -> NDArray[Any]:
     return rows_MD.astype(np.float32, copy=False) if rows_MD.size < _READY else rows_MD
 
 
-def _batches(cells: Cells, columns: int) -> Iterator[Indices]:
+def _batches(cells: Ends, columns: int) -> Iterator[Indices]:
     """Yield cells in large batches, as row times columns plus column, sorted and unique."""
     waiting: list[Indices] = []
     count = 0
