@@ -191,7 +191,9 @@ def share_a_group(
     # one array of all numbers, made different from pair to pair
     keys = [groups + np.arange(len(groups))[:, None] * (1 << 16) for groups in joined]
     shared = np.isin(keys[0].ravel(), keys[1].ravel(), assume_unique=True)
-    return np.logical_or.reduce(shared.reshape(-1, choices), axis=1)
+    share = np.zeros(len(one_PD), np.bool_)
+    share[np.flatnonzero(shared) // choices] = True
+    return share
 
 
 def directions(side: int, dimensions: int) -> Floats:
