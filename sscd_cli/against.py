@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sscd_cli import embed
+from sscd_cli import embed, join
 from sscd_cli.errors import StoreError
 from sscd_cli.options import DedupOptions, EmbedOptions
 from sscd_cli.verify import check_files
@@ -88,7 +88,8 @@ def run(
         ours = embedded.narrow(ours)
     threshold = resolve(options.threshold, ours.provenance, options.descriptors, scale)
     bias = scale.bias(ours.descriptors)
-    every = cross_pairs(ours.descriptors, theirs.descriptors, threshold, bias)
+    device = join.device_of(options)
+    every = cross_pairs(ours.descriptors, theirs.descriptors, threshold, bias, device)
     pairs, checked, stale = _among_present_files(ours, theirs, every)
     return AgainstResult(
         model=ours.provenance.model,

@@ -94,7 +94,8 @@ def run(
     copies = join.copies_joined(options, stored)
     if copies is None:
         bias = scale.bias(stored.descriptors)
-        copies = find_copies(stored.descriptors, threshold, options.method, bias, announce)
+        device = join.device_of(options)
+        copies = find_copies(stored.descriptors, threshold, options.method, bias, announce, device)
     found, left_out = _among_present_files(stored, copies, options)
     removable = found.removable
     return DedupResult(

@@ -10,6 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from sscd_cli.embed_job import check, decoder_of, images_of, provenance_of
+from sscd_cli.join import device_of
 from sscd_cli.options import DedupOptions, EmbedOptions
 
 if TYPE_CHECKING:
@@ -146,5 +147,5 @@ def run_join(options: DedupOptions) -> JoinEstimate:
     scale = Scale.load(options.post, options.score_norm)
     stored = read_comparable(options.descriptors, columns=(), post=scale.post)
     threshold = resolve(options.threshold, stored.provenance, options.descriptors, scale)
-    plan = plan_join(stored.descriptors, threshold, options.method)
+    plan = plan_join(stored.descriptors, threshold, options.method, device_of(options))
     return JoinEstimate(len(stored), plan, plan.memory_bytes + stored.descriptors.nbytes)

@@ -8,6 +8,7 @@ one of this. A tile whose file exists is done, whoever joined it.
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -103,9 +104,11 @@ def run(
     options.check_divisible()
     from sscd_cli.descriptors.parts import Part
     from sscd_cli.descriptors.shards import locked, writing
+    from sscd_cli.matching.join import gpu_for
     from sscd_cli.matching.tiles import join_tile
 
     started = time.perf_counter()
+    device = gpu_for(device_of(options), math.inf) or "cpu"  # a task is many tiles
     join = Join.of(options)
     folder, found = join.folder, 0
     with writing(folder):
@@ -117,12 +120,22 @@ def run(
         block = lru_cache(maxsize=2)(join.block)
         for done, tile in enumerate(lacking, len(tiles) - len(lacking)):
             progress(done, len(tiles))
-            pairs = join_tile(block(tile.left), block(tile.right), join.threshold, join.method)
+            blocks = block(tile.left), block(tile.right)
+            pairs = join_tile(*blocks, join.threshold, join.method, device)
             _save(folder, tile, pairs)
             found += len(pairs.pairs)
         progress(len(tiles), len(tiles))
     elapsed = time.perf_counter() - started
     return JoinResult(folder, task, len(tiles), len(lacking), found, elapsed)
+
+
+def device_of(options: DedupOptions) -> str:
+    """Return the device as `matching` knows it. Raises: UsageError: it is not on this machine."""
+    if options.device in ("auto", "cpu"):
+        return options.device
+    from sscd_cli.models.device import choose_device
+
+    return str(choose_device(options.device))
 
 
 def run_on_cluster(options: DedupOptions, cluster: ClusterOptions, progress: Progress) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 from collections.abc import Iterator
@@ -20,6 +21,16 @@ def has_bfloat16() -> bool:
         return False
     flags = next((line for line in text.splitlines() if line.startswith("flags")), "").split()
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+@functools.cache
+def has_cuda_driver() -> bool:
+    """Whether NVIDIA's driver is installed: found out without PyTorch, which takes 2 s to load."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def core_count() -> int:

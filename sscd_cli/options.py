@@ -131,7 +131,8 @@ class DedupOptions:
     """From a descriptor dataset to clusters, or to its matches with the dataset `against`.
 
     threshold: a number, a file of `sscd calibrate`, or "auto"; None is the model's own, which
-    holds for plain cosine only.
+    holds for plain cosine only. device: where every pair is looked at; "auto" is a GPU where there
+    is one and the CPU would take more than seconds.
     """
 
     descriptors: Path = DESCRIPTORS
@@ -142,6 +143,7 @@ class DedupOptions:
     linkage: Linkage = "leader"
     keep: tuple[str, ...] = ("resolution", "bytes", "oldest", "path")
     method: Method = "auto"
+    device: str = "auto"
     cluster: ClusterOptions | None = None
 
     def check(self) -> None:

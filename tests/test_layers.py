@@ -40,7 +40,10 @@ HOMES = {
     "tqdm": ("cli",),
     "pyarrow": ("descriptors", "images.containers.parquet", "images.rewrite.parquet"),
     "faiss": ("matching",),
-    "torch": ("models", "images.batches", "images.preprocess", "training", "matching.bfloat16"),
+    "torch": (
+        *("models", "images.batches", "images.preprocess", "training"),
+        *("matching.bfloat16", "matching.cuda"),
+    ),
     "nncf": ("models.int8",),
     "openvino": ("models.int8",),
     "safetensors": ("models", "descriptors.post"),

@@ -9,6 +9,19 @@ import pytest
 from sscd_cli import machine
 
 
+def test_a_machine_without_the_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    machine.has_cuda_driver.cache_clear()
+    monkeypatch.setattr(machine.ctypes, "CDLL", missing)
+    assert not machine.has_cuda_driver()
+    machine.has_cuda_driver.cache_clear()
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: None)
+    assert machine.has_cuda_driver()
+    machine.has_cuda_driver.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("groups", "limits", "expected"),
     [

@@ -231,6 +231,7 @@ def _announce(plan: JoinPlan) -> None:
     if plan.seconds < _WORTH_SAYING:
         return
     how = "within groups" if plan.groups else "exactly"
+    how += f" on {plan.device}" if plan.device else ""
     terminal.note(
         f"looking for pairs {how}: about {plan.seconds:,.0f} s and "
         f"{bytes_text(plan.memory_bytes)} of memory beside the descriptors"

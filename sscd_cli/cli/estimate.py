@@ -30,6 +30,7 @@ def print_join_estimate(options: DedupOptions) -> None:
 
     found = estimate.run_join(options)
     how = "within groups, where they are likely" if found.plan.groups else "all of them"
+    how += f", on {found.plan.device}" if found.plan.device else ""
     lines = (
         f"images   {found.images:,}",
         f"pairs    {found.images * (found.images - 1) // 2:,}, looked at {how}",

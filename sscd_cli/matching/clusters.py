@@ -112,6 +112,7 @@ def find_copies(
     method: Method = "auto",
     bias_N: Bias | None = None,
     announce: Callable[[JoinPlan], None] = lambda plan: None,
+    device: str = "cpu",
 ) -> Copies:
     """Find the rows whose similarity is at least `threshold`.
 
@@ -120,14 +121,14 @@ def find_copies(
     exactly, whatever the method (see `crowds`).
 
     Args: descriptors_ND: float16 or float32 (N, D), about unit length. threshold: cosine.
-        method, bias_N: see `find_pairs`; of "groups" the recall is measured, too. Identical
+        method, bias_N, device: see `find_pairs`; of "groups" the recall is measured, too. Identical
         rows are copies whatever their bias. announce: called with the plan before the work.
     Raises: UsageError: unknown method. TooManyPairsError: of rows with biases.
     """
     first_U, group_N = collapse(descriptors_ND)
     distinct_UD = descriptors_ND if len(first_U) == len(group_N) else descriptors_ND[first_U]
     bias_U = None if bias_N is None else bias_N[first_U]
-    how = plan_join(distinct_UD, least_cosine(threshold, bias_U), method)
+    how = plan_join(distinct_UD, least_cosine(threshold, bias_U), method, device)
     announce(how)
     most = None if bias_N is not None else min(most_pairs(), _HELD + _HELD_A_ROW * len(first_U))
     try:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.errors import SscdError
-from sscd_cli.machine import core_count, memory_bytes
+from sscd_cli.machine import core_count, has_cuda_driver, memory_bytes
 from sscd_cli.matching.cells import Cells, cells_across, cells_within
 from sscd_cli.matching.groups import Grouping, candidates, plan_groups
 from sscd_cli.matching.products import Indices, Plan, plan
@@ -26,6 +26,7 @@ Bias = NDArray[np.float32]
 Ends = Iterable[tuple[Indices, Indices]]
 
 EXACT_SECONDS = 5.0  # up to here nothing is gained by missing a pair
+GPU_SECONDS = 10.0  # and up to here nothing by loading PyTorch and warming a GPU up
 
 # Rounding to float16 changes a row's length by up to 2^-11, so a cosine of 1 may come out as a
 # product of 0.999; float32 rounding, 1e-6, vanishes beside it.
@@ -70,8 +71,8 @@ class TooManyPairsError(SscdError):
 class JoinPlan:
     """How a join will go: the method chosen, and what it is expected to take.
 
-    seconds: measured constants of one machine times the work. memory_bytes: beside the
-    descriptors, without the pairs.
+    seconds: measured constants of one machine times the work, or of a GPU what a tile took it.
+    memory_bytes: beside the descriptors, without the pairs. device: None is the CPU, with NumPy.
     """
 
     method: Literal["exact", "groups"]
@@ -79,15 +80,49 @@ class JoinPlan:
     memory_bytes: int
     exact: Plan
     groups: Grouping | None
+    device: str | None = None
 
 
-def plan_join(descriptors_ND: NDArray[Any], threshold: float, method: Method = "auto") -> JoinPlan:
+def plan_join(
+    descriptors_ND: NDArray[Any], threshold: float, method: Method = "auto", device: str = "cpu"
+) -> JoinPlan:
     """Choose how to find the pairs of a set by what each way will cost.
 
-    Args: as `find_pairs`. "auto" is exact where that takes seconds, or is no slower.
-    Raises: UsageError: unknown method; "groups" where they cannot help.
+    Args: as `find_pairs`. "auto" is exact where that takes seconds, or is no slower. device: see
+        `gpu_for`; groups are searched by the CPU.
+    Raises: UsageError: unknown method; "groups" where they cannot help. SscdError: the device
+        that was named does not work.
     """
     check_word("method", method, METHODS)
+    planned = _plan_on_cpu(descriptors_ND, threshold, method)
+    gpu = None if method == "groups" else gpu_for(device, planned.seconds)
+    if gpu is None:
+        return planned
+    from sscd_cli.matching.cuda import HELD, seconds_a_cell
+
+    rows, dimensions = descriptors_ND.shape
+    seconds = rows**2 / 2 * seconds_a_cell(gpu, dimensions)
+    return JoinPlan("exact", seconds, 2 * dimensions * HELD, planned.exact, None, gpu)
+
+
+def gpu_for(device: str, seconds: float) -> str | None:
+    """Return the GPU for what takes the CPU so long.
+
+    Args: device: "cpu"; "auto" is a GPU for work of more than seconds, where there is one that
+        works; another name is returned as it is.
+    """
+    if device == "cpu":
+        return None
+    if device != "auto":
+        return device
+    if seconds < GPU_SECONDS or not has_cuda_driver():
+        return None
+    from sscd_cli.matching.cuda import has_gpu
+
+    return "cuda" if has_gpu() else None
+
+
+def _plan_on_cpu(descriptors_ND: NDArray[Any], threshold: float, method: Method) -> JoinPlan:
     rows, dimensions = descriptors_ND.shape
     cut = threshold - MARGIN
     exact = plan(descriptors_ND, descriptors_ND, cut, rows**2 / 2)
@@ -109,6 +144,7 @@ def find_pairs(
     bias_N: Bias | None = None,
     how: JoinPlan | None = None,
     most: int | None = None,
+    device: str = "cpu",
 ) -> Pairs:
     """Return every pair of rows whose similarity is at least `threshold`.
 
@@ -117,15 +153,20 @@ def find_pairs(
         about 1 in 250 of the pairs right at the threshold and far fewer above it, and is exact
         where groups cannot help; "auto", by the time that exact would take. bias_N: a pair's
         similarity is its cosine less the mean of its two biases, and the threshold is one of
-        that. how: what `plan_join` said. most: pairs, by default what memory holds.
+        that. how: what `plan_join` said. most: pairs, by default what memory holds. device: see
+        `plan_join`; the pairs are the same.
     Returns: pairs with left < right. Memory: 20 bytes a pair (twice that while sorting) and
         the plan's; g identical rows make g²/2 pairs, so `collapse` them first.
     Raises: UsageError: unknown method. TooManyPairsError: more than `most`.
     """
     least = least_cosine(threshold, bias_N)
-    how = how or plan_join(descriptors_ND, least, method)
+    how = how or plan_join(descriptors_ND, least, method, device)
     if how.groups:
         cells: Ends = candidates(descriptors_ND, least - MARGIN, how.groups, how.exact)
+    elif how.device:
+        from sscd_cli.matching.cuda import marked_cells
+
+        cells = marked_cells(descriptors_ND, descriptors_ND, least - MARGIN, how.device)
     else:
         blocks = cells_within(descriptors_ND, least - MARGIN, how.exact)
         cells = (block.marked() for block in blocks)
@@ -139,6 +180,7 @@ def cross_pairs(
     references_RD: NDArray[Any],
     threshold: float,
     bias_Q: Bias | None = None,
+    device: str = "cpu",
 ) -> Pairs:
     """Return every (query, reference) whose similarity is at least `threshold`.
 
@@ -147,6 +189,13 @@ def cross_pairs(
     """
     cut = least_cosine(threshold, bias_Q) - MARGIN
     how = plan(queries_QD, references_RD, cut, len(queries_QD) * len(references_RD))
+    gpu = gpu_for(device, how.seconds)
+    if gpu:
+        from sscd_cli.matching.cuda import marked_cells
+
+        sides = _Side(queries_QD, bias_Q), _Side(references_RD)
+        cells = marked_cells(queries_QD, references_RD, cut, gpu)
+        return _collected(_rescored(*sides, cells, threshold), threshold)
     blocks = cells_across(queries_QD, references_RD, cut, how)
     return pairs_among(blocks, queries_QD, references_RD, threshold, bias_Q)
 

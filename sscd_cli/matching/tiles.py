@@ -92,18 +92,20 @@ class TilePairs:
     twin: Indices
 
 
-def join_tile(left: Block, right: Block, threshold: float, method: Method) -> TilePairs:
+def join_tile(
+    left: Block, right: Block, threshold: float, method: Method, device: str = "cpu"
+) -> TilePairs:
     """Find the pairs of a tile; `right` is `left` itself on the diagonal.
 
-    Args: threshold, method: as in `find_pairs`; "auto" would choose by the block's size.
+    Args: threshold, method, device: as in `find_pairs`; "auto" would choose by the block's size.
     """
     first, twin, ours = _distinct(left)
     if right is left:
-        found = find_pairs(ours.descriptors, threshold, method)
+        found = find_pairs(ours.descriptors, threshold, method, device=device)
         pairs = Pairs(ours.rows[found.left], ours.rows[found.right], found.similarity)
         return TilePairs(pairs, first, twin)
     _, _, theirs = _distinct(right)
-    found = cross_pairs(ours.descriptors, theirs.descriptors, threshold)
+    found = cross_pairs(ours.descriptors, theirs.descriptors, threshold, device=device)
     pairs = Pairs(ours.rows[found.left], theirs.rows[found.right], found.similarity)
     none = np.empty(0, np.int64)
     return TilePairs(pairs, none, none)
