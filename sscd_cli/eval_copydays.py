@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from sscd_cli.errors import UsageError
 from sscd_cli.eval_sets import Progress, read_set, refuse_mixtures
-from sscd_cli.options import EvalCopydaysOptions, check_least
+from sscd_cli.evaluation.options import EvalCopydaysOptions
+from sscd_cli.options import check_least
 
 if TYPE_CHECKING:
     from sscd_cli.descriptors.post import PostProcessing

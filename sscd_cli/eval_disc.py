@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from sscd_cli.errors import SscdError, StoreError
 from sscd_cli.eval_sets import Progress, read_set, refuse_mixtures
-from sscd_cli.options import EvalDiscOptions, check_least
+from sscd_cli.evaluation.options import EvalDiscOptions
+from sscd_cli.options import check_least
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sscd_cli.errors import SscdError
-from sscd_cli.options import EvalPairsOptions, check_threshold
+from sscd_cli.evaluation.options import EvalPairsOptions
+from sscd_cli.options import check_threshold
 
 if TYPE_CHECKING:
     import numpy as np

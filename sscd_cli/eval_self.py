@@ -8,7 +8,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from sscd_cli.errors import NoImagesError, SscdError
-from sscd_cli.options import EvalSelfOptions, check_least
+from sscd_cli.evaluation.options import EvalSelfOptions
+from sscd_cli.options import check_least
 
 if TYPE_CHECKING:
     from PIL import Image

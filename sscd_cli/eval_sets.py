@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from sscd_cli import embed
 from sscd_cli.errors import SscdError, StoreError
-from sscd_cli.options import BenchmarkOptions, EmbedOptions
+from sscd_cli.evaluation.options import BenchmarkOptions
+from sscd_cli.options import EmbedOptions
 
 if TYPE_CHECKING:
     from sscd_cli.descriptors.read import DescriptorSet

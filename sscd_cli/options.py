@@ -1,46 +1,61 @@
-"""Every option of every command with its default; the one place where defaults are stated."""
+"""Every option of every command: its type, its default, and what `--help` says of it.
+
+The one place where they are stated: a class is what a command's verb takes, and the command line
+is made of its fields (`words`, `cli.command`). Those of `sscd eval` and `sscd train` are in
+`evaluation.options` and `training.options`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
+from sscd_cli import words
 from sscd_cli.errors import UsageError
-from sscd_cli.tasks import Task
+from sscd_cli.places import place
+from sscd_cli.words import Argument, Help
 
 Linkage = Literal["leader", "components", "complete"]
 Method = Literal["auto", "exact", "groups"]
 KeepWord = Literal["resolution", "bytes", "oldest", "newest", "path", "first"]
+Transform = Literal["center", "pca", "whiten", "none"]
+Decode = Literal["auto", "exact", "fast"]
+OutputKind = Literal["descriptor", "embedding", "logits"]
 LINKAGES: tuple[str, ...] = get_args(Linkage)
 METHODS: tuple[str, ...] = get_args(Method)
-ENGINES = ("local", "ray")
 KEEP_WORDS: tuple[str, ...] = get_args(KeepWord)
+TRANSFORMS: tuple[str, ...] = get_args(Transform)
+DECODES: tuple[Decode, ...] = get_args(Decode)
+OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
 
 DESCRIPTORS = Path("descriptors")
 MODEL = "sscd_mini"
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 512 << 20
 AUTO = "auto"  # the threshold that was calibrated for these descriptors
-TRANSFORMS = ("center", "pca", "whiten", "none")
-Decode = Literal["auto", "exact", "fast"]
-DECODES: tuple[Decode, ...] = get_args(Decode)
-OutputKind = Literal["descriptor", "embedding", "logits"]
-OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterOptions:
-    """What each task of a job on a Ray cluster gets.
+    """What each task of a job on a Ray cluster gets; all may be fractions, the first two of one."""
 
-    gpus_per_task: None is one where the cluster has any. cpus_per_task: None is a GPU's share of
-    the cores, and one without GPUs. Both may be fractions of one. memory_per_task: GiB.
-    """
+    gpus_per_task: Annotated[
+        float | None, Help("With Ray: GPUs of a task; by default one, if there are any.")
+    ] = None
+    cpus_per_task: Annotated[
+        float | None, Help("With Ray: cores of a task; by default a GPU's share, or one.")
+    ] = None
+    memory_per_task: Annotated[float | None, Help("With Ray: memory of a task in GiB.")] = None
 
-    gpus_per_task: float | None = None
-    cpus_per_task: float | None = None
-    memory_per_task: float | None = None
+    def of(self, engine: str) -> ClusterOptions | None:
+        """Return what `--engine` stands for; None is this machine alone.
+
+        Raises: UsageError: no task can have what is asked for.
+        """
+        self.check()
+        return self if engine == "ray" else None
 
     def check(self) -> None:
         """Raise UsageError for what no task can have."""
@@ -53,97 +68,133 @@ class ClusterOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedOptions:
-    """From images to a descriptor dataset.
+class SourceOptions:
+    """Which images are read, and which network makes descriptors of them."""
 
-    image_column, id_column: of Parquet files and lists; "" finds the images, and takes the row
-    number for the id. workers: threads, or processes beside a GPU. batch_size, workers: None
-    chooses by device. decode: auto does as the model says. max_pixels, max_bytes: a picture or a
-    file above is unreadable. task: only this part of the images. cluster: where Ray runs all
-    parts; None is this process.
-    """
+    sources: words.Sources
+    descriptors: words.Descriptors = DESCRIPTORS
+    model: words.Model = MODEL
+    include: words.Include = ()
+    exclude: words.Exclude = ()
+    null: words.Null = False
+    image_column: words.ImageColumn = ""
+    id_column: words.IdColumn = ""
+    exif: words.Exif = True
+    decode: Annotated[
+        Decode,
+        Help("exact; fast, large images at a lower resolution; or auto, as the model says."),
+    ] = "auto"
+    device: words.Device = "auto"
+    precision: words.Precision = "auto"
+    batch_size: words.BatchSize = None
+    workers: words.Workers = None
 
-    sources: tuple[str, ...]
-    descriptors: Path = DESCRIPTORS
-    model: str = MODEL
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    null: bool = False
-    image_column: str = ""
-    id_column: str = ""
-    exif: bool = True
-    decode: Decode = "auto"
-    prune: bool = False
-    device: str = "auto"
-    precision: str = "auto"
-    batch_size: int | None = None
-    workers: int | None = None
-    dtype: Literal["float16", "float32"] = "float16"
-    output_kind: OutputKind = "descriptor"
-    shard_rows: int = 4096
-    max_pixels: int = MAX_PIXELS
-    max_bytes: int = MAX_BYTES
-    task: Task | None = None
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedOptions(SourceOptions):
+    """From images to a descriptor dataset. cluster: of which Ray runs all parts; None is none."""
+
+    prune: Annotated[bool, Help("Drop rows of files that are gone.")] = False
+    dtype: Annotated[
+        Literal["float16", "float32"], Help("How descriptors are stored: float16 or float32.")
+    ] = "float16"
+    output_kind: Annotated[
+        OutputKind,
+        Help("descriptor; embedding, the pooled features; or logits, before normalisation."),
+    ] = "descriptor"
+    shard_rows: Annotated[int, Help("Images in a shard.")] = 4096
+    max_pixels: Annotated[int, Help("An image with more pixels is unreadable.")] = MAX_PIXELS
+    max_bytes: Annotated[int, Help("A file with more bytes is unreadable.")] = MAX_BYTES
+    task: words.Task = None
     cluster: ClusterOptions | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions:
-    """From a descriptor dataset to a post-processing file.
+    """From a descriptor dataset to a post-processing file."""
 
-    dimensions: how many are kept, None for all. background: images for score normalisation.
-    """
-
-    output: Path
-    descriptors: Path = DESCRIPTORS
-    transform: Literal["whiten", "pca", "center", "none"] = "center"
-    dimensions: int | None = None
-    background: int = 10_000
-    seed: int = 0
+    output: Annotated[Path, Help("The file to write.", "-o")]
+    descriptors: Annotated[
+        Path,
+        Argument("The descriptor dataset to learn from.", value="DESCRIPTORS", parse=place),
+    ] = DESCRIPTORS
+    transform: Annotated[
+        Transform,
+        Help(
+            "center, pca or whiten, each followed by L2 normalisation; none keeps only the "
+            "background."
+        ),
+    ] = "center"
+    dimensions: Annotated[int | None, Help("How many to keep; by default all.")] = None
+    background: Annotated[int, Help("Images kept for --score-norm, at most.")] = 10_000
+    seed: Annotated[int, Help("Of the choice of these.")] = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class IndexOptions:
     """From a descriptor dataset to a FAISS index beside it."""
 
-    descriptors: Path = DESCRIPTORS
-    post: Path | None = None
-    factory: str = "auto"
-    rebuild: bool = False
+    descriptors: words.Descriptors = DESCRIPTORS
+    post: words.Post = None
+    factory: Annotated[str, Help("auto by size, or a FAISS factory string.")] = "auto"
+    rebuild: Annotated[bool, Help("Build anew.")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
     """The nearest images of a dataset to some query images."""
 
-    images: tuple[str, ...]
-    descriptors: Path = DESCRIPTORS
-    model: str = MODEL
-    post: Path | None = None
-    score_norm: str | None = None
-    k: int = 10
-    device: str = "auto"
-    precision: str = "auto"
+    images: Annotated[tuple[str, ...], Argument("Image files.", value="IMAGE")]
+    descriptors: words.Descriptors = DESCRIPTORS
+    model: words.Model = MODEL
+    post: words.Post = None
+    score_norm: words.ScoreNorm = None
+    k: Annotated[int, Help("Nearest images to show.", "-k")] = 10
+    device: words.Device = "auto"
+    precision: words.Precision = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DedupOptions:
     """From a descriptor dataset to clusters, or to its matches with the dataset `against`.
 
-    threshold: a number, a file of `sscd calibrate`, or "auto"; None is the model's own, which
-    holds for plain cosine only. device: where every pair is looked at; "auto" is a GPU where there
-    is one and the CPU would take more than seconds.
+    The model's own threshold holds for plain cosine only. device: where every pair is looked at;
+    "auto" is a GPU where there is one and the CPU would take more than seconds. cluster: as in
+    EmbedOptions.
     """
 
-    descriptors: Path = DESCRIPTORS
-    against: Path | None = None
-    post: Path | None = None
-    score_norm: str | None = None
-    threshold: float | str | None = None
-    linkage: Linkage = "leader"
-    keep: tuple[str, ...] = ("resolution", "bytes", "oldest", "path")
-    method: Method = "auto"
-    device: str = "auto"
+    descriptors: words.Descriptors = DESCRIPTORS
+    threshold: words.Threshold = None
+    against: Annotated[
+        Path | None,
+        Help(
+            "Report only matches with this second descriptor dataset.",
+            value="FOLDER",
+            parse=place,
+        ),
+    ] = None
+    post: words.Post = None
+    score_norm: words.ScoreNorm = None
+    linkage: Annotated[
+        Linkage,
+        Help(
+            "leader: what goes is a copy of what stays; components: one stays; "
+            "complete: all of a group are copies of all."
+        ),
+    ] = "leader"
+    keep: Annotated[
+        tuple[str, ...],
+        Help(
+            "What decides which copy stays, in this order: resolution, bytes, oldest, newest, "
+            "path, first.",
+            value="WORD,…",
+            separator=",",
+        ),
+    ] = ("resolution", "bytes", "oldest", "path")
+    method: Annotated[
+        Method, Help("How pairs are found: auto by the time it takes, exact, or groups.")
+    ] = "auto"
+    device: words.Device = "auto"
     cluster: ClusterOptions | None = None
 
     def check(self) -> None:
@@ -166,163 +217,95 @@ class DedupOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrateOptions:
-    """The threshold of a wanted precision, for one's own images.
+    """The threshold of a wanted precision, for one's own images. model: None is that of the
+    descriptors, by its name."""
 
-    weights: how often each edit is expected, as "crop=2,flip=0"; by default all alike. sample:
-    images of which copies are made. images: how many will be compared; None: those there are.
-    copies_per_image: None estimates it. model: None is the descriptors' own, by its name.
-    output: None is `threshold.json` with the descriptors.
-    """
-
-    descriptors: Path = DESCRIPTORS
-    wanted_precision: float = 0.99
-    weights: str = ""
-    sample: int = 100
-    images: int | None = None
-    copies_per_image: float | None = None
-    output: Path | None = None
-    post: Path | None = None
-    score_norm: str | None = None
-    model: str | None = None
-    device: str = "auto"
-    seed: int = 0
+    descriptors: words.Descriptors = DESCRIPTORS
+    wanted_precision: Annotated[
+        float, Help("Share of the reported pairs that are to be copies.", "--precision", "-p")
+    ] = 0.99
+    copies_per_image: Annotated[
+        float | None,
+        Help("Copies that an image has on average, as 0.1; by default estimated from the images."),
+    ] = None
+    images: Annotated[
+        int | None,
+        Help("How many images will be compared; by default as many as there are."),
+    ] = None
+    sample: Annotated[int, Help("Images of which edited copies are made.")] = 100
+    weights: Annotated[
+        str,
+        Help(
+            "How often each edit is expected, as crop=2,flip=0 or all=0,jpeg=1; else all alike.",
+            value="EDIT=NUMBER,…",
+        ),
+    ] = ""
+    output: Annotated[
+        Path | None,
+        Help("Write the threshold here; by default to threshold.json with the descriptors.", "-o"),
+    ] = None
+    post: words.Post = None
+    score_norm: words.ScoreNorm = None
+    seed: Annotated[int, Help("Of all that is random.")] = 0
+    model: Annotated[
+        str | None,
+        Help(
+            "The network of the descriptors: a name, or the path of a model file.",
+            "-m",
+            value="NAME|FILE",
+        ),
+    ] = None
+    device: words.Device = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilterOptions:
-    """A source without the removable images of a report.
+    """A source without the removable images of a report."""
 
-    remove: the report; "-" is stdin. never_remove: shell patterns for an id, the name of its
-    source, or a folder or file name among them. link: of a folder, make hard links instead of
-    copies. Columns as in EmbedOptions.
-    """
-
-    source: str
-    remove: Path
-    output: Path
-    never_remove: tuple[str, ...] = ()
-    link: bool = False
-    image_column: str = ""
-    id_column: str = ""
+    source: Annotated[
+        str,
+        Argument(
+            "A folder, a tar, zip or Parquet file, a list, or a quoted pattern of such files.",
+            value="SOURCE",
+        ),
+    ]
+    remove: Annotated[
+        Path,
+        Help(
+            "A report of sscd dedup in jsonl, csv, parquet or paths; - is stdin.",
+            value="REPORT",
+            parse=place,
+        ),
+    ]
+    output: Annotated[
+        Path, Help("What to write; it must not exist yet.", "-o", value="PLACE", parse=place)
+    ]
+    never_remove: Annotated[
+        tuple[str, ...],
+        Help("No image whose path, or a folder or file name in it, matches this.", value="GLOB"),
+    ] = ()
+    link: Annotated[bool, Help("Of a folder, make hard links instead of copies.")] = False
+    image_column: words.ImageColumn = ""
+    id_column: words.IdColumn = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairOptions:
     """Two images, compared."""
 
-    left: str
-    right: str
-    model: str = MODEL
-    post: Path | None = None
-    score_norm: str | None = None
-    threshold: float | str | None = None
-    explain: bool = False
-    exif: bool = True
-    device: str = "auto"
-    precision: str = "auto"
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvalSelfOptions:
-    """Edited copies of one's own images, searched among them."""
-
-    sources: tuple[str, ...]
-    model: str = MODEL
-    post: Path | None = None
-    score_norm: str | None = None
-    distractors: tuple[str, ...] = ()
-    limit: int | None = None
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchmarkOptions:
-    """What the benchmarks share.
-
-    descriptors: where the images of a benchmark are embedded, a dataset for each set of them.
-    codecs: how descriptors are post-processed, in FAISS's notation.
-    """
-
-    path: Path
-    descriptors: Path = Path("eval-descriptors")
-    codecs: tuple[str, ...] = ()
-    model: str = MODEL
-    device: str = "auto"
-    precision: str = "auto"
-    batch_size: int = 32
-    workers: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvalDiscOptions(BenchmarkOptions):
-    """The DISC2021 protocol; names are relative to `path`.
-
-    Without codecs: Flat, and whitening to all dimensions. score_norm: those tried beside none.
-    """
-
-    queries: Path = Path("val_query")
-    references: Path = Path("val_ref")
-    training: Path = Path("training")
-    truth: Path = Path("val_groundtruth_matches.csv")
-    score_norm: tuple[str, ...] = ("1.0[0,2]",)
-    k: int = 10
-    global_candidates: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvalCopydaysOptions(BenchmarkOptions):
-    """The Copydays protocol."""
-
-    codecs: tuple[str, ...] = ("Flat",)
-    distractors: Path | None = None
-    training: Path | None = None
-    k: int = 100
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvalPairsOptions:
-    """A table of known pairs against a descriptor dataset; plot: pictures of the curve to draw."""
-
-    truth: Path
-    descriptors: Path = DESCRIPTORS
-    post: Path | None = None
-    score_norm: str | None = None
-    threshold: float | str | None = None
-    plot: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainOptions:
-    """A training run; the defaults are those of the paper's recommended set-up unless said."""
-
-    sources: tuple[str, ...]
-    output: Path
-    trunk: str = "resnet50"
-    dimensions: int = 512
-    augmentations: str = "mixup"
-    size: int = 224
-    inference_size: int = 288
-    epochs: int = 100
-    batch_size: int = 4096
-    temperature: float = 0.05
-    entropy_weight: float = 30.0
-    optimizer: str = "lars"
-    learning_rate: float = 0.3
-    momentum: float = 0.9
-    weight_decay: float = 1e-6
-    warmup_epochs: float = 5.0
-    init: Path | None = None
-    name: str = "custom"
-    data_note: str = ""
-    holdout: int = 200
-    validate_every: int = 5
-    workers: int = 4
-    device: str = "auto"
-    precision: str = "auto"
-    seed: int = 0
-    resume: bool = False
+    left: Annotated[str, Argument("An image file.", value="A")]
+    right: Annotated[str, Argument("Another.", value="B")]
+    model: words.Model = MODEL
+    post: words.Post = None
+    score_norm: words.ScoreNorm = None
+    threshold: words.Threshold = None
+    explain: Annotated[
+        bool,
+        Help("Tell which single edit accounts for the pair; embeds a few hundred more images."),
+    ] = False
+    exif: words.Exif = True
+    device: words.Device = "auto"
+    precision: words.Precision = "auto"
 
 
 def check_least(option: str, number: int | None, least: int) -> None:

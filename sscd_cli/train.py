@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from sscd_cli import __version__
 from sscd_cli.errors import NoImagesError, SscdError, UsageError
-from sscd_cli.options import TrainOptions, check_least
+from sscd_cli.options import check_least
+from sscd_cli.training.options import TrainOptions
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -29,11 +29,11 @@ from sscd_cli.descriptors.score_norm import ScoreNorm
 from sscd_cli.embed_job import provenance_of
 from sscd_cli.eval_self import LazyImages
 from sscd_cli.evaluation.copies_report import CopiesReport
+from sscd_cli.evaluation.options import EvalSelfOptions
 from sscd_cli.evaluation.self_copies import compare_copies
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
 from sscd_cli.models.load import Model, load_model
-from sscd_cli.options import EvalSelfOptions
 
 NORM = ScoreNorm(1.0, 0, 2)
 

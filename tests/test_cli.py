@@ -15,6 +15,7 @@ from conftest import DATA, Run, Store, error_line, names_in, picture
 import sscd_cli
 from sscd_cli import options
 from sscd_cli.errors import SscdError
+from sscd_cli.evaluation import options as evaluation_options
 from sscd_cli.reports.formats import bytes_text
 
 A, B = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
@@ -148,7 +149,7 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     "eval pairs": (
         ["eval", "pairs", "truth.csv"],
         "eval_pairs",
-        options.EvalPairsOptions(truth=Path("truth.csv")),
+        evaluation_options.EvalPairsOptions(truth=Path("truth.csv")),
         {
             "post": ("p", Path("p")),
             "score_norm": ("1[0]", "1[0]"),
@@ -159,7 +160,7 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     "eval disc": (
         ["eval", "disc", "disc"],
         "eval_disc",
-        options.EvalDiscOptions(path=Path("disc")),
+        evaluation_options.EvalDiscOptions(path=Path("disc")),
         {
             **BENCHMARK,
             "queries": ("q", Path("q")),
@@ -173,7 +174,7 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     "eval copydays": (
         ["eval", "copydays", "copydays"],
         "eval_copydays",
-        options.EvalCopydaysOptions(path=Path("copydays")),
+        evaluation_options.EvalCopydaysOptions(path=Path("copydays")),
         {**BENCHMARK, "distractors": ("d", Path("d")), "training": ("t", Path("t"))},
     ),
     "calibrate": (
@@ -197,7 +198,7 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     "eval self": (
         ["eval", "self", "photos"],
         "eval_self",
-        options.EvalSelfOptions(sources=("photos",)),
+        evaluation_options.EvalSelfOptions(sources=("photos",)),
         {
             **SHARED,
             **SCALE,

@@ -30,6 +30,8 @@ def test_bash_completes_commands_and_options() -> None:
     assert ask(COMP_WORDS="sscd de", COMP_CWORD="1", **protocol).split() == ["dedup"]
     options = ask(COMP_WORDS="sscd dedup --exi", COMP_CWORD="2", **protocol).split()
     assert options == ["--exit-code", "--exif"]
+    words = ask(COMP_WORDS="sscd dedup --linkage co", COMP_CWORD="3", **protocol).split()
+    assert words == ["components", "complete"]
 
 
 def test_zsh_and_fish_complete_commands() -> None:

@@ -124,7 +124,7 @@ def test_a_malformed_variable_is_named(sscd: Run, monkeypatch: pytest.MonkeyPatc
     [
         (
             ["dedup", "-f", "xml"],
-            "unknown format 'xml'; use one of text, jsonl, csv, parquet, paths",
+            "unknown format 'xml'; use one of text, html, jsonl, csv, parquet, paths",
         ),
         (
             ["dedup", "--linkage", "x"],
@@ -140,7 +140,7 @@ def test_a_malformed_variable_is_named(sscd: Run, monkeypatch: pytest.MonkeyPatc
         (["pair", "a", "b", "-f", "csv"], "unknown format 'csv'; use one of text, json"),
         (["eval", "self", "a", "-f", "csv"], "unknown format 'csv'; use one of text, json"),
         (["eval", "self", "a", "--limit", "1"], "--limit 1 is too small; use 2 or more"),
-        (["embed", "a", "--dtype", "int8"], "unknown dtype 'int8'; use float16 or float32"),
+        (["embed", "a", "--dtype", "int8"], "unknown dtype 'int8'; use one of float16, float32"),
         (["embed", "a", "--batch-size", "0"], "--batch-size 0 is too small; use 1 or more"),
         (["embed", "a", "--workers", "-1"], "--workers -1 is out of bounds; use 0 to 256"),
     ],

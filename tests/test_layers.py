@@ -24,7 +24,7 @@ NOUNS = {
     "evaluation",
     "training",
 }
-BASE = {"errors", "files", "machine", "options", "places", "storage", "tasks"}
+BASE = {"errors", "files", "machine", "options", "places", "storage", "tasks", "words"}
 # what a noun may know of other nouns: reports say what the others found, a model names its
 # preprocessing, and the two that make images and networks work on them
 SIDEWAYS = {

@@ -19,7 +19,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.models.network import Network
-from sscd_cli.options import TrainOptions
 from sscd_cli.training.distributed import (
     SharedBatchNorm,
     World,
@@ -30,6 +29,7 @@ from sscd_cli.training.distributed import (
 )
 from sscd_cli.training.loop import Training
 from sscd_cli.training.loss import sscd_loss
+from sscd_cli.training.options import TrainOptions
 from sscd_cli.training.views import EpochOrder
 
 RANKS, IMAGES = 2, 4

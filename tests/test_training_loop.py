@@ -9,11 +9,11 @@ import torch
 from drawn_pictures import save_pictures
 
 from sscd_cli.models.network import Network
-from sscd_cli.options import TrainOptions
 from sscd_cli.training import augment
 from sscd_cli.training.distributed import World
 from sscd_cli.training.loop import Training
 from sscd_cli.training.loss import LossParts
+from sscd_cli.training.options import TrainOptions
 from sscd_cli.training.views import Views, open_ref, squashed
 
 IMAGES, SIZE, EPOCHS = 64, 32, 18

@@ -21,9 +21,9 @@ from sscd_cli.errors import NoImagesError, SscdError, UsageError
 from sscd_cli.models.load import load_model
 from sscd_cli.models.network import TRUNKS
 from sscd_cli.models.safetensors_file import load_network, read_story
-from sscd_cli.options import TrainOptions
 from sscd_cli.training import loop
 from sscd_cli.training.log import StepLog, read_steps
+from sscd_cli.training.options import TrainOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 STEPS = 4  # of 20 images, in 2 epochs of batches of 8

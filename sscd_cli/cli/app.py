@@ -11,7 +11,7 @@ import typer
 from typer.completion import get_completion_inspect_parameters
 
 from sscd_cli import __version__
-from sscd_cli.cli import terminal
+from sscd_cli.cli import command, terminal
 from sscd_cli.cli.calibrate import calibrate
 from sscd_cli.cli.dedup import dedup
 from sscd_cli.cli.embed import embed
@@ -36,8 +36,8 @@ app = typer.Typer(
     add_help_option=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (embed, fit, index, search, dedup, filter, pair, calibrate, train):
-    app.command()(command)
+for function in (embed, fit, index, search, dedup, filter, pair, calibrate, train):
+    command.add(app, function)
 app.add_typer(eval_app, name="eval")
 app.add_typer(models_app, name="models")
 

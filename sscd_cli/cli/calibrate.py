@@ -5,119 +5,51 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
-from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
 from sscd_cli.cli.embed import summarise as summarise_embedding
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import SscdError
-from sscd_cli.options import MODEL, CalibrateOptions, EmbedOptions, check_word
+from sscd_cli.options import MODEL, CalibrateOptions, EmbedOptions
+from sscd_cli.words import Argument, Help
 
 if TYPE_CHECKING:
     from sscd_cli.calibrate import CalibrateResult
     from sscd_cli.evaluation.calibration import Estimate
 
-_default = CalibrateOptions()
-FORMATS = ("text", "json")
 _EVERY, _LEAST_RECALL = 0.05, 0.0005  # of the lines of the table
 
 
 def calibrate(
+    *,
     sources: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="SOURCE",
-            help="Images, which are embedded first, or a descriptor dataset as with -d.",
-            show_default=False,
+        tuple[str, ...],
+        Argument(
+            "Images, which are embedded first, or a descriptor dataset as with -d.", value="SOURCE"
         ),
-    ] = None,
-    descriptors: words.Descriptors = _default.descriptors,
-    wanted_precision: Annotated[
-        float,
-        words.option(
-            "Share of the reported pairs that are to be copies.",
-            "--wanted-precision",
-            "--precision",
-            "-p",
-        ),
-    ] = _default.wanted_precision,
-    copies_per_image: Annotated[
-        float | None,
-        words.option(
-            "Copies that an image has on average, as 0.1; by default estimated from the images.",
-            "--copies-per-image",
-            show_default=False,
-        ),
-    ] = _default.copies_per_image,
-    images: Annotated[
-        int | None,
-        words.option(
-            "How many images will be compared; by default as many as there are.",
-            "--images",
-            show_default=False,
-        ),
-    ] = _default.images,
-    sample: Annotated[
-        int, words.option("Images of which edited copies are made.", "--sample")
-    ] = _default.sample,
-    weights: Annotated[
-        str,
-        words.option(
-            "How often each edit is expected, as crop=2,flip=0 or all=0,jpeg=1; else all alike.",
-            "--weights",
-        ),
-    ] = _default.weights,
-    output: Annotated[
-        Path | None,
-        words.option(
-            "Write the threshold here; by default to threshold.json with the descriptors.",
-            "--output",
-            "-o",
-            show_default=False,
-            callback=words.local,
-        ),
-    ] = _default.output,
-    format: Annotated[str, words.option("text or json.", "--format", "-f")] = "text",
-    post: words.Post = _default.post,
-    score_norm: words.ScoreNorm = _default.score_norm,
-    seed: Annotated[int, words.option("Of all that is random.", "--seed")] = _default.seed,
-    model: Annotated[
-        str | None,
-        words.option(
-            "The network of the descriptors: a name, or the path of a model file.",
-            "--model",
-            "-m",
-            show_default=False,
-        ),
-    ] = _default.model,
-    device: words.Device = _default.device,
-    quiet: words.Quiet = False,
-    debug: words.Debug = False,
+    ] = (),
+    options: CalibrateOptions,
+    format: Annotated[Literal["text", "json"], Help("text or json.", "-f")] = "text",
 ) -> None:
     """Find the threshold of a wanted precision, from your own images.
 
     Look-alikes are counted among the images themselves; copies are made by fifty edits. What is
     found is used by `sscd dedup --threshold auto`.
     """
-    given = dict(locals())
-    check_word("format", format, FORMATS)
     from sscd_cli import calibrate as verb
     from sscd_cli.descriptors.shards import shard_paths
 
-    if sources and len(sources) == 1 and shard_paths(Path(sources[0])):
-        given["descriptors"], sources = Path(sources[0]), None
-    options = words.chosen(CalibrateOptions, given)
     embedding = None
-    if sources:
-        given["model"] = model or MODEL
-        fetch_if_missing(given["model"])
-        embedding = words.chosen(EmbedOptions, given)
-    embedding_bar = terminal.embed_progress() if sources else nullcontext(lambda result: None)
+    if len(sources) == 1 and shard_paths(Path(sources[0])):
+        options = replace(options, descriptors=Path(sources[0]))
+    elif sources:
+        options = replace(options, model=options.model or MODEL)
+        embedding = _embedding(options, sources)
+        fetch_if_missing(embedding.model)
+    embedding_bar = terminal.embed_progress() if embedding else nullcontext(lambda result: None)
     with embedding_bar as embedded, terminal.count_progress() as copied:
         result = verb.run(options, embedding, embedded, copied)
     if result.embedded:
@@ -125,6 +57,15 @@ def calibrate(
     lines = [_json(result)] if format == "json" else _table(result)
     terminal.print_data("\n".join(lines))
     _conclude(result, options)
+
+
+def _embedding(options: CalibrateOptions, sources: tuple[str, ...]) -> EmbedOptions:
+    return EmbedOptions(
+        sources=sources,
+        descriptors=options.descriptors,
+        model=options.model or MODEL,
+        device=options.device,
+    )
 
 
 def _table(result: CalibrateResult) -> Iterator[str]:

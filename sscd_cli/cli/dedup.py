@@ -3,132 +3,97 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from sscd_cli.cli import arguments as words
+from sscd_cli import words
 from sscd_cli.cli import terminal
 from sscd_cli.cli.embed import summarise as summarise_embedding
 from sscd_cli.cli.estimate import print_embed_estimate, print_join_estimate
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import UsageError
-from sscd_cli.options import ClusterOptions, DedupOptions, EmbedOptions, check_word
-from sscd_cli.reports.formats import FORMATS, bytes_text, write_clusters
+from sscd_cli.options import (
+    MODEL,
+    ClusterOptions,
+    DedupOptions,
+    EmbedOptions,
+    SourceOptions,
+)
+from sscd_cli.reports.formats import Format, bytes_text, write_clusters
 from sscd_cli.reports.matches import write_matches
 from sscd_cli.tasks import Task
+from sscd_cli.words import Argument, Help
 
 if TYPE_CHECKING:
     from sscd_cli.against import AgainstResult
     from sscd_cli.dedup import DedupResult
     from sscd_cli.matching.join import JoinPlan
 
-_default = DedupOptions()
 _WORTH_SAYING = 5  # seconds
-_cluster = ClusterOptions()
-_embedding = EmbedOptions(sources=())
+
+
+@dataclass(frozen=True)
+class _Target:
+    """How and where a report is written, and with explanations or without."""
+
+    format: Annotated[
+        Format, Help("text, html, jsonl, csv, parquet, or paths (the removable files).", "-f")
+    ] = "text"
+    null: words.Null = False
+    output: words.Report = None
+    explain: Annotated[
+        bool,
+        Help("Tell which single edit accounts for each removable image, at about a second each."),
+    ] = False
+
+    def check(self, options: DedupOptions) -> None:
+        """Raise UsageError for what cannot be written so, before any work is done."""
+        to_terminal = self.output is None and sys.stdout and sys.stdout.isatty()
+        if self.format in {"html", "parquet"} and to_terminal:
+            raise UsageError(f"{self.format} is not for a terminal", "add -o FILE")
+        if self.explain and (options.against or self.format == "paths"):
+            fix = "leave out --explain, or ask sscd pair --explain about one pair"
+            raise UsageError("--explain belongs to reports of clusters", fix)
 
 
 def dedup(
-    sources: words.MaybeSources = None,
-    descriptors: words.Descriptors = _default.descriptors,
-    threshold: words.Threshold = _default.threshold,
-    against: Annotated[
-        Path | None,
-        words.option(
-            "Report only matches with this second descriptor dataset.",
-            "--against",
-            show_default=False,
-            callback=words.maybe_remote,
+    *,
+    sources: Annotated[
+        tuple[str, ...],
+        Argument(
+            "Embed these first and look among them only; without, the whole dataset counts.",
+            value="SOURCE",
         ),
-    ] = None,
-    post: words.Post = _default.post,
-    score_norm: words.ScoreNorm = _default.score_norm,
-    linkage: Annotated[
-        str,
-        words.option(
-            "leader: what goes is a copy of what stays; components: one stays; "
-            "complete: all of a group are copies of all.",
-            "--linkage",
-        ),
-    ] = _default.linkage,
-    keep: Annotated[
-        str,
-        words.option(
-            "What decides which copy stays, in this order: resolution, bytes, oldest, newest, "
-            "path, first.",
-            "--keep",
-        ),
-    ] = ",".join(_default.keep),
-    method: Annotated[
-        str,
-        words.option(
-            "How pairs are found: auto by the time it takes, exact, or groups.", "--method"
-        ),
-    ] = _default.method,
-    exact: Annotated[bool, words.option("Short for --method exact.", "--exact")] = False,
-    format: Annotated[
-        str,
-        words.option(
-            "text, html, jsonl, csv, parquet, or paths (the removable files).", "--format", "-f"
-        ),
-    ] = "text",
-    null: words.Null = _embedding.null,
-    output: words.Output = None,
-    explain: Annotated[
-        bool,
-        words.option(
-            "Tell which single edit accounts for each removable image, at about a second each.",
-            "--explain",
-        ),
-    ] = False,
-    exit_code: words.ExitCode = False,
+    ] = (),
+    options: DedupOptions,
+    exact: Annotated[bool, Help("Short for --method exact.")] = False,
+    target: _Target,
+    exit_code: Annotated[bool, Help("Exit with 1 if copies were found.")] = False,
     strict: words.Strict = False,
+    estimate: words.Estimate = False,
     task: words.Task = None,
     engine: words.Engine = "local",
-    gpus_per_task: words.GpusPerTask = _cluster.gpus_per_task,
-    cpus_per_task: words.CpusPerTask = _cluster.cpus_per_task,
-    memory_per_task: words.MemoryPerTask = _cluster.memory_per_task,
-    model: words.Model = _embedding.model,
-    include: words.Include = None,
-    exclude: words.Exclude = None,
-    image_column: words.ImageColumn = _embedding.image_column,
-    id_column: words.IdColumn = _embedding.id_column,
-    exif: words.Exif = _embedding.exif,
-    decode: words.Decode = _embedding.decode,
-    estimate: words.Estimated = False,
-    device: words.Device = _embedding.device,
-    precision: words.Precision = _embedding.precision,
-    batch_size: words.BatchSize = _embedding.batch_size,
-    workers: words.Workers = _embedding.workers,
-    quiet: words.Quiet = False,
-    debug: words.Debug = False,
+    cluster: ClusterOptions,
+    embedding: SourceOptions,
 ) -> None:
     """Report clusters of copies: which image to keep, which may go.
 
     Nothing is ever deleted: pipe `--format paths -0` into what shall do it.
     """
-    given = {**locals(), "keep": tuple(word.strip() for word in keep.split(","))}
-    given |= {"cluster": words.cluster(given), "task": None}
-    options = words.chosen(DedupOptions, given | ({"method": "exact"} if exact else {}))
+    method = "exact" if exact else options.method
+    options = replace(options, method=method, cluster=cluster.of(engine))
     options.check()
-    embedding = words.chosen(EmbedOptions, given) if sources else None
     if task:
-        _join_task(options, embedding, Task.parse(task))
+        _join_task(options, embedding, task)
         return
     if estimate:
-        if embedding:
-            print_embed_estimate(embedding)
-        else:
-            print_join_estimate(options)
+        _print_estimate(options, embedding)
         return
-    explainer = _Explainer(None if model == _embedding.model else model, device)
-    target = _Target(format, output, null, explainer if explain else None)
     target.check(options)
-    if sources:
-        fetch_if_missing(model)
+    if embedding.sources:
+        fetch_if_missing(embedding.model)
     report = _report_matches if options.against else _report_clusters
     copies, unreadable = report(options, embedding, target)
     if strict and unreadable:
@@ -137,9 +102,16 @@ def dedup(
         raise typer.Exit(1)
 
 
-def _join_task(options: DedupOptions, embedding: EmbedOptions | None, task: Task) -> None:
+def _print_estimate(options: DedupOptions, embedding: SourceOptions) -> None:
+    if images := _wanted(embedding):
+        print_embed_estimate(images)
+    else:
+        print_join_estimate(options)
+
+
+def _join_task(options: DedupOptions, embedding: SourceOptions, task: Task) -> None:
     """Find the pairs of one task's tiles and report nothing yet."""
-    if embedding or options.cluster:
+    if embedding.sources or options.cluster:
         fix = "leave out the sources and --engine"
         raise UsageError("--task is one part of the join of a whole dataset", fix)
     from sscd_cli import join
@@ -152,72 +124,49 @@ def _join_task(options: DedupOptions, embedding: EmbedOptions | None, task: Task
     )
 
 
-@dataclass(frozen=True)
-class _Explainer:
-    """With what pairs are explained; model None is that of the descriptors."""
-
-    model: str | None
-    device: str
-
-
-@dataclass(frozen=True)
-class _Target:
-    """How and where a report is written, and with explanations or without."""
-
-    format: str
-    output: Path | None
-    null: bool
-    explainer: _Explainer | None
-
-    def check(self, options: DedupOptions) -> None:
-        """Raise UsageError for what cannot be written so, before any work is done."""
-        check_word("format", self.format, FORMATS)
-        to_terminal = self.output is None and sys.stdout and sys.stdout.isatty()
-        if self.format in {"html", "parquet"} and to_terminal:
-            raise UsageError(f"{self.format} is not for a terminal", "add -o FILE")
-        if self.explainer and (options.against or self.format == "paths"):
-            fix = "leave out --explain, or ask sscd pair --explain about one pair"
-            raise UsageError("--explain belongs to reports of clusters", fix)
-
-
 def _report_clusters(
-    options: DedupOptions, embedding: EmbedOptions | None, target: _Target
+    options: DedupOptions, embedding: SourceOptions, target: _Target
 ) -> tuple[int, int]:
     """Report the clusters; return how many images are removable and how many unreadable."""
     from sscd_cli import dedup as verb
 
     with terminal.embed_progress() as progress, terminal.count_progress("tiles") as tiles:
-        found = verb.run(options, embedding, progress, tiles, _announce)
+        found = verb.run(options, _wanted(embedding), progress, tiles, _announce)
     if found.embedded:
         summarise_embedding(found.embedded)
     with terminal.report_stream(target.output) as stream:
-        _write(found, target, stream)
+        if target.explain:
+            _write_explained(found, target, embedding, stream)
+        else:
+            write_clusters(found, target.format, stream, null=target.null)
     _summarise_clusters(found)
     return found.removable, found.unreadable
 
 
-def _write(found: DedupResult, target: _Target, stream: BinaryIO) -> None:
-    explainer = target.explainer
-    if explainer is None:
-        write_clusters(found, target.format, stream, null=target.null)
-        return
+def _wanted(embedding: SourceOptions) -> EmbedOptions | None:
+    """Return what shall be embedded first, if anything."""
+    return EmbedOptions(**vars(embedding)) if embedding.sources else None
+
+
+def _write_explained(
+    found: DedupResult, target: _Target, embedding: SourceOptions, stream: BinaryIO
+) -> None:
     from sscd_cli import explain as verb
 
+    model = None if embedding.model == MODEL else embedding.model  # else that of the descriptors
     with terminal.count_progress() as progress:
-        clusters = verb.run(
-            found, model=explainer.model, device=explainer.device, progress=progress
-        )
+        clusters = verb.run(found, model=model, device=embedding.device, progress=progress)
         write_clusters(clusters, target.format, stream, explained=True)
 
 
 def _report_matches(
-    options: DedupOptions, embedding: EmbedOptions | None, target: _Target
+    options: DedupOptions, embedding: SourceOptions, target: _Target
 ) -> tuple[int, int]:
     """Report the matches; return how many images have one and how many are unreadable."""
     from sscd_cli import against as verb
 
     with terminal.embed_progress() as progress:
-        found = verb.run(options, embedding, progress)
+        found = verb.run(options, _wanted(embedding), progress)
     if found.embedded:
         summarise_embedding(found.embedded)
     with terminal.report_stream(target.output) as stream:

@@ -2,78 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
 
-from sscd_cli.cli import arguments as words
+from sscd_cli import words
 from sscd_cli.cli import terminal
 from sscd_cli.cli.estimate import print_embed_estimate
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import UsageError, printable
+from sscd_cli.errors import printable
 from sscd_cli.options import ClusterOptions, EmbedOptions
-from sscd_cli.tasks import Task
 
 if TYPE_CHECKING:
     from sscd_cli.embed import EmbedResult
 
-_default = EmbedOptions(sources=())
-_cluster = ClusterOptions()
-
 
 def embed(
-    sources: words.Sources,
-    descriptors: words.Descriptors = _default.descriptors,
-    model: words.Model = _default.model,
-    include: words.Include = None,
-    exclude: words.Exclude = None,
-    null: words.Null = _default.null,
-    image_column: words.ImageColumn = _default.image_column,
-    id_column: words.IdColumn = _default.id_column,
-    exif: words.Exif = _default.exif,
-    decode: words.Decode = _default.decode,
-    prune: words.Prune = _default.prune,
-    device: words.Device = _default.device,
-    precision: words.Precision = _default.precision,
-    batch_size: words.BatchSize = _default.batch_size,
-    workers: words.Workers = _default.workers,
-    dtype: words.Dtype = _default.dtype,
-    output_kind: words.OutputKind = _default.output_kind,
-    shard_rows: words.ShardRows = _default.shard_rows,
-    max_pixels: words.MaxPixels = _default.max_pixels,
-    max_bytes: words.MaxBytes = _default.max_bytes,
-    task: words.Task = None,
+    *,
+    options: EmbedOptions,
     engine: words.Engine = "local",
-    gpus_per_task: words.GpusPerTask = _cluster.gpus_per_task,
-    cpus_per_task: words.CpusPerTask = _cluster.cpus_per_task,
-    memory_per_task: words.MemoryPerTask = _cluster.memory_per_task,
-    estimate: words.Estimated = False,
+    cluster: ClusterOptions,
+    estimate: words.Estimate = False,
     strict: words.Strict = False,
-    quiet: words.Quiet = False,
-    debug: words.Debug = False,
 ) -> None:
     """Turn images into descriptors; what is unchanged is skipped."""
     from sscd_cli import embed as verb
 
-    checked_dtype(dtype)
-    if not estimate:
-        fetch_if_missing(model)
-    given = {**locals(), "task": Task.parse(task) if task else None}
-    options = words.chosen(EmbedOptions, given | {"cluster": words.cluster(given)})
+    options = replace(options, cluster=cluster.of(engine))
     if estimate:
         print_embed_estimate(options)
         return
+    fetch_if_missing(options.model)
     with terminal.embed_progress() as progress:
         result = verb.run(options, progress)
     summarise(result)
     if strict and result.unreadable:
         raise typer.Exit(4)
-
-
-def checked_dtype(name: str) -> str:
-    if name not in ("float16", "float32"):
-        raise UsageError(f"unknown dtype {name!r}", "use float16 or float32")
-    return name
 
 
 def summarise(result: EmbedResult) -> None:

@@ -6,82 +6,35 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-
-from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.options import EvalCopydaysOptions, EvalDiscOptions, check_word
+from sscd_cli.evaluation.options import EvalCopydaysOptions, EvalDiscOptions
 from sscd_cli.reports.formats import csv_lines
+from sscd_cli.words import Help, Report
 
 if TYPE_CHECKING:
     from sscd_cli.eval_copydays import EvalCopydaysResult
     from sscd_cli.eval_disc import EvalDiscResult
 
-_disc = EvalDiscOptions(path=Path())
-_copydays = EvalCopydaysOptions(path=Path())
-_copydays_codecs = ";".join(_copydays.codecs)
 
-Descriptors = Annotated[
-    Path,
-    words.option("Where images are embedded, a dataset for each set.", "--descriptors", "-d"),
+Format = Annotated[
+    Literal["text", "json", "csv"], Help("text, json, or the reference's csv.", "-f")
 ]
-_CODECS = "Post-processing as FAISS names it, such as 'Flat;PCAW256,L2norm,Flat'"
-Format = Annotated[str, words.option("text, json, or the reference's csv.", "--format", "-f")]
-Metadata = Annotated[
-    str, words.option("What a last column of the csv says.", "--metadata", show_default=False)
-]
-K = Annotated[int, words.option("Nearest references of a query that count.", "-k", "--k")]
+Metadata = Annotated[str, Help("What a last column of the csv says.")]
 
 
 def eval_disc(
-    path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="The benchmark's folder.", show_default=False)
-    ],
-    queries: Annotated[
-        Path, words.option("Images or descriptors, a folder in PATH.", "--queries")
-    ] = _disc.queries,
-    references: Annotated[Path, words.option("The same.", "--references")] = _disc.references,
-    training: Annotated[
-        Path, words.option("The same; codecs and score normalisation need it.", "--training")
-    ] = _disc.training,
-    truth: Annotated[
-        Path, words.option("Lines QUERY,REFERENCE: a CSV file in PATH.", "--truth")
-    ] = _disc.truth,
-    codecs: Annotated[
-        str,
-        words.option(f"{_CODECS}; by default Flat and whitening.", "--codecs", show_default=False),
-    ] = "",
-    score_norm: Annotated[
-        str,
-        words.option("Tried beside none, as WEIGHT[FIRST,LAST];…, or '' for none.", "--score-norm"),
-    ] = ";".join(_disc.score_norm),
-    k: K = _disc.k,
-    global_candidates: Annotated[
-        bool,
-        words.option("The best pairs overall instead, K for each query.", "--global-candidates"),
-    ] = _disc.global_candidates,
-    descriptors: Descriptors = _disc.descriptors,
+    options: EvalDiscOptions,
     format: Format = "text",
-    output: words.Output = None,
+    output: Report = None,
     metadata: Metadata = "",
-    model: words.Model = _disc.model,
-    device: words.Device = _disc.device,
-    precision: words.Precision = _disc.precision,
-    batch_size: words.BatchSize = _disc.batch_size,
-    workers: words.Workers = _disc.workers,
-    quiet: words.Quiet = False,
-    debug: words.Debug = False,
 ) -> None:
     """Run the DISC2021 benchmark: which reference is each query a copy of?"""
-    check_word("format", format, ("text", "json", "csv"))
     from sscd_cli import eval_disc as verb
 
-    fetch_if_missing(model)
-    lists = {"codecs": _listed(codecs), "score_norm": _listed(score_norm)}
-    options = words.chosen(EvalDiscOptions, {**locals(), **lists})
+    fetch_if_missing(options.model)
     with terminal.embed_progress() as progress:
         result = verb.run(options, progress)
     _write(
@@ -100,41 +53,15 @@ def eval_disc(
 
 
 def eval_copydays(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PATH",
-            help="The folder with original, strong, crops and jpegqual, or its descriptors.",
-            show_default=False,
-        ),
-    ],
-    distractors: Annotated[
-        Path | None,
-        words.option("More images or descriptors to search among.", "--distractors"),
-    ] = _copydays.distractors,
-    training: Annotated[
-        Path | None, words.option("Images or descriptors that codecs learn from.", "--training")
-    ] = _copydays.training,
-    codecs: Annotated[str, words.option(f"{_CODECS}.", "--codecs")] = _copydays_codecs,
-    k: K = _copydays.k,
-    descriptors: Descriptors = _copydays.descriptors,
+    options: EvalCopydaysOptions,
     format: Format = "text",
-    output: words.Output = None,
+    output: Report = None,
     metadata: Metadata = "",
-    model: words.Model = _copydays.model,
-    device: words.Device = _copydays.device,
-    precision: words.Precision = _copydays.precision,
-    batch_size: words.BatchSize = _copydays.batch_size,
-    workers: words.Workers = _copydays.workers,
-    quiet: words.Quiet = False,
-    debug: words.Debug = False,
 ) -> None:
     """Run the Copydays benchmark: is the original of each copy found?"""
-    check_word("format", format, ("text", "json", "csv"))
     from sscd_cli import eval_copydays as verb
 
-    fetch_if_missing(model)
-    options = words.chosen(EvalCopydaysOptions, {**locals(), "codecs": _listed(codecs)})
+    fetch_if_missing(options.model)
     with terminal.embed_progress() as progress:
         result = verb.run(options, progress)
     _write(
@@ -145,10 +72,6 @@ def eval_copydays(
         csv=_with_metadata(_copydays_records(result), metadata),
     )
     _tell_unreadable(result.unreadable)
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(";") if word.strip())
 
 
 def _tell_unreadable(count: int) -> None:

@@ -5,62 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
-from sscd_cli.cli import arguments as words
+from sscd_cli import words
 from sscd_cli.cli import terminal
 from sscd_cli.errors import printable
-from sscd_cli.options import EvalPairsOptions, check_word
+from sscd_cli.evaluation.options import EvalPairsOptions
 from sscd_cli.reports.formats import csv_lines
+from sscd_cli.words import Help
 
 if TYPE_CHECKING:
     from sscd_cli.eval_pairs import EvalPairsResult
     from sscd_cli.evaluation.pair_report import Point
 
-_default = EvalPairsOptions(truth=Path())
-
 
 def eval_pairs(
-    truth: Annotated[
-        Path,
-        typer.Argument(
-            metavar="TRUTH",
-            help="A CSV file: left,right[,label][,group]. With labels (1, 0) these pairs are "
-            "compared; without, they are all the copies there are among DESCRIPTORS.",
-            show_default=False,
-        ),
-    ],
-    descriptors: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DESCRIPTORS",
-            envvar="SSCD_DESCRIPTORS",
-            show_envvar=False,
-            help="The descriptor dataset that holds the images.",
-        ),
-    ] = _default.descriptors,
-    post: words.Post = _default.post,
-    score_norm: words.ScoreNorm = _default.score_norm,
-    threshold: words.Threshold = _default.threshold,
-    plot: Annotated[
-        list[Path] | None,
-        words.option("Draw the curve into this .png or .svg file.", "--plot", metavar="FILE"),
-    ] = None,
+    options: EvalPairsOptions,
     format: Annotated[
-        str, words.option("text, json, or csv (the whole curve).", "--format", "-f")
+        Literal["text", "json", "csv"], Help("text, json, or csv (the whole curve).", "-f")
     ] = "text",
-    output: words.Output = None,
-    quiet: words.Quiet = False,
-    debug: words.Debug = False,
+    output: words.Report = None,
 ) -> None:
     """Measure precision and recall on pairs of which you know whether they are copies."""
-    check_word("format", format, ("text", "json", "csv"))
     from sscd_cli import eval_pairs as verb
 
-    options = words.chosen(EvalPairsOptions, locals())
     result = verb.run(options)
     lines = {"text": _text, "json": _json, "csv": _csv}[format](result)
     with terminal.report_stream(output) as stream:

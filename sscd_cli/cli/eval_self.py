@@ -5,56 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.options import EvalSelfOptions, check_word
+from sscd_cli.evaluation.options import EvalSelfOptions
+from sscd_cli.words import Help
 
 if TYPE_CHECKING:
     from sscd_cli.eval_self import EvalSelfResult
 
-_default = EvalSelfOptions(sources=())
-
 
 def eval_self(
-    sources: words.Sources,
-    model: words.Model = _default.model,
-    post: words.Post = _default.post,
-    score_norm: words.ScoreNorm = _default.score_norm,
-    distractors: Annotated[
-        list[str] | None,
-        words.option("More images to search among.", "--distractors", metavar="SOURCE"),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        words.option("Use the first images only.", "--limit", show_default=False),
-    ] = _default.limit,
-    seed: Annotated[int, words.option("Of the edits' randomness.", "--seed")] = _default.seed,
-    format: Annotated[str, words.option("text or json.", "--format", "-f")] = "text",
-    device: words.Device = _default.device,
-    precision: words.Precision = _default.precision,
-    quiet: words.Quiet = False,
-    debug: words.Debug = False,
+    options: EvalSelfOptions,
+    format: Annotated[Literal["text", "json"], Help("text or json.", "-f")] = "text",
 ) -> None:
     """Tell how many of fifty edited copies of each image are found."""
-    check_word("format", format, ("text", "json"))
     from sscd_cli import eval_self as verb
 
-    fetch_if_missing(model)
-
-    options = EvalSelfOptions(
-        sources=tuple(sources),
-        model=model,
-        post=post,
-        score_norm=score_norm,
-        distractors=tuple(distractors or ()),
-        limit=limit,
-        seed=seed,
-        device=device,
-        precision=precision,
-    )
+    fetch_if_missing(options.model)
     with terminal.count_progress() as progress:
         result = verb.run(options, progress)
     lines = [_json(result)] if format == "json" else _table(result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from sscd_cli.cli import terminal
+from sscd_cli.cli import command, terminal
 from sscd_cli.cli.eval_benchmarks import eval_copydays, eval_disc
 from sscd_cli.cli.eval_pairs import eval_pairs
 from sscd_cli.cli.eval_self import eval_self
@@ -12,13 +12,13 @@ from sscd_cli.cli.eval_self import eval_self
 eval_app = typer.Typer(
     help="Measure how well copies are found.", rich_markup_mode=None, add_help_option=False
 )
-for name, command in (
+for name, function in (
     ("self", eval_self),
     ("pairs", eval_pairs),
     ("disc", eval_disc),
     ("copydays", eval_copydays),
 ):
-    eval_app.command(name)(command)
+    command.add(eval_app, function, name)
 
 
 @eval_app.callback(invoke_without_command=True)

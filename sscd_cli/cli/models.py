@@ -7,33 +7,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from sscd_cli.cli import arguments as words
-from sscd_cli.cli import terminal
-from sscd_cli.options import check_word
+from sscd_cli.cli import command, terminal
 from sscd_cli.reports.formats import bytes_text
+from sscd_cli.words import Argument, Help
 
 if TYPE_CHECKING:
     from sscd_cli.models.store import ModelEntry, Verified
 
 models_app = typer.Typer(help="List, fetch, check and remove models.", rich_markup_mode=None)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.", show_default=False)]
-Mirror = Annotated[
-    str | None,
-    words.option(
-        "Base address that has the published files.", "--mirror", metavar="URL", show_default=False
-    ),
-]
+Name = Annotated[str, Argument("A model's name.", value="NAME")]
 
 
-@models_app.callback(invoke_without_command=True)
 def list_all(
     context: typer.Context,
-    format: Annotated[str, words.option("text or jsonl.", "--format", "-f")] = "text",
+    format: Annotated[Literal["text", "jsonl"], Help("text or jsonl.", "-f")] = "text",
 ) -> None:
     """List, fetch, check and remove models; without a command, list them.
 
@@ -42,7 +34,6 @@ def list_all(
     """
     if context.invoked_subcommand is not None:
         return
-    check_word("format", format, ("text", "jsonl"))
     from sscd_cli.models.store import list_models
 
     entries = list_models()
@@ -64,16 +55,12 @@ def _json(entry: ModelEntry) -> str:
     return json.dumps(asdict(entry) | {"path": str(entry.path) if entry.path else None})
 
 
-@models_app.command()
 def pull(
     name: Name,
-    format: Annotated[
-        str | None,
-        words.option("classy, torchvision, torchscript, …", "--format", "-f", show_default=False),
+    format: Annotated[str | None, Help("classy, torchvision, torchscript, …", "-f")] = None,
+    mirror: Annotated[
+        str | None, Help("Base address that has the published files.", value="URL")
     ] = None,
-    mirror: Mirror = None,
-    quiet: words.Quiet = False,
-    debug: words.Debug = False,
 ) -> None:
     """Fetch a published model into the cache, resuming and verifying it."""
     from sscd_cli.models import store
@@ -82,24 +69,21 @@ def pull(
         _say(store.pull(name, format=format, mirror=mirror, progress=progress))
 
 
-@models_app.command()
-def verify(name: Name, quiet: words.Quiet = False, debug: words.Debug = False) -> None:
+def verify(name: Name) -> None:
     """Compare an installed model with its published or recorded digest."""
     from sscd_cli.models import store
 
     _say(store.verify(name))
 
 
-@models_app.command()
-def path(name: Name, debug: words.Debug = False) -> None:
+def path(name: Name) -> None:
     """Print where an installed model lies."""
     from sscd_cli.models import store
 
     terminal.print_data(str(store.model_path(name)))
 
 
-@models_app.command()
-def remove(name: Name, quiet: words.Quiet = False, debug: words.Debug = False) -> None:
+def remove(name: Name) -> None:
     """Delete a model from the cache."""
     from sscd_cli.models import store
 
@@ -110,22 +94,13 @@ def remove(name: Name, quiet: words.Quiet = False, debug: words.Debug = False) -
         terminal.note(f"{name} is not installed: nothing to delete")
 
 
-@models_app.command()
 def export(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A name or a model file.", show_default=False)
-    ],
-    output: Annotated[
-        Path,
-        words.option(
-            "The file to write.", "--output", "-o", show_default=False, callback=words.local
-        ),
-    ],
+    name: Annotated[str, Argument("A name or a model file.", value="NAME")],
+    output: Annotated[Path, Help("The file to write.", "-o")],
     format: Annotated[
-        str, words.option("torchscript, torchvision, onnx or safetensors.", "--format", "-f")
+        Literal["torchscript", "torchvision", "onnx", "safetensors"],
+        Help("torchscript, torchvision, onnx or safetensors.", "-f"),
     ] = "torchscript",
-    quiet: words.Quiet = False,
-    debug: words.Debug = False,
 ) -> None:
     """Write a model as one file that loads without sscd, and check what it computes.
 
@@ -143,6 +118,11 @@ def export(
             f"{output} cannot say that images are prepared as {done.lost.name}; sscd would read it "
             "as small-288, the other formats keep it"
         )
+
+
+models_app.callback(invoke_without_command=True)(command.spread(list_all, talks=False))
+for function in (pull, verify, path, remove, export):
+    command.add(models_app, function)
 
 
 def fetch_if_missing(name: str) -> None:

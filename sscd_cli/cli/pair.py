@@ -5,51 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from sscd_cli.cli import arguments as words
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.options import PairOptions, check_word
+from sscd_cli.options import PairOptions
+from sscd_cli.words import Help
 
 if TYPE_CHECKING:
     from sscd_cli.pair import PairResult
 
 SHOWN_TRIALS = 6
-_default = PairOptions(left="", right="")
 
 
 def pair(
-    left: Annotated[str, typer.Argument(metavar="A", help="An image file.", show_default=False)],
-    right: Annotated[str, typer.Argument(metavar="B", help="Another.", show_default=False)],
-    model: words.Model = _default.model,
-    post: words.Post = _default.post,
-    score_norm: words.ScoreNorm = _default.score_norm,
-    threshold: words.Threshold = _default.threshold,
-    explain: Annotated[
-        bool,
-        words.option(
-            "Tell which single edit accounts for the pair; embeds a few hundred more images.",
-            "--explain",
-        ),
-    ] = _default.explain,
-    exif: words.Exif = _default.exif,
-    device: words.Device = _default.device,
-    precision: words.Precision = _default.precision,
-    format: Annotated[str, words.option("text or json.", "--format", "-f")] = "text",
-    exit_code: Annotated[bool, words.option("Exit with 1 if no copy.", "--exit-code")] = False,
-    quiet: words.Quiet = False,
-    debug: words.Debug = False,
+    options: PairOptions,
+    format: Annotated[Literal["text", "json"], Help("text or json.", "-f")] = "text",
+    exit_code: Annotated[bool, Help("Exit with 1 if no copy.")] = False,
 ) -> None:
     """Tell whether two images are copies of one another."""
-    given = dict(locals())
-    check_word("format", format, ("text", "json"))
     from sscd_cli import pair as verb
 
-    fetch_if_missing(model)
-    result = verb.run(words.chosen(PairOptions, given))
+    fetch_if_missing(options.model)
+    result = verb.run(options)
     terminal.print_data(_json(result) if format == "json" else "\n".join(_lines(result)))
     if exit_code and not result.is_copy:
         raise typer.Exit(1)

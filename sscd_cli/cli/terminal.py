@@ -14,6 +14,7 @@ import typer
 
 from sscd_cli.errors import SscdError, printable
 from sscd_cli.files import output_file
+from sscd_cli.words import Help
 
 if TYPE_CHECKING:
     from sscd_cli.embed import EmbedResult
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class State:
-    """What --quiet and --debug said."""
+    """How much a command says."""
 
-    quiet: bool = False
-    debug: bool = False
+    quiet: Annotated[bool, Help("No progress and no summary on stderr.", "-q")] = False
+    debug: Annotated[bool, Help("Show the traceback of an error.")] = False
 
 
 state = State()

@@ -7,13 +7,13 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from sscd_cli.errors import UsageError, printable
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
 from sscd_cli.reports.page import Card, Picture, page
 
-FORMATS = ("text", "html", "jsonl", "csv", "parquet", "paths")
+Format = Literal["text", "html", "jsonl", "csv", "parquet", "paths"]
 
 
 def write_clusters(

@@ -1,0 +1,179 @@
+"""From a function and its classes of options to a command of Typer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import MISSING, fields, is_dataclass
+from functools import partial
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import typer
+from typer.core import TyperArgument, TyperCommand
+
+from sscd_cli.cli import terminal
+from sscd_cli.options import check_word
+from sscd_cli.words import Help, local
+
+_VALUES: dict[Any, str] = {int: "NUMBER", float: "NUMBER", str: "TEXT", Path: "FILE"}
+
+
+def add(group: typer.Typer, function: Callable[..., None], name: str | None = None) -> None:
+    """Add to a group the command that a function is, see `spread`."""
+    group.command(name, cls=_Command)(spread(function))
+
+
+def spread(function: Callable[..., None], *, talks: bool = True) -> Callable[..., None]:
+    """Return a function as Typer wants it, with one parameter for each option.
+
+    A parameter with a `Help` is an option. One that is a class of options stands for those of its
+    fields that have a `Help`, and the function gets an object of the class. Options of one name
+    are one, as the function itself describes it if it does. talks: those of `terminal.State` are
+    options, too.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    own = signature(function).parameters
+    classes = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    defaults = {n: p.default for n, p in own.items() if p.default is not Parameter.empty}
+    words = list(_words(own, hints, [terminal.State] if talks else []))
+
+    def run(**given: Any) -> None:
+        plain = {name: _plain(value) for name, value in given.items() if value is not None}
+        said = defaults | plain
+        if talks:
+            terminal.state = _made(terminal.State, said)
+        objects = {name: _made(kind, said) for name, kind in classes.items()}
+        function(**{name: said[name] for name in own.keys() - objects.keys()}, **objects)
+
+    run.__name__, run.__doc__ = function.__name__, function.__doc__
+    run.__signature__ = Signature(words)  # type: ignore[attr-defined]
+    run.__annotations__ = {word.name: word.annotation for word in words}
+    return run
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _made(kind: Any, said: Mapping[str, Any]) -> Any:
+    """Make a class of options of what was said; the rest takes its default."""
+    names = {field.name for field in fields(kind)}
+    return kind(**{name: said[name] for name in names & said.keys()})
+
+
+def _words(
+    own: Mapping[str, Parameter], hints: Mapping[str, Any], more: list[Any]
+) -> Iterator[Parameter]:
+    """Yield each option once, those of a class in its place."""
+    seen = set(own)
+    for name, parameter in own.items():
+        if is_dataclass(hints[name]):
+            yield from _words_of(hints[name], seen)
+        else:
+            yield _word(name, hints[name], parameter.default)
+    for kind in more:
+        yield from _words_of(kind, seen)
+
+
+def _words_of(kind: Any, seen: set[str]) -> Iterator[Parameter]:
+    hints = get_type_hints(kind, include_extras=True)
+    for field in fields(kind):
+        if field.name not in seen and get_origin(hints[field.name]) is Annotated:
+            seen.add(field.name)
+            default = Parameter.empty if field.default is MISSING else field.default
+            yield _word(field.name, hints[field.name], default)
+
+
+def _word(name: str, hint: Any, default: Any) -> Parameter:
+    """Return what Typer makes an option of; its own context it takes as it is."""
+    if get_origin(hint) is not Annotated:
+        return Parameter(name, Parameter.KEYWORD_ONLY, annotation=hint)
+    kind, help = get_args(hint)
+    if get_origin(kind) in (Union, UnionType):
+        kind = next(part for part in get_args(kind) if part is not NoneType)
+    if get_origin(kind) is tuple:
+        kind = str if help.separator else list[get_args(kind)[0]]  # type: ignore[misc]
+        default = help.separator.join(default) if help.separator else default or None
+    told = _told(name, kind, help, default)
+    annotation = Annotated[kind, told]  # type: ignore[valid-type]
+    return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def _told(name: str, kind: Any, help: Help, default: Any) -> Any:
+    """Return what Typer shall know of an option or an argument besides its type and default."""
+    settings: dict[str, Any] = {
+        "help": help.text,
+        "parser": help.parse or _parser(name, kind, help.separator),
+        "show_default": default is not None,
+        "envvar": f"SSCD_{name.upper()}",
+        "show_envvar": False,
+    }
+    if help.positional:
+        if default in (None, Parameter.empty):  # words that no variable stands for
+            settings["envvar"] = None
+        return typer.Argument(metavar=help.value, **settings)
+    typed = f"--{name.replace('_', '-')}"
+    if default is True:
+        typed += f"/--no-{name.replace('_', '-')}"
+    metavar = None if kind is bool else help.value or _VALUES.get(kind, "WORD")
+    return typer.Option(typed, *help.names, metavar=metavar, **settings)
+
+
+def _parser(name: str, kind: Any, separator: str) -> Callable[[Any], Any] | None:
+    """Return what makes a value of a word, or of a default; None: the word itself is the value."""
+    if separator:
+        return lambda text: tuple(part.strip() for part in text.split(separator) if part.strip())
+    if get_origin(kind) is Literal:
+        return partial(_known, option=name, known=get_args(kind))
+    if get_origin(kind) is list:
+        return _parser(name, get_args(kind)[0], separator)
+    return {Path: local, int: _whole, float: _number, bool: _switch}.get(kind)
+
+
+def _known(word: str, option: str, known: Sequence[str]) -> str:
+    check_word(option.replace("_", " "), word, known)
+    return word
+
+
+def _whole(word: str | int) -> int:
+    with suppress(ValueError):
+        return int(word)
+    raise typer.BadParameter(f"{word!r} is no whole number")
+
+
+def _number(word: str | float) -> float:
+    with suppress(ValueError):
+        return float(word)
+    raise typer.BadParameter(f"{word!r} is no number")
+
+
+def _switch(word: str | bool) -> bool:
+    """Read a switch, which only the environment has a word for."""
+    text = str(word).strip().lower()
+    if text in {"1", "true", "t", "yes", "y", "on"}:
+        return True
+    if text in {"", "0", "false", "f", "no", "n", "off"}:
+        return False
+    raise typer.BadParameter(f"{word!r} is neither 1 nor 0")
+
+
+class _Command(TyperCommand):
+    """A command whose help names its arguments without their types."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write what the words of the command line mean."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for word in self.get_params(ctx):
+            if (record := word.get_help_record(ctx)) is None:
+                continue
+            if isinstance(word, TyperArgument):
+                sections["Arguments"].append((word.metavar or "", record[1]))
+            else:
+                sections["Options"].append(record)
+        for title, lines in sections.items():
+            if lines:
+                with formatter.section(title):
+                    formatter.write_dl(lines)
