@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sscd_cli.errors import UsageError
@@ -16,7 +15,7 @@ from sscd_cli.machine import has_bfloat16
 from sscd_cli.models.cpu import keep_large_allocations
 from sscd_cli.models.device import choose_device, choose_precision
 from sscd_cli.models.network import Network
-from sscd_cli.models.runtime import Runtime, fold_batch_norm
+from sscd_cli.models.runtime import Runtime, Wait, fold_batch_norm
 
 CPU = torch.device("cpu")
 
@@ -103,15 +102,15 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
     runtime = Runtime.of(copy.deepcopy(mini), CPU, "fp32")
     images, tried = pixels(11, 32), []
     expected = runtime.embed(images)
-    whole = Runtime._embed
+    whole = Runtime._start
 
-    def small(self: Runtime, batch: Tensor, *rest: Any) -> NDArray[np.float32]:
+    def small(self: Runtime, batch: Tensor, *rest: Any) -> Wait:
         tried.append(len(batch))
         if len(batch) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(self, batch, *rest)
 
-    monkeypatch.setattr(Runtime, "_embed", small)
+    monkeypatch.setattr(Runtime, "_start", small)
     np.testing.assert_allclose(runtime.embed(images), expected, atol=1e-5)
     assert tried == [11, 5, 2, 2, 2, 2, 2, 1]
     assert runtime.largest_batch == 2
@@ -122,11 +121,11 @@ def test_out_of_memory_halves_the_batch_and_goes_on(
 def test_one_image_that_does_not_fit_is_an_error(
     mini: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(self: Runtime, batch: Tensor, *rest: Any) -> NDArray[np.float32]:
+    def never(self: Runtime, batch: Tensor, *rest: Any) -> Wait:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     runtime = Runtime.of(copy.deepcopy(mini), CPU, "fp32")
-    monkeypatch.setattr(Runtime, "_embed", never)
+    monkeypatch.setattr(Runtime, "_start", never)
     with pytest.raises(torch.OutOfMemoryError):
         runtime.embed(pixels(4, 32))
 

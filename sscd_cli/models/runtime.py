@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -11,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from sscd_cli.models.cuda import Lane
 from sscd_cli.models.network import BasicBlock, Bottleneck, Network
 from sscd_cli.models.outputs import compute, stage_maps
 from sscd_cli.options import OutputKind
 
+Wait = Callable[[], NDArray[np.float32]]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -22,13 +26,15 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 class Runtime:
     """Turns uint8 pixels into descriptors.
 
-    `largest_batch` starts unbounded and halves whenever the device runs out of memory.
+    `largest_batch` starts unbounded and halves whenever the device runs out of memory. `lane`
+    is the GPU's, if it runs on one.
     """
 
     network: Network
     device: torch.device
     precision: str
     largest_batch: int = 1 << 30
+    lane: Lane | None = None
 
     @classmethod
     def of(cls, network: Network, device: torch.device, precision: str) -> Runtime:
@@ -38,39 +44,50 @@ class Runtime:
             if isinstance(module, nn.Conv2d) and name:
                 module.to(DTYPES[precision])
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return cls(network.requires_grad_(False), device, precision)
+        lane = Lane(device) if device.type == "cuda" else None
+        return cls(network.requires_grad_(False), device, precision, lane=lane)
 
     def embed(self, pixels_B3HW: Tensor, kind: OutputKind = "descriptor") -> NDArray[np.float32]:
         """Return float32 descriptors (B, D), or another output, of uint8 pixels (B, 3, H, W).
 
         Raises: torch.OutOfMemoryError: one single image does not fit the device.
         """
-        parts, start = [], 0
+        return self.start(pixels_B3HW, kind)()
+
+    def start(self, pixels_B3HW: Tensor, kind: OutputKind = "descriptor") -> Wait:
+        """Begin what `embed` does, and return what waits for its rows; on a CPU they are there.
+
+        Raises: as `embed`.
+        """
+        parts: list[Wait] = []
+        start = 0
         while start < len(pixels_B3HW):
             batch = pixels_B3HW[start : start + self.largest_batch]
-            part = self._embed_or_none(batch, kind)
+            part = self._start_or_none(batch, kind)
             if part is None:
                 self.largest_batch = len(batch) // 2
                 torch.cuda.empty_cache()
             else:
                 parts.append(part)
                 start += len(batch)
-        return np.concatenate(parts)
+        return lambda: np.concatenate([wait() for wait in parts])
 
-    def _embed_or_none(self, pixels_B3HW: Tensor, kind: OutputKind) -> NDArray[np.float32] | None:
+    def _start_or_none(self, pixels_B3HW: Tensor, kind: OutputKind) -> Wait | None:
         """Return None when memory ran out; it is free again only when the error is forgotten."""
         try:
-            return self._embed(pixels_B3HW, kind)
+            return self._start(pixels_B3HW, kind)
         except torch.OutOfMemoryError:
             if len(pixels_B3HW) == 1:
                 raise
             return None
 
     @torch.inference_mode()
-    def _embed(self, pixels_B3HW: Tensor, kind: OutputKind) -> NDArray[np.float32]:
-        out = compute(self.network, self._there(pixels_B3HW), kind)
-        rows: NDArray[np.float32] = out.cpu().numpy()
-        return rows
+    def _start(self, pixels_B3HW: Tensor, kind: OutputKind) -> Wait:
+        of_kind = partial(compute, self.network, kind=kind)
+        if self.lane:
+            return self.lane.start(of_kind, kind, pixels_B3HW)
+        rows: NDArray[np.float32] = of_kind(self._there(pixels_B3HW)).numpy()
+        return lambda: rows
 
     @torch.inference_mode()
     def stage_maps(self, pixels_B3HW: Tensor) -> dict[str, NDArray[np.float32]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -45,6 +45,9 @@ class Embedded:
     seconds: dict[str, float]
 
 
+Wait = Callable[[], Embedded]
+
+
 def default_batch(model: Model) -> int:
     """Return how many images the network should see at once on its device."""
     if model.runtime.device.type != "cpu":
@@ -75,28 +78,51 @@ def embed_stream(
     """
     on_cpu = model.runtime.device.type == "cpu"
     unit = min(batch_size, CPU_BATCH) if on_cpu else batch_size
-    embedded = partial(_embedded, model, unit if model.spec.recipe.square else 1, kind)
+    started = partial(_started, model, unit if model.spec.recipe.square else 1, kind)
     if on_cpu and workers:
         lists = Lists(refs, batch_size)
-        yield from _in_threads(lambda some: embedded(decoder.__getitems__(some)), lists, workers)
+        yield from _in_threads(lambda some: started(decoder.__getitems__(some))(), lists, workers)
         if lists.error is not None:
             raise lists.error
         return
     pinned = not on_cpu
     batches = load_batches(refs, decoder, batch_size=batch_size, workers=workers, pin_memory=pinned)
-    yield from map(embedded, batches)
+    yield from _ahead(map(started, batches), 1 if model.runtime.lane else 0)
 
 
-def _embedded(model: Model, unit: int, kind: OutputKind, batch: Batch) -> Embedded:
-    """Run the network over a batch."""
-    descriptors: dict[int, NDArray[Any]] = {}
-    started = time.perf_counter()
-    for indices, pixels in batch.groups:
-        found = model.runtime.embed(_filled(pixels, unit), kind)[: len(pixels)]
-        descriptors.update(zip(indices.tolist(), found, strict=True))
-    network = time.perf_counter() - started
-    seconds = {"read": batch.read_seconds, "decode": batch.decode_seconds, "network": network}
-    return Embedded(batch.rows, descriptors, seconds)
+def _started(model: Model, unit: int, kind: OutputKind, batch: Batch) -> Wait:
+    """Begin to run the network over a batch, and return what waits for its end."""
+    began = time.perf_counter()
+    waits = [model.runtime.start(_filled(pixels, unit), kind) for _, pixels in batch.groups]
+    beginning = time.perf_counter() - began
+
+    def wait() -> Embedded:
+        again = time.perf_counter()
+        descriptors: dict[int, NDArray[Any]] = {}
+        for (indices, pixels), rows in zip(batch.groups, waits, strict=True):
+            found = rows()[: len(pixels)]
+            descriptors.update(zip(indices.tolist(), found, strict=True))
+        network = beginning + time.perf_counter() - again
+        seconds = {"read": batch.read_seconds, "decode": batch.decode_seconds, "network": network}
+        return Embedded(batch.rows, descriptors, seconds)
+
+    return wait
+
+
+def _ahead(started: Iterator[Wait], count: int) -> Iterator[Embedded]:
+    """Wait for each, when `count` more were started; before an error, for all that were."""
+    waiting: deque[Wait] = deque()
+    try:
+        for wait in started:
+            waiting.append(wait)
+            if len(waiting) > count:
+                yield waiting.popleft()()
+    except Exception:
+        while waiting:
+            yield waiting.popleft()()
+        raise
+    while waiting:
+        yield waiting.popleft()()
 
 
 def _filled(pixels_B3HW: Tensor, unit: int) -> Tensor:
