@@ -86,6 +86,25 @@ def _rename_new(made: Path, path: Path) -> None:
         made.unlink()
 
 
+def sync(path: Path) -> None:
+    """Wait until a file, or all that lies in a folder, has reached the disk. Raises: OSError."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            if not os.path.islink(file := os.path.join(folder, name)):  # noqa: PTH114, PTH118
+                _sync_file(file)
+        _sync_folder(Path(folder))
+    if path.is_file():
+        _sync_file(str(path))
+
+
+def _sync_file(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def check_folder(path: Path) -> None:
     """Raise SscdError where a user named a file in a folder that is not there."""
     if not isinstance(path, RemotePath) and not path.resolve().parent.exists():

@@ -5,10 +5,8 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-import shutil
 import sys
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,10 +16,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from sscd_cli.errors import NoImagesError, SscdError, UsageError, reason_of
-from sscd_cli.files import publish_new
+from sscd_cli.filter_output import publishing
 from sscd_cli.options import FilterOptions
 from sscd_cli.places import RemotePath
-from sscd_cli.storage import is_url, upload
+from sscd_cli.storage import at_once, exists, is_url
 
 if TYPE_CHECKING:
     from sscd_cli.images.refs import ImageRef
@@ -32,11 +30,14 @@ FAILURES = (
     *(tarfile.TarError, zipfile.BadZipFile),
 )
 
+UNREAD = b"unread"
+
 
 @dataclass
 class FilterResult:
     """What was written, in images: of `images`, `removed` went.
 
+    along: captions of WebDataset samples and COCO annotations that went with their images.
     spared: removable ones that `never_remove` kept. elsewhere: removable ones of the report that
     lie in no source named here. files: how many sources were written. unread: those that stay
     without being verified, for they cannot be read. lost: the rows of the written lists whose
@@ -47,6 +48,7 @@ class FilterResult:
     files: int
     images: int = 0
     removed: int = 0
+    along: int = 0
     spared: int = 0
     elsewhere: int = 0
     unread: int = 0
@@ -86,12 +88,14 @@ def run(options: FilterOptions) -> FilterResult:
     _check_output(options, sources)
     result = FilterResult(options.output, len(sources))
     cuts = _plan(sources, removals, options, result)
-    with _publishing(options.output, several=len(sources) > 1) as place:
+    with publishing(options.output) as output:
+        if len(cuts) > 1:
+            output.place.mkdir()
         for cut in cuts:
-            target = str(place / _name(cut.source))
-            with _naming_failures(cut.source):
-                _write(cut, target, link=options.link)
-                if _fingerprint(_images(_like(cut.source, target)), cut.source) != cut.stays:
+            target = str(output.place / _name(cut.source) if len(cuts) > 1 else output.place)
+            with _naming_failures(cut.source, target):
+                result.along += output.write(cut.source, target, cut.removed, link=options.link)
+                if _fingerprint(_written(cut, target), cut.source) != cut.stays:
                     raise ValueError("what was written differs from what should stay")
     for cut in cuts:
         written = options.output / _name(cut.source) if len(cuts) > 1 else options.output
@@ -133,26 +137,34 @@ def _like(source: str, path: str) -> str:
 def _check_output(options: FilterOptions, sources: Sequence[str]) -> None:
     from sscd_cli.images.columns import split_columns
     from sscd_cli.images.rewrite.kinds import rewriter, suffix
+    from sscd_cli.images.sources import is_folder
 
     output = options.output
     if output.exists() or os.path.lexists(output):
         raise UsageError(f"{output} exists", "choose another place with -o, or remove it first")
+    folders = [source for source in sources if is_folder(source)]
     for source in sources:
         name = split_columns(source)[0]
-        path = Path(name)
-        here = not isinstance(output, RemotePath)
-        if path.is_dir() and here and output.resolve().is_relative_to(path.resolve()):
-            raise UsageError(f"{output} lies in {path}", "choose another place with -o")
-        if not path.is_dir() and rewriter(source) is None:
-            what = f"{name} is neither a folder here, a container nor a list of images"
+        if source in folders and _lies_in(output, name):
+            raise UsageError(f"{output} lies in {name}", "choose another place with -o")
+        if source not in folders and rewriter(source) is None:
+            what = f"{name} is neither a folder, a container nor a list of images"
             raise UsageError(what, "name what sscd embed was given")
+    if options.link and (is_url(str(output)) or any(map(is_url, sources)) or not folders):
+        raise UsageError("--link is for a folder here, copied here", "leave it out")
     names = [_name(source) for source in sources]
-    if len(names) == 1 and Path(sources[0]).is_dir():
+    if len(names) == 1 and folders:
         return
     if len(names) == 1 and suffix(output.name) != suffix(names[0]):
         raise UsageError(f"{output} is not named as {names[0]} is", f"use *{suffix(names[0])}")
     if len(set(names)) < len(names):
         raise UsageError("two of the sources have one name", "filter them one by one")
+
+
+def _lies_in(output: Path, folder: str) -> bool:
+    if is_url(folder) or isinstance(output, RemotePath):
+        return f"{output}/".startswith(f"{folder.rstrip('/')}/")
+    return output.resolve().is_relative_to(Path(folder).resolve())
 
 
 def _read_report(options: FilterOptions) -> Removals:
@@ -254,36 +266,46 @@ def _images(source: str) -> Iterator[ImageRef]:
     return iter_images([source])
 
 
+def _written(cut: _Cut, target: str) -> Iterator[ImageRef]:
+    """Name what was written; on a server a folder without files is none at all."""
+    return _images(_like(cut.source, target)) if exists(target) else iter(())
+
+
 def _fingerprint(refs: Iterator[ImageRef], source: str) -> _Fingerprint:
     """Read some images: ids (no row numbers) and bytes (of no list), however many."""
     import hashlib
 
     from sscd_cli.images.columns import split_columns
-    from sscd_cli.images.containers.kinds import is_table
+    from sscd_cli.images.containers.kinds import is_container, is_table
     from sscd_cli.images.listing import is_listing
     from sscd_cli.images.read import read_bytes
 
     path, columns = split_columns(source)
     numbered = is_table(path) and not columns.id
+
+    def digest(ref: ImageRef) -> tuple[str, bytes]:
+        if is_listing(path):
+            return ref.id, b""
+        try:
+            data, _ = read_bytes(ref, sys.maxsize)
+        except SscdError:
+            raise
+        except Exception:
+            return ref.id, UNREAD
+        return ref.id, hashlib.blake2b(data, digest_size=16).digest()
+
     total, unread = hashlib.blake2b(digest_size=16), 0
-    for ref in refs:
-        total.update(b"" if numbered else os.fsencode(ref.id) + b"\0")
-        if not is_listing(path):
-            try:
-                data, _ = read_bytes(ref, sys.maxsize)
-                total.update(hashlib.blake2b(data, digest_size=16).digest())
-            except SscdError:
-                raise
-            except Exception:
-                unread += 1
-                total.update(b"unread")
+    single = is_url(path) and not is_container(path)
+    for id, contents in at_once(digest, refs) if single else map(digest, refs):
+        total.update(b"" if numbered else os.fsencode(id) + b"\0")
+        total.update(contents)
+        unread += contents == UNREAD
     return _Fingerprint(total.digest(), unread)
 
 
 def _lost_names(source: str, written: Path) -> int:
     """Return how many relative names of a list lead nowhere from the folder it was written to."""
     from sscd_cli.images.listing import is_listing
-    from sscd_cli.storage import exists
 
     path = str(written if isinstance(written, RemotePath) else written.absolute())
     folder = str(PurePosixPath(path).parent)
@@ -292,63 +314,12 @@ def _lost_names(source: str, written: Path) -> int:
     return sum(bool(ref.source) and not exists(ref.path) for ref in _images(_like(source, path)))
 
 
-def _write(cut: _Cut, target: str, *, link: bool) -> None:
-    from sscd_cli.images.rewrite.folder import copy_folder
-    from sscd_cli.images.rewrite.kinds import rewriter
-
-    write = rewriter(cut.source)
-    if write is None or Path(cut.source).is_dir():
-        copy_folder(cut.source, target, cut.removed, link=link)
-    else:
-        write(cut.source, target, cut.removed)
-
-
 @contextmanager
-def _naming_failures(source: str) -> Iterator[None]:
+def _naming_failures(source: str, target: str) -> Iterator[None]:
     try:
         yield
     except FAILURES as error:
+        if isinstance(error, FileExistsError) and is_url(target):
+            raise  # another run wrote there first
         what = f"cannot filter {source}: {reason_of(error)}"
         raise SscdError(what, "nothing was written; mend it and run the same again") from error
-
-
-@contextmanager
-def _publishing(output: Path, *, several: bool) -> Iterator[Path]:
-    """Yield a folder; in the end what lies in it, or it itself, becomes `output`, which is new.
-
-    It lies in one beside `output` that no other run has. What is to lie on a server is made here
-    and then copied there, each file whole.
-    """
-    there = isinstance(output, RemotePath)
-    private = None
-    try:
-        private = Path(tempfile.mkdtemp("", "sscd-filter-") if there else _make_beside(output))
-        place = private / output.name if several else private
-        place.mkdir(exist_ok=True)
-        yield place
-        made = place if several else next(private.iterdir())
-        if there:
-            _upload(made, output)
-        else:
-            os.sync()
-            publish_new(made, output)
-    except FileExistsError:
-        raise UsageError(f"{output} exists", "choose another place with -o") from None
-    except OSError as error:
-        what = f"cannot write {output}: {reason_of(error)}"
-        raise SscdError(what, "choose another place with -o") from error
-    finally:
-        if private:
-            shutil.rmtree(private, ignore_errors=True)
-
-
-def _make_beside(output: Path) -> str:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    return tempfile.mkdtemp(".part", f".{output.name}.", output.parent)
-
-
-def _upload(made: Path, output: Path) -> None:
-    """Copy a file, or all files of a folder, to a server."""
-    for path in [made] if made.is_file() else sorted(made.rglob("*")):
-        if path.is_file():
-            upload(str(path), str(output if path == made else output / path.relative_to(made)))

@@ -1,5 +1,8 @@
 """Files on servers (s3://, gs://, hf://, http://), read as files here are, through fsspec.
 
+What is read of a file that was opened is kept on disk for a while (see `block_cache`), so that
+naming the images of an archive and reading them fetches it once.
+
 Credentials and endpoints are those of each service's own library: AWS_* variables, a Google login,
 HF_TOKEN. A request that fails for a passing reason (a busy server, a cut connection, fewer bytes
 than asked for) is made again, three times in all; what the libraries retry comes on top.
@@ -12,23 +15,28 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import stat
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import IO, Any, BinaryIO, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from sscd_cli.block_cache import BLOCK_BYTES, block_cache
 from sscd_cli.errors import SscdError
 
 URL = re.compile(r"(s3|gs|hf|https?)://", re.IGNORECASE)
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 FILE_URL = re.compile(r"file://", re.IGNORECASE)
 EXTRAS = {"s3": "s3", "gs": "gcs", "hf": "hf", "http": "http", "https": "http"}
-READ_AHEAD = 4 << 20
+REQUESTS = 16  # at once
 TRIES = 3
 PAUSE = 0.5  # seconds before the second try, four times as many before the third
 TIMES = ("LastModified", "mtime", "updated", "Last-Modified", "last_modified")
@@ -39,17 +47,19 @@ LASTING = (
     *(NotADirectoryError, IsADirectoryError),
 )
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
 class Entry(NamedTuple):
     """What a path leads to. mtime_ns: where a server tells no time, a negative number that stands
-    for the version that it tells instead, or 0."""
+    for the version, or 0. version: what a server calls the contents, or ""."""
 
     is_folder: bool
     is_file: bool
     size: int
     mtime_ns: int
+    version: str = ""
 
 
 def is_url(path: str) -> bool:
@@ -135,13 +145,61 @@ def write_url(url: str, data: bytes, *, new: bool = False) -> None:
     new: only if there is none yet, where the server (AWS, MinIO, Google) can see to that.
     Raises: OSError; FileExistsError: there is one.
     """
-    mode = {"mode": "create"} if new and url.lower().startswith(("s3:", "gs:")) else {}
-    _asked(url, lambda fs, name: fs.pipe_file(name, data, **mode))
+    create = {"mode": "create"} if new and _can_create(url) else {}
+    _asked(url, lambda fs, name: fs.pipe_file(name, data, **create))
 
 
 def upload(path: str, url: str) -> None:
-    """Copy a file from here to a server, where it shows up whole. Raises: OSError."""
-    _asked(url, lambda fs, name: fs.put_file(path, name))
+    """Copy a file from here to a server, where it shows up whole and replaces none.
+
+    Raises: OSError; FileExistsError: there is one, as far as the server can see to that.
+    """
+    create = {"mode": "create"} if _can_create(url) else {}
+    try:
+        _asked(url, lambda fs, name: fs.put_file(path, name, **create))
+    except FileExistsError:
+        with open(path, "rb") as ours, open_binary(url) as theirs:  # noqa: PTH123
+            if not _same(ours, theirs):  # otherwise an earlier try of ours came through
+                raise
+
+
+def copy_file(source: str, target: str) -> None:
+    """Copy a file from or to a server. Raises: OSError; FileExistsError: as `upload`."""
+    if not is_url(source):
+        upload(source, target)
+    elif not is_url(target):
+        with open(target, "wb") as file:  # noqa: PTH123
+            _download(source, file)
+    else:
+        # the extension tells the server what kind of file it is
+        suffix = os.path.splitext(target)[1]  # noqa: PTH122
+        with tempfile.NamedTemporaryFile(suffix=suffix) as file:
+            _download(source, file)
+            upload(file.name, target)
+
+
+def _download(url: str, file: IO[bytes]) -> None:
+    with open_binary(url) as stream:
+        shutil.copyfileobj(stream, file, BLOCK_BYTES)
+    file.flush()
+
+
+def at_once(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+    """Yield what `work`, which waits for servers, makes of items, in their order.
+
+    Raises: what `work` does; by then no other work goes on.
+    """
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 2 * REQUESTS:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def remove_url(url: str) -> None:
@@ -149,19 +207,33 @@ def remove_url(url: str) -> None:
     _asked(url, lambda fs, name: fs.rm_file(name))
 
 
+def _can_create(url: str) -> bool:
+    return url.lower().startswith(("s3:", "gs:"))
+
+
+def _same(one: BinaryIO, other: BinaryIO) -> bool:
+    while (data := one.read(BLOCK_BYTES)) == other.read(BLOCK_BYTES):
+        if not data:
+            return True
+    return False
+
+
 def open_binary(path: str) -> BinaryIO:
     """Open a file here or on a server for reading; it can seek. Raises: OSError."""
     if not is_url(path):
         return open(path, "rb")  # noqa: PTH123
-    return io.BufferedReader(_RemoteFile(path, look(path).size), READ_AHEAD)
+    return io.BufferedReader(_RemoteFile(path, look(path)), BLOCK_BYTES)
 
 
 class _RemoteFile(io.RawIOBase):
-    """A file on a server, read in ranges; `size` is what it was when it was opened."""
+    """A file on a server, read in blocks; `entry` is what it was when it was opened."""
 
-    def __init__(self, url: str, size: int) -> None:
+    def __init__(self, url: str, entry: Entry) -> None:
         self._url = url
-        self._size = size
+        self._size = entry.size
+        # what may be another file the next time shares its blocks with none
+        known = entry.version or entry.mtime_ns
+        self._key: Hashable = (url, entry) if known else object()
         self._at = 0
 
     def readable(self) -> bool:
@@ -179,19 +251,29 @@ class _RemoteFile(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        end = min(self._at + len(buffer), self._size)
-        if end <= self._at:
+        if self._at >= self._size:
             return 0
-        data = _asked(self._url, lambda fs, name: self._range(fs, name, end))
+        number, start = divmod(self._at, BLOCK_BYTES)
+        data = block_cache().get((self._key, number)) or self._fetched(number)
+        data = data[start : start + len(buffer)]
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
 
-    def _range(self, fs: Any, name: str, end: int) -> bytes:
-        data = fs.cat_file(name, start=self._at, end=end)
-        if len(data) == self._size:  # the server knows no ranges
-            data = data[self._at : end]
-        return _checked(data, end - self._at)
+    def _fetched(self, number: int) -> bytes:
+        """Fetch a block; a server that knows no ranges sends all of them."""
+        start = number * BLOCK_BYTES
+        end = min(start + BLOCK_BYTES, self._size)
+        data = _asked(self._url, lambda fs, name: self._range(fs, name, start, end))
+        first = start if len(data) == end - start else 0
+        blocks = range(0, len(data), BLOCK_BYTES)
+        for at in blocks:
+            block_cache().put((self._key, (first + at) // BLOCK_BYTES), data[at : at + BLOCK_BYTES])
+        return data[start - first : end - first]
+
+    def _range(self, fs: Any, name: str, start: int, end: int) -> bytes:
+        data: bytes = fs.cat_file(name, start=start, end=end)
+        return data if len(data) == self._size else _checked(data, end - start)
 
 
 def _checked(data: bytes, size: int) -> bytes:
@@ -252,21 +334,20 @@ def _http_cause(url: str, error: OSError) -> BaseException | None:
 
 def _entry(info: Mapping[str, Any]) -> Entry:
     is_folder = info["type"] == "directory"
-    return Entry(is_folder, not is_folder, int(info.get("size") or 0), _mtime_ns(info))
+    version = next((str(info[key]) for key in VERSIONS if info.get(key)), "")
+    size, mtime_ns = int(info.get("size") or 0), _mtime_ns(info, version)
+    return Entry(is_folder, not is_folder, size, mtime_ns, version)
 
 
-def _mtime_ns(info: Mapping[str, Any]) -> int:
+def _mtime_ns(info: Mapping[str, Any], version: str) -> int:
     for key in TIMES:
         when = info.get(key)
         if isinstance(when, str) and when:
             when = _parsed(when)
         if isinstance(when, datetime):
             return int(when.timestamp()) * 10**9  # some servers tell less in one answer
-    for key in VERSIONS:
-        if version := info.get(key):
-            digest = hashlib.blake2b(str(version).encode(), digest_size=7).digest()
-            return -int.from_bytes(digest, "little")
-    return 0
+    digest = hashlib.blake2b(version.encode(), digest_size=7).digest()
+    return -int.from_bytes(digest, "little") if version else 0
 
 
 def _parsed(when: str) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import io
 import json
@@ -67,8 +68,9 @@ def report(tiny: Run, source: str | Path, format: str = "jsonl") -> Path:
     return path
 
 
-def summary(images: int, removed: int, output: str) -> str:
-    return f"{images} images: {removed} removed, {images - removed} kept and verified in {output}\n"
+def summary(images: int, removed: int, output: str, along: str = "") -> str:
+    kept = f"{images - removed} kept and verified in {output}"
+    return f"{images} images: {removed} removed{along}, {kept}\n"
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv", "parquet", "paths"])
@@ -112,7 +114,7 @@ def test_links_are_copied_as_what_they_lead_to(
     (tmp_path / "photos/broken.png").symlink_to("nowhere")
     ran = tiny("filter", "photos", "--remove", report(tiny, "photos"), "-o", "out")
     assert ran.status == 0, ran.err
-    unread = "1 images that stay cannot be read, and are not verified\n"
+    unread = "1 image that cannot be read stayed, not verified\n"
     assert ran.err.endswith(unread + "9 images: 5 removed, 3 kept and verified in out\n")
     assert not (tmp_path / "out/also").is_symlink()
     assert (tmp_path / "out/broken.png").readlink() == Path("nowhere")
@@ -137,14 +139,14 @@ def test_a_webdataset_loses_whole_samples_and_nothing_else(
     samples["long/" + "x" * 150 + ".png"] = b"torn"
     source = tar_of(tmp_path / name, samples, pax_headers={"comment": "of all"})
     digest = hashlib.sha256(source.read_bytes()).digest()
-    ran = tiny("filter", name, "--remove", report(tiny, name), "-o", f"out/{name}")
+    ran = tiny("filter", name, "--remove", report(tiny, name), "-o", f"out-{name}")
     assert ran.status == 0, ran.err
-    assert ran.err == summary(6, 2, f"out/{name}")
+    assert ran.err == summary(6, 2, f"out-{name}", " with 4 captions or annotations")
     gone = {f"./{Path(i).stem}{e}" for i in COPIES for e in (".png", ".json", ".cls.txt")}
     expected = [member for member in members(source) if member[0] not in gone]
-    assert members(tmp_path / "out" / name) == expected
+    assert members(tmp_path / f"out-{name}") == expected
     assert hashlib.sha256(source.read_bytes()).digest() == digest
-    with tarfile.open(tmp_path / "out" / name) as tar:
+    with tarfile.open(tmp_path / f"out-{name}") as tar:
         assert tar.next() and tar.pax_headers == {"comment": "of all"}
 
 
@@ -166,17 +168,63 @@ def test_a_sample_with_another_image_stays_but_for_the_removed_one(
     assert [name for name, _, _ in members(tmp_path / "o.tar")] == ["0.png", "1.right.png", "1.txt"]
 
 
-def test_a_hard_link_to_a_removed_member_is_an_error(
+def with_links(path: Path, links: Mapping[str, tuple[bytes, str]]) -> Path:
+    """Append links to a tar archive: name, kind and what they lead to."""
+    options = {"format": tarfile.PAX_FORMAT, "encoding": "utf-8"}
+    with tarfile.open(path, "a", **options) as tar:  # type: ignore[call-overload]
+        for name, (kind, target) in links.items():
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname, link.mtime = kind, target, 7
+            tar.addfile(link)
+    return path
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+@pytest.mark.parametrize("name", ["s.tar", "s.tar.gz"])
+def test_a_link_that_stays_becomes_the_file_that_goes(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], kind: bytes, name: str
+) -> None:
+    deep = f"../{'deep/' * 40}b.png" if kind == tarfile.SYMTYPE else f"{'deep/' * 40}b.png"
+    files = {"a.png": pictures["a.png"], f"{'deep/' * 40}b.png": pictures["e.png"]}
+    path = with_links(
+        tar_of(tmp_path / "s.tar", files),
+        {"links/long.png": (kind, deep), "links/none.txt": (tarfile.SYMTYPE, "nowhere")},
+    )
+    if name != path.name:
+        (tmp_path / name).write_bytes(gzip.compress(path.read_bytes()))
+    ran = tiny("dedup", name, "-f", "jsonl", "--keep", "oldest", "-o", "r.jsonl")
+    assert ran.status == 0, ran.err
+    (cluster,) = map(json.loads, Path("r.jsonl").read_text().splitlines())
+    keep, gone = cluster["members"]
+    swapped = json.dumps({"members": [{**gone, "keep": True}, {**keep, "keep": False}]})
+    for round, text in enumerate((json.dumps(cluster), swapped)):
+        kept = {m["id"] for m in json.loads(text)["members"] if m["keep"]}
+        Path("r.jsonl").write_text(f"{text}\n")
+        ran = tiny("filter", name, "--remove", "r.jsonl", "-o", f"{round}-{name}")
+        assert ran.err == summary(3, 1, f"{round}-{name}")
+        with tarfile.open(f"{round}-{name}") as tar:
+            assert tar.getmember("links/none.txt").linkname == "nowhere"
+            for image, data in {"a.png": pictures["a.png"], kept.pop(): pictures["e.png"]}.items():
+                file = tar.extractfile(tar.getmember(image))
+                assert file is not None and file.read() == data
+            assert len(tar.getmembers()) == 3
+
+
+def test_links_to_what_goes_along_with_a_sample_become_files(
     tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
 ) -> None:
-    tar_of(tmp_path / "s.tar", pictures)
-    link = tarfile.TarInfo("link.bin")
-    link.type, link.linkname = tarfile.LNKTYPE, "b.png"
-    with tarfile.open(tmp_path / "s.tar", "a") as tar:
-        tar.addfile(link)
-    error = error_line(tiny("filter", "s.tar", "--remove", report(tiny, "s.tar"), "-o", "o.tar"))
-    assert error.startswith(f"cannot filter {tmp_path}/s.tar: link.bin is a hard link to b.png")
-    assert not [name for name in names_in(tmp_path) if "o.tar" in name]
+    files = {**pictures, "b.txt": b"the caption", "b.json": b"{}"}
+    hard, soft = tarfile.LNKTYPE, tarfile.SYMTYPE
+    links = {"a.txt": (soft, "b.txt"), "c.txt": (hard, "b.txt"), "e.txt": (soft, "a.txt")}
+    with_links(tar_of(tmp_path / "s.tar", files), links)
+    ran = tiny("filter", "s.tar", "--remove", report(tiny, "s.tar"), "-o", "o.tar")
+    assert ran.err == summary(5, 2, "o.tar", " with 2 captions or annotations")
+    with tarfile.open("o.tar") as tar:
+        kinds = {m.name: m.type for m in tar.getmembers() if m.name.endswith("txt")}
+        assert kinds == dict.fromkeys(("a.txt", "c.txt", "e.txt"), tarfile.REGTYPE)
+        for name in kinds:
+            member = tar.extractfile(name)
+            assert member is not None and member.read() == b"the caption"
 
 
 def test_a_zip_keeps_its_members_as_they_were(
@@ -265,7 +313,7 @@ def test_relative_names_that_lead_nowhere_from_another_folder_are_counted(
     kept = Path("other/new.csv").read_text().splitlines()[1:]
     lost = sum(not Path("other", name).exists() for name in kept)
     assert lost == 1
-    assert "1 relative names in other/new.csv lead nowhere from its folder; write it" in ran.err
+    assert "1 relative name in other/new.csv not found from its folder; write it" in ran.err
 
 
 def test_an_image_above_the_limit_of_embed_is_compared(
@@ -349,7 +397,7 @@ def refusals(tmp_path: Path) -> dict[str, tuple[list[str], str]]:
         "inside": (["photos", "-o", "photos/out"], f"photos/out lies in {tmp_path}/photos; choose"),
         "kind": (
             ["photos/a.png", "-o", "out"],
-            "a.png is neither a folder here, a container",
+            "a.png is neither a folder, a container",
         ),
         "name": (["s.tar", "-o", "o.zip"], "o.zip is not named as s.tar is; use *.tar"),
         "missing": (["none.tar", "-o", "o.tar"], "cannot read the source"),
@@ -505,11 +553,11 @@ def test_what_another_run_wrote_meanwhile_stays(
     output = Path("out.tar" if name == "s.tar" else "out")
     theirs = output if name == "s.tar" else output / "x"
 
-    def appear() -> None:
+    def appear(descriptor: int) -> None:
         theirs.parent.mkdir(exist_ok=True)
         theirs.write_bytes(b"of the other run")
 
-    monkeypatch.setattr("os.sync", appear)
+    monkeypatch.setattr("os.fsync", appear)
     ran = tiny("filter", name, "--remove", before, "-o", output)
     assert error_line(ran) == f"{output} exists; choose another place with -o"
     assert theirs.read_bytes() == b"of the other run"

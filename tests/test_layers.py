@@ -24,7 +24,10 @@ NOUNS = {
     "evaluation",
     "training",
 }
-BASE = {"errors", "files", "machine", "options", "places", "storage", "tasks", "words"}
+BASE = {
+    *("block_cache", "errors", "files", "machine", "options", "places", "storage"),
+    *("tasks", "words"),
+}
 # what a noun may know of other nouns: reports say what the others found, a model names its
 # preprocessing, and the two that make images and networks work on them
 SIDEWAYS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import inspect
 import io
 import os
@@ -185,6 +186,64 @@ def test_tar_members_come_as_stored(tmp_path: Path, mode: str) -> None:
         ("link.jpg", "link.jpg"),
     ]
     assert {(r.source, r.path) for r in refs} == {(str(path), str(path))}
+
+
+def linked(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
+    info = member(name, kind)
+    info.linkname = target
+    return info
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_links_in_a_tar_are_what_they_lead_to(tmp_path: Path, mode: str) -> None:
+    path = packed(
+        tmp_path / ("a.tgz" if mode == "w:gz" else "a.tar"),
+        mode,
+        linked("d/early.jpg", "./late.jpg"),
+        member("a.jpg", size=3),
+        linked("hard.jpg", "./a.jpg", tarfile.LNKTYPE),
+        member("a.jpg", size=5),
+        linked("d/up.jpg", "../a.jpg"),
+        linked("d/chain.jpg", "name"),
+        linked("d/name", "../blobs/1"),
+        member("blobs/1", size=7),
+        member("d/late.jpg", size=9),
+        linked("round.jpg", "round.jpg"),
+        linked("out.jpg", "/etc/hostname"),
+        linked("../up.jpg", "../../etc/hostname"),
+        linked("folder.jpg", "d"),
+    )
+    sizes = {}
+    for ref in iter_images([str(path)]):
+        for one in (ref, stored_ref(str(path), ref.id)):
+            try:
+                sizes[ref.id] = len(read_bytes(one, 99)[0])
+                assert stat_image(one).file_bytes == sizes[ref.id]
+            except MissingMemberError:
+                sizes[ref.id] = -1
+    assert sizes == {
+        "d/early.jpg": 9, "hard.jpg": 3, "a.jpg": 5, "d/up.jpg": 5, "d/chain.jpg": 7,
+        "d/late.jpg": 9, "round.jpg": -1, "out.jpg": -1, "../up.jpg": -1, "folder.jpg": -1,
+    }  # fmt: skip
+
+
+def test_a_compressed_tar_is_unpacked_once_when_it_is_read_out_of_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = range(100_000, 100_030)
+    path = packed(tmp_path / "a.tgz", "w:gz", *(member(f"{n}.jpg", size=n) for n in sizes))
+    refs = list(iter_images([str(path)]))
+    rewinds = []
+    rewind = gzip._GzipReader._rewind  # type: ignore[attr-defined]
+
+    def counting(reader: object) -> None:
+        rewinds.append(reader)
+        rewind(reader)
+
+    monkeypatch.setattr("gzip._GzipReader._rewind", counting)
+    found = [len(read_bytes(ref, 1 << 20)[0]) for ref in reversed(refs)]
+    assert found == list(reversed(sizes))
+    assert 1 < len(rewinds) < 6
 
 
 def test_a_tar_with_a_damaged_header_is_not_taken_for_a_shorter_one(tmp_path: Path) -> None:

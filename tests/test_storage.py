@@ -11,6 +11,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,8 +21,10 @@ from servers import FileServer, Proxy, running, s3_server
 
 import sscd_cli
 from sscd_cli import storage
+from sscd_cli.block_cache import BlockCache
 from sscd_cli.descriptors.read import read_descriptors
 from sscd_cli.files import whole_file
+from sscd_cli.images import read as reading
 from sscd_cli.images.read import is_here, read_bytes, stat_image, still_there, stored_ref
 from sscd_cli.images.sources import iter_images
 from sscd_cli.places import place
@@ -378,6 +381,110 @@ def test_a_report_and_a_filtered_container_go_to_a_bucket(
     assert len(list(iter_images([f"{bucket}/out/s.tar"]))) == 3
     again = tiny("filter", f"{bucket}/s.tar", "--remove", report, "-o", f"{bucket}/out/s.tar")
     assert error_line(again).startswith(f"{bucket}/out/s.tar exists; ")
+
+
+@pytest.mark.parametrize("places", ["there there", "there here", "here there"])
+def test_a_folder_is_filtered_from_and_to_a_bucket(
+    tiny: Run, tmp_path: Path, bucket: str, s3: Proxy, places: str
+) -> None:
+    storage.write_url(f"{bucket}/in/deep/note.txt", b"a note")
+    for name, data in {**pictures(tmp_path), "deep/note.txt": b"a note"}.items():
+        (tmp_path / "in/deep").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(data)
+    source, output = (
+        f"{bucket}/{name}" if place == "there" else name
+        for name, place in zip(("in", "out"), places.split(), strict=True)
+    )
+    assert tiny("dedup", source, "-f", "jsonl", "-o", "r.jsonl").status == 0
+    s3.faults += [("500", "GET /photos"), ("503", "PUT /photos")]
+    ran = tiny("filter", source, "--remove", "r.jsonl", "-o", output)
+    assert ran.err == f"4 images: 1 removed, 3 kept and verified in {output}\n"
+    folder = place(output)
+    assert sorted(path.name for path in folder.iterdir()) == ["0.png", "1.png", "2.png", "deep"]
+    assert (folder / "deep/note.txt").read_bytes() == b"a note"
+    for name in ("0.png", "1.png", "2.png"):
+        assert (folder / name).read_bytes() == pictures(tmp_path)[name]
+    assert len(list(iter_images([source]))) == 4
+    again = tiny("filter", source, "--remove", "r.jsonl", "-o", output)
+    assert error_line(again).startswith(f"{output} exists; ")
+    s3.faults.clear()
+
+
+@pytest.mark.parametrize("name", ["in", "s.tar"])
+def test_what_is_written_to_a_bucket_is_compared_and_withdrawn_if_it_differs(
+    tiny: Run, tmp_path: Path, bucket: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.write_url(f"{bucket}/s.tar", packed(tmp_path, "tar"))
+    source, output = f"{bucket}/{name}", f"{bucket}/out-{name}"
+    assert tiny("dedup", source, "-f", "jsonl", "-o", "r.jsonl").status == 0
+    read = reading.read_bytes
+
+    def spoilt(ref: Any, limit: int) -> Any:
+        data, status = read(ref, limit)
+        return (data[:-1] if "/out" in ref.path and ref.id == "2.png" else data), status
+
+    monkeypatch.setattr(reading, "read_bytes", spoilt)
+    ran = tiny("filter", source, "--remove", "r.jsonl", "-o", output)
+    assert "what was written differs" in error_line(ran)
+    assert not storage.exists(output)
+
+
+def test_what_another_run_uploaded_meanwhile_stays(
+    tiny: Run, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tiny("dedup", f"{bucket}/in", "-f", "jsonl", "-o", "r.jsonl").status == 0
+    put = storage.upload
+
+    def overtaken(path: str, url: str) -> None:
+        if url.endswith("1.png"):
+            storage.write_url(url, b"of the other run")
+        put(path, url)
+
+    monkeypatch.setattr(storage, "upload", overtaken)
+    ran = tiny("filter", f"{bucket}/in", "--remove", "r.jsonl", "-o", f"{bucket}/out")
+    assert error_line(ran) == f"{bucket}/out exists; choose another place with -o"
+    assert list(storage.list_folder(f"{bucket}/out")) == ["1.png"]
+
+
+@pytest.mark.parametrize(
+    ("source", "output"), [("in", "in/out"), ("s.tar", "other.zip"), ("in/0.png", "out")]
+)
+def test_what_cannot_be_filtered_on_a_server_is_refused(
+    tiny: Run, tmp_path: Path, bucket: str, source: str, output: str
+) -> None:
+    storage.write_url(f"{bucket}/s.tar", packed(tmp_path, "tar"))
+    Path("r").write_bytes(b"")
+    words = ("filter", f"{bucket}/{source}", "--remove", "r", "-o")
+    assert tiny(*words, f"{bucket}/{output}").status == 2
+    assert not storage.exists(f"{bucket}/{output}")
+    linked = error_line(tiny("filter", f"{bucket}/in", "--remove", "r", "-o", "x", "--link"))
+    assert linked == "--link is for a folder here, copied here; leave it out"
+
+
+@pytest.mark.parametrize("name", ["s.tar", "s.parquet"])
+def test_a_container_is_fetched_once_to_be_embedded_and_once_to_be_filtered(
+    tiny: Run, tmp_path: Path, bucket: str, s3: Proxy, name: str
+) -> None:
+    storage.write_url(f"{bucket}/{name}", packed(tmp_path, name[2:]))
+    s3.asked.clear()
+    assert tiny("dedup", f"{bucket}/{name}", "-f", "jsonl", "-o", "r.jsonl").status == 0
+    assert tiny("filter", f"{bucket}/{name}", "--remove", "r.jsonl", "-o", f"o.{name}").status == 0
+    assert len([line for line in s3.asked if line.startswith("GET") and name in line]) == 1
+
+
+def test_blocks_make_room_for_others_and_a_full_disk_keeps_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache = BlockCache(2)
+    for number in range(2):
+        cache.put(number, bytes([number]))
+    assert cache.get(0) == b"\0"
+    cache.put(2, b"2")
+    assert [cache.get(number) for number in range(3)] == [b"\0", None, b"2"]
+    monkeypatch.setattr("os.pwrite", lambda *_: 0)
+    cache.put(3, b"3")
+    assert [cache.get(number) for number in (0, 2, 3)] == [None, b"2", None]
+    BlockCache(0).put(0, b"0")
 
 
 def test_tasks_share_a_dataset_in_a_bucket(tiny: Run, bucket: str) -> None:

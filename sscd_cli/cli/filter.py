@@ -31,14 +31,16 @@ def _summarise(result: FilterResult) -> None:
             f"{terminal.counted(result.spared, 'removable images')} spared by --never-remove"
         )
     if result.unread:
-        terminal.warn(f"{result.unread:,} images that stay cannot be read, and are not verified")
+        unread = terminal.counted(result.unread, "images")
+        terminal.warn(f"{unread} that cannot be read stayed, not verified")
     if result.lost:
         terminal.warn(
-            f"{result.lost:,} relative names in {result.output} lead nowhere from its folder; "
-            "write it into the folder of its source, or move the images along"
+            f"{terminal.counted(result.lost, 'relative names')} in {result.output} not found from "
+            "its folder; write it into the folder of its source, or move the images along"
         )
+    along = f" with {result.along:,} captions or annotations" if result.along else ""
     files = f" in {result.files:,} files" if result.files > 1 else ""
     terminal.note(
-        f"{terminal.counted(result.images, 'images')}{files}: {result.removed:,} removed, "
+        f"{terminal.counted(result.images, 'images')}{files}: {result.removed:,} removed{along}, "
         f"{result.images - result.removed - result.unread:,} kept and verified in {result.output}"
     )

@@ -103,6 +103,15 @@ def _of_source(
     return iter((_file(path),))
 
 
+def is_folder(source: str) -> bool:
+    """Whether a source is a folder, here or on a server. Raises: SscdError: it is missing."""
+    path = split_columns(source)[0]
+    try:
+        return look(path).is_folder
+    except (OSError, ValueError) as error:
+        raise cannot_read("source", path, error, "check the path") from None
+
+
 def _file(name: str) -> ImageRef:
     """Name a file given by itself: a relative name belongs to the folder that it is relative to."""
     if is_url(name):

@@ -7,26 +7,47 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
+from functools import partial
+from itertools import chain
 
 from sscd_cli.images.folder import VCS_FOLDERS, iter_folder
 from sscd_cli.images.refs import is_hidden, is_image_name
+from sscd_cli.storage import at_once, copy_file, is_url, join, list_folder
+
+Copy = Callable[[str, str], None]
 
 
-def copy_folder(source: str, target: str, removed: Set[str], *, link: bool) -> None:
-    """Copy `source` to `target` without the images `removed`, with times and permissions.
+def copy_folder(
+    source: str, target: str, removed: Set[str], *, link: bool, uploaded: Callable[[str], None]
+) -> None:
+    """Copy `source` to `target`, each here or on a server, without the images `removed`.
 
-    A link to a file or a folder of images is copied as what it leads to. link: make hard links
-    instead of copies, so that no image takes space twice.
-    Raises: OSError: a file cannot be read, written or linked.
+    Here times and permissions are kept, and a link to a file or a folder of images is copied as
+    what it leads to. link: make hard links instead of copies, so that no image takes space twice.
+    uploaded: told of each file that is on a server now, perhaps by another thread.
+    Raises: OSError: a file cannot be read, written or linked. ValueError: a name on a server
+        would lead out of a folder here.
     """
-    os.makedirs(target)
-    images = (ref.id for ref in iter_folder(source, lambda key: True) if ref.id not in removed)
-    for keys in (images, _other_files(source)):
-        for key in keys:
-            new = os.path.join(target, key)
+    copy: Copy = partial(_copy, link=link)
+    if is_url(source) or is_url(target):
+        copy = copy_file
+
+    def copied(key: str) -> None:
+        new = join(target, key)
+        if is_url(target):
+            copy(join(source, key), new)
+            uploaded(new)
+        else:
             os.makedirs(os.path.dirname(new), exist_ok=True)
-            _copy(os.path.join(source, key), new, link=link)
+            copy(join(source, key), new)
+
+    if not is_url(target):
+        os.makedirs(target)
+    images = (ref.id for ref in iter_folder(source, lambda key: True) if ref.id not in removed)
+    keys = chain(images, _other_files(source))
+    for _ in map(copied, keys) if copy is not copy_file else at_once(copied, keys):
+        pass
 
 
 def _copy(old: str, new: str, *, link: bool) -> None:
@@ -40,12 +61,25 @@ def _copy(old: str, new: str, *, link: bool) -> None:
 
 def _other_files(source: str) -> Iterator[str]:
     """Yield the names below `source` that `iter_folder` leaves out, links to folders apart."""
+    files = _remote_files(source, "") if is_url(source) else _local_files(source)
+    return (key for key in files if not _is_listed(key))
+
+
+def _local_files(source: str) -> Iterator[str]:
     for folder, _, names in os.walk(source):
         below = os.path.relpath(folder, source)
         for name in names:
-            key = name if below == "." else os.path.join(below, name)
-            if not _is_listed(key):
-                yield key
+            yield name if below == "." else os.path.join(below, name)
+
+
+def _remote_files(source: str, below: str) -> Iterator[str]:
+    for name, entry in list_folder(join(source, below) if below else source).items():
+        if name in (".", ".."):
+            raise ValueError(f"{below}{name}/ is no name of a folder")
+        if entry.is_folder:
+            yield from _remote_files(source, f"{below}{name}/")
+        else:
+            yield f"{below}{name}"
 
 
 def _is_listed(key: str) -> bool:

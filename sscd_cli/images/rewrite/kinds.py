@@ -9,14 +9,15 @@ from sscd_cli.images.columns import split_columns
 from sscd_cli.images.containers.kinds import PARQUET, TAR, ZIP
 from sscd_cli.images.listing import is_listing
 
-Rewrite = Callable[[str, str, Set[str]], None]
+Rewrite = Callable[[str, str, Set[str]], int]
 
 
 def rewriter(source: str) -> Rewrite | None:
     """Return what writes a file `source` (with its columns) to a path without the images of some
     ids; None if it is no kind of source that holds several.
 
-    Whatever it returns raises OSError, ValueError and the formats' own errors.
+    What it returns counts what went along (captions of a sample, annotations), and raises OSError,
+    ValueError and the formats' own errors.
     """
     name = split_columns(source)[0].lower()
     if name.endswith(TAR):

@@ -13,7 +13,7 @@ from sscd_cli.images.containers.parquet import arrow_errors
 from sscd_cli.storage import open_binary
 
 
-def rewrite_parquet(source: str, target: str, removed: Set[str]) -> None:
+def rewrite_parquet(source: str, target: str, removed: Set[str]) -> int:
     """Write `source` to `target` without the rows of the images `removed`.
 
     Row groups are read and written one by one, those that are left with no row not at all; the
@@ -35,6 +35,7 @@ def rewrite_parquet(source: str, target: str, removed: Set[str]) -> None:
                 kept = table.filter(pa.array([str(key) not in removed for key in keys], pa.bool_()))
                 if len(kept):
                     writer.write_table(kept, row_group_size=len(kept))
+    return 0
 
 
 def _compression(metadata: pq.FileMetaData) -> dict[str, str] | str:

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import bz2
+import copy
 import gzip
 import lzma
 import tarfile
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import IO, cast
+from typing import IO, Any, cast
 
-from sscd_cli.images.containers.tar import members_of
-from sscd_cli.images.refs import is_hidden, is_image_name
+from sscd_cli.images.containers.tar_members import (
+    Members,
+    key_of,
+    members_of,
+    seekable,
+    target_of,
+)
+from sscd_cli.images.refs import Place, is_hidden, is_image_name
 from sscd_cli.storage import open_binary
 
 CHUNK_BYTES = 1 << 20
 
+_Broken = tuple[tarfile.TarInfo, Place]
+
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """Where a member lies, from its first header to its padding; what lies before is no member."""
+    """Where a member lies, from its first header to its padding; what lies before is no member.
+
+    link: its header, if it is one. place: of the file that a hard link was made to.
+    """
 
     key: str
     start: int
     end: int
-    hard_link_to: str
+    link: tarfile.TarInfo | None
+    place: Place | None
 
     @property
     def sample(self) -> str:
@@ -38,31 +50,42 @@ class _Member:
         return is_image_name(self.key) and not is_hidden(self.key)
 
 
-def rewrite_tar(source: str, target: str, removed: Set[str]) -> None:
+def rewrite_tar(source: str, target: str, removed: Set[str]) -> int:
     """Write `source` to `target` without the images `removed`, compressed as it is.
 
-    With the last image of a WebDataset sample the other members of the sample go, too.
-    Raises: ValueError: a hard link would lose what it leads to; and what `tarfile` raises.
+    With the last image of a WebDataset sample the other members of the sample go, too; their
+    number is returned. A link that stays while what it leads to goes becomes a file.
+    Raises: ValueError: what such a link leads to is no plain file; and what `tarfile` raises.
     """
     with open_binary(source) as file, tarfile.open(fileobj=file, encoding="utf-8") as tar:
-        members = list(_members(tar))
+        files = Members(0)
+        members = list(_members(tar, files))
         gone = _gone(members, removed)
-        _check_links(members, gone)
-        stream = cast("IO[bytes]", tar.fileobj)
-        with _opened_like(source, target) as output:
+        broken = _broken(members, files, gone)
+        packed = cast("IO[bytes]", tar.fileobj)
+        with (
+            seekable(packed) if broken else packed as stream,
+            _opened_like(source, target) as output,
+        ):
             end = 0
-            for member in members:
+            for number, member in enumerate(members):
                 _copy(stream, output, end, member.start)
-                if member.key not in gone:
+                if number in broken:
+                    _write_file(stream, output, *broken[number])
+                elif member.key not in gone:
                     _copy(stream, output, member.start, member.end)
                 end = member.end
             _close_archive(output)
+    return sum(member.key in gone and member.key not in removed for member in members)
 
 
-def _members(tar: tarfile.TarFile) -> Iterator[_Member]:
+def _members(tar: tarfile.TarFile, files: Members) -> Iterator[_Member]:
     for member in members_of(tar):
-        link = str(PurePosixPath(member.linkname)) if member.islnk() else ""
-        yield _Member(str(PurePosixPath(member.name)), member.offset, tar.offset, link)  # type: ignore[attr-defined]
+        key = key_of(member)
+        files.add(key, member)
+        link = member if target_of(member) else None
+        place = files.files.get(key) if link else None
+        yield _Member(key, member.offset, tar.offset, link, place)  # type: ignore[attr-defined]
 
 
 def _gone(members: list[_Member], removed: Set[str]) -> set[str]:
@@ -72,10 +95,37 @@ def _gone(members: list[_Member], removed: Set[str]) -> set[str]:
     return {m.key for m in members if m.key in removed or m.sample in emptied}
 
 
-def _check_links(members: list[_Member], gone: Set[str]) -> None:
-    for member in members:
-        if member.hard_link_to in gone and member.key not in gone:
-            raise ValueError(f"{member.key} is a hard link to {member.hard_link_to}, which goes")
+def _broken(members: list[_Member], files: Members, gone: Set[str]) -> dict[int, _Broken]:
+    """Return by their numbers the links that stay but would lead nowhere, and what they led to."""
+    broken = {}
+    for number, member in enumerate(members):
+        if member.link is None or member.key in gone:
+            continue
+        target = target_of(member.link)
+        way = [target, *files.way(target)]
+        place = member.place or files.files.get(way[-1])
+        if gone.isdisjoint(way) or way[-1] not in files.files:
+            continue
+        if place is None:
+            raise ValueError(f"{member.key} is a link to {target}, which goes and is no plain file")
+        broken[number] = member.link, place
+    return broken
+
+
+def _write_file(stream: IO[bytes], output: IO[bytes], link: tarfile.TarInfo, place: Place) -> None:
+    """Write a link as the file that it led to, under its own name."""
+    member = copy.copy(link)
+    member.type, member.size, member.linkname = tarfile.REGTYPE, place.size, ""
+    if link.issym():
+        member.mode = 0o644  # that of a symbolic link says nothing
+    member.pax_headers = {
+        word: value for word, value in link.pax_headers.items() if word not in ("linkpath", "size")
+    }
+    # headers in the style of PAX come along only where there are some
+    style: Any = tarfile.PAX_FORMAT if member.pax_headers else tarfile.GNU_FORMAT
+    output.write(member.tobuf(style, "utf-8", "surrogateescape"))
+    _copy(stream, output, place.offset, place.offset + place.size)
+    output.write(bytes(-place.size % tarfile.BLOCKSIZE))
 
 
 def _opened_like(source: str, target: str) -> IO[bytes]:

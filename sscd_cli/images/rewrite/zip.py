@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from sscd_cli.storage import open_binary
 
 
-def rewrite_zip(source: str, target: str, removed: Set[str]) -> None:
+def rewrite_zip(source: str, target: str, removed: Set[str]) -> int:
     """Write `source` to `target` without the images `removed`; each member packed as it was.
 
     Raises: RuntimeError: a member is encrypted; and what `zipfile` raises.
@@ -30,3 +30,4 @@ def rewrite_zip(source: str, target: str, removed: Set[str]) -> None:
                     continue
                 with old.open(info) as member, new.open(copy.copy(info), "w") as output:
                     shutil.copyfileobj(member, output, 1 << 20)
+    return 0
