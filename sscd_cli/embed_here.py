@@ -93,6 +93,7 @@ def _calibrate(options: EmbedOptions) -> None:
     from sscd_cli.images.decode import Decoded
     from sscd_cli.models.int8 import IMAGES, calibrate, int8_file
     from sscd_cli.models.load import load_model
+    from sscd_cli.models.weights import inspect_weights, read_network
 
     model = load_model(options.model, device="cpu", precision="fp32")
     if int8_file(model.spec.weights_sha256):
@@ -107,7 +108,8 @@ def _calibrate(options: EmbedOptions) -> None:
     if not any(isinstance(row, Decoded) for row in rows.rows):
         raise NoImagesError("no readable images to calibrate int8 with", "name a folder of images")
     (_, pixels), *_ = rows.groups
-    calibrate(model.runtime.network, model.spec.weights_sha256, pixels)
+    network = read_network(inspect_weights(model.spec.path))
+    calibrate(network, model.spec.weights_sha256, pixels)
 
 
 def _changed(

@@ -14,6 +14,7 @@ from sscd_cli.errors import UsageError
 from sscd_cli.machine import has_bfloat16
 from sscd_cli.models.cpu import keep_large_allocations
 from sscd_cli.models.device import choose_device, choose_precision
+from sscd_cli.models.fused import FusedBlock, FusedConv
 from sscd_cli.models.network import Network
 from sscd_cli.models.runtime import Runtime, Wait, fold_batch_norm
 
@@ -67,19 +68,33 @@ def test_a_runtime_gives_the_networks_descriptors(mini: Network) -> None:
     np.testing.assert_allclose(runtime.embed(images[:1]), expected[:1], atol=1e-5)
 
 
+@pytest.mark.parametrize("trunk", ["mini", "resnet50", "resnext101_32x4d"])
+def test_fused_convolutions_change_no_map(trunk: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = lively(trunk)
+    fused = Runtime.of(copy.deepcopy(network), CPU, "fp32")
+    assert any(isinstance(module, FusedBlock) for module in fused.network.modules())
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    plain = Runtime.of(network, CPU, "fp32")
+    assert not any(isinstance(module, FusedBlock) for module in plain.network.modules())
+    for images in (pixels(1, 96), pixels(3, 64)):
+        expected = plain.stage_maps(images)
+        for name, found in fused.stage_maps(images).items():
+            np.testing.assert_allclose(found, expected[name], atol=1e-5 * expected[name].max())
+
+
 def test_convolutions_and_maps_are_channels_last(mini: Network) -> None:
     runtime = Runtime.of(copy.deepcopy(mini), CPU, "fp32")
     seen: list[bool] = []
     for module in runtime.network.modules():
-        if isinstance(module, nn.Conv2d):
-            weight = module.weight
-            assert weight.is_contiguous(memory_format=torch.channels_last)
-            assert not weight.requires_grad
+        if isinstance(module, FusedConv):
+            assert module.weight.is_contiguous(memory_format=torch.channels_last)
+            assert not module.weight.requires_grad
+        if isinstance(module, FusedBlock):
             module.register_forward_hook(
                 lambda m, i, out: seen.append(out.is_contiguous(memory_format=torch.channels_last))
             )
     runtime.embed(pixels(2).contiguous())
-    assert len(seen) == 20
+    assert len(seen) == 8
     assert all(seen)
 
 
@@ -87,7 +102,7 @@ def test_bfloat16_is_for_the_trunk_and_stays_within_the_tolerance(mini: Network)
     images = pixels(4)
     expected = mini(images).detach().numpy()
     runtime = Runtime.of(copy.deepcopy(mini), CPU, "bf16")
-    convolutions = [m for m in runtime.network.modules() if isinstance(m, nn.Conv2d)]
+    convolutions = [m for m in runtime.network.modules() if isinstance(m, FusedConv)]
     assert {m.weight.dtype for m in convolutions} == {torch.bfloat16}
     assert runtime.network.fc.weight.dtype == torch.float32
     descriptors = runtime.embed(images)

@@ -37,7 +37,7 @@ def int8_file(weights_sha256: str) -> Path | None:
 
 
 def calibrate(network: Network, weights_sha256: str, pixels_N3HW: Tensor) -> Path:
-    """Make and keep the 8-bit trunk of a network from uint8 images of one size.
+    """Make and keep the 8-bit trunk of a network, as read, from uint8 images of one size.
 
     Raises: UsageError: the extra is not installed.
     """
@@ -47,7 +47,9 @@ def calibrate(network: Network, weights_sha256: str, pixels_N3HW: Tensor) -> Pat
     # bars of progress would stand among the data, and tracing is deprecated but what they do
     with redirect_stdout(sys.stderr), warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
-        plain = openvino.convert_model(_Trunk(network), example_input=torch.from_numpy(images[:2]))
+        plain = openvino.convert_model(
+            _Trunk(network.eval()), example_input=torch.from_numpy(images[:2])
+        )
         trunk = nncf.quantize(
             plain,
             nncf.Dataset([image[None] for image in images]),

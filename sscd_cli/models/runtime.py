@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sscd_cli.models.cuda import Lane
+from sscd_cli.models.fused import fuse
 from sscd_cli.models.network import BasicBlock, Bottleneck, Network
 from sscd_cli.models.outputs import compute, stage_maps
 from sscd_cli.options import OutputKind
@@ -38,14 +39,19 @@ class Runtime:
 
     @classmethod
     def of(cls, network: Network, device: torch.device, precision: str) -> Runtime:
-        """Prepare `network` in place: batch norm folded, channels last, trunk in `precision`."""
+        """Prepare `network` in place: batch norm folded, channels last, trunk in `precision`.
+
+        On a CPU convolutions are fused, too, so that it can no longer be traced or exported.
+        """
         fold_batch_norm(network.eval())
         for name, module in network.named_modules():
             if isinstance(module, nn.Conv2d) and name:
                 module.to(DTYPES[precision])
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        lane = Lane(device) if device.type == "cuda" else None
-        return cls(network.requires_grad_(False), device, precision, lane=lane)
+        network.requires_grad_(False)
+        if device.type == "cpu":
+            fuse(network)
+        return cls(network, device, precision, lane=Lane(device) if device.type == "cuda" else None)
 
     def embed(self, pixels_B3HW: Tensor, kind: OutputKind = "descriptor") -> NDArray[np.float32]:
         """Return float32 descriptors (B, D), or another output, of uint8 pixels (B, 3, H, W).
