@@ -9,7 +9,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sscd_cli.storage import is_url
 
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from sscd_cli.descriptors.read import DescriptorSet
     from sscd_cli.images.refs import ImageRef
 
-Place = tuple[int, int | str, str | None]
+
+class _Place(NamedTuple):
+    """What tells one image from all others. links: how many names its file may go by."""
+
+    device: int
+    file: int | str
+    member: str | None
+    links: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +53,7 @@ def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
     found = FileCheck(*(np.zeros(len(stored), bool) for _ in range(3)))
     sizes, times = stored.columns["file_bytes"], stored.columns["mtime_ns"]
     here: dict[str, bool] = {"": True}
-    places: defaultdict[Place, list[int]] = defaultdict(list)
+    places: defaultdict[_Place, list[int]] = defaultdict(list)
     for row in rows:
         source = stored.sources[row]
         if source not in here:
@@ -62,28 +69,32 @@ def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
                 found.stale[row] = True
         except Exception:  # whatever stands there now, it is not the image
             found.stale[row] = True
-    for shared in places.values():
+    for place, shared in places.items():
         if len(shared) > 1:
-            found.aliases[_aliases(stored, shared)] = True
+            found.aliases[_aliases(stored, shared, place.links)] = True
     return found
 
 
-def _place(ref: ImageRef) -> Place:
+def _place(ref: ImageRef) -> _Place:
     if is_url(ref.path):
-        return 0, ref.path, ref.member
+        return _Place(0, ref.path, ref.member, 1)
     status = os.stat(ref.path)  # noqa: PTH116
-    return status.st_dev, status.st_ino, ref.member
+    return _Place(status.st_dev, status.st_ino, ref.member, status.st_nlink)
 
 
-def _aliases(stored: DescriptorSet, rows: list[int]) -> list[int]:
+def _aliases(stored: DescriptorSet, rows: list[int], links: int) -> list[int]:
     """Return those of some rows with one file that name what another of them names, too.
 
     Of one name twice (sources overlap, a folder is linked) the first row stays, and of a link
     and its file the file. Hard links, and links to a file that is no row, are names of their
-    own: removing one takes nothing from the others.
+    own: removing one takes nothing from the others. Where there are more names than links, some
+    are of one (a folder mounted twice, a disk that ignores case): then the first row stays.
     """
     names = {row: _name(stored.path(row)) for row in rows}
     files = {name for name, is_link in names.values() if not is_link}
+    if len(files) > links:
+        stays = next(row for row, (_, is_link) in names.items() if not is_link)
+        return [row for row in rows if row != stays]
     taken: set[str] = set()
     aliases = []
     for row, (name, is_link) in names.items():

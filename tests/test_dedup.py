@@ -212,6 +212,36 @@ def test_links_to_a_file_outside_are_copies_and_so_are_hard_links(
     assert ran.out == b"photos/b.png\nphotos/d.png\n"
 
 
+@pytest.fixture
+def one_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let hard links look as the names of a folder mounted twice do: of one file with one link."""
+    stat = os.stat
+
+    def with_one(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:
+        status = stat(path, *args, **kwargs)
+        times = {"st_mtime_ns": status.st_mtime_ns}
+        return os.stat_result([*status[:3], 1, *status[4:10]], times)
+
+    monkeypatch.setattr(os, "stat", with_one)
+
+
+@pytest.mark.usefixtures("one_link")
+def test_an_image_in_a_folder_mounted_twice_is_no_copy_of_itself(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    original = picture(tmp_path / "photos" / "a.png", 1)
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "mounted" / "a.png").hardlink_to(original)
+    for folder in (tmp_path / "photos", tmp_path / "mounted"):
+        for dataset in ("descriptors", f"{folder.name}.d"):
+            store(tmp_path / dataset, {folder / "a.png": A}, root=folder)
+    ran = sscd("dedup", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+    assert "1 more name of the same files left out" in ran.err
+    ran = sscd("dedup", "-d", "photos.d", "--against", "mounted.d", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+
+
 def test_an_image_here_is_not_removable_for_one_on_a_disk_that_is_not_there(
     sscd: Run, tmp_path: Path, store: Store
 ) -> None:

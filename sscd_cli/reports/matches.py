@@ -126,7 +126,19 @@ def _copy(match: Match) -> Picture:
 
 def _removable(matches: Iterable[Match]) -> Iterator[str]:
     """Yield our images with a copy that stays when all of them go: found, and not ours, too."""
-    files = [(match.path, os.path.realpath(match.other), match.checked) for match in matches]
-    ours = {os.path.realpath(path) for path, _, _ in files}
+    files = [(match.path, _file(match.other), match.checked) for match in matches]
+    ours = {_file(path) for path, _, _ in files}
     copied = (path for path, other, checked in files if checked and other not in ours)
     yield from (path for path, _ in groupby(copied))
+
+
+def _file(path: str) -> str | tuple[int, int]:
+    """Return what goes when a path is removed: a name, or the one file that has no other link.
+
+    A folder mounted twice gives such a file two paths.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError):  # a member of an archive
+        return os.path.realpath(path)
+    return (status.st_dev, status.st_ino) if status.st_nlink == 1 else os.path.realpath(path)
