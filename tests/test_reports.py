@@ -195,5 +195,11 @@ def test_sizes_for_people(count: int, text: str) -> None:
     assert bytes_text(count) == text
 
 
+def test_csv_quotes_every_line_break() -> None:
+    rows = [{"a": "x\ry", "b": "p\nq"}, {"a": "\r\n", "b": 1}]
+    text = "".join(csv_lines(["a", "b"], rows))
+    assert text == 'a,b\n"x\ry","p\nq"\n"\r\n",1\n'
+
+
 def test_csv_of_no_rows_is_a_header() -> None:
     assert "".join(csv_lines(["a", "b"], [])) == "a,b\n"

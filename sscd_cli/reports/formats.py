@@ -127,14 +127,21 @@ COLUMNS = ("cluster", "weakest_link", *(field.name for field in fields(Member)),
 def csv_lines(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of a CSV file (RFC 4180, but with bare line feeds)."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
+    # the line end says what is quoted: a carriage return in a name must be, too
+    writer = csv.DictWriter(buffer, list(columns), lineterminator="\r\n")
     writer.writeheader()
     for row in rows:
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
+        yield _taken(buffer)
         writer.writerow({k: str(v).lower() if isinstance(v, bool) else v for k, v in row.items()})
-    yield buffer.getvalue()
+    yield _taken(buffer)
+
+
+def _taken(buffer: io.StringIO) -> str:
+    """Empty a buffer of the line that it holds, and return that with a bare line feed."""
+    line = buffer.getvalue().removesuffix("\r\n")
+    buffer.seek(0)
+    buffer.truncate()
+    return f"{line}\n"
 
 
 def _paths(clusters: Iterable[Cluster], null: bool) -> Iterator[str]:
