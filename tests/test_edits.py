@@ -94,12 +94,18 @@ def test_every_copy_differs_from_its_original(edit: Edit) -> None:
 
 
 @all_edits
-@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (7, 5)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (7, 5), (72, 9)])
 def test_tiny_and_thin_images_survive(edit: Edit, size: tuple[int, int]) -> None:
     for seed in range(3):
         copy = edit.apply(Image.new("RGB", size, (9, 99, 200)), random.Random(seed), photograph(2))
         assert copy.mode == "RGB"
         assert min(copy.size) >= 1
+
+
+def test_a_panorama_is_shrunk_to_what_webp_can_hold() -> None:
+    image = Image.new("RGB", (16_400, 8), (200, 30, 30))
+    copy = named("webp", "quality 10").apply(image, random.Random(0), image)
+    assert copy.size == (16_383, 8)
 
 
 @all_edits

@@ -21,6 +21,8 @@ from sscd_cli.evaluation import overlays
 RGBImage = Image.Image
 Apply = Callable[[RGBImage, random.Random, RGBImage], RGBImage]
 
+_LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # that the format can hold
+
 
 @dataclass(frozen=True)
 class Edit:
@@ -122,8 +124,12 @@ def resize(
 def encode(
     image: RGBImage, rng: random.Random, other: RGBImage, *, format: str, quality: int
 ) -> RGBImage:
-    """Write the image in a lossy format and read it again."""
+    """Write the image in a lossy format and read it again; shrunk if the format is too small."""
     stream = io.BytesIO()
+    longest = _LONGEST_SIDE[format]
+    if max(image.size) > longest:
+        image = image.copy()
+        image.thumbnail((longest, longest))
     image.save(stream, format, quality=quality)
     with Image.open(stream) as read:
         return read.convert("RGB")
