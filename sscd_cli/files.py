@@ -52,7 +52,7 @@ def output_file(path: Path) -> Iterator[BinaryIO]:
     check_folder(path)
     # /dev/stdout may lead to a file that is open already
     in_place = path.exists() and (not path.is_file() or path.is_relative_to("/dev"))
-    with path.open("wb") if in_place else whole_file(path.resolve()) as file:
+    with path.open("wb") if in_place else whole_file(_led_to(path)) as file:
         yield file
 
 
@@ -107,9 +107,14 @@ def _sync_file(path: str) -> None:
 
 def check_folder(path: Path) -> None:
     """Raise SscdError where a user named a file in a folder that is not there."""
-    if not isinstance(path, RemotePath) and not path.resolve().parent.exists():
+    if not isinstance(path, RemotePath) and not _led_to(path).parent.exists():
         fix = "make it first or name another file with -o"
         raise SscdError(f"cannot write {path}: no such folder", fix)
+
+
+def _led_to(path: Path) -> Path:
+    """Return where links lead; `Path.resolve` raises RuntimeError at one that leads to itself."""
+    return path if isinstance(path, RemotePath) else Path(os.path.realpath(path))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -329,6 +329,21 @@ def test_a_bug_is_one_line_too(sscd: Run, monkeypatch: pytest.MonkeyPatch) -> No
     )
 
 
+def test_what_the_system_refuses_is_no_bug(sscd: Run, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    fix = "see to that and run the same command again"
+    refused = f"cannot use loop: Too many levels of symbolic links; {fix}"
+    assert error_line(sscd("dedup", "-d", "loop")) == refused
+
+
+def test_a_report_takes_the_place_of_a_link_that_leads_to_itself(
+    sscd: Run, stored: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    ran = sscd("dedup", "-f", "paths", "-o", "loop")
+    assert (ran.status, (tmp_path / "loop").read_bytes()) == (0, b"b.png\n")
+
+
 def test_no_memory_is_said_with_what_helps(sscd: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def hungry(*_: Any) -> None:
         raise MemoryError

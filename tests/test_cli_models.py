@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 from dataclasses import asdict
 from pathlib import Path
 
@@ -96,3 +97,17 @@ def test_an_unknown_name_is_answered_with_the_known_ones(
     assert main(["models", command, "nope"]) == 3
     error = capfd.readouterr().err
     assert error.startswith("sscd: error: 'nope' is no published model; use one of sscd_disc_mixup")
+
+
+def test_a_user_without_a_home_is_told_to_name_a_folder(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    for name in ("HOME", "SSCD_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert main(["models"]) == 3
+    said = "sscd: error: nobody knows your home folder; set SSCD_CACHE to a folder\n"
+    assert capfd.readouterr().err == said

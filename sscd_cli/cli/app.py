@@ -78,6 +78,8 @@ def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one return for each kin
         if isinstance(error.__context__, BrokenPipeError):
             return 0
         return error.code if isinstance(error.code, int) else 3
+    except OSError as error:
+        return _fail(f"{_refusal(error)}; see to that and run the same command again", 3)
     except MemoryError:
         return _fail("out of memory; use a smaller --batch-size or fewer --workers", 3)
     except Exception as error:
@@ -93,6 +95,12 @@ def _fail(text: str, status: int) -> int:
         traceback.print_exc()
     terminal.print_error(f"sscd: error: {text}")
     return status
+
+
+def _refusal(error: OSError) -> str:
+    """Return what the system refused, of which file if it says so."""
+    place = f"cannot use {os.fsdecode(error.filename)}: " if error.filename else ""
+    return printable(f"{place}{error.strerror or error}")
 
 
 def _sentence(error: Exception) -> str:

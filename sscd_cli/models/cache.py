@@ -32,14 +32,22 @@ def cache_folder() -> Path:
     """Return `SSCD_CACHE`, or the platform's folder for caches plus `sscd`; it need not exist.
 
     A "~" whose home nobody knows is a folder of that name.
+    Raises: ModelError: nothing is named, and the user has no home.
     """
     named = os.environ.get("SSCD_CACHE")
     if named:
         return Path(os.path.expanduser(named)).absolute()  # noqa: PTH111  # that of Path raises
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "sscd"
+        return _home() / "Library" / "Caches" / "sscd"
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "sscd"
+    return (Path(base) if Path(base).is_absolute() else _home() / ".cache") / "sscd"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user without a name, as in a container, and no HOME
+        raise ModelError("nobody knows your home folder", "set SSCD_CACHE to a folder") from None
 
 
 def models_folder() -> Path:
