@@ -59,9 +59,7 @@ def read_truth(path: Path) -> PairTruth:
         raise SscdError(f"cannot read {path}: {reason_of(error)}", "name a CSV file") from error
     header = [name.strip().lower() for name in rows[0][1]] if rows else []
     _check_header(path, header)
-    pairs = [
-        _pair(path, line, dict(zip(header, row, strict=False))) for line, row in rows[1:] if row
-    ]
+    pairs = [_pair(path, line, header, row) for line, row in rows[1:] if row]
     if not any(pair.is_copy for pair in pairs):
         raise SscdError(f"{path} names no copies", "label some pairs 1")
     return PairTruth(tuple(pairs), labelled="label" in header, grouped="group" in header)
@@ -79,8 +77,12 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
             raise SscdError(f"{path} has several columns {name}", _FORM)
 
 
-def _pair(path: Path, line: int, row: dict[str, str]) -> TruthPair:
-    left, right = row.get("left", ""), row.get("right", "")
+def _pair(path: Path, line: int, header: Sequence[str], values: Sequence[str]) -> TruthPair:
+    if len(values) != len(header):
+        what = f"line {line} of {path} has {len(values)} of {len(header)} values"
+        raise SscdError(what, "write one for each column, quoted where it holds a comma")
+    row = dict(zip(header, values, strict=True))
+    left, right = row["left"], row["right"]
     if not left or not right:
         raise SscdError(f"line {line} of {path} names no two images", _FORM)
     label = row.get("label", "1").strip().lower()
