@@ -12,7 +12,7 @@ from sscd_cli import embed
 from sscd_cli.errors import NoImagesError, SscdError, StoreError, UsageError
 from sscd_cli.eval_self import LazyImages
 from sscd_cli.options import AUTO, CalibrateOptions, EmbedOptions, check_least, threshold_path
-from sscd_cli.verify import check_files
+from sscd_cli.verify import is_as_embedded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -197,8 +197,7 @@ def _sample(
     rows: list[int] = []
     refs: list[ImageRef] = []
     for row in np.random.default_rng(options.seed).permutation(len(stored)).tolist():
-        files = check_files(stored, [row])
-        if files.stale[row] or files.elsewhere[row]:
+        if not is_as_embedded(stored, row):
             continue
         ref = stored_ref(stored.sources[row], stored.ids[row])
         try:

@@ -75,6 +75,18 @@ def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
     return found
 
 
+def is_as_embedded(stored: DescriptorSet, row: int) -> bool:
+    """Whether the file of one row is here, and as it was when it was embedded."""
+    from sscd_cli.images.read import is_unchanged, stored_ref
+
+    columns = stored.columns
+    ref = stored_ref(stored.sources[row], stored.ids[row])
+    try:
+        return is_unchanged(ref, columns["file_bytes"][row], columns["mtime_ns"][row])
+    except Exception:  # as in `check_files`
+        return False
+
+
 def _place(ref: ImageRef) -> _Place:
     if is_url(ref.path):
         return _Place(0, ref.path, ref.member, 1)

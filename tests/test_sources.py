@@ -17,7 +17,7 @@ from conftest import names_in
 
 from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.images.globs import expand
-from sscd_cli.images.read import read_bytes, stat_image, stored_ref
+from sscd_cli.images.read import read_bytes, stat_image, still_there, stored_ref
 from sscd_cli.images.refs import ImageRef, MissingMemberError, is_image_name
 from sscd_cli.images.sources import iter_images
 
@@ -468,3 +468,14 @@ def test_a_pattern_for_too_many_files_is_refused() -> None:
     for source in ("{0..99999999999}", "{0..99999}{0..99999}"):
         with pytest.raises(UsageError, match=r"stands for"):
             ids(source)
+
+
+def test_a_folder_is_not_listed_for_each_image_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a.png").touch()
+    monkeypatch.setattr(os, "listdir", lambda path: pytest.fail("it costs the square of a folder"))
+    assert not still_there(str(tmp_path / "full"), "b.png")
+    (tmp_path / "full" / "a.png").unlink()
+    assert still_there(str(tmp_path / "full"), "b.png")

@@ -51,12 +51,21 @@ def still_there(source: str, id: str) -> bool:
 
 
 def _is_elsewhere(path: str) -> bool:
+    """Say whether a source is no file and holds nothing. Asked for each image that is gone."""
     try:
+        if is_url(path):
+            return _is_empty_there(path, _minute())
         if look(path).is_file:
             return False
-        return not (list_folder(path) if is_url(path) else os.listdir(path))  # noqa: PTH208
+        with os.scandir(path) as entries:
+            return next(entries, None) is None
     except OSError:
         return True
+
+
+@lru_cache(maxsize=64)
+def _is_empty_there(url: str, minute: int) -> bool:
+    return not look(url).is_file and not list_folder(url)
 
 
 def stat_image(ref: ImageRef) -> FileStatus:
@@ -86,8 +95,12 @@ def _status_on_server(ref: ImageRef) -> FileStatus:
 def _container_time(path: str) -> int:
     """Return when a container was written, as it is known for a minute of one on a server."""
     if is_url(path):
-        return _remote_time(path, int(time.monotonic() // 60), os.getpid())
+        return _remote_time(path, _minute(), os.getpid())
     return os.stat(path).st_mtime_ns  # noqa: PTH116
+
+
+def _minute() -> int:
+    return int(time.monotonic() // 60)
 
 
 @lru_cache(maxsize=64)
