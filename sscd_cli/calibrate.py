@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sscd_cli import embed
-from sscd_cli.errors import NoImagesError, SscdError, StoreError, UsageError
+from sscd_cli.errors import NoImagesError, SscdError, StoreError, UsageError, counted
 from sscd_cli.eval_self import LazyImages
 from sscd_cli.options import AUTO, CalibrateOptions, EmbedOptions, check_least, threshold_path
 from sscd_cli.verify import is_as_embedded
@@ -126,7 +126,7 @@ def _different_images(
     stored = stored.select(first)
     if len(stored) < 3:
         raise NoImagesError(
-            f"{options.descriptors} holds {len(stored)} different images",
+            f"{options.descriptors} holds {counted(len(stored), 'different images')}",
             "calibrate on a hundred or more",
         )
     return stored

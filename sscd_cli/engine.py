@@ -20,7 +20,7 @@ from contextlib import ExitStack, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sscd_cli.errors import SscdError, UsageError
+from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.options import ClusterOptions
 from sscd_cli.tasks import Task
 
@@ -189,7 +189,7 @@ def _run(work: Work[Outcome], task: Task, board: Any, folder: str) -> Outcome:
     try:
         os.chdir(folder)
     except OSError as error:
-        what = f"a worker cannot enter {folder}: {error.strerror}"
+        what = f"a worker cannot enter {folder}: {reason_of(error)}"
         raise SscdError(what, "run from a folder that all machines share") from error
     last = 0.0
 

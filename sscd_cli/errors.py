@@ -4,7 +4,8 @@
     ├── UsageError            exit 2   the command line asks for something impossible
     ├── NoImagesError         exit 3   a source holds no images
     ├── StoreError            exit 3   a descriptor dataset cannot be read, written or mixed
-    └── ModelError            exit 3   a model is unknown, missing or damaged
+    └── ModelError            exit 3   a model is missing or damaged
+        └── UnknownModelError exit 2   no model has this name
 
 One unreadable image is never an error: it is a value (`images.decode.Unreadable`) that
 travels to the report.
@@ -45,7 +46,13 @@ class StoreError(SscdError):
 
 
 class ModelError(SscdError):
-    """A model is unknown, missing or damaged."""
+    """A model is missing or damaged."""
+
+
+class UnknownModelError(ModelError):
+    """No model has this name, and no file."""
+
+    exit_code = 2
 
 
 def cannot_read(kind: str, path: str, error: Exception, fix: str) -> SscdError:
@@ -57,6 +64,16 @@ def reason_of(error: Exception) -> str:
     """Return in one line what an exception says, without the file's name that it may repeat."""
     reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return str(reason).splitlines()[0].rstrip(":")
+
+
+def counted(number: int, things: str) -> str:
+    """Return a number with its things, such as "1,200 images", of which one is no plural."""
+    if number != 1:
+        return f"{number:,} {things}"
+    for plural, single in (("ies", "y"), ("ches", "ch"), ("s", "")):
+        if things.endswith(plural):
+            return f"1 {things.removesuffix(plural)}{single}"
+    return f"1 {things}"
 
 
 def printable(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sscd_cli.errors import SscdError
+from sscd_cli.errors import SscdError, counted
 from sscd_cli.evaluation.options import EvalPairsOptions
 from sscd_cli.options import check_threshold
 
@@ -103,7 +103,9 @@ def draw(result: EvalPairsResult, path: Path) -> bytes:
     """Return a picture of the curve in the format of a file's name, .png or .svg."""
     from sscd_cli.evaluation import pair_plot
 
-    title = f"{result.model}, {result.report.copies:,} copies among {result.images:,} images"
+    title = (
+        f"{result.model}, {counted(result.report.copies, 'copies')} among {result.images:,} images"
+    )
     if result.scale != "cosine":
         title += f"\n{result.scale}"
     return pair_plot.draw(

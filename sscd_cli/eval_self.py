@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sscd_cli.errors import NoImagesError, SscdError
+from sscd_cli.errors import NoImagesError, SscdError, counted
 from sscd_cli.evaluation.options import EvalSelfOptions
 from sscd_cli.options import check_least
 
@@ -76,7 +76,7 @@ def run(
     distractors, torn_too = _readable(options.distractors, None)
     if len(originals) < 2:
         raise NoImagesError(
-            f"{len(originals)} readable images in {', '.join(options.sources)}",
+            f"{counted(len(originals), 'readable images')} in {', '.join(options.sources)}",
             "name a folder with two or more",
         )
     total, done = len(originals) * (1 + len(EDITS)) + len(distractors), 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from sscd_cli.errors import SscdError
+from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.places import RemotePath
 
 
@@ -103,6 +105,30 @@ def _sync_file(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def check_output(path: Path) -> None:
+    """Raise SscdError where a user named what cannot be written, before any work is done for it."""
+    check_folder(path)
+    if isinstance(path, RemotePath):
+        return
+    try:
+        _check_writable(path)
+    except OSError as error:
+        what = f"cannot write {path}: {reason_of(error)}"
+        raise SscdError(what, "name another file with -o") from None
+
+
+def _check_writable(path: Path) -> None:
+    place = path.resolve().parent
+    with suppress(FileNotFoundError):
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(kind):
+            place = path
+    if not os.access(place, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def check_folder(path: Path) -> None:

@@ -113,7 +113,7 @@ class EmbedOptions(SourceOptions):
 class FitOptions:
     """From a descriptor dataset to a post-processing file."""
 
-    output: Annotated[Path, Help("The file to write.", "-o")]
+    output: words.Output
     descriptors: Annotated[
         Path,
         Argument("The descriptor dataset to learn from.", value="DESCRIPTORS", parse=place),
@@ -242,7 +242,11 @@ class CalibrateOptions:
     ] = ""
     output: Annotated[
         Path | None,
-        Help("Write the threshold here; by default to threshold.json with the descriptors.", "-o"),
+        Help(
+            "Write the threshold here; by default to threshold.json with the descriptors.",
+            "-o",
+            parse=words.file_to_write,
+        ),
     ] = None
     post: words.Post = None
     score_norm: words.ScoreNorm = None

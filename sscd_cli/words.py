@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from sscd_cli.errors import UsageError
+from sscd_cli.files import check_output
 from sscd_cli.places import RemotePath, place
 from sscd_cli.tasks import Task as OneTask
 
@@ -52,6 +53,20 @@ def local(path: str) -> Path:
     found = place(path)
     if isinstance(found, RemotePath):
         raise UsageError(f"{found} is on a server", "name a file or folder here")
+    return found
+
+
+def file_to_write(path: str) -> Path:
+    """Return a path here to which a file can be written. Raises: SscdError: none can."""
+    found = local(path)
+    check_output(found)
+    return found
+
+
+def _report(path: str) -> Path:
+    """Return the same, or a path on a server."""
+    found = place(path)
+    check_output(found)
     return found
 
 
@@ -153,6 +168,7 @@ Engine = Annotated[
 Estimate = Annotated[bool, Help("Say what embedding would take, from a short probe, and stop.")]
 Report = Annotated[
     Path | None,
-    Help("Write the report to this file instead of stdout.", "-o", value="FILE", parse=place),
+    Help("Write the report to this file instead of stdout.", "-o", value="FILE", parse=_report),
 ]
+Output = Annotated[Path, Help("The file to write.", "-o", parse=file_to_write)]
 Strict = Annotated[bool, Help("Exit with 4 if an image was unreadable.")]

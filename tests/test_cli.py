@@ -456,10 +456,15 @@ def test_an_output_that_cannot_be_written_is_an_error(
 
 
 def test_an_output_in_a_missing_folder_is_one_mistake_in_every_command(
-    sscd: Run, stored: Path, tmp_path: Path
+    sscd: Run, tmp_path: Path
 ) -> None:
-    for words in (["dedup"], ["fit"], ["models", "export", "sscd_mini", "-f", "safetensors"]):
-        ran = sscd(*words, "-o", "no/file")
+    """It is refused first: there is not even an image here that work could begin with."""
+    for words in (
+        *(["dedup", "-o"], ["fit", "-o"], ["calibrate", "-o"]),
+        *(["models", "export", "other", "-o"], ["eval", "disc", "a", "-o"]),
+        *(["eval", "pairs", "truth.csv", "-o"], ["eval", "pairs", "truth.csv", "--plot"]),
+    ):
+        ran = sscd(*words, "no/file")
         assert ran.status == 3
         assert error_line(ran) == (
             "cannot write no/file: no such folder; make it first or name another file with -o"

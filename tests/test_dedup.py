@@ -129,8 +129,8 @@ def test_a_vanished_keeper_makes_nothing_removable(report: Any, sscd: Run, tmp_p
     ran = sscd("dedup", "-f", "paths")
     assert (ran.status, ran.out) == (0, b"")
     assert ran.err.splitlines() == [
-        "sscd: warning: 1 images have vanished or changed since they were embedded and were left "
-        "out; run sscd embed again, with --prune",
+        "sscd: warning: left out 1 image that vanished or changed after embedding; run "
+        "sscd embed again, with --prune",
         "2 images, 0 unreadable: 0 clusters, 0 removable (0 B)",
         "threshold 0.75 of drawn",
     ]
@@ -156,7 +156,7 @@ def test_a_file_that_is_no_longer_what_was_embedded_is_in_no_report(
         path.symlink_to(path)
     ran = sscd("dedup", "-f", "jsonl")
     assert clusters(ran) == [{"b.png": True, "c.png": False}]
-    assert "1 images have vanished or changed" in ran.err
+    assert "left out 1 image that vanished or changed" in ran.err
     assert sscd("dedup", "-f", "paths").out == b"c.png\n"
 
 
@@ -251,7 +251,7 @@ def test_an_image_here_is_not_removable_for_one_on_a_disk_that_is_not_there(
     (tmp_path / "usb").rename(tmp_path / "unplugged")
     ran = sscd("dedup", "-f", "paths")
     assert ran.out == b""
-    assert "1 images have vanished or changed" in ran.err
+    assert "left out 1 image that vanished or changed" in ran.err
 
 
 def test_descriptors_can_be_deduplicated_far_from_their_images(
@@ -262,7 +262,7 @@ def test_descriptors_can_be_deduplicated_far_from_their_images(
     shutil.rmtree(tmp_path / "photos")
     ran = sscd("dedup", "-f", "paths")
     assert ran.out == b"photos/b.png\n"
-    assert "2 images in clusters are not on this machine and were not checked" in ran.err
+    assert "not on this machine, so not checked: 2 images in clusters" in ran.err
 
 
 def test_members_of_an_archive_are_compared(tiny: Run, tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_against_reports_the_images_here_that_have_a_copy_there(
         b"train/a.png,test/x.png,0.875,true,%b,,%b,,cosine\n"
         % (bytes(tmp_path / "train" / "a.png"), bytes(tmp_path / "test" / "x.png"))
     )
-    assert "1 images have vanished or changed" in ran.err
+    assert "left out 1 image that vanished or changed" in ran.err
 
 
 def test_against_its_own_dataset_no_path_is_removable(
@@ -353,7 +353,7 @@ def test_against_images_that_cannot_be_looked_for_no_path_is_removable(
     (tmp_path / "usb").rename(tmp_path / "unplugged")
     ran = sscd("dedup", "--against", "other", "-f", "paths")
     assert (ran.status, ran.out) == (0, b"")
-    assert "1 images match files that are not on this machine and were not checked" in ran.err
+    assert "not on this machine, so not checked: what 1 image would match;" in ran.err
     ran = sscd("dedup", "--against", "other")
     assert ran.out == b"here/a.png\n  1.000  usb/b.png  (not checked)\n"
 
@@ -449,7 +449,7 @@ def test_images_that_normalise_themselves_are_told_of(
     files = {picture(tmp_path / f"{i}.png", i): row for i, row in enumerate((inside, outside))}
     words = ("--post", "post", "-t", "0.1")
     normed = (*words, "--score-norm", "1.0[0,1]")
-    warning = "sscd: warning: 1 images are in the background of --post themselves"
+    warning = "sscd: warning: the background of --post holds 1 image of these, which"
     assert warning in report(files, *normed).err
     assert "background of --post" not in report(files, *words).err
     store(tmp_path / "theirs", {picture(tmp_path / "t.png", 9): A})

@@ -104,7 +104,7 @@ def test_prune_drops_what_has_gone_and_nothing_else(tiny: Run, photos: Path) -> 
     tiny("embed", "photos")
     (photos / "07.png").unlink()
     ran = tiny("embed", "photos", "--prune")
-    assert counts(ran.err).endswith("1 vanished ones dropped")
+    assert counts(ran.err).endswith("1 vanished and dropped")
     kept = content(Path("descriptors"))
     assert str(photos / "07.png") not in kept
     assert len(kept) == COUNT - 1

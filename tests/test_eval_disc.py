@@ -221,7 +221,7 @@ def test_a_match_whose_image_is_not_there_counts_as_missed(
     figures = json.loads(ran.out)["rows"][0]["figures"]
     assert figures["accuracy_at_1"] == figures["recall_at_p90"] == 0.5
     assert ran.err == (
-        "sscd: warning: 2 of 4 matches name an image that is not there; they count as missed\n"
+        "sscd: warning: counted as missed, for an image is not there: 2 of 4 matches\n"
     )
 
 
@@ -237,7 +237,7 @@ def test_images_are_embedded_once_and_torn_ones_left_out(tiny: Run, tmp_path: Pa
     words = ("eval", "disc", "disc", "--codecs", "Flat", "--score-norm", "", "-d", "mine")
     first = tiny(*words, "-f", "csv")
     assert first.lines[1] == "Flat,None,1.0,1.0,1.0"
-    assert first.err == "sscd: warning: 1 unreadable images were left out\n"
+    assert first.err == "sscd: warning: left out 1 unreadable image\n"
     shards = {path: path.stat().st_mtime_ns for path in tmp_path.glob("mine/*/*.parquet")}
     assert {path.parent.name for path in shards} == {"disc-queries", "disc-references"}
     assert tiny(*words, "-f", "csv").out == first.out

@@ -250,7 +250,7 @@ def test_pairs_with_unreadable_images_are_left_out_loudly(sscd: Run, tmp_path: P
     ran = sscd("eval", "pairs", "truth.csv", "-q", "-f", "json")
     told = json.loads(ran.out)
     assert (told["pairs"], told["copies"], told["left_out"]) == (1, 1, 1)
-    assert ran.err == "sscd: warning: 1 pairs with an unreadable image were left out\n"
+    assert ran.err == "sscd: warning: left out 1 pair with an unreadable image\n"
     table.write_text("left,right\nx.jpg,torn.jpg\n")
     assert error_line(sscd("eval", "pairs", "truth.csv")) == (
         "no copies of truth.csv are readable; embed them again"

@@ -94,7 +94,7 @@ def test_a_page_shows_the_copies_in_another_dataset(
     store(tmp_path / "other", {picture(tmp_path / "test" / "x.png", 2): NEAR_A})
     found = Page(sscd("dedup", "--against", "other", "-f", "html").out.decode())
     assert found.verdicts == ["image", "copy"]
-    assert "1 images with a copy in the other dataset" in found.texts
+    assert "1 image with a copy in the other dataset" in found.texts
     assert "similarity 0.875" in found.texts
 
 

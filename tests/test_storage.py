@@ -193,8 +193,8 @@ def test_an_image_that_changed_or_went_is_stale(tiny: Run, bucket: str) -> None:
     assert not is_here("s3://no-such-bucket/in")
     ran = tiny("dedup", "-f", "paths")
     assert (ran.status, ran.out) == (0, b"")
-    assert "1 images have vanished or changed" in ran.err
-    assert "1 vanished ones dropped" in tiny("embed", f"{bucket}/in", "--prune").err
+    assert "left out 1 image that vanished or changed" in ran.err
+    assert "1 vanished and dropped" in tiny("embed", f"{bucket}/in", "--prune").err
 
 
 def test_what_is_not_there_is_named(tiny: Run, bucket: str) -> None:
@@ -315,7 +315,7 @@ def test_a_dataset_may_lie_in_a_bucket(tiny: Run, tmp_path: Path, bucket: str) -
     assert "center,L2norm of 4 images" in tiny("fit", there, "-o", "post").err
     assert len(sscd_cli.read_descriptors(there)) == 4
     storage.remove_url(f"{bucket}/in/2.png")
-    assert "1 vanished ones dropped" in tiny("embed", f"{bucket}/in", "-d", there, "--prune").err
+    assert "1 vanished and dropped" in tiny("embed", f"{bucket}/in", "-d", there, "--prune").err
     assert len(sscd_cli.read_descriptors(there)) == 3
     assert not [name for name in names_in(tmp_path) if name.startswith("s3")]
 

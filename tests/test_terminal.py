@@ -13,6 +13,7 @@ import pytest
 
 from sscd_cli.cli import models, terminal
 from sscd_cli.embed_job import EmbedResult
+from sscd_cli.errors import counted
 
 BARS: dict[str, Callable[[], Any]] = {
     "embed": terminal.embed_progress,
@@ -62,7 +63,14 @@ def test_a_bar_is_gone_when_its_work_is_done(screen: Screen, name: str) -> None:
 
 
 def test_one_is_no_plural() -> None:
-    counts = [(0, "images"), (1, "images"), (1200, "images"), (1, "queries"), (1, "exact copies")]
-    assert [terminal.counted(*count) for count in counts] == [
-        "0 images", "1 image", "1,200 images", "1 query", "1 exact copy",
+    counts = [
+        (0, "images"),
+        (1, "images"),
+        (1200, "images"),
+        (1, "queries"),
+        (1, "exact copies"),
+        (1, "matches"),
+    ]
+    assert [counted(*count) for count in counts] == [
+        "0 images", "1 image", "1,200 images", "1 query", "1 exact copy", "1 match",
     ]  # fmt: skip

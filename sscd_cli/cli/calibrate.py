@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from sscd_cli.cli import terminal
 from sscd_cli.cli.embed import summarise as summarise_embedding
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import SscdError
+from sscd_cli.errors import SscdError, counted
 from sscd_cli.options import MODEL, CalibrateOptions, EmbedOptions
 from sscd_cli.words import Argument, Help
 
@@ -100,14 +100,15 @@ def _conclude(result: CalibrateResult, options: CalibrateOptions) -> None:
     per_image = found.copies_per_image
     scale = terminal.scale_note(result.scale)
     terminal.note(
-        f"{result.images:,} images of {result.model}{scale}; {result.copies:,} copies of "
+        f"{counted(result.images, 'images')} of {result.model}{scale}; "
+        f"{counted(result.copies, 'copies')} of "
         f"{result.sampled:,} of them"
     )
     estimated = f"estimated, {per_image.low:.3g} to {per_image.high:.3g}"
     how = estimated if options.copies_per_image is None else "given"
     terminal.note(
-        f"for {found.images:,} images with {per_image.value:.3g} copies an image ({how}); "
-        "intervals: 95 %"
+        f"for {counted(found.images, 'images')} with {per_image.value:.3g} copies an image "
+        f"({how}); intervals: 95 %"
     )
     if found.place is None:
         raise SscdError(

@@ -13,7 +13,7 @@ from sscd_cli.cli import terminal
 from sscd_cli.cli.embed import summarise as summarise_embedding
 from sscd_cli.cli.estimate import print_embed_estimate, print_join_estimate
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import UsageError
+from sscd_cli.errors import UsageError, counted
 from sscd_cli.options import (
     MODEL,
     ClusterOptions,
@@ -119,8 +119,8 @@ def _join_task(options: DedupOptions, embedding: SourceOptions, task: Task) -> N
     with terminal.count_progress("tiles") as progress:
         done = join.run(options, task, progress)
     terminal.note(
-        f"part {task}: {terminal.counted(done.tiles, 'tiles')}, {done.joined:,} joined now in "
-        f"{done.elapsed:.1f} s: {done.pairs:,} pairs, in {done.folder}"
+        f"part {task}: {counted(done.tiles, 'tiles')}, {done.joined:,} joined now in "
+        f"{done.elapsed:.1f} s: {counted(done.pairs, 'pairs')}, in {done.folder}"
     )
 
 
@@ -194,14 +194,15 @@ def _summarise_clusters(found: DedupResult) -> None:
     calibrated = found.calibrated_images
     if calibrated and found.images > 1.5 * calibrated:
         terminal.warn(
-            f"the threshold was calibrated for {calibrated:,} images and {found.images:,} are "
-            f"compared, which brings more look-alikes; run sscd calibrate --images {found.images}"
+            f"the threshold was calibrated for {counted(calibrated, 'images')} and "
+            f"{found.images:,} are compared, which brings more look-alikes; "
+            f"run sscd calibrate --images {found.images}"
         )
     if found.aliases:
-        terminal.note(f"{terminal.counted(found.aliases, 'more names')} of the same files left out")
+        terminal.note(f"{counted(found.aliases, 'more names')} of the same files left out")
     if found.unchecked:
         terminal.warn(
-            f"{found.unchecked:,} images in clusters are not on this machine and were not checked"
+            f"not on this machine, so not checked: {counted(found.unchecked, 'images')} in clusters"
         )
     if found.recall:
         low, high = found.recall.interval
@@ -210,8 +211,8 @@ def _summarise_clusters(found: DedupResult) -> None:
             f"({low:.5f} to {high:.5f})"
         )
     terminal.note(
-        f"{terminal.counted(found.images, 'images')}, {found.unreadable:,} unreadable: "
-        f"{terminal.counted(found.clusters, 'clusters')}, "
+        f"{counted(found.images, 'images')}, {found.unreadable:,} unreadable: "
+        f"{counted(found.clusters, 'clusters')}, "
         f"{found.removable:,} removable ({bytes_text(found.removable_bytes)})"
     )
     terminal.note(_threshold_words(found))
@@ -226,12 +227,12 @@ def _summarise_matches(found: AgainstResult) -> None:
     _warn_of_overlap(found.in_background)
     if found.unchecked:
         terminal.warn(
-            f"{found.unchecked:,} images match files that are not on this machine and were not "
-            "checked; --format paths leaves them out"
+            f"not on this machine, so not checked: what {counted(found.unchecked, 'images')} "
+            "would match; --format paths leaves them out"
         )
     terminal.note(
-        f"{found.leaked:,} of {terminal.counted(found.images, 'images')} have a copy "
-        f"among {terminal.counted(found.others, 'others')}"
+        f"{found.leaked:,} of {counted(found.images, 'images')} have a copy "
+        f"among {counted(found.others, 'others')}"
     )
     terminal.note(_threshold_words(found))
 
@@ -239,7 +240,7 @@ def _summarise_matches(found: AgainstResult) -> None:
 def _warn_of_overlap(count: int) -> None:
     if count:
         terminal.warn(
-            f"{count:,} images are in the background of --post themselves, which lowers their "
+            f"the background of --post holds {counted(count, 'images')} of these, which lowers "
             "similarities; fit on other images"
         )
 
@@ -247,6 +248,6 @@ def _warn_of_overlap(count: int) -> None:
 def _warn_of_stale(count: int) -> None:
     if count:
         terminal.warn(
-            f"{count:,} images have vanished or changed since they were embedded and were left "
-            "out; run sscd embed again, with --prune"
+            f"left out {counted(count, 'images')} that vanished or changed after embedding; "
+            "run sscd embed again, with --prune"
         )

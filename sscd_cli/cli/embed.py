@@ -11,7 +11,7 @@ from sscd_cli import words
 from sscd_cli.cli import terminal
 from sscd_cli.cli.estimate import print_embed_estimate
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import printable
+from sscd_cli.errors import counted, printable
 from sscd_cli.options import ClusterOptions, EmbedOptions
 
 if TYPE_CHECKING:
@@ -50,13 +50,13 @@ def summarise(result: EmbedResult) -> None:
         terminal.note(f"unreadable: and {more:,} more, listed in {result.folder}")
     counts = [
         f"{result.embedded:,} embedded",
-        terminal.counted(result.copies, "exact copies"),
+        counted(result.copies, "exact copies"),
         f"{result.unreadable:,} unreadable",
         f"{result.unchanged:,} unchanged",
     ]
     if result.vanished:
-        counts.append(f"{result.vanished:,} vanished ones dropped")
-    terminal.note(f"{terminal.counted(result.images, 'images')}: {', '.join(counts)}")
+        counts.append(f"{result.vanished:,} vanished and dropped")
+    terminal.note(f"{counted(result.images, 'images')}: {', '.join(counts)}")
     worked = result.embedded + result.copies
     if worked:
         speed = worked / max(result.elapsed, 1e-9)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
+from sscd_cli.errors import counted
 from sscd_cli.evaluation.options import EvalCopydaysOptions, EvalDiscOptions
 from sscd_cli.reports.formats import csv_lines
 from sscd_cli.words import Help, Report
@@ -46,8 +47,8 @@ def eval_disc(
     )
     if result.absent:
         terminal.warn(
-            f"{result.absent:,} of {result.positives:,} matches name an image that is not there; "
-            "they count as missed"
+            f"counted as missed, for an image is not there: {result.absent:,} of "
+            f"{counted(result.positives, 'matches')}"
         )
     _tell_unreadable(result.unreadable)
 
@@ -76,7 +77,7 @@ def eval_copydays(
 
 def _tell_unreadable(count: int) -> None:
     if count:
-        terminal.warn(f"{count:,} unreadable images were left out")
+        terminal.warn(f"left out {counted(count, 'unreadable images')}")
 
 
 def _write(
@@ -114,8 +115,9 @@ def _disc_records(result: EvalDiscResult) -> Iterator[dict[str, Any]]:
 
 def _disc_table(result: EvalDiscResult) -> Iterator[str]:
     yield (
-        f"{result.model}: {result.queries:,} queries, {result.references:,} references, "
-        f"{result.training:,} training images, {result.positives:,} matches"
+        f"{result.model}: {counted(result.queries, 'queries')}, "
+        f"{counted(result.references, 'references')}, "
+        f"{counted(result.training, 'training images')}, {counted(result.positives, 'matches')}"
     )
     yield (
         f"{'codec':<24} {'score norm':<12} {'µAP':>7} {'accuracy@1':>11} "
@@ -143,8 +145,10 @@ def _copydays_records(result: EvalCopydaysResult) -> Iterator[dict[str, Any]]:
 
 def _copydays_table(result: EvalCopydaysResult) -> Iterator[str]:
     yield (
-        f"{result.model}: {result.queries:,} queries, {result.originals:,} originals, "
-        f"{result.distractors:,} distractors, {result.training:,} training images"
+        f"{result.model}: {counted(result.queries, 'queries')}, "
+        f"{counted(result.originals, 'originals')}, "
+        f"{counted(result.distractors, 'distractors')}, "
+        f"{counted(result.training, 'training images')}"
     )
     yield f"{'codec':<24} {'strong mAP':>11} {'overall µAP':>12}"
     for row in result.rows:

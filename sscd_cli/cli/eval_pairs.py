@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from sscd_cli import words
 from sscd_cli.cli import terminal
-from sscd_cli.errors import printable
+from sscd_cli.errors import counted, printable
 from sscd_cli.evaluation.options import EvalPairsOptions
 from sscd_cli.reports.formats import csv_lines
 from sscd_cli.words import Help
@@ -37,15 +37,15 @@ def eval_pairs(
         with terminal.report_stream(path) as stream:
             stream.write(verb.draw(result, path))
     if result.left_out:
-        terminal.warn(f"{result.left_out:,} pairs with an unreadable image were left out")
+        terminal.warn(f"left out {counted(result.left_out, 'pairs')} with an unreadable image")
 
 
 def _text(result: EvalPairsResult) -> Iterator[str]:
     report = result.report
     pairs = "pairs" if report.labelled else "most similar pairs"
     yield (
-        f"{result.model}: {len(report.scores):,} {pairs} of {result.images:,} images, "
-        f"{report.copies:,} copies, µAP {report.micro_ap:.4f}\n"
+        f"{result.model}: {len(report.scores):,} {pairs} of {counted(result.images, 'images')}, "
+        f"{counted(report.copies, 'copies')}, µAP {report.micro_ap:.4f}\n"
     )
     if result.scale != "cosine":
         yield f"similarities: {result.scale}\n"

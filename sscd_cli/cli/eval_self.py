@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
+from sscd_cli.errors import counted
 from sscd_cli.evaluation.options import EvalSelfOptions
 from sscd_cli.words import Help
 
@@ -29,14 +30,14 @@ def eval_self(
     lines = [_json(result)] if format == "json" else _table(result)
     terminal.print_data("\n".join(lines))
     if result.unreadable:
-        terminal.note(f"{result.unreadable:,} unreadable images were left out")
+        terminal.note(f"left out {counted(result.unreadable, 'unreadable images')}")
 
 
 def _table(result: EvalSelfResult) -> Iterator[str]:
     report = result.report
     yield (
-        f"{result.model} ({result.precision}): {result.originals:,} originals, "
-        f"{result.distractors:,} distractors, {report.total.copies:,} copies"
+        f"{result.model} ({result.precision}): {counted(result.originals, 'originals')}, "
+        f"{counted(result.distractors, 'distractors')}, {counted(report.total.copies, 'copies')}"
     )
     if result.scale != "cosine":
         yield f"similarities: {result.scale}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sscd_cli.cli import terminal
+from sscd_cli.errors import counted
 from sscd_cli.options import FilterOptions
 
 if TYPE_CHECKING:
@@ -23,24 +24,20 @@ def filter(options: FilterOptions) -> None:
 
 def _summarise(result: FilterResult) -> None:
     if result.elsewhere:
-        terminal.note(
-            f"{terminal.counted(result.elsewhere, 'more removable images')} in other sources"
-        )
+        terminal.note(f"{counted(result.elsewhere, 'more removable images')} in other sources")
     if result.spared:
-        terminal.note(
-            f"{terminal.counted(result.spared, 'removable images')} spared by --never-remove"
-        )
+        terminal.note(f"{counted(result.spared, 'removable images')} spared by --never-remove")
     if result.unread:
-        unread = terminal.counted(result.unread, "images")
+        unread = counted(result.unread, "images")
         terminal.warn(f"{unread} that cannot be read stayed, not verified")
     if result.lost:
         terminal.warn(
-            f"{terminal.counted(result.lost, 'relative names')} in {result.output} not found from "
+            f"{counted(result.lost, 'relative names')} in {result.output} not found from "
             "its folder; write it into the folder of its source, or move the images along"
         )
     along = f" with {result.along:,} captions or annotations" if result.along else ""
     files = f" in {result.files:,} files" if result.files > 1 else ""
     terminal.note(
-        f"{terminal.counted(result.images, 'images')}{files}: {result.removed:,} removed{along}, "
+        f"{counted(result.images, 'images')}{files}: {result.removed:,} removed{along}, "
         f"{result.images - result.removed - result.unread:,} kept and verified in {result.output}"
     )

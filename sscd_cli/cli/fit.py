@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sscd_cli.cli import terminal
+from sscd_cli.errors import counted
 from sscd_cli.options import FitOptions
 
 
@@ -21,6 +22,6 @@ def fit(options: FitOptions) -> None:
             f"{verb.IMAGES_PER_DIMENSION * post.provenance.dimensions:,} or more are better"
         )
     terminal.note(
-        f"{options.output}: {post.name} of {post.images:,} images of {post.provenance.model}, "
-        f"{len(post.sample):,} kept as background"
+        f"{options.output}: {post.name} of {counted(post.images, 'images')} of "
+        f"{post.provenance.model}, {len(post.sample):,} kept as background"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import printable
+from sscd_cli.errors import counted, printable
 from sscd_cli.options import IndexOptions, SearchOptions
 from sscd_cli.words import Help
 
@@ -24,7 +24,7 @@ def index(options: IndexOptions) -> None:
 
     result = verb.run(options)
     done = "built" if result.rebuilt else f"{result.added:,} added"
-    what = f"{terminal.counted(result.rows, 'images')}{terminal.scale_note(result.scale)}"
+    what = f"{counted(result.rows, 'images')}{terminal.scale_note(result.scale)}"
     quality = "" if result.recall is None else f", recall@10 {result.recall:.3f} when built"
     terminal.note(f"{result.path}: {what}, {result.factory}{quality}, {done}")
 
@@ -43,8 +43,8 @@ def search(
             stream.write(line.encode("utf-8", "surrogateescape"))
     how = "its index" if result.indexed else "an exact search"
     scale = terminal.scale_note(result.scale)
-    queries = terminal.counted(len(options.images), "queries")
-    stored = terminal.counted(result.images, "images")
+    queries = counted(len(options.images), "queries")
+    stored = counted(result.images, "images")
     terminal.note(f"{queries} in {stored} by {how}{scale}")
 
 

@@ -6,14 +6,13 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from sscd_cli.cli import command, terminal
 from sscd_cli.reports.formats import bytes_text
-from sscd_cli.words import Argument, Help
+from sscd_cli.words import Argument, Help, Output
 
 if TYPE_CHECKING:
     from sscd_cli.models.store import ModelEntry, Verified
@@ -96,7 +95,7 @@ def remove(name: Name) -> None:
 
 def export(
     name: Annotated[str, Argument("A name or a model file.", value="NAME")],
-    output: Annotated[Path, Help("The file to write.", "-o")],
+    output: Output,
     format: Annotated[
         Literal["torchscript", "torchvision", "onnx", "safetensors"],
         Help("torchscript, torchvision, onnx or safetensors.", "-f"),

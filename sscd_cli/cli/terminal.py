@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from sscd_cli.errors import SscdError, printable
+from sscd_cli.errors import SscdError, printable, reason_of
 from sscd_cli.files import output_file
 from sscd_cli.words import Help
 
@@ -63,13 +63,6 @@ def note(text: str) -> None:
     """Print one line on stderr, unless --quiet."""
     if not state.quiet:
         print_error(text)
-
-
-def counted(number: int, things: str) -> str:
-    """Return a number with its things, such as "1,200 images", of which one is no plural."""
-    if number != 1:
-        return f"{number:,} {things}"
-    return f"1 {things[:-3]}y" if things.endswith("ies") else f"1 {things[:-1]}"
 
 
 def warn(text: str) -> None:
@@ -153,7 +146,7 @@ def report_stream(output: Path | None) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         raise SscdError(
-            f"cannot write {output}: {error.strerror or error}", "name another file with -o"
+            f"cannot write {output}: {reason_of(error)}", "name another file with -o"
         ) from error
 
 
@@ -169,5 +162,5 @@ def _own_stdout() -> Iterator[BinaryIO]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             raise typer.Exit(0) from None
-        what = f"cannot write to stdout: {error.strerror or error}"
+        what = f"cannot write to stdout: {reason_of(error)}"
         raise SscdError(what, "send the output somewhere else") from error

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sscd_cli.cli import terminal
-from sscd_cli.errors import printable
+from sscd_cli.errors import counted, printable
 from sscd_cli.training.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def _summarise(result: TrainResult) -> None:
         terminal.note(f"unreadable: and {len(result.unreadable) - SHOWN:,} more")
     if not result.is_first:
         return
-    terminal.note(f"{result.model}: trained on {result.images:,} images; log in {result.log}")
+    terminal.note(
+        f"{result.model}: trained on {counted(result.images, 'images')}; log in {result.log}"
+    )
     if result.curves is None:
         terminal.note("no plot of the curves: pip install 'sscd-cli[plot]'")
 

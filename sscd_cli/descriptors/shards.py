@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from sscd_cli.descriptors.parts import refuse_missing
 from sscd_cli.descriptors.schema import FOOTER_KEY, Provenance, difference, shard_schema
-from sscd_cli.errors import StoreError
+from sscd_cli.errors import StoreError, reason_of
 from sscd_cli.places import RemotePath
 from sscd_cli.tasks import Task
 
@@ -93,7 +93,7 @@ def writing(place: Path, option: str = "-d") -> Iterator[None]:
         elif error.errno in {errno.ENOSPC, errno.EDQUOT}:
             what, fix = "the disk is full", "free some space and run the same command again"
         else:
-            what, fix = error.strerror or str(error), f"choose another place with {option}"
+            what, fix = reason_of(error), f"choose another place with {option}"
         raise StoreError(f"cannot write to {place}: {what}", fix) from error
 
 
@@ -232,7 +232,7 @@ def unreadable_file(path: Path, error: OSError) -> StoreError:
     """Return the error for a file or folder that the system does not let us read."""
     if isinstance(error, FileNotFoundError):
         return StoreError(f"{path} vanished while it was read", "run the same command again")
-    return StoreError(f"cannot read {path}: {error.strerror or error}", "allow reading it")
+    return StoreError(f"cannot read {path}: {reason_of(error)}", "allow reading it")
 
 
 def existing_shards(folder: Path) -> list[Path]:

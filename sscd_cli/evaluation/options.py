@@ -128,5 +128,8 @@ class EvalPairsOptions:
     score_norm: words.ScoreNorm = None
     threshold: words.Threshold = None
     plot: Annotated[
-        tuple[Path, ...], Help("Draw the curve into this .png or .svg file.", value="FILE")
+        tuple[Path, ...],
+        Help(
+            "Draw the curve into this .png or .svg file.", value="FILE", parse=words.file_to_write
+        ),
     ] = ()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.errors import StoreError, UsageError
+from sscd_cli.errors import StoreError, UsageError, reason_of
 from sscd_cli.files import whole_file
 from sscd_cli.matching.products import Indices
 
@@ -160,7 +160,7 @@ class Index:
                 file.write(json.dumps(record, indent=1, sort_keys=True).encode() + b"\n")
         except OSError as error:
             raise StoreError(
-                f"cannot write the index {path}: {error.strerror or error}",
+                f"cannot write the index {path}: {reason_of(error)}",
                 "free some space or choose another place",
             ) from error
 

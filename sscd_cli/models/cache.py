@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sscd_cli.errors import ModelError
+from sscd_cli.errors import ModelError, reason_of
 from sscd_cli.models.published import Published
 
 RECORDS = "digests.json"
@@ -130,4 +130,4 @@ def open_lock(target: Path) -> Iterator[int]:
 
 def _unwritable(folder: Path, error: OSError) -> ModelError:
     fix = "free some space or set SSCD_CACHE to another folder"
-    return ModelError(f"cannot write to {folder}: {error.strerror}", fix)
+    return ModelError(f"cannot write to {folder}: {reason_of(error)}", fix)

@@ -22,7 +22,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from sscd_cli import __version__
-from sscd_cli.errors import ModelError
+from sscd_cli.errors import ModelError, reason_of
 from sscd_cli.models.cache import file_digest, open_lock
 from sscd_cli.models.containers import MAX_FILE
 
@@ -228,7 +228,7 @@ def _disk(job: Download) -> Iterator[None]:
         yield
     except OSError as error:
         raise ModelError(
-            f"cannot write {job.part}: {error.strerror or error}",
+            f"cannot write {job.part}: {reason_of(error)}",
             "free some space or set SSCD_CACHE to another folder, and run it again",
         ) from error
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from sscd_cli.errors import ModelError
+from sscd_cli.errors import ModelError, UnknownModelError
 from sscd_cli.images.preprocess import FILTERS, RECIPES, Decoding, Recipe
 from sscd_cli.models.cache import file_digest, installed, models_folder, read_records
 from sscd_cli.models.published import (
@@ -63,7 +63,9 @@ def find_model(name: str) -> ModelSpec:
             raise ModelError(f"the bundled model {path} is missing", "install sscd-cli again")
         near = difflib.get_close_matches(name, [BUNDLED, *PUBLISHED], 1)
         known = f"a name that `sscd models` lists (such as {near[0] if near else BUNDLED})"
-        raise ModelError(f"unknown model {name!r}", f"use {known} or the path of a model file")
+        raise UnknownModelError(
+            f"unknown model {name!r}", f"use {known} or the path of a model file"
+        )
     return _described(name if name == BUNDLED else None, path)
 
 

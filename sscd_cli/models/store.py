@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sscd_cli.errors import ModelError, UsageError
+from sscd_cli.errors import ModelError, UnknownModelError, UsageError, reason_of
 from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.models.cache import (
     RECORDS,
@@ -253,11 +253,11 @@ def _each(paths: list[Path], action: Callable[[Path], None]) -> None:
         try:
             action(path)
         except OSError as error:
-            raise ModelError(f"cannot delete {path}: {error.strerror}", "delete it") from error
+            raise ModelError(f"cannot delete {path}: {reason_of(error)}", "delete it") from error
 
 
 def _known(name: str) -> Published:
     if name not in PUBLISHED:
         known = ", ".join(PUBLISHED)
-        raise ModelError(f"{name!r} is no published model", f"use one of {known}")
+        raise UnknownModelError(f"{name!r} is no published model", f"use one of {known}")
     return PUBLISHED[name]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from typing import Any, BinaryIO, Literal
 
-from sscd_cli.errors import UsageError, printable
+from sscd_cli.errors import UsageError, counted, printable
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
 from sscd_cli.reports.page import Card, Picture, page
 
@@ -81,7 +81,9 @@ def _html(clusters: Iterable[Cluster]) -> Iterator[str]:
         cards.append(Card(_title(cluster), cluster.weakest_link, pictures))
         removable += [member.file_bytes for member in cluster.members if not member.keep]
     size = bytes_text(sum(removable))
-    yield from page(cards, f"{len(cards):,} clusters, {len(removable):,} removable ({size})")
+    yield from page(
+        cards, f"{counted(len(cards), 'clusters')}, {len(removable):,} removable ({size})"
+    )
 
 
 def _picture(member: Member) -> Picture:

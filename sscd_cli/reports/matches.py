@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 from typing import TYPE_CHECKING, BinaryIO
 
-from sscd_cli.errors import printable
+from sscd_cli.errors import counted, printable
 from sscd_cli.reports.clusters import shown_path
 from sscd_cli.reports.formats import csv_lines, path_lines
 from sscd_cli.reports.page import Card, Picture, page
@@ -116,7 +116,7 @@ def _html(matches: Iterable[Match]) -> Iterator[str]:
         copies = list(group)
         ours = Picture(copies[0].source, copies[0].id, path, "image", ())
         cards.append(Card(printable(path), copies[0].similarity, [ours, *map(_copy, copies)]))
-    yield from page(cards, f"{len(cards):,} images with a copy in the other dataset")
+    yield from page(cards, f"{counted(len(cards), 'images')} with a copy in the other dataset")
 
 
 def _copy(match: Match) -> Picture:

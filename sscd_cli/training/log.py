@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from sscd_cli.errors import SscdError
+from sscd_cli.errors import SscdError, reason_of
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise SscdError(
-            f"cannot write {path}: {reason}",
+            f"cannot write {path}: {reason_of(error)}",
             "make room or name another --output; --resume goes on from the last checkpoint",
         ) from error
 
