@@ -9,6 +9,7 @@ from sscd_cli.images.preprocess import Recipe
 from sscd_cli.images.refs import ImageRef
 
 _QUALITY = 75
+_METHOD = 2  # 4 takes four times as long and saves a thirtieth of the bytes
 
 
 def thumbnail(ref: ImageRef, side: int) -> bytes:
@@ -19,5 +20,5 @@ def thumbnail(ref: ImageRef, side: int) -> bytes:
     image = load_image(ref, recipe=Recipe("thumbnail", side, square=False, decode="fast"))
     image.thumbnail((side, side))
     stream = io.BytesIO()
-    image.save(stream, "WEBP", quality=_QUALITY)
+    image.save(stream, "WEBP", quality=_QUALITY, method=_METHOD)
     return stream.getvalue()
