@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,13 +17,13 @@ from sscd_cli.places import RemotePath
 
 
 @contextmanager
-def whole_file(path: Path, *, new: bool = False, writer: str = "") -> Iterator[BinaryIO]:
+def whole_file(path: Path, *, new: bool = False) -> Iterator[BinaryIO]:
     """Yield a file that becomes `path` when the block ends well, and vanishes otherwise.
 
-    The bytes go to `.NAME.part` in the same folder, reach the disk, and take their name at once;
-    those of a file on a server go there by one request. new: refuse to replace a file there,
-    where no lock keeps others from writing it. writer: tells those apart who may write the same
-    file at the same time; the last one's stays.
+    The bytes go to a file of this writer alone, `.NAME.….part` in the same folder, reach the disk,
+    and take their name at once: of several writers the last one's stays. Those of a file on a
+    server go there by one request. new: refuse to replace a file there, where no lock keeps
+    others from writing it.
     Raises: OSError: the file could not be written; nothing of it is left.
     """
     if isinstance(path, RemotePath):
@@ -30,9 +31,9 @@ def whole_file(path: Path, *, new: bool = False, writer: str = "") -> Iterator[B
             yield buffer
             (path.write_new if new else path.write_bytes)(buffer.getvalue())
         return
-    part = path.with_name(f".{path.name}{writer and '.'}{writer}.part")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

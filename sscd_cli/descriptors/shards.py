@@ -135,7 +135,7 @@ def _lock(folder: Path, name: str, kind: int, part: str) -> Iterator[None]:
 def remove_leftovers(folder: Path, task: Task | None = None) -> None:
     """Remove the unfinished shards of a killed run, or of this task's; call it under the lock."""
     with writing(folder):
-        for path in folder.glob(f".shard-*{_suffix(task)}.parquet.part"):
+        for path in folder.glob(f".shard-*{_suffix(task)}.parquet*.part"):
             path.unlink(missing_ok=True)
 
 
