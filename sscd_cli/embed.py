@@ -23,6 +23,10 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
         from sscd_cli.embed_cluster import run_on_cluster
 
         return run_on_cluster(options, options.cluster, progress)
+    if len(options.devices) > 1:
+        from sscd_cli.embed_devices import run_on_devices
+
+        return run_on_devices(options, options.devices, progress)
     from sscd_cli.embed_here import run_here
 
     return run_here(options, progress)

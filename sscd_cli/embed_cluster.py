@@ -38,18 +38,20 @@ def run_on_cluster(
     if options.task:
         raise UsageError("--engine ray runs every task itself", "leave out --task or --engine")
     started = time.perf_counter()
-
-    def together(results: Sequence[EmbedResult]) -> EmbedResult:
-        return replace(_sum(results), start=0.0, elapsed=time.perf_counter() - started)
-
     with Cluster(cluster) as ray:
         workers = ray.cores if options.workers is None else options.workers
         one = replace(options, cluster=None, prune=False, workers=workers)
         count = division(options.descriptors, job_words(options)) or ray.slots
         results = ray.run(
-            partial(run_task, one), all_tasks(count), lambda reports: progress(together(reports))
+            partial(run_task, one),
+            all_tasks(count),
+            lambda reports: progress(together(reports, started)),
         )
-    result = together(results)
+    return finished(together(results, started), options, progress)
+
+
+def finished(result: EmbedResult, options: EmbedOptions, progress: Progress) -> EmbedResult:
+    """Do what is left when all tasks have ended. Raises: NoImagesError: none had an image."""
     if not result.images:
         raise no_images(options.sources)
     if options.prune:
@@ -67,9 +69,10 @@ def run_task(options: EmbedOptions, task: Task, report: Progress) -> EmbedResult
     return run_here(replace(options, task=task), slim)
 
 
-def _sum(results: Sequence[EmbedResult]) -> EmbedResult:
-    """Return what several tasks did together; the place and the model are the first one's."""
-    total = replace(results[0], _seen=bytearray(b"".join(result._seen for result in results)))
+def together(results: Sequence[EmbedResult], started: float) -> EmbedResult:
+    """Return what several tasks did since `started`; place and model are those of the first."""
+    total = replace(results[0], start=0.0, elapsed=time.perf_counter() - started)
+    total._seen = bytearray(b"".join(result._seen for result in results))
     for name in ("images", "embedded", "copies", "unreadable", "unchanged"):
         setattr(total, name, sum(getattr(result, name) for result in results))
     total.seconds = {

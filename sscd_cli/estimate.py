@@ -10,6 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from sscd_cli.embed_job import check, decoder_of, images_of, provenance_of
+from sscd_cli.errors import UsageError
 from sscd_cli.join import device_of
 from sscd_cli.options import DedupOptions, EmbedOptions
 
@@ -55,6 +56,8 @@ def run(options: EmbedOptions) -> Estimate:
     Raises: as `embed.run`, and StoreError if the dataset is damaged; nothing is written.
     """
     check(options)
+    if len(options.devices) > 1:
+        raise UsageError("--estimate tries one device", "name one of them")
     from sscd_cli.descriptors.ledger import Ledger
     from sscd_cli.models.cpu import keep_large_allocations
     from sscd_cli.models.load import load_model

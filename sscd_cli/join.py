@@ -131,11 +131,12 @@ def run(
 
 def device_of(options: DedupOptions) -> str:
     """Return the device as `matching` knows it. Raises: UsageError: it is not on this machine."""
-    if options.device in ("auto", "cpu"):
-        return options.device
+    device, _, _ = options.device.partition(",")  # of several that embed, one joins
+    if device in ("auto", "cpu"):
+        return device
     from sscd_cli.models.device import choose_device
 
-    return str(choose_device(options.device))
+    return str(choose_device(device))
 
 
 def run_on_cluster(options: DedupOptions, cluster: ClusterOptions, progress: Progress) -> None:

@@ -84,10 +84,15 @@ class SourceOptions:
         Decode,
         Help("exact; fast, large images at a lower resolution; or auto, as the model says."),
     ] = "auto"
-    device: words.Device = "auto"
+    device: words.Devices = "auto"
     precision: words.Precision = "auto"
     batch_size: words.BatchSize = None
     workers: words.Workers = None
+
+    @property
+    def devices(self) -> list[str]:
+        """Those that embed; what needs one device takes the first."""
+        return self.device.split(",")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +199,7 @@ class DedupOptions:
     method: Annotated[
         Method, Help("How pairs are found: auto by the time it takes, exact, or groups.")
     ] = "auto"
-    device: words.Device = "auto"
+    device: words.Devices = "auto"
     cluster: ClusterOptions | None = None
 
     def check(self) -> None:

@@ -121,6 +121,13 @@ Model = Annotated[
     str, Help("The network: a name, or the path of a model file.", "-m", value="NAME|FILE")
 ]
 Device = Annotated[str, Help("auto, cpu, cuda or cuda:N.", value="DEVICE")]
+Devices = Annotated[
+    str,
+    Help(
+        "auto, cpu, cuda or cuda:N; or several, as cuda:0,cuda:1: images are divided among them.",
+        value="DEVICE",
+    ),
+]
 Precision = Annotated[str, Help("Of the trunk: auto, fp32, bf16, fp16 or int8.", value="WORD")]
 BatchSize = Annotated[
     int | None, Help("Images the network sees at once. By default as fits the device.")

@@ -155,7 +155,7 @@ def _write_explained(
 
     model = None if embedding.model == MODEL else embedding.model  # else that of the descriptors
     with terminal.count_progress() as progress:
-        clusters = verb.run(found, model=model, device=embedding.device, progress=progress)
+        clusters = verb.run(found, model=model, device=embedding.devices[0], progress=progress)
         write_clusters(clusters, target.format, stream, explained=True)
 
 
