@@ -180,17 +180,18 @@ def _split(
 
 def _record(options: TrainOptions) -> None:
     """Write the options. A run killed before its first checkpoint left a log, which goes."""
-    from sscd_cli.training.log import writing
+    from sscd_cli.files import whole_file
+    from sscd_cli.training.log import drop_unfinished_line, writing
     from sscd_cli.training.loop import LOG
 
-    path = options.output / OPTIONS
+    path, log = options.output / OPTIONS, options.output / LOG
     with writing(path):
         options.output.mkdir(parents=True, exist_ok=True)
         if not options.resume:
-            (options.output / LOG).unlink(missing_ok=True)
-        path.write_text(
-            json.dumps(_recipe(options), indent=1, default=str) + "\n", encoding="utf-8"
-        )
+            log.unlink(missing_ok=True)
+        with whole_file(path) as file:
+            file.write(f"{json.dumps(_recipe(options), indent=1, default=str)}\n".encode())
+    drop_unfinished_line(log)
 
 
 def _compare(options: TrainOptions) -> None:

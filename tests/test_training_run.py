@@ -168,6 +168,8 @@ def test_a_killed_run_resumes_and_ends_as_an_undisturbed_one(
     folder = tmp_path / "killed"
     assert in_a_process(options(pictures, folder), die_at(step)) == -signal.SIGKILL
     assert not (folder / "model.safetensors").exists()
+    with (folder / "log.csv").open("ab") as log:
+        log.write(b"2,4,1")  # and a line it had begun
     result = run(options(pictures, folder, resume=True))
     steps, expected = read_steps(result.log), read_steps(undisturbed.log)
     assert [s.step for s in steps] == list(range(1, STEPS + 1))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from sscd_cli.errors import SscdError, reason_of
+from sscd_cli.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,17 @@ def writing(path: Path) -> Iterator[None]:
 
 def append_step(path: Path, step: StepLog) -> None:
     """Add one line to the CSV log, which begins with the field names."""
-    fresh = not path.exists()
     with writing(path), path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        if fresh:
+        if not file.tell():
             writer.writerow([field.name for field in fields(StepLog)])
         writer.writerow([_shown(value) for value in asdict(step).values()])
+
+
+def drop_unfinished_line(path: Path) -> None:
+    """Cut a log behind its last whole line: a killed run or a full disk leaves a part of one."""
+    with writing(path), suppress(FileNotFoundError), path.open("r+b") as file:
+        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _shown(value: float | None) -> str:
@@ -91,5 +97,6 @@ def plot_curves(log: Path, picture: Path) -> bool:
     for axes in (losses, similarities, quality):
         axes.grid(alpha=0.3)
         axes.legend(loc="best")
-    figure.savefig(picture, dpi=120)
+    with writing(picture), whole_file(picture) as file:
+        figure.savefig(file, format="png", dpi=120)
     return True
