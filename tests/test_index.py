@@ -228,3 +228,14 @@ def test_the_manifest_says_what_share_of_the_nearest_an_index_finds():
     assert built(rows).manifest.recall is None
     assert coarse.update(np.concatenate([rows, rows[:5]]), LATER) == 5
     assert coarse.manifest.recall == pytest.approx(hits / 2000, abs=1e-3)
+
+
+def test_of_rows_that_are_equally_near_any_will_do() -> None:
+    identical = np.repeat(descriptors(1), 40, axis=0)
+    assert built(identical, "IVF4,SQfp16").manifest.recall == 1.0
+
+
+def test_a_dataset_without_descriptors_can_be_indexed() -> None:
+    index = built(descriptors(0), "SQfp16")
+    assert index.manifest.recall == 1.0
+    assert index.search(descriptors(2), 5)[1].shape == (2, 0)

@@ -28,6 +28,7 @@ _BLOCK = 65_536
 _BUFFER_BYTES = 1 << 20
 _VERSION = 2
 _QUERIES, _NEAREST = 200, 10  # to measure the recall of an index with
+_ROUNDING = 1e-6  # of a product
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,13 +229,16 @@ def _add(faiss_index: Any, descriptors_ND: NDArray[Any]) -> None:
 def _recall(faiss_index: Any, descriptors_ND: NDArray[Any]) -> float:
     """Return the share of the true nearest rows that a search of some rows finds.
 
-    Each row's nearest one is left out: itself. Costs 200 x N products and 800 bytes a row.
+    Each row itself counts for nothing, and of rows that are equally near any will do. Costs
+    200 x N products and 800 bytes a row.
     """
     count = len(descriptors_ND)
-    nearest = min(_NEAREST + 1, count)
+    others = min(_NEAREST, count - 1)
+    if others < 1:
+        return 1.0
     rows = np.linspace(0, count - 1, min(count, _QUERIES)).astype(np.int64)
     queries = np.ascontiguousarray(descriptors_ND[rows], np.float32)
-    _, found = faiss_index.search(queries, nearest)
+    _, found = faiss_index.search(queries, others + 1)
     scores = np.concatenate(
         [
             queries @ descriptors_ND[start : start + _BLOCK].astype(np.float32).T
@@ -242,10 +246,10 @@ def _recall(faiss_index: Any, descriptors_ND: NDArray[Any]) -> float:
         ],
         axis=1,
     )
-    best = np.argpartition(scores, -nearest, axis=1)[:, -nearest:]
-    others = best != rows[:, None]
-    hit = (best[:, :, None] == found[:, None, :]).any(axis=2)
-    return round(float(hit[others].mean()), 4) if others.any() else 1.0
+    last = np.partition(scores, -others - 1, axis=1)[:, -others - 1, None]
+    near = np.take_along_axis(scores, found, axis=1) >= last - _ROUNDING
+    hits = (near & (found >= 0) & (found != rows[:, None])).sum(axis=1)
+    return round(float(np.minimum(hits, others).mean() / others), 4)
 
 
 def _digest(descriptors_ND: NDArray[Any], digest: Any = None) -> Any:
