@@ -58,6 +58,19 @@ def test_find_feeds_embed_and_dedup_feeds_xargs_whatever_the_names(
     assert names_in(tmp_path / "photos") == ["-rf.png", "other.png"]
 
 
+def test_names_are_those_of_the_files_in_any_locale(
+    bash: Any, tmp_path: Path, store: Store
+) -> None:
+    names = ("a.png", "caf\u00e9.png", os.fsdecode(b"caf\xe9.png"))
+    store(tmp_path / "descriptors", {picture(tmp_path / name, 1): A for name in names})
+    ran = bash(
+        "export LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0; sscd dedup -q --format paths -0"
+        " | xargs -0 rm --"
+    )
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert [name for name in names_in(tmp_path) if name.endswith(".png")] == ["a.png"]
+
+
 def test_a_list_by_lines_and_a_cheap_reader(bash: Any, tmp_path: Path, store: Store) -> None:
     names = ("-a.png", "b c.png", "d.png")
     files: dict[Path, Any] = {picture(tmp_path / name, 1): A for name in names}
