@@ -121,7 +121,7 @@ def check_output(path: Path) -> None:
 
 
 def _check_writable(path: Path) -> None:
-    place = path.resolve().parent
+    place = _led_to(path).parent
     with suppress(FileNotFoundError):
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
