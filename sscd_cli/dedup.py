@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sscd_cli import embed, join
+from sscd_cli import embed, join, join_report
+from sscd_cli.join_report import Joined
 from sscd_cli.options import DedupOptions, EmbedOptions
 from sscd_cli.verify import check_files
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sscd_cli.descriptors.read import DescriptorSet
+    from sscd_cli.descriptors.scale import Scale
     from sscd_cli.matching.clusters import Clusters, Copies
     from sscd_cli.matching.join import JoinPlan
     from sscd_cli.matching.recall import Recall
@@ -32,7 +34,8 @@ class DedupResult:
     because another image is the very same file. unchecked: in clusters, but on no disk of this
     machine. removable_bytes: what removing would free. recall: of the pairs, on a sample, where
     an approximate join found them. embedded: what embedding the sources did, if there were any.
-    stored, found: the dataset, and what became of each of its rows.
+    stored, found: the dataset, or its images with a copy where tasks found the pairs, and what
+    became of each row of it.
     """
 
     model: str
@@ -77,35 +80,28 @@ def run(
         and all that `embed.run` raises.
     """
     options.check()
-    from sscd_cli.descriptors.read import read_comparable
     from sscd_cli.descriptors.scale import Scale
-    from sscd_cli.descriptors.threshold import calibrated_images, refuse_default, resolve
-    from sscd_cli.matching.clusters import find_copies
+    from sscd_cli.descriptors.threshold import calibrated_images, refuse_default
 
     scale = Scale.load(options.post, options.score_norm)
     refuse_default(options.threshold, scale)
     embedded = embed.run(embedding, progress) if embedding else None
-    stored = read_comparable(options.descriptors, post=scale.post)
-    if embedded:
-        stored = embedded.narrow(stored)
-    threshold = resolve(options.threshold, stored.provenance, options.descriptors, scale)
     if options.cluster:
         join.run_on_cluster(options, options.cluster, tiles_progress)
-    copies = join.copies_joined(options, stored)
-    if copies is None:
-        bias = scale.bias(stored.descriptors)
-        device = join.device_of(options)
-        copies = find_copies(stored.descriptors, threshold, options.method, bias, announce, device)
+    joined = join_report.run(options, embedded)
+    if joined is None:
+        joined = _joined_here(options, scale, embedded, announce)
+    stored, copies = joined.stored, joined.copies
     found, left_out = _among_present_files(stored, copies, options)
     removable = found.removable
     return DedupResult(
         model=stored.provenance.model,
-        threshold=threshold,
+        threshold=joined.threshold,
         calibrated_images=calibrated_images(options.threshold, options.descriptors),
         scale=str(scale),
         in_background=scale.in_background(stored.descriptors),
-        images=len(stored),
-        unreadable=len(stored.unreadable),
+        images=joined.images,
+        unreadable=joined.unreadable,
         stale=left_out.stale,
         aliases=left_out.aliases,
         unchecked=left_out.unchecked,
@@ -117,6 +113,27 @@ def run(
         stored=stored,
         found=found,
     )
+
+
+def _joined_here(
+    options: DedupOptions,
+    scale: Scale,
+    embedded: embed.EmbedResult | None,
+    announce: Callable[[JoinPlan], None],
+) -> Joined:
+    """Look for the copies in this process."""
+    from sscd_cli.descriptors.read import read_comparable
+    from sscd_cli.descriptors.threshold import resolve
+    from sscd_cli.matching.clusters import find_copies
+
+    stored = read_comparable(options.descriptors, post=scale.post)
+    if embedded:
+        stored = embedded.narrow(stored)
+    threshold = resolve(options.threshold, stored.provenance, options.descriptors, scale)
+    rows, bias = stored.descriptors, scale.bias(stored.descriptors)
+    how = options.method, bias, announce, join.device_of(options), options.min_recall
+    copies = find_copies(rows, threshold, *how)
+    return Joined(stored, copies, threshold, len(stored), len(stored.unreadable))
 
 
 @dataclass(frozen=True)

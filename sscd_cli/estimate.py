@@ -150,5 +150,6 @@ def run_join(options: DedupOptions) -> JoinEstimate:
     scale = Scale.load(options.post, options.score_norm)
     stored = read_comparable(options.descriptors, columns=(), post=scale.post)
     threshold = resolve(options.threshold, stored.provenance, options.descriptors, scale)
-    plan = plan_join(stored.descriptors, threshold, options.method, device_of(options))
+    device, recall = device_of(options), options.min_recall
+    plan = plan_join(stored.descriptors, threshold, options.method, device, recall)
     return JoinEstimate(len(stored), plan, plan.memory_bytes + stored.descriptors.nbytes)

@@ -1,30 +1,20 @@
 """`sscd dedup --task`: the join of a dataset in tiles, by as many machines as there are tasks.
 
-The pairs of each tile lie in a file of `<descriptors>/join-<digest>`, complete or absent; the
-digest is that of the shards and the settings, so that no pair of an older dataset can be taken for
-one of this. A tile whose file exists is done, whoever joined it.
+What a join is, and where its files lie: `join_job`. What becomes of them: `join_report`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from sscd_cli.join_job import Join, save_tile
 from sscd_cli.options import ClusterOptions, DedupOptions
 from sscd_cli.tasks import Task, all_tasks
-
-if TYPE_CHECKING:
-    from sscd_cli.descriptors.blocks import NumberedRows
-    from sscd_cli.descriptors.read import DescriptorSet
-    from sscd_cli.matching.clusters import Copies
-    from sscd_cli.matching.tiles import Block, Tile, TilePairs, TilePlan
-    from sscd_cli.options import Method
 
 TASKS_PER_SLOT = 4  # of a cluster: enough for all to end at about one time
 
@@ -33,63 +23,18 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class JoinResult:
-    """What one task did. tiles: all of it; joined: those that were not done already."""
+    """What one task did. tiles: all of it; joined: those that were not done already.
+
+    removed: folders with joins of older descriptors, once this one was complete.
+    """
 
     folder: Path
     task: Task
     tiles: int
     joined: int
     pairs: int
+    removed: int
     elapsed: float
-
-
-@dataclass(frozen=True)
-class Join:
-    """The join of a dataset as it is now, at one threshold, by one method."""
-
-    options: DedupOptions
-    rows: NumberedRows
-    plan: TilePlan
-    threshold: float
-    method: Method
-
-    @classmethod
-    def of(cls, options: DedupOptions) -> Join:
-        """Raises: StoreError: no descriptors to join. UsageError: an impossible threshold."""
-        from sscd_cli.descriptors.blocks import NumberedRows
-        from sscd_cli.descriptors.threshold import resolve
-        from sscd_cli.matching.tiles import TilePlan
-
-        rows = NumberedRows(options.descriptors)
-        threshold = resolve(options.threshold, rows.provenance, options.descriptors)
-        # a tile is small enough to be joined exactly, and is then the same on every machine
-        method: Method = "exact" if options.method == "auto" else options.method
-        return cls(options, rows, TilePlan.of(len(rows)), threshold, method)
-
-    @property
-    def folder(self) -> Path:
-        """Where the tiles' files lie."""
-        settings = (self.rows.digest(), self.plan, self.threshold, self.method)
-        digest = hashlib.blake2b(repr(settings).encode(), digest_size=8).hexdigest()
-        return self.options.descriptors / f"join-{digest}"
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The command that its tasks share."""
-        threshold = () if self.options.threshold is None else ("-t", str(self.options.threshold))
-        method = () if self.options.method == "auto" else ("--method", self.options.method)
-        return "sscd", "dedup", "-d", str(self.options.descriptors), *threshold, *method
-
-    def lacking(self, folder: Path, task: Task | None = None) -> list[Tile]:
-        """Return the tiles, or a task's tiles, that have no file."""
-        there = {path.name for path in folder.glob("tile-*.parquet")}
-        return [tile for tile in self.plan.tiles(task) if f"{tile.name}.parquet" not in there]
-
-    def block(self, number: int) -> Block:
-        """Read a block of rows."""
-        from sscd_cli.matching.tiles import Block
-
-        return Block(*self.rows.read(*self.plan.span(number)))
 
 
 def run(
@@ -108,7 +53,7 @@ def run(
     from sscd_cli.matching.tiles import join_tile
 
     started = time.perf_counter()
-    device = gpu_for(device_of(options), math.inf) or "cpu"  # a task is many tiles
+    gpu = gpu_for(device_of(options), math.inf)  # a task is many tiles
     join = Join.of(options)
     folder, found = join.folder, 0
     with writing(folder):
@@ -117,16 +62,17 @@ def run(
         with writing(folder):
             Part(task, join.words).save(folder)
         tiles, lacking = join.plan.tiles(task), join.lacking(folder, task)
-        block = lru_cache(maxsize=2)(join.block)
+        groups = join.groups(folder)
+        block = lru_cache(maxsize=2)(partial(join.block, groups=groups))
         for done, tile in enumerate(lacking, len(tiles) - len(lacking)):
             progress(done, len(tiles))
-            blocks = block(tile.left), block(tile.right)
-            pairs = join_tile(*blocks, join.threshold, join.method, device)
-            _save(folder, tile, pairs)
+            pairs = join_tile(block(tile.left), block(tile.right), join.threshold, gpu)
+            save_tile(folder, tile, pairs)
             found += len(pairs.pairs)
         progress(len(tiles), len(tiles))
+    removed = 0 if join.lacking(folder) else join.remove_older()
     elapsed = time.perf_counter() - started
-    return JoinResult(folder, task, len(tiles), len(lacking), found, elapsed)
+    return JoinResult(folder, task, len(tiles), len(lacking), found, removed, elapsed)
 
 
 def device_of(options: DedupOptions) -> str:
@@ -152,56 +98,3 @@ def run_on_cluster(options: DedupOptions, cluster: ClusterOptions, progress: Pro
 
 def _run_task(options: DedupOptions, task: Task, report: Callable[[int], None]) -> JoinResult:
     return run(options, task, lambda done, total: report(done))
-
-
-def copies_joined(options: DedupOptions, stored: DescriptorSet) -> Copies | None:
-    """Return the copies that tasks found in a dataset; None where none of them has begun.
-
-    Tasks compare plain cosines.
-    Raises: StoreError: tasks are missing; names them.
-    """
-    from sscd_cli.descriptors.parts import division, missing_parts
-    from sscd_cli.matching.tiles import copies_of
-
-    if options.post or options.score_norm:
-        return None
-    join = Join.of(options)
-    folder = join.folder
-    if not folder.exists():
-        return None
-    lacking = join.lacking(folder)
-    if lacking:
-        missing = join.plan.tasks_of(lacking, division(folder, join.words) or 1)
-        raise missing_parts(missing, f"the join of {options.descriptors}", join.words)
-    tiles = _load(folder, join.plan)
-    return copies_of(tiles, stored.numbers, stored.descriptors, join.threshold, join.method)
-
-
-def _save(folder: Path, tile: Tile, found: TilePairs) -> None:
-    import numpy as np
-
-    from sscd_cli.descriptors.shards import writing
-    from sscd_cli.descriptors.tables import write_table
-    from sscd_cli.files import whole_file
-
-    pairs, twins = found.pairs, len(found.twin)
-    columns = {
-        "left": np.concatenate([pairs.left, found.first]),
-        "right": np.concatenate([pairs.right, found.twin]),
-        "similarity": np.concatenate([pairs.similarity, np.ones(twins, np.float32)]),
-        "identical": np.repeat([False, True], [len(pairs), twins]),
-    }
-    with writing(folder), whole_file(folder / f"{tile.name}.parquet") as file:
-        write_table(file, columns)
-
-
-def _load(folder: Path, plan: TilePlan) -> Iterator[TilePairs]:
-    from sscd_cli.descriptors.tables import read_arrays
-    from sscd_cli.matching.join import Pairs
-    from sscd_cli.matching.tiles import TilePairs
-
-    for tile in plan.tiles():
-        columns = read_arrays(folder / f"{tile.name}.parquet")
-        twin = columns.pop("identical")
-        pairs = Pairs(**{name: values[~twin] for name, values in columns.items()})
-        yield TilePairs(pairs, columns["left"][twin], columns["right"][twin])

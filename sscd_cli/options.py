@@ -199,6 +199,9 @@ class DedupOptions:
     method: Annotated[
         Method, Help("How pairs are found: auto by the time it takes, exact, or groups.")
     ] = "auto"
+    min_recall: Annotated[
+        float, Help("Of the pairs, the share that groups must find at least.")
+    ] = 0.99
     device: words.Devices = "auto"
     cluster: ClusterOptions | None = None
 
@@ -207,6 +210,9 @@ class DedupOptions:
         check_threshold(self.threshold, self.descriptors)
         check_word("linkage", self.linkage, LINKAGES)
         check_word("method", self.method, METHODS)
+        if not 0 < self.min_recall <= 1:
+            what = f"--min-recall {self.min_recall:g} is no share of the pairs"
+            raise UsageError(what, "name one above 0, up to 1")
         for word in self.keep:
             check_word("keep word", word, KEEP_WORDS)
         if self.cluster:

@@ -196,7 +196,7 @@ def hooked_join(options, task, report):  # type: ignore[no-untyped-def]
     from sscd_cli.matching import tiles
 
     tiles.LEAST_ROWS = 16
-    save, mark = join._save, Path("hooked-join")
+    save, mark = join.save_tile, Path("hooked-join")
 
     def saved(*args):  # type: ignore[no-untyped-def]
         save(*args)
@@ -204,11 +204,11 @@ def hooked_join(options, task, report):  # type: ignore[no-untyped-def]
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    join._save = saved
+    join.save_tile = saved
     try:
         return join.run(options, task, lambda done, total: report(done))
     finally:
-        join._save = save
+        join.save_tile = save
 
 
 @needs_ray

@@ -118,6 +118,8 @@ def _join_task(options: DedupOptions, embedding: SourceOptions, task: Task) -> N
 
     with terminal.count_progress("tiles") as progress:
         done = join.run(options, task, progress)
+    if done.removed:
+        terminal.note(f"{counted(done.removed, 'joins')} of older descriptors removed")
     terminal.note(
         f"part {task}: {counted(done.tiles, 'tiles')}, {done.joined:,} joined now in "
         f"{done.elapsed:.1f} s: {counted(done.pairs, 'pairs')}, in {done.folder}"

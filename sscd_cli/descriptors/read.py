@@ -169,9 +169,7 @@ def read_descriptors(
         folder=folder,
         provenance=applied,
         descriptors=_descriptors(paths, masks, provenance, post),
-        ids=Names(names_from_columns(kept, "id")),
-        sources=_sources(kept),
-        columns={name: _column(name, kept[name]) for name in columns},
+        **said_of(kept, columns),
         unreadable=Unreadable(
             Names(names_from_columns(failed, "id")),
             _sources(failed),
@@ -257,6 +255,15 @@ def _codes(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], pa.Array]:
         return np.empty(0, np.int64), pa.array([], column.type)
     codes = np.concatenate([chunk.indices.to_numpy() for chunk in chunks])
     return codes.astype(np.int64), chunks[0].dictionary
+
+
+def said_of(table: pa.Table, columns: Sequence[str] = COLUMNS) -> dict[str, Any]:
+    """Return the fields of a `DescriptorSet` that hold names and columns, from rows of shards."""
+    return {
+        "ids": Names(names_from_columns(table, "id")),
+        "sources": _sources(table),
+        "columns": {name: _column(name, table[name]) for name in columns},
+    }
 
 
 def _sources(table: pa.Table) -> Names:

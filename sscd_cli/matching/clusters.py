@@ -113,6 +113,7 @@ def find_copies(
     bias_N: Bias | None = None,
     announce: Callable[[JoinPlan], None] = lambda plan: None,
     device: str = "cpu",
+    min_recall: float = 0.0,
 ) -> Copies:
     """Find the rows whose similarity is at least `threshold`.
 
@@ -123,14 +124,16 @@ def find_copies(
     Args: descriptors_ND: float16 or float32 (N, D), about unit length. threshold: cosine.
         method, bias_N, device: see `find_pairs`; of "groups" the recall is measured, too. Identical
         rows are copies whatever their bias. announce: called with the plan before the work.
+        min_recall: see `plan_join`.
     Raises: UsageError: unknown method. TooManyPairsError: of rows with biases.
     """
     first_U, group_N = collapse(descriptors_ND)
     distinct_UD = descriptors_ND if len(first_U) == len(group_N) else descriptors_ND[first_U]
     bias_U = None if bias_N is None else bias_N[first_U]
-    how = plan_join(distinct_UD, least_cosine(threshold, bias_U), method, device)
+    least = least_cosine(threshold, bias_U)
+    how = plan_join(distinct_UD, least, method, device, min_recall)
     announce(how)
-    most = None if bias_N is not None else min(most_pairs(), _HELD + _HELD_A_ROW * len(first_U))
+    most = None if bias_N is not None else most_held(len(first_U))
     try:
         pairs = find_pairs(distinct_UD, threshold, bias_N=bias_U, how=how, most=most)
     except TooManyPairsError:
@@ -139,6 +142,11 @@ def find_copies(
         return Copies(group_N, forest_of(distinct_UD, threshold), forest_at=threshold)
     recall = sampled_recall(distinct_UD, pairs, threshold, bias_U) if how.groups else None
     return Copies(group_N, pairs, recall, bias_N)
+
+
+def most_held(rows: int) -> int:
+    """Return of how many pairs of so many rows all are kept, and not only a spanning forest."""
+    return min(most_pairs(), _HELD + _HELD_A_ROW * rows)
 
 
 def collapse(descriptors_ND: NDArray[Any]) -> tuple[Indices, Indices]:

@@ -56,16 +56,20 @@ class Grouping:
 
 
 def plan_groups(
-    rows: int, dimensions: int, threshold: float, core_seconds_a_cell: float
+    rows: int,
+    dimensions: int,
+    threshold: float,
+    core_seconds_a_cell: float,
+    missed: float = MISSED,
 ) -> Grouping | None:
-    """Choose the cheapest grouping that misses 1 in 250 of the pairs right at the threshold.
+    """Choose the cheapest grouping that misses so few of the pairs right at the threshold.
 
-    Args: core_seconds_a_cell: what comparing two rows costs one core.
+    Args: core_seconds_a_cell: what comparing two rows costs one core. missed: a share.
     Returns: None where there is none: at a low threshold rows must join too many groups.
     """
     plans = []
     for side in SIDES:
-        choices = enough_choices(side, dimensions, threshold)
+        choices = enough_choices(side, dimensions, threshold, missed)
         if choices:
             cells = (rows * choices / side) ** 2
             seconds = cells * core_seconds_a_cell + side**2 * _A_GROUP

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from sscd_cli.errors import SscdError
 from sscd_cli.machine import core_count, has_cuda_driver, memory_bytes
-from sscd_cli.matching.cells import Cells, cells_across, cells_within
-from sscd_cli.matching.groups import Grouping, candidates, plan_groups
+from sscd_cli.matching.cells import cells_across, cells_within
+from sscd_cli.matching.groups import MISSED, Grouping, candidates, plan_groups
 from sscd_cli.matching.products import Indices, Plan, plan
 from sscd_cli.options import METHODS, Method, check_word
 
@@ -84,17 +84,22 @@ class JoinPlan:
 
 
 def plan_join(
-    descriptors_ND: NDArray[Any], threshold: float, method: Method = "auto", device: str = "cpu"
+    descriptors_ND: NDArray[Any],
+    threshold: float,
+    method: Method = "auto",
+    device: str = "cpu",
+    min_recall: float = 0.0,
 ) -> JoinPlan:
     """Choose how to find the pairs of a set by what each way will cost.
 
     Args: as `find_pairs`. "auto" is exact where that takes seconds, or is no slower. device: see
-        `gpu_for`; groups are searched by the CPU.
+        `gpu_for`; groups are searched by the CPU. min_recall: the least share of the pairs right
+        at the threshold that groups must find; 1 is exact.
     Raises: UsageError: unknown method; "groups" where they cannot help. SscdError: the device
         that was named does not work.
     """
     check_word("method", method, METHODS)
-    planned = _plan_on_cpu(descriptors_ND, threshold, method)
+    planned = _plan_on_cpu(descriptors_ND, threshold, method, min_recall)
     gpu = None if method == "groups" else gpu_for(device, planned.seconds)
     if gpu is None:
         return planned
@@ -122,15 +127,18 @@ def gpu_for(device: str, seconds: float) -> str | None:
     return "cuda" if has_gpu() else None
 
 
-def _plan_on_cpu(descriptors_ND: NDArray[Any], threshold: float, method: Method) -> JoinPlan:
+def _plan_on_cpu(
+    descriptors_ND: NDArray[Any], threshold: float, method: Method, min_recall: float
+) -> JoinPlan:
     rows, dimensions = descriptors_ND.shape
     cut = threshold - MARGIN
     exact = plan(descriptors_ND, descriptors_ND, cut, rows**2 / 2)
     groups = None
-    if method == "groups" or (method == "auto" and exact.seconds > EXACT_SECONDS):
+    slow = method == "groups" or (method == "auto" and exact.seconds > EXACT_SECONDS)
+    if slow and min_recall < 1:
         single = plan(descriptors_ND, descriptors_ND, cut, rows**2 / 2, bfloat16=False)
         a_cell = single.seconds_a_cell * core_count()
-        groups = plan_groups(rows, dimensions, threshold, a_cell)
+        groups = plan_groups(rows, dimensions, threshold, a_cell, min(MISSED, 1 - min_recall))
     if groups is None or (method == "auto" and groups.seconds > exact.seconds):
         return JoinPlan("exact", exact.seconds, rows * exact.row_bytes, exact, None)
     row_bytes = single.row_bytes + groups.row_bytes
@@ -193,23 +201,22 @@ def cross_pairs(
     if gpu:
         from sscd_cli.matching.cuda import marked_cells
 
-        sides = _Side(queries_QD, bias_Q), _Side(references_RD)
-        cells = marked_cells(queries_QD, references_RD, cut, gpu)
-        return _collected(_rescored(*sides, cells, threshold), threshold)
-    blocks = cells_across(queries_QD, references_RD, cut, how)
-    return pairs_among(blocks, queries_QD, references_RD, threshold, bias_Q)
+        cells: Ends = marked_cells(queries_QD, references_RD, cut, gpu)
+    else:
+        blocks = cells_across(queries_QD, references_RD, cut, how)
+        cells = (block.marked() for block in blocks)
+    return pairs_among(cells, queries_QD, references_RD, threshold, bias_Q)
 
 
 def pairs_among(
-    blocks: Iterable[Cells],
+    cells: Ends,
     left_ND: NDArray[Any],
     right_MD: NDArray[Any],
     threshold: float,
     bias_N: Bias | None = None,
     most: int | None = None,
 ) -> Pairs:
-    """Return the pairs among the marked cells of some blocks. Raises: as `find_pairs`."""
-    cells = (block.marked() for block in blocks)
+    """Return the pairs among some cells, (left, right). Raises: as `find_pairs`."""
     sides = _Side(left_ND, bias_N), _Side(right_MD)
     return _collected(_rescored(*sides, cells, threshold), threshold, most)
 

@@ -1,0 +1,74 @@
+"""What the tiles of a join lead to: the copies of one machine, without all descriptors on one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sscd_cli.join_job import Join, load_tiles
+from sscd_cli.options import DedupOptions
+
+if TYPE_CHECKING:
+    from sscd_cli.descriptors.read import DescriptorSet
+    from sscd_cli.embed_job import EmbedResult
+    from sscd_cli.matching.clusters import Copies
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """The rows of a dataset, or those that have a copy, and which are copies of which.
+
+    images, unreadable: of the whole dataset, or of what was embedded just now.
+    """
+
+    stored: DescriptorSet
+    copies: Copies
+    threshold: float
+    images: int
+    unreadable: int
+
+
+def run(options: DedupOptions, embedded: EmbedResult | None = None) -> Joined | None:
+    """Return what tasks found in a dataset, once all are done; None where none has begun.
+
+    Of the dataset it returns the rows with a copy, and their descriptors only if clusters need
+    them.
+    Args: embedded: if given, only the images that it came across count.
+    Raises: StoreError: tasks are missing; names them.
+    Limits: memory is some 60 bytes a row of the dataset, 200 a pair, and what is known of the rows
+        that have a copy: some 300 bytes each, and their descriptors under the linkage
+        "components" or where there are too many pairs (see `matching.tiles`).
+    """
+    from sscd_cli.matching.tiles import copies_of, together
+
+    if options.post or options.score_norm:  # tasks compare plain cosines
+        return None
+    join = Join.of(options)
+    folder = join.folder
+    if not folder.exists():
+        return None
+    _refuse_missing(join)
+    found = together(load_tiles(folder, join.plan), len(join.rows))
+    census = join.rows.census()
+    newest = census.newest
+    if embedded:
+        newest = newest & embedded.saw(join.rows.names("source"), join.rows.names("id"))
+    counted = newest & census.readable
+    rows = found.rows
+    rows = rows[counted[rows]]
+    looked_at = found.forest or options.linkage == "components"
+    stored = join.rows.described(rows, descriptors=looked_at)
+    copies = copies_of(found, rows, join.threshold, stored.descriptors)
+    copies = replace(copies, recall=join.groups(folder).recall)
+    unreadable = newest & ~census.readable
+    return Joined(stored, copies, join.threshold, int(counted.sum()), int(unreadable.sum()))
+
+
+def _refuse_missing(join: Join) -> None:
+    """Raise StoreError, which names the tasks, while there are tiles without a file."""
+    from sscd_cli.descriptors.parts import division, missing_parts
+
+    lacking = join.lacking(join.folder)
+    if lacking:
+        missing = join.plan.tasks_of(lacking, division(join.folder, join.words) or 1)
+        raise missing_parts(missing, f"the join of {join.options.descriptors}", join.words)

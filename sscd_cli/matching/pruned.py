@@ -1,0 +1,123 @@
+"""The cells of a tile within coarse groups: rows meet only where they lie in the same direction.
+
+The groups are those of `groups`. They do not depend on the rows, so that blocks which were grouped
+on different machines fit together. How many groups a row joins, `choices`, is one number for all
+tiles of a join: the smallest that finds enough of the pairs of a sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sscd_cli.matching.cells import Cells, product_of, rectangle, triangle
+from sscd_cli.matching.groups import (
+    directions,
+    enough_choices,
+    members_of_groups,
+    share_a_group,
+)
+from sscd_cli.matching.join import cross_pairs
+from sscd_cli.matching.products import Indices, Product, plan
+from sscd_cli.matching.recall import Recall
+
+SIDE = 256  # 65,536 groups: of more choices in more groups, the best for their price
+CHOICES = (8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128)
+_ENOUGH = 100  # pairs of a sample, to believe what share of them is found
+_MOST = 10_000  # pairs of a sample and a block, of which a share is taken
+_FULL = 64  # times as many cells as the mean: a group worth joining with its like
+_FEW = 1 << 12  # cells that are no matter
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """Some rows by group: those of group g, ascending, are members[starts[g]:starts[g + 1]].
+
+    members: int32 (M · choices,). starts: int64 (SIDE² + 1,).
+    """
+
+    members: NDArray[np.int32]
+    starts: Indices
+
+    @classmethod
+    def of(cls, rows_MD: NDArray[Any], choices: int) -> Grouped:
+        """Let each row join its groups. Memory: 22 bytes a choice of each row, 4 of them kept."""
+        return cls(*members_of_groups(rows_MD, SIDE, choices))
+
+    @property
+    def sizes(self) -> Indices:
+        """How many rows each group has, int64 (SIDE²,)."""
+        return np.diff(self.starts)
+
+    def rows(self, group: int) -> Indices:
+        """Return the rows of a group, int64, ascending."""
+        return self.members[self.starts[group] : self.starts[group + 1]].astype(np.int64)
+
+    def crowd(self, full: NDArray[np.bool_]) -> Indices:
+        """Return the rows of all marked groups, int64, ascending."""
+        return np.unique(self.members[np.repeat(full, self.sizes)]).astype(np.int64)
+
+
+def cells_in_groups(
+    rows: tuple[NDArray[Any], NDArray[Any]], groups: tuple[Grouped, Grouped], cut: float
+) -> Iterator[Cells]:
+    """Yield blocks of cells of two sets of rows that have a group in common, many repeatedly.
+
+    Both sets may be one, whose upper triangle is then meant. Groups that are too full (thousands
+    of near-copies, who share all their groups) are joined as one, if that is cheaper.
+    """
+    same = groups[0] is groups[1]
+    cells = groups[0].sizes * groups[1].sizes
+    how = plan(*rows, cut, float(cells.sum()) / (2 if same else 1))
+    product = product_of(*rows, cut, how)
+    full = cells > max(_FEW, _FULL * cells.mean())
+    crowds = groups[0].crowd(full), groups[1].crowd(full)
+    if len(crowds[0]) * len(crowds[1]) < cells[full].sum():
+        yield from _block(product, *crowds, same)
+    else:
+        full[:] = False
+    for group in np.flatnonzero((cells > same) & ~full).tolist():
+        yield from _block(product, groups[0].rows(group), groups[1].rows(group), same)
+
+
+def _block(product: Product, rows: Indices, columns: Indices, same: bool) -> Iterator[Cells]:
+    return triangle(product, rows) if same else rectangle(product, rows, columns)
+
+
+def sampled_choices(
+    sample_SD: NDArray[Any], blocks: Iterable[NDArray[Any]], threshold: float, wanted: float
+) -> tuple[int | None, Recall]:
+    """Return how many groups a row must join for `wanted` of the pairs, and how many it finds.
+
+    The pairs are those of a sample with all rows, by brute force, but for identical rows; of a
+    crowd's only some. Where there are too few pairs to tell, rows exactly at the threshold,
+    drawn by chance, stand for them.
+    Args: blocks: all rows, float16 or float32 (M, D) each. wanted: below 1.
+    Returns: None where no number of groups is enough: all cells must be looked at.
+    """
+    axes = directions(SIDE, sample_SD.shape[1])
+    found, expected = np.zeros(len(CHOICES), np.int64), 0
+    for rows_MD in blocks:
+        one_PD, other_PD = _pairs_with(sample_SD, rows_MD, threshold)
+        expected += len(one_PD)
+        found += [share_a_group(one_PD, other_PD, axes, m).sum() for m in CHOICES]
+    choices = next((m for m, n in zip(CHOICES, found, strict=True) if n >= wanted * expected), None)
+    if expected < _ENOUGH:
+        choices = enough_choices(SIDE, sample_SD.shape[1], threshold, 1 - wanted)
+    if choices is None:
+        return None, Recall(expected, expected)
+    return choices, Recall(int(found[CHOICES.index(choices)]), expected)
+
+
+def _pairs_with(
+    sample_SD: NDArray[Any], rows_MD: NDArray[Any], threshold: float
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return both sides of the pairs of rows that differ, (P, D) each, or of some of them."""
+    pairs = cross_pairs(sample_SD, rows_MD, threshold)
+    differ = np.flatnonzero(pairs.similarity < 1)
+    some = differ[:: 1 + len(differ) // _MOST]
+    return sample_SD[pairs.left[some]], rows_MD[pairs.right[some]]
