@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sscd_cli import embed
-from sscd_cli.errors import NoImagesError, SscdError, StoreError, UsageError, counted
+from sscd_cli.embed_job import model_of
+from sscd_cli.errors import NoImagesError, SscdError, UsageError, counted
 from sscd_cli.eval_self import LazyImages
 from sscd_cli.options import AUTO, CalibrateOptions, EmbedOptions, check_least, threshold_path
 from sscd_cli.verify import is_as_embedded
@@ -67,7 +68,9 @@ def run(
     from sscd_cli.descriptors.scale import Scale
     from sscd_cli.evaluation.calibration import Assumed, calibrate
     from sscd_cli.evaluation.edits import weigh
+    from sscd_cli.models.cpu import keep_large_allocations
 
+    keep_large_allocations()
     weights = weigh(options.weights)
     scale = Scale.load(options.post, options.score_norm)
     embedded = embed.run(embedding, embed_progress) if embedding else None
@@ -130,26 +133,6 @@ def _different_images(
             "calibrate on a hundred or more",
         )
     return stored
-
-
-def model_of(stored: DescriptorSet, name: str | None, device: str) -> Model:
-    """Return the model that made the descriptors, by its own name where none is given.
-
-    Raises: ModelError: there is none of that name. StoreError: it has other weights.
-    """
-    from sscd_cli.models.cpu import keep_large_allocations
-    from sscd_cli.models.load import load_model
-
-    keep_large_allocations()
-    made_by = stored.provenance
-    model = load_model(name or made_by.model, device=device)
-    if model.spec.weights_sha256 != made_by.weights_sha256:
-        raise StoreError(
-            f"{stored.folder} was made by {made_by.model} with other weights "
-            f"({made_by.weights_sha256[:12]}) than {model.spec.path}",
-            "name the file of its model with --model",
-        )
-    return model
 
 
 def _copies(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sscd_cli import __version__
-from sscd_cli.errors import NoImagesError, UsageError
+from sscd_cli.errors import NoImagesError, StoreError, UsageError
 from sscd_cli.options import (
     DECODES,
     OUTPUT_KINDS,
@@ -181,6 +181,29 @@ def decoder_of(
 
     recipe = model.spec.recipe.chosen(options.exif, options.decode)
     return Decoder(recipe, Limits(options.max_pixels, options.max_bytes), known)
+
+
+def model_of(
+    stored: DescriptorSet, name: str | None, device: str, precision: str = "auto"
+) -> Model:
+    """Return the model that made some descriptors, by its own name where none is given.
+
+    precision: "auto" is int8 for descriptors that were made so, which no other can be compared to.
+    Raises: ModelError: there is none of that name. StoreError: it has other weights.
+    """
+    from sscd_cli.models.load import load_model
+
+    made_by = stored.provenance
+    if precision == "auto" and made_by.precision.startswith("int8"):
+        precision = "int8"
+    model = load_model(name or made_by.model, device=device, precision=precision)
+    if model.spec.weights_sha256 != made_by.weights_sha256:
+        raise StoreError(
+            f"{stored.folder} was made by {made_by.model} with other weights "
+            f"({made_by.weights_sha256[:12]}) than {model.spec.path}",
+            "name the file of its model with --model",
+        )
+    return model
 
 
 def provenance_of(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from sscd_cli.calibrate import model_of
+from sscd_cli.embed_job import model_of
 from sscd_cli.errors import SscdError
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ def run(
 
     Raises: ModelError, StoreError: as `model_of`, at once.
     """
+    from sscd_cli.models.cpu import keep_large_allocations
+
+    keep_large_allocations()
     loaded = model_of(found.stored, model, device)
     exif = bool(found.stored.provenance.preprocessing.get("exif", True))
     return _explained(found, loaded, exif=exif, progress=progress)

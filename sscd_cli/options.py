@@ -147,11 +147,12 @@ class IndexOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """The nearest images of a dataset to some query images."""
+    """The nearest images of a dataset to some query images. model, precision: by default those of
+    the descriptors."""
 
     images: Annotated[tuple[str, ...], Argument("Image files.", value="IMAGE")]
     descriptors: words.Descriptors = DESCRIPTORS
-    model: words.Model = MODEL
+    model: words.OwnModel = None
     post: words.Post = None
     score_norm: words.ScoreNorm = None
     k: Annotated[int, Help("Nearest images to show.", "-k")] = 10
@@ -262,14 +263,7 @@ class CalibrateOptions:
     post: words.Post = None
     score_norm: words.ScoreNorm = None
     seed: Annotated[int, Help("Of all that is random.")] = 0
-    model: Annotated[
-        str | None,
-        Help(
-            "The network of the descriptors: a name, or the path of a model file.",
-            "-m",
-            value="NAME|FILE",
-        ),
-    ] = None
+    model: words.OwnModel = None
     device: words.Device = "auto"
 
 

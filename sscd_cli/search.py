@@ -42,26 +42,25 @@ class SearchResult:
 
 
 def run(options: SearchOptions) -> SearchResult:
-    """Search every query image among the dataset's images.
+    """Search every query image among the dataset's images, with the model that made these.
 
     The index that `sscd index` saved answers if it is current, an exact search otherwise.
 
-    Raises: StoreError: no descriptors, or those of another model. SscdError: a query cannot be
-        read.
+    Raises: StoreError: no descriptors, or those of another model. ModelError: as `model_of`.
+        SscdError: a query cannot be read.
     """
     check_least("-k", options.k, 1)
     from sscd_cli.descriptors.read import read_comparable
     from sscd_cli.descriptors.scale import Scale
-    from sscd_cli.embed_job import provenance_of
+    from sscd_cli.embed_job import model_of, provenance_of
     from sscd_cli.images.decode import load_file
     from sscd_cli.index import load_current
-    from sscd_cli.models.load import load_model
 
     scale = Scale.load(options.post, options.score_norm)
     stored = read_comparable(options.descriptors, columns=(), post=scale.post)
-    model = load_model(options.model, device=options.device, precision=options.precision)
+    model = model_of(stored, options.model, options.device, options.precision)
     exif = bool(stored.provenance.preprocessing.get("exif", True))
-    _refuse_other_model(stored, scale.provenance(provenance_of(model, exif=exif, dtype="float32")))
+    _refuse_others(stored, scale.provenance(provenance_of(model, exif=exif, dtype="float32")))
     queries = scale.apply(model.embed([load_file(path, exif=exif) for path in options.images]))
     index = load_current(stored)
     similarity, row = (index or _exact(stored)).search(queries, options.k)
@@ -84,12 +83,12 @@ def _exact(stored: DescriptorSet) -> Index:
     return Index.build(stored.descriptors, provenance={}, shards=(), factory="Flat")
 
 
-def _refuse_other_model(stored: DescriptorSet, queries: Provenance) -> None:
+def _refuse_others(stored: DescriptorSet, queries: Provenance) -> None:
     from sscd_cli.descriptors.schema import difference
 
     contrast = difference(stored.provenance, queries)
     if contrast:
         raise StoreError(
-            f"{stored.folder} cannot be searched with this model: {contrast}",
-            f"use --model {stored.provenance.model}, or embed again into another folder",
+            f"{stored.folder} cannot be searched so: {contrast}",
+            "leave out --precision, or embed again into another folder",
         )

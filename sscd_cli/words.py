@@ -120,6 +120,14 @@ Descriptors = Annotated[
 Model = Annotated[
     str, Help("The network: a name, or the path of a model file.", "-m", value="NAME|FILE")
 ]
+OwnModel = Annotated[
+    str | None,
+    Help(
+        "The network of the descriptors: a name, or the path of a model file.",
+        "-m",
+        value="NAME|FILE",
+    ),
+]
 Device = Annotated[str, Help("auto, cpu, cuda or cuda:N.", value="DEVICE")]
 Devices = Annotated[
     str,

@@ -190,7 +190,8 @@ def test_mixing_models(tiny: Run, tmp_path: Path) -> None:
     assert message.endswith("; choose another folder with -d, or remove descriptors")
     ran = tiny("search", "a.png", "-m", other)
     assert ran.status == 3
-    assert error_line(ran).startswith("descriptors cannot be searched with this model: tiny (weig")
+    assert error_line(ran).startswith("descriptors was made by tiny with other weights (")
+    assert error_line(ran).endswith(f"than {other}; name the file of its model with --model")
 
 
 def test_a_corrupt_shard_is_named_with_its_remedy(sscd: Run, tmp_path: Path, store: Store) -> None:

@@ -11,7 +11,9 @@ import pytest
 from conftest import Run, error_line, picture
 
 from sscd_cli.descriptors.read import read_descriptors
-from sscd_cli.descriptors.schema import Provenance, difference
+from sscd_cli.descriptors.schema import Provenance, Row, difference
+from sscd_cli.descriptors.write import ShardWriter
+from sscd_cli.errors import StoreError
 from sscd_cli.models.int8 import int8_file
 
 
@@ -53,6 +55,19 @@ def test_int8_descriptors_mix_with_none_but_their_own_calibration() -> None:
     assert difference(fp32, replace(int8, precision="bf16")) is None
 
 
+def test_a_folder_of_int8_descriptors_names_its_precision(tmp_path: Path) -> None:
+    int8 = Provenance("m", "0" * 64, 2, {}, "float16", "int8-aaaa", "0", "0")
+    with ShardWriter(tmp_path / "int8", int8) as writer:
+        writer.add([Row("a.jpg", "/", np.ones(2, np.float32), content_hash=bytes(16))])
+    for precision, fix in (("fp32", "use --precision int8, or choose"), ("int8-bbbb", "choose")):
+        with (
+            pytest.raises(StoreError) as caught,
+            ShardWriter(tmp_path / "int8", replace(int8, precision=precision)),
+        ):
+            pass
+        assert caught.value.fix.startswith(f"{fix} another folder with -d"), caught.value.fix
+
+
 @pytest.mark.slow
 def test_int8_descriptors_are_near_those_of_float32(
     sscd: Run, photos: Path, monkeypatch: pytest.MonkeyPatch
@@ -72,4 +87,7 @@ def test_int8_descriptors_are_near_those_of_float32(
     assert error_line(sscd("embed", "photos", "-d", "int8", "--precision", "fp32")).startswith(
         "int8/shard-000000.parquet holds descriptors that cannot be mixed with this run's: int8-"
     )
+    ran = sscd("search", "photos/07.png", "-d", "int8", "-k", "1", "-f", "csv")
+    assert ran.lines[1].startswith("photos/07.png,1,")
+    assert ran.lines[1].endswith(",photos/07.png,cosine")
     assert sscd("pair", "photos/00.png", "photos/00.png", "--precision", "int8").status == 0

@@ -36,7 +36,8 @@ def search(
     """Show the images of a dataset that are nearest to some images."""
     from sscd_cli import search as verb
 
-    fetch_if_missing(options.model)
+    if options.model:
+        fetch_if_missing(options.model)
     result = verb.run(options)
     with terminal.report_stream(None) as stream:
         for line in _lines(result, format):

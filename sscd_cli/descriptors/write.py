@@ -126,9 +126,17 @@ class ShardWriter:
         self._rows = []
 
     def _refuse_mixing(self, path: Path) -> None:
-        contrast = difference(shard_provenance(path), self.provenance)
+        there = shard_provenance(path)
+        contrast = difference(there, self.provenance)
         if contrast:
+            fix = f"choose another folder with -d, or remove {self.folder}"
+            word = there.precision.partition("-")[0]
+            only_precision = not difference(
+                there, replace(self.provenance, precision=there.precision)
+            )
+            if only_precision and not self.provenance.precision.startswith(word):
+                fix = f"use --precision {word}, or {fix}"
             raise StoreError(
                 f"{path} holds descriptors that cannot be mixed with this run's: {contrast}",
-                f"choose another folder with -d, or remove {self.folder}",
+                fix,
             )
