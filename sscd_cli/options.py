@@ -41,13 +41,9 @@ AUTO = "auto"  # the threshold that was calibrated for these descriptors
 class ClusterOptions:
     """What each task of a job on a Ray cluster gets; all may be fractions, the first two of one."""
 
-    gpus_per_task: Annotated[
-        float | None, Help("With Ray: GPUs of a task; by default one, if there are any.")
-    ] = None
-    cpus_per_task: Annotated[
-        float | None, Help("With Ray: cores of a task; by default a GPU's share, or one.")
-    ] = None
-    memory_per_task: Annotated[float | None, Help("With Ray: memory of a task in GiB.")] = None
+    gpus_per_task: Annotated[float | None, Help("GPUs; by default one, if there are any.")] = None
+    cpus_per_task: Annotated[float | None, Help("Cores; by default a GPU's share, or one.")] = None
+    memory_per_task: Annotated[float | None, Help("Memory in GiB.")] = None
 
     def of(self, engine: str) -> ClusterOptions | None:
         """Return what `--engine` stands for; None is this machine alone.

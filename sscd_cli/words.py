@@ -180,7 +180,7 @@ Engine = Annotated[
     Literal["local", "ray"],
     Help("local; or ray, which divides the job among a cluster's machines."),
 ]
-Estimate = Annotated[bool, Help("Say what embedding would take, from a short probe, and stop.")]
+Estimate = Annotated[bool, Help("Say what the work would take, from a short probe, and stop.")]
 Report = Annotated[
     Path | None,
     Help("Write the report to this file instead of stdout.", "-o", value="FILE", parse=_report),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -402,6 +403,29 @@ def test_help_and_version_go_to_stdout(sscd: Run) -> None:
         ran = sscd(*words)
         assert (ran.status, ran.err) == (0, "")
         assert ran.out.startswith(b"Usage: sscd")
+
+
+def test_the_help_of_a_command_begins_with_a_short_sentence_and_an_example() -> None:
+    for name, command in commands():
+        sentence, _, rest = (command.help or "").partition("\n\n")
+        assert sentence.endswith((".", "?")), name
+        assert len(sentence) <= 68, f"{name}: a list of commands has no room for it"
+        assert hasattr(command, "commands") or rest.startswith(f"Example: {name}"), name
+
+
+def test_help_says_in_words_what_may_follow_an_option(sscd: Run) -> None:
+    for name, _ in commands():
+        shown = sscd(*name.split()[1:], "--help").out.decode()
+        assert not re.search("<[a-z]", shown), name
+        assert not re.search("[{}]", shown.splitlines()[0]), name
+
+
+def test_help_puts_the_options_of_one_part_under_its_title(sscd: Run) -> None:
+    sections = sscd("dedup", "--help").out.decode().split("\n\n")
+    report = next(text for text in sections if text.startswith("Report:"))
+    assert [word for word in report.split() if word.startswith("--")] == [
+        *("--format", "--null", "--output", "--explain", "--exit-code", "--strict"),
+    ]
 
 
 def test_help_names_every_default(sscd: Run) -> None:

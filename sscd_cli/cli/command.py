@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from functools import partial
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperArgument, TyperCommand
 
 from sscd_cli.cli import terminal
-from sscd_cli.options import check_word
-from sscd_cli.words import Help, local
+from sscd_cli.cli.values import parser
+from sscd_cli.words import Help
 
+_NO_BRACES = str.maketrans("", "", "{}")
 _VALUES: dict[Any, str] = {int: "NUMBER", float: "NUMBER", str: "TEXT", Path: "FILE"}
 
 
@@ -31,12 +30,12 @@ def spread(function: Callable[..., None], *, talks: bool = True) -> Callable[...
 
     A parameter with a `Help` is an option. One that is a class of options stands for those of its
     fields that have a `Help`, and the function gets an object of the class. Options of one name
-    are one, as the function itself describes it if it does. talks: those of `terminal.State` are
-    options, too.
+    are one, as the function itself describes it if it does. Those of a class that is annotated
+    with a title stand under it in the help. talks: those of `terminal.State` are options, too.
     """
     hints = get_type_hints(function, include_extras=True)
     own = signature(function).parameters
-    classes = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    classes = {name: kind for name, hint in hints.items() if is_dataclass(kind := _bare(hint))}
     defaults = {n: p.default for n, p in own.items() if p.default is not Parameter.empty}
     words = list(_words(own, hints, [terminal.State] if talks else []))
 
@@ -70,7 +69,7 @@ def _words(
     """Yield each option once, those of a class in its place."""
     seen = set(own)
     for name, parameter in own.items():
-        if is_dataclass(hints[name]):
+        if is_dataclass(_bare(hints[name])):
             yield from _words_of(hints[name], seen)
         else:
             yield _word(name, hints[name], parameter.default)
@@ -78,16 +77,21 @@ def _words(
         yield from _words_of(kind, seen)
 
 
-def _words_of(kind: Any, seen: set[str]) -> Iterator[Parameter]:
-    hints = get_type_hints(kind, include_extras=True)
-    for field in fields(kind):
+def _words_of(hint: Any, seen: set[str]) -> Iterator[Parameter]:
+    title = hint.__metadata__[0] if get_origin(hint) is Annotated else None
+    hints = get_type_hints(_bare(hint), include_extras=True)
+    for field in fields(_bare(hint)):
         if field.name not in seen and get_origin(hints[field.name]) is Annotated:
             seen.add(field.name)
             default = Parameter.empty if field.default is MISSING else field.default
-            yield _word(field.name, hints[field.name], default)
+            yield _word(field.name, hints[field.name], default, title)
 
 
-def _word(name: str, hint: Any, default: Any) -> Parameter:
+def _bare(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _word(name: str, hint: Any, default: Any, title: str | None = None) -> Parameter:
     """Return what Typer makes an option of; its own context it takes as it is."""
     if get_origin(hint) is not Annotated:
         return Parameter(name, Parameter.KEYWORD_ONLY, annotation=hint)
@@ -98,6 +102,7 @@ def _word(name: str, hint: Any, default: Any) -> Parameter:
         kind = str if help.separator else list[get_args(kind)[0]]  # type: ignore[misc]
         default = help.separator.join(default) if help.separator else default or None
     told = _told(name, kind, help, default)
+    told.rich_help_panel = title
     annotation = Annotated[kind, told]  # type: ignore[valid-type]
     return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
@@ -106,7 +111,7 @@ def _told(name: str, kind: Any, help: Help, default: Any) -> Any:
     """Return what Typer shall know of an option or an argument besides its type and default."""
     settings: dict[str, Any] = {
         "help": help.text,
-        "parser": help.parse or _parser(name, kind, help.separator),
+        "parser": help.parse or parser(name, kind, help.separator),
         "show_default": default is not None,
         "envvar": f"SSCD_{name.upper()}",
         "show_envvar": False,
@@ -122,46 +127,12 @@ def _told(name: str, kind: Any, help: Help, default: Any) -> Any:
     return typer.Option(typed, *help.names, metavar=metavar, **settings)
 
 
-def _parser(name: str, kind: Any, separator: str) -> Callable[[Any], Any] | None:
-    """Return what makes a value of a word, or of a default; None: the word itself is the value."""
-    if separator:
-        return lambda text: tuple(part.strip() for part in text.split(separator) if part.strip())
-    if get_origin(kind) is Literal:
-        return partial(_known, option=name, known=get_args(kind))
-    if get_origin(kind) is list:
-        return _parser(name, get_args(kind)[0], separator)
-    return {Path: local, int: _whole, float: _number, bool: _switch}.get(kind)
-
-
-def _known(word: str, option: str, known: Sequence[str]) -> str:
-    check_word(option.replace("_", " "), word, known)
-    return word
-
-
-def _whole(word: str | int) -> int:
-    with suppress(ValueError):
-        return int(word)
-    raise typer.BadParameter(f"{word!r} is no whole number")
-
-
-def _number(word: str | float) -> float:
-    with suppress(ValueError):
-        return float(word)
-    raise typer.BadParameter(f"{word!r} is no number")
-
-
-def _switch(word: str | bool) -> bool:
-    """Read a switch, which only the environment has a word for."""
-    text = str(word).strip().lower()
-    if text in {"1", "true", "t", "yes", "y", "on"}:
-        return True
-    if text in {"", "0", "false", "f", "no", "n", "off"}:
-        return False
-    raise typer.BadParameter(f"{word!r} is neither 1 nor 0")
-
-
 class _Command(TyperCommand):
-    """A command whose help names its arguments without their types."""
+    """A command whose help names arguments without their types and options under titles."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return what follows the command's name, without Typer's braces."""
+        return [piece.translate(_NO_BRACES) for piece in super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write what the words of the command line mean."""
@@ -172,7 +143,8 @@ class _Command(TyperCommand):
             if isinstance(word, TyperArgument):
                 sections["Arguments"].append((word.metavar or "", record[1]))
             else:
-                sections["Options"].append(record)
+                title = getattr(word, "rich_help_panel", None) or "Options"
+                sections.setdefault(title, []).append(record)
         for title, lines in sections.items():
             if lines:
                 with formatter.section(title):

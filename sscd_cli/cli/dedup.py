@@ -36,7 +36,7 @@ _WORTH_SAYING = 5  # seconds
 
 @dataclass(frozen=True)
 class _Target:
-    """How and where a report is written, and with explanations or without."""
+    """How and where a report is written, and what the exit status tells of it."""
 
     format: Annotated[
         Format, Help("text, html, jsonl, csv, parquet, or paths (the removable files).", "-f")
@@ -47,6 +47,8 @@ class _Target:
         bool,
         Help("Tell which single edit accounts for each removable image, at about a second each."),
     ] = False
+    exit_code: Annotated[bool, Help("Exit with 1 if copies were found.")] = False
+    strict: words.Strict = False
 
     def check(self, options: DedupOptions) -> None:
         """Raise UsageError for what cannot be written so, before any work is done."""
@@ -69,16 +71,16 @@ def dedup(
     ] = (),
     options: DedupOptions,
     exact: Annotated[bool, Help("Short for --method exact.")] = False,
-    target: _Target,
-    exit_code: Annotated[bool, Help("Exit with 1 if copies were found.")] = False,
-    strict: words.Strict = False,
+    target: Annotated[_Target, "Report"],
     estimate: words.Estimate = False,
     task: words.Task = None,
     engine: words.Engine = "local",
-    cluster: ClusterOptions,
-    embedding: SourceOptions,
+    cluster: Annotated[ClusterOptions, "Each task of --engine ray"],
+    embedding: Annotated[SourceOptions, "Embedding SOURCE"],
 ) -> None:
     """Report clusters of copies: which image to keep, which may go.
+
+    Example: sscd dedup ./photos --threshold 0.75
 
     Nothing is ever deleted: pipe `--format paths -0` into what shall do it.
     """
@@ -96,9 +98,9 @@ def dedup(
         fetch_if_missing(embedding.model)
     report = _report_matches if options.against else _report_clusters
     copies, unreadable = report(options, embedding, target)
-    if strict and unreadable:
+    if target.strict and unreadable:
         raise typer.Exit(4)
-    if exit_code and copies:
+    if target.exit_code and copies:
         raise typer.Exit(1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,11 +22,14 @@ def embed(
     *,
     options: EmbedOptions,
     engine: words.Engine = "local",
-    cluster: ClusterOptions,
+    cluster: Annotated[ClusterOptions, "Each task of --engine ray"],
     estimate: words.Estimate = False,
     strict: words.Strict = False,
 ) -> None:
-    """Turn images into descriptors; what is unchanged is skipped."""
+    """Turn images into descriptors; what is unchanged is skipped.
+
+    Example: sscd embed ./photos
+    """
     from sscd_cli import embed as verb
 
     options = replace(options, cluster=cluster.of(engine))

@@ -32,7 +32,10 @@ def eval_disc(
     output: Report = None,
     metadata: Metadata = "",
 ) -> None:
-    """Run the DISC2021 benchmark: which reference is each query a copy of?"""
+    """Run the DISC2021 benchmark: of which reference is a query a copy?
+
+    Example: sscd eval disc ./disc -m sscd_disc_mixup
+    """
     from sscd_cli import eval_disc as verb
 
     fetch_if_missing(options.model)
@@ -59,7 +62,10 @@ def eval_copydays(
     output: Report = None,
     metadata: Metadata = "",
 ) -> None:
-    """Run the Copydays benchmark: is the original of each copy found?"""
+    """Run the Copydays benchmark: is the original of each copy found?
+
+    Example: sscd eval copydays ./copydays -m sscd_disc_mixup
+    """
     from sscd_cli import eval_copydays as verb
 
     fetch_if_missing(options.model)

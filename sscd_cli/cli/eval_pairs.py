@@ -26,7 +26,10 @@ def eval_pairs(
     ] = "text",
     output: words.Report = None,
 ) -> None:
-    """Measure precision and recall on pairs of which you know whether they are copies."""
+    """Measure precision and recall on pairs that you know.
+
+    Example: sscd eval pairs truth.csv ./descriptors --plot curve.png
+    """
     from sscd_cli import eval_pairs as verb
 
     result = verb.run(options)

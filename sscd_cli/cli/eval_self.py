@@ -21,7 +21,10 @@ def eval_self(
     options: EvalSelfOptions,
     format: Annotated[Literal["text", "json"], Help("text or json.", "-f")] = "text",
 ) -> None:
-    """Tell how many of fifty edited copies of each image are found."""
+    """Tell how many of fifty edited copies of each image are found.
+
+    Example: sscd eval self ./photos
+    """
     from sscd_cli import eval_self as verb
 
     fetch_if_missing(options.model)

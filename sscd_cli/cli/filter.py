@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def filter(options: FilterOptions) -> None:
-    """Write a source again without the images that a report calls removable.
+    """Write a source again without what a report calls removable.
+
+    Example: sscd filter shards.tar --remove report.jsonl -o clean.tar
 
     The source itself stays as it is; what was written is read back before it takes its name.
     """

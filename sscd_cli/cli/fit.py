@@ -10,6 +10,8 @@ from sscd_cli.options import FitOptions
 def fit(options: FitOptions) -> None:
     """Learn from sample images what --post and --score-norm apply.
 
+    Example: sscd fit ./other-descriptors -o photos.post
+
     The sample should look like the images that will be compared, but be others.
     """
     from sscd_cli import fit as verb

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def index(options: IndexOptions) -> None:
-    """Build the FAISS index of a descriptor dataset, or update it."""
+    """Build the FAISS index of a descriptor dataset, or update it.
+
+    Example: sscd index
+    """
     from sscd_cli import index as verb
 
     result = verb.run(options)
@@ -33,7 +36,10 @@ def search(
     options: SearchOptions,
     format: Annotated[Literal["text", "jsonl", "csv"], Help("text, jsonl or csv.", "-f")] = "text",
 ) -> None:
-    """Show the images of a dataset that are nearest to some images."""
+    """Show the images of a dataset that are nearest to some images.
+
+    Example: sscd search query.jpg -k 5
+    """
     from sscd_cli import search as verb
 
     if options.model:

@@ -61,7 +61,10 @@ def pull(
         str | None, Help("Base address that has the published files.", value="URL")
     ] = None,
 ) -> None:
-    """Fetch a published model into the cache, resuming and verifying it."""
+    """Fetch a published model into the cache, resuming and verifying it.
+
+    Example: sscd models pull sscd_disc_mixup
+    """
     from sscd_cli.models import store
 
     with _download_progress() as progress:
@@ -69,21 +72,30 @@ def pull(
 
 
 def verify(name: Name) -> None:
-    """Compare an installed model with its published or recorded digest."""
+    """Compare an installed model with its published or recorded digest.
+
+    Example: sscd models verify sscd_disc_mixup
+    """
     from sscd_cli.models import store
 
     _say(store.verify(name))
 
 
 def path(name: Name) -> None:
-    """Print where an installed model lies."""
+    """Print where an installed model lies.
+
+    Example: sscd models path sscd_mini
+    """
     from sscd_cli.models import store
 
     terminal.print_data(str(store.model_path(name)))
 
 
 def remove(name: Name) -> None:
-    """Delete a model from the cache."""
+    """Delete a model from the cache.
+
+    Example: sscd models remove sscd_disc_mixup
+    """
     from sscd_cli.models import store
 
     gone = store.remove(name)
@@ -101,8 +113,11 @@ def export(
         Help("torchscript, torchvision, onnx or safetensors.", "-f"),
     ] = "torchscript",
 ) -> None:
-    """Write a model as one file that loads without sscd, and check what it computes.
+    """Write a model as one file that loads without sscd.
 
+    Example: sscd models export sscd_mini -o sscd.onnx --format onnx
+
+    The file is run once, and kept only if its descriptors are those of the model.
     torchscript and onnx take RGB as normalised float32 (B, 3, H, W), (pixel / 255 - mean) / std,
     and give descriptors of unit length. onnx needs `pip install 'sscd-cli[onnx]'`; B is free, and H
     and W are where the model keeps the aspect ratio. torchvision has no room for the preprocessing.

@@ -25,7 +25,10 @@ def pair(
     format: Annotated[Literal["text", "json"], Help("text or json.", "-f")] = "text",
     exit_code: Annotated[bool, Help("Exit with 1 if no copy.")] = False,
 ) -> None:
-    """Tell whether two images are copies of one another."""
+    """Tell whether two images are copies of one another.
+
+    Example: sscd pair a.jpg b.jpg --explain
+    """
     from sscd_cli import pair as verb
 
     fetch_if_missing(options.model)

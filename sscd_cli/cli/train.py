@@ -19,6 +19,8 @@ SHOWN = 20
 def train(options: TrainOptions) -> None:
     """Train a network on images, by default as the paper did.
 
+    Example: sscd train ./photos -o ./run
+
     The defaults are for eight GPUs or more. On several:
     torchrun --nproc-per-node N -m sscd_cli train …
     """

@@ -1,0 +1,52 @@
+"""From a word of the command line or the environment to a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import typer
+
+from sscd_cli.options import check_word
+from sscd_cli.words import local
+
+
+def parser(name: str, kind: Any, separator: str) -> Callable[[Any], Any] | None:
+    """Return what makes a value of a word, or of a default; None: the word itself is the value."""
+    if separator:
+        return lambda text: tuple(part.strip() for part in text.split(separator) if part.strip())
+    if get_origin(kind) is Literal:
+        return partial(_known, option=name, known=get_args(kind))
+    if get_origin(kind) is list:
+        return parser(name, get_args(kind)[0], separator)
+    return {Path: local, int: _whole, float: _number, bool: _switch}.get(kind)
+
+
+def _known(word: str, option: str, known: Sequence[str]) -> str:
+    check_word(option.replace("_", " "), word, known)
+    return word
+
+
+def _whole(word: str | int) -> int:
+    with suppress(ValueError):
+        return int(word)
+    raise typer.BadParameter(f"{word!r} is no whole number")
+
+
+def _number(word: str | float) -> float:
+    with suppress(ValueError):
+        return float(word)
+    raise typer.BadParameter(f"{word!r} is no number")
+
+
+def _switch(word: str | bool) -> bool:
+    """Read a switch, which only the environment has a word for."""
+    text = str(word).strip().lower()
+    if text in {"1", "true", "t", "yes", "y", "on"}:
+        return True
+    if text in {"", "0", "false", "f", "no", "n", "off"}:
+        return False
+    raise typer.BadParameter(f"{word!r} is neither 1 nor 0")
