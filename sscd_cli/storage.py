@@ -10,6 +10,7 @@ than asked for) is made again, three times in all; what the libraries retry come
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import io
@@ -288,6 +289,8 @@ def _asked(url: str, request: Callable[[Any, str], T]) -> T:
     Raises: OSError: it fails; FileNotFoundError and PermissionError among them. SscdError: the
         scheme needs a package that is not installed.
     """
+    # what gcsfs knows beyond usual buckets asks for a login, even where none is needed
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     with _as_os_errors(url):
         from fsspec.core import url_to_fs
 
@@ -321,6 +324,8 @@ def _as_os_errors(url: str) -> Iterator[None]:
             raise OSError(os.strerror(number) if number > 0 else str(cause.strerror)) from error
         if status := getattr(cause, "status", None):
             raise FileNotFoundError(f"{status} {getattr(cause, 'message', '')}") from error
+        if isinstance(error, FileNotFoundError):  # libraries say what they asked for instead
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
         raise
     except Exception as error:  # each library has its own exceptions
         raise OSError(f"{str(error).strip() or type(error).__name__}") from error

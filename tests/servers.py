@@ -23,7 +23,7 @@ class Proxy(ThreadingHTTPServer):
     """
 
     def __init__(self, upstream: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), Handler)
         self.upstream = upstream
         self.faults: list[tuple[str, str]] = []
         self.asked: list[str] = []
@@ -41,7 +41,7 @@ class Proxy(ThreadingHTTPServer):
         return ""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Proxy
 
@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-class _Files(_Handler):
+class _Files(Handler):
     """Files of a folder, with ranges unless the name begins with "whole"."""
 
     server: FileServer  # type: ignore[assignment]
