@@ -10,6 +10,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,8 @@ def test_a_scheme_that_nobody_knows_is_refused(tiny: Run) -> None:
 def test_a_package_that_is_missing_is_named_with_its_extra(
     tiny: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    loaded = import_module("fsspec.registry")._registry
+    monkeypatch.delitem(loaded, "gs", raising=False)
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     line = error_line(tiny("embed", "gs://bucket/a"))
     assert line.startswith("gs:// needs a package that is not installed")
