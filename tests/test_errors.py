@@ -236,6 +236,16 @@ def small_disk(folder: Path, size: str, mode: str = "rw") -> Iterator[Path]:
 
 
 @needs_root
+@pytest.mark.parametrize("format", ["torchvision", "torchscript"])
+def test_a_full_disk_holds_no_part_of_a_model(sscd: Run, tmp_path: Path, format: str) -> None:
+    with small_disk(tmp_path / "disk", "100k") as disk:
+        ran = sscd("models", "export", "sscd_mini", "--format", format, "-o", "disk/m.pt")
+        assert ran.status == 3
+        assert "No space left on device" in error_line(ran)
+        assert names_in(disk) == []
+
+
+@needs_root
 def test_a_full_disk_leaves_whole_shards_only_and_the_next_run_goes_on(
     tiny: Run, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ called `sscd`: a JSON object with the model's name, preprocessing, threshold and
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Callable
@@ -120,7 +121,10 @@ def _notes(network: Network, spec: ModelSpec) -> dict[str, str]:
 
 
 def _torchvision(network: Network, spec: ModelSpec, path: Path) -> None:
-    torch.save({f"backbone.{name}": value for name, value in network.state_dict().items()}, path)
+    state = {f"backbone.{name}": value for name, value in network.state_dict().items()}
+    memory = io.BytesIO()
+    torch.save(state, memory)
+    path.write_bytes(memory.getbuffer())
 
 
 def _safetensors(network: Network, spec: ModelSpec, path: Path) -> None:
@@ -137,7 +141,9 @@ def _torchscript(network: Network, spec: ModelSpec, path: Path) -> None:
         warnings.simplefilter("ignore")  # torch.jit works, and says it is old
         example = torch.zeros(1, 3, 64, 64)
         traced = torch.jit.trace(_Traceable(network).eval(), example)  # type: ignore[no-untyped-call]
-        torch.jit.save(traced, path, _extra_files=_notes(network, spec))
+        memory = io.BytesIO()  # on a full disk torch's own writer ends the process
+        torch.jit.save(traced, memory, _extra_files=_notes(network, spec))
+    path.write_bytes(memory.getbuffer())
 
 
 def _run_torchscript(path: Path, pixels_B3HW: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sscd_cli.errors import SscdError
+from sscd_cli.files import whole_file
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.models.network import Network
 from sscd_cli.training.augment import AUGMENTATIONS
@@ -142,7 +143,7 @@ class Training:
         )
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, completely or not at all."""
+        """Write a checkpoint, completely or not at all; it passes through memory."""
         state = {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -150,12 +151,12 @@ class Training:
             "step": self.step,
             "images": self.order.count,
         }
-        part = path.with_name(f".{path.name}.part")
+        # on a full disk torch's own writer leaves its file behind, or ends the process
+        memory = io.BytesIO()
         with writing(path):
-            torch.save(state, part)
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
-            part.replace(path)
+            torch.save(state, memory)
+            with whole_file(path) as file:
+                file.write(memory.getbuffer())
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint. Raises SscdError: it is damaged, or belongs to another run."""
