@@ -40,6 +40,8 @@ def run(options: PairOptions) -> PairResult:
         StoreError: the post-processing is unreadable or another model's.
     """
     check_threshold(options.threshold)
+    import numpy as np
+
     from sscd_cli.descriptors.scale import Scale
     from sscd_cli.descriptors.threshold import resolve
     from sscd_cli.embed_job import provenance_of
@@ -64,7 +66,7 @@ def run(options: PairOptions) -> PairResult:
         left=options.left,
         right=options.right,
         similarity=similarity,
-        distance=(2 - 2 * cosine) ** 0.5,
+        distance=float(np.linalg.norm(rows[0] - rows[1])),
         threshold=threshold,
         is_copy=similarity >= threshold,
         model=model.spec.name,
