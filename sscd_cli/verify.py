@@ -36,7 +36,8 @@ class FileCheck:
 
     stale: vanished, or not of the size and time that were embedded. elsewhere: not to be looked
     for, because the whole source is not on this machine or closed to us. aliases: another row
-    that is not stale names the very same file, so that removing one would take the other away.
+    that is not stale names the very same file, so that removing one would take the other away;
+    of files elsewhere, those with the very same path.
     """
 
     stale: NDArray[np.bool_]
@@ -60,6 +61,7 @@ def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
             here[source] = is_here(source)  # False without permission
         if not here[source]:
             found.elsewhere[row] = True
+            places[_Place(0, stored.path(row), None, 1)].append(row)
             continue
         ref = stored_ref(source, stored.ids[row])
         try:

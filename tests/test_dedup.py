@@ -181,6 +181,9 @@ def test_an_image_named_twice_by_overlapping_sources_is_no_copy_of_itself(
     ran = tiny("dedup", "photos", "photos/sub", "-f", "paths")
     assert (ran.status, ran.out) == (0, b"")
     assert "1 more name of the same files left out" in ran.err
+    (tmp_path / "photos").rename(tmp_path / "elsewhere")
+    ran = tiny("dedup", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
 
 
 def test_a_link_and_its_file_are_one_image_and_the_file_counts(tiny: Run, tmp_path: Path) -> None:
