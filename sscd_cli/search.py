@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,15 @@ from sscd_cli.errors import StoreError
 from sscd_cli.options import SearchOptions, check_least
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sscd_cli.descriptors.read import DescriptorSet
     from sscd_cli.descriptors.schema import Provenance
     from sscd_cli.matching.index import Index
+    from sscd_cli.models.load import Model
+
+_BATCH = 32  # queries that are decoded at once
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,6 @@ def run(options: SearchOptions) -> SearchResult:
     from sscd_cli.descriptors.read import read_comparable
     from sscd_cli.descriptors.scale import Scale
     from sscd_cli.embed_job import model_of, provenance_of
-    from sscd_cli.images.decode import load_file
     from sscd_cli.index import load_current
 
     scale = Scale.load(options.post, options.score_norm)
@@ -61,7 +67,7 @@ def run(options: SearchOptions) -> SearchResult:
     model = model_of(stored, options.model, options.device, options.precision)
     exif = bool(stored.provenance.preprocessing.get("exif", True))
     _refuse_others(stored, scale.provenance(provenance_of(model, exif=exif, dtype="float32")))
-    queries = scale.apply(model.embed([load_file(path, exif=exif) for path in options.images]))
+    queries = scale.apply(_embedded(options.images, model, exif=exif))
     index = load_current(stored)
     similarity, row = (index or _exact(stored)).search(queries, options.k)
     bias = scale.bias(queries)
@@ -75,6 +81,18 @@ def run(options: SearchOptions) -> SearchResult:
         if place >= 0
     ]
     return SearchResult(hits, name, indexed=index is not None, images=len(stored))
+
+
+def _embedded(paths: Sequence[str], model: Model, *, exif: bool) -> NDArray[np.float32]:
+    """Return the descriptors of image files, a few of which are in memory at a time."""
+    import numpy as np
+
+    from sscd_cli.images.decode import load_file
+
+    batches = (paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH))
+    return np.concatenate(
+        [model.embed([load_file(path, exif=exif) for path in some]) for some in batches]
+    )
 
 
 def _exact(stored: DescriptorSet) -> Index:
