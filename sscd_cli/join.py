@@ -87,9 +87,14 @@ def device_of(options: DedupOptions) -> str:
 
 def run_on_cluster(options: DedupOptions, cluster: ClusterOptions, progress: Progress) -> None:
     """Join all tiles on a cluster. Raises: as `run` and `engine.Cluster`."""
+    from sscd_cli.descriptors.shards import writing
     from sscd_cli.engine import Cluster
 
-    total = len(Join.of(options).plan.tiles())
+    join = Join.of(options)
+    with writing(join.folder):
+        join.folder.mkdir(exist_ok=True)
+    join.groups(join.folder)  # once for all
+    total = len(join.plan.tiles())
     work = partial(_run_task, replace(options, cluster=None))
     with Cluster(cluster) as ray:
         count = min(total, ray.slots * TASKS_PER_SLOT)

@@ -174,17 +174,28 @@ def enough_choices(
     side: int, dimensions: int, threshold: float, missed: float = MISSED
 ) -> int | None:
     """Return how many groups two rows at the threshold must join to share one, nearly always."""
+    drawn = simulated_pairs(np.array([threshold]), dimensions)
+    axes = directions(side, dimensions)
+    for choices in CHOICES:
+        if 1 - share_a_group(*drawn, axes, choices).mean() <= missed:
+            return choices
+    return None
+
+
+def simulated_pairs(cosines: NDArray[Any], dimensions: int) -> tuple[Floats, Floats]:
+    """Draw pairs of random rows that have evenly many of some cosines, (4000, dimensions) each.
+
+    The same in every run. Whether they share a group tells of all pairs with such cosines.
+    """
     generator = np.random.default_rng(_SEED)
     one, noise = (generator.standard_normal((_SIMULATED, dimensions), np.float32) for _ in "ab")
     one /= np.linalg.norm(one, axis=1, keepdims=True)
     noise -= np.einsum("nd,nd->n", noise, one)[:, None] * one
     noise /= np.linalg.norm(noise, axis=1, keepdims=True)
-    other = threshold * one + (1 - threshold**2) ** 0.5 * noise
-    axes = directions(side, dimensions)
-    for choices in CHOICES:
-        if 1 - share_a_group(one, other, axes, choices).mean() <= missed:
-            return choices
-    return None
+    places = np.linspace(0, len(cosines) - 1, _SIMULATED).round().astype(np.int64)
+    cosine: Floats = np.sort(cosines).astype(np.float32)[places, None]
+    sine: Floats = np.sqrt(np.float32(1) - cosine**2)
+    return one, cosine * one + sine * noise
 
 
 def share_a_group(

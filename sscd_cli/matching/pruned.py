@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from sscd_cli.matching.cells import Cells, product_of, rectangle, triangle
 from sscd_cli.matching.groups import (
     directions,
-    enough_choices,
     members_of_groups,
     share_a_group,
+    simulated_pairs,
 )
-from sscd_cli.matching.join import cross_pairs
+from sscd_cli.matching.join import Pairs, cross_pairs
 from sscd_cli.matching.products import Indices, Product, plan
 from sscd_cli.matching.recall import Recall
 
@@ -94,30 +94,32 @@ def sampled_choices(
     """Return how many groups a row must join for `wanted` of the pairs, and how many it finds.
 
     The pairs are those of a sample with all rows, by brute force, but for identical rows; of a
-    crowd's only some. Where there are too few pairs to tell, rows exactly at the threshold,
-    drawn by chance, stand for them.
+    crowd's only some. They may be few. So it must also be enough for pairs that are drawn with
+    the same similarities, or where there are too few to tell, right at the threshold.
     Args: blocks: all rows, float16 or float32 (M, D) each. wanted: below 1.
     Returns: None where no number of groups is enough: all cells must be looked at.
     """
     axes = directions(SIDE, sample_SD.shape[1])
-    found, expected = np.zeros(len(CHOICES), np.int64), 0
+    found, cosines = np.zeros(len(CHOICES), np.int64), [np.empty(0, np.float32)]
     for rows_MD in blocks:
-        one_PD, other_PD = _pairs_with(sample_SD, rows_MD, threshold)
-        expected += len(one_PD)
-        found += [share_a_group(one_PD, other_PD, axes, m).sum() for m in CHOICES]
-    choices = next((m for m, n in zip(CHOICES, found, strict=True) if n >= wanted * expected), None)
-    if expected < _ENOUGH:
-        choices = enough_choices(SIDE, sample_SD.shape[1], threshold, 1 - wanted)
-    if choices is None:
-        return None, Recall(expected, expected)
-    return choices, Recall(int(found[CHOICES.index(choices)]), expected)
+        pairs = _some_pairs(sample_SD, rows_MD, threshold)
+        ends = sample_SD[pairs.left], rows_MD[pairs.right]
+        found += [share_a_group(*ends, axes, choices).sum() for choices in CHOICES]
+        cosines.append(pairs.similarity)
+    cosine = np.concatenate(cosines)
+    expected = len(cosine)
+    alike = cosine if expected >= _ENOUGH else np.array([threshold])
+    drawn = simulated_pairs(alike, sample_SD.shape[1])
+    for choices, there in zip(CHOICES, found.tolist(), strict=True):
+        enough = there >= wanted * expected
+        if enough and share_a_group(*drawn, axes, choices).mean() >= wanted:
+            return choices, Recall(there, expected)
+    return None, Recall(expected, expected)
 
 
-def _pairs_with(
-    sample_SD: NDArray[Any], rows_MD: NDArray[Any], threshold: float
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return both sides of the pairs of rows that differ, (P, D) each, or of some of them."""
+def _some_pairs(sample_SD: NDArray[Any], rows_MD: NDArray[Any], threshold: float) -> Pairs:
+    """Return the pairs of rows that differ, or some of them that are many."""
     pairs = cross_pairs(sample_SD, rows_MD, threshold)
     differ = np.flatnonzero(pairs.similarity < 1)
     some = differ[:: 1 + len(differ) // _MOST]
-    return sample_SD[pairs.left[some]], rows_MD[pairs.right[some]]
+    return Pairs(pairs.left[some], pairs.right[some], pairs.similarity[some])
