@@ -17,22 +17,9 @@ if TYPE_CHECKING:
     from sscd_cli.descriptors.schema import Provenance
     from sscd_cli.matching.index import Index
     from sscd_cli.models.load import Model
+    from sscd_cli.reports.hits import Hit
 
 _BATCH = 32  # queries that are decoded at once
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One of the nearest images of a query: its rank from 1, and their similarity.
-
-    scale: of the similarity, see `descriptors.scale`.
-    """
-
-    query: str
-    rank: int
-    path: str
-    similarity: float
-    scale: str
 
 
 @dataclass(frozen=True)
@@ -61,6 +48,7 @@ def run(options: SearchOptions) -> SearchResult:
     from sscd_cli.descriptors.scale import Scale
     from sscd_cli.embed_job import model_of, provenance_of
     from sscd_cli.index import load_current
+    from sscd_cli.reports.hits import describe
 
     scale = Scale.load(options.post, options.score_norm)
     stored = read_comparable(options.descriptors, columns=(), post=scale.post)
@@ -73,14 +61,8 @@ def run(options: SearchOptions) -> SearchResult:
     bias = scale.bias(queries)
     if bias is not None:
         similarity -= bias[:, None]
-    name = str(scale)
-    hits = [
-        Hit(query, rank, stored.path(int(place)), float(score), name)
-        for query, scores, places in zip(options.images, similarity, row, strict=True)
-        for rank, (score, place) in enumerate(zip(scores, places, strict=True), 1)
-        if place >= 0
-    ]
-    return SearchResult(hits, name, indexed=index is not None, images=len(stored))
+    hits = describe(options.images, stored, similarity, row, str(scale))
+    return SearchResult(list(hits), str(scale), indexed=index is not None, images=len(stored))
 
 
 def _embedded(paths: Sequence[str], model: Model, *, exif: bool) -> NDArray[np.float32]:

@@ -163,7 +163,10 @@ def test_search_and_pair_reports(tiny: Run, tmp_path: Path) -> None:
     # 16 numbers in float16 are no unit vector to four digits
     assert tiny("embed", "photos", "--dtype", "float32").status == 0
     ran = tiny("search", "photos/a.png", "-k", "1")
-    assert ran.lines == ["photos/a.png", "  1.0000  photos/a.png"]
+    query, hit = ran.lines
+    similarity, path = hit.split()
+    assert (query, path) == ("photos/a.png", "photos/a.png")
+    assert float(similarity) == pytest.approx(1, abs=2e-3)  # stored in float16
     assert ran.err == "1 query in 3 images by an exact search\n"
     assert tiny("index").err == "descriptors/index.faiss: 3 images, Flat, built\n"
     ran = tiny("search", "photos/a.png", "photos/b.png", "-f", "jsonl")
@@ -172,7 +175,7 @@ def test_search_and_pair_reports(tiny: Run, tmp_path: Path) -> None:
     assert [hit["path"] for hit in hits if hit["rank"] == 1] == ["photos/a.png", "photos/b.png"]
     assert ran.err == "2 queries in 3 images by its index\n"
     ran = tiny("search", "photos/a.png", "-k", "1", "-f", "csv")
-    assert ran.lines[0] == "query,rank,similarity,path,scale"
+    assert ran.lines[0] == "query,rank,similarity,path,id,source,scale"
 
     ran = tiny("pair", "photos/a.png", "photos/a.png", "--exit-code")
     assert (ran.status, ran.err) == (0, "")
