@@ -20,7 +20,7 @@ from sscd_cli import train as verb
 from sscd_cli.errors import NoImagesError, SscdError, UsageError
 from sscd_cli.models.load import load_model
 from sscd_cli.models.network import TRUNKS
-from sscd_cli.models.safetensors_file import load_network, read_story
+from sscd_cli.models.safetensors_file import load_network
 from sscd_cli.training import loop
 from sscd_cli.training.log import StepLog, read_steps
 from sscd_cli.training.options import TrainOptions
@@ -126,7 +126,7 @@ def test_the_model_loads_by_its_path(
     model = load_model(str(result.model), device="cpu", precision="fp32")
     assert (model.spec.name, model.spec.trunk, model.spec.dimensions) == ("tiny", "mini", 16)
     assert (model.spec.recipe.size, model.spec.recipe.square) == (32, True)
-    story = read_story(result.model)
+    story = load_network(result.model)[1]
     assert (story["images"], story["epochs"]) == (20, 2)
     assert story["training"]["data_note"] == "drawn"
     descriptors = model.embed([draw_picture(1), draw_picture(2)])
@@ -362,7 +362,7 @@ def test_training_goes_on_from_another_models_weights(
         pictures, tmp_path / "run", init=result.model, trunk="resnet50", dimensions=512, epochs=1
     )
     again = run(started)
-    assert read_story(again.model)["training"]["trunk"] == "mini"
-    assert load_network(again.model)[0].dimensions == 16
+    network, story = load_network(again.model)
+    assert (story["training"]["trunk"], network.dimensions) == ("mini", 16)
     first = read_steps(again.log)[0].loss
     assert first < read_steps(result.log)[0].loss, "it starts where the other one ended"

@@ -59,7 +59,7 @@ def test_every_layout_names_exactly_the_tensors_of_our_network(trunk: str) -> No
 
 
 def test_the_torch_free_table_of_trunks_is_that_of_the_network() -> None:
-    assert set(layouts.TRUNK_NAMES) == set(network.TRUNKS)
+    assert set(layouts.TRUNK_OF_SHAPE.values()) == set(network.TRUNKS)
     for trunk in network.TRUNKS:
         with torch.device("meta"):
             ours = network.Network(trunk, 64).state_dict()

@@ -20,7 +20,6 @@ TRUNK_OF_SHAPE = {
     (True, (3, 4, 23, 3), 64, 4): "resnext101_32x4d",
     (True, (3, 4, 23, 3), 64, 8): "resnext101_32x8d",
 }
-TRUNK_NAMES = tuple(TRUNK_OF_SHAPE.values())
 
 _WRAPPERS = re.compile(r"(?:(?:module|_orig_mod|model|backbone)\.)*")
 _FIELD = r"\.(weight|bias|running_mean|running_var|num_batches_tracked)"

@@ -47,14 +47,6 @@ def notes_of(network: Network, story: dict[str, Any]) -> dict[str, str]:
     return {"sscd": json.dumps(story, sort_keys=True), "rgb_stats": json.dumps(stats)}
 
 
-def read_story(path: Path) -> dict[str, Any]:
-    """Return what a model file says of itself, without reading its tensors.
-
-    Raises: ModelError: the file is damaged, or not one of ours.
-    """
-    return _story(inspect_weights(path))
-
-
 def load_network(path: Path) -> tuple[Network, dict[str, Any]]:
     """Read a network (float32, evaluation mode) and its story.
 
