@@ -33,8 +33,8 @@ def plain_key(word, columns, row):
     return {
         "resolution": (-pixels,),
         "bytes": (-size if size > 0 else 0,),
-        "oldest": (time if time >= 0 else math.inf,),
-        "newest": (-time if time >= 0 else math.inf,),
+        "oldest": (time if time > 0 else math.inf,),
+        "newest": (-time if time > 0 else math.inf,),
         "path": (columns["id"][row], columns["source"][row]),
         "first": (row,),
     }[word]

@@ -21,7 +21,7 @@ def keep_order(policy: Sequence[str], table: Table) -> Indices:
         the path, the source and the input order decide last, so that runs agree.
         table: arrays (N,): `id` (str objects), and as the words need them `width` and `height`
         (pixels), `file_bytes`, `mtime_ns` (int64), `source` (str objects). A negative number, a
-        zero size or a NaN is unknown and ranks behind what is known.
+        zero or a NaN is unknown and ranks behind what is known.
     Returns: int64 (N,), a permutation of 0..N-1.
     Raises: UsageError: a word that is not in `KEEP_WORDS`.
     """
@@ -45,11 +45,11 @@ def _bytes(table: Table) -> list[NDArray[Any]]:
 
 
 def _oldest(table: Table) -> list[NDArray[Any]]:
-    return _known_first(table["mtime_ns"], table["mtime_ns"] >= 0)
+    return _known_first(table["mtime_ns"], table["mtime_ns"] > 0)
 
 
 def _newest(table: Table) -> list[NDArray[Any]]:
-    return _known_first(-table["mtime_ns"], table["mtime_ns"] >= 0)
+    return _known_first(-table["mtime_ns"], table["mtime_ns"] > 0)
 
 
 def _path(table: Table) -> list[NDArray[Any]]:
