@@ -156,6 +156,7 @@ def test_a_plan_names_the_device_and_what_a_tile_took_it() -> None:
     assert (plan.method, plan.device, plan.groups) == ("exact", "cpu", None)
     assert plan.seconds == 300**2 / 2 * cuda.seconds_a_cell("cpu", 512)
     assert plan_join(rows, 0.75, "groups").device is None
+    assert plan_join(rows, 0.75, device="auto").device is None, "the CPU takes less"
     announced = []
     copies = find_copies(rows, 0.75, announce=announced.append)
     assert announced[0].device == "cpu"

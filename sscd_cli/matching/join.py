@@ -93,8 +93,9 @@ def plan_join(
     """Choose how to find the pairs of a set by what each way will cost.
 
     Args: as `find_pairs`. "auto" is exact where that takes seconds, or is no slower. device: see
-        `gpu_for`; groups are searched by the CPU. min_recall: the least share of the pairs right
-        at the threshold that groups must find; 1 is exact.
+        `gpu_for`; groups are searched by the CPU, and "auto" is a GPU only if that is faster.
+        min_recall: the least share of the pairs right at the threshold that groups must find; 1
+        is exact.
     Raises: UsageError: unknown method; "groups" where they cannot help. SscdError: the device
         that was named does not work.
     """
@@ -107,6 +108,8 @@ def plan_join(
 
     rows, dimensions = descriptors_ND.shape
     seconds = rows**2 / 2 * seconds_a_cell(gpu, dimensions)
+    if device == "auto" and seconds > planned.seconds:
+        return planned
     return JoinPlan("exact", seconds, 2 * dimensions * HELD, planned.exact, None, gpu)
 
 
