@@ -210,7 +210,7 @@ class DedupOptions:
         if not 0 < self.min_recall <= 1:
             what = f"--min-recall {self.min_recall:g} is no share of the pairs"
             raise UsageError(what, "name one above 0, up to 1")
-        for word in self.keep:
+        for word in self.keep or ("",):
             check_word("keep word", word, KEEP_WORDS)
         if self.cluster:
             self.check_divisible()

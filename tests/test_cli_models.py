@@ -94,7 +94,7 @@ def test_removing_what_is_not_there_says_so(capfd: pytest.CaptureFixture[str]) -
 def test_an_unknown_name_is_answered_with_the_known_ones(
     command: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["models", command, "nope"]) == 3
+    assert main(["models", command, "nope"]) == 2
     error = capfd.readouterr().err
     assert error.startswith("sscd: error: 'nope' is no published model; use one of sscd_disc_mixup")
 

@@ -56,7 +56,7 @@ def test_a_run_says_what_it_did_and_where_the_time_went(tiny: Run, photos: Path)
     ran = tiny("embed", "photos")
     assert (ran.status, ran.out) == (0, b"")
     lines = ran.err.splitlines()
-    assert lines[0].startswith(f"unreadable: {photos}/torn.png: ")
+    assert lines[0].startswith("unreadable: photos/torn.png: ")
     assert lines[1] == "24 images: 22 embedded, 1 exact copy, 1 unreadable, 0 unchanged"
     assert " images/s with tiny on cpu (" in lines[2]
     for phase in ("read ", "decode ", "network ", "write "):
@@ -78,7 +78,7 @@ def test_an_unreadable_member_of_an_archive_is_named(tiny: Run, photos: Path) ->
     with tarfile.open("photos.tar", "w") as archive:
         archive.add(photos, ".")
     lines = tiny("embed", "photos.tar").err.splitlines()
-    assert lines[0].startswith(f"unreadable: {Path.cwd()}/photos.tar/torn.png: ")
+    assert lines[0].startswith("unreadable: photos.tar/torn.png: ")
 
 
 def test_nothing_is_embedded_twice(tiny: Run, photos: Path) -> None:
@@ -118,7 +118,7 @@ def test_strict_is_four_and_the_rows_are_there(tiny: Run, photos: Path) -> None:
     for reason in ("image file is truncated", "as it was before"):
         ran = tiny("embed", "photos", "--strict")
         assert ran.status == 4
-        assert ran.err.startswith(f"unreadable: {photos}/torn.png: ")
+        assert ran.err.startswith("unreadable: photos/torn.png: ")
         assert reason in ran.err
         assert " 1 unreadable, " in counts(ran.err)
         assert len(content(Path("descriptors"))) == COUNT

@@ -135,6 +135,10 @@ def test_a_malformed_variable_is_named(sscd: Run, monkeypatch: pytest.MonkeyPatc
             ["dedup", "--keep", "path,best"],
             "unknown keep word 'best'; use one of resolution, bytes, oldest, newest, path, first",
         ),
+        (
+            ["dedup", "--keep", ""],
+            "unknown keep word ''; use one of resolution, bytes, oldest, newest, path, first",
+        ),
         (["search", "a", "-f", "xml"], "unknown format 'xml'; use one of text, jsonl, csv"),
         (["search", "a", "-k", "0"], "-k 0 is too small; use 1 or more"),
         (["pair", "a", "b", "-f", "csv"], "unknown format 'csv'; use one of text, json"),
@@ -149,6 +153,37 @@ def test_impossible_words_are_refused_before_any_work(
     sscd: Run, words: list[str], message: str
 ) -> None:
     failed(sscd, 2, message, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["embed", ""], "'SOURCE'"),
+        (["dedup", "-d", ""], "'--descriptors' / '-d'"),
+        (["dedup", "-t", ""], "'--threshold' / '-t'"),
+        (["dedup", "-m", ""], "'--model' / '-m'"),
+        (["fit", "-o", ""], "'--output' / '-o'"),
+        (["pair", "a", ""], "'B'"),
+    ],
+)
+def test_an_empty_word_is_no_value(sscd: Run, words: list[str], name: str) -> None:
+    failed(sscd, 2, f"invalid value for {name}: it is empty; see sscd {words[0]} --help", *words)
+
+
+@pytest.mark.parametrize(
+    ("variable", "word", "reason"),
+    [
+        ("SSCD_K", "2.5", "'2.5' is no whole number"),
+        ("SSCD_QUIET", "maybe", "'maybe' is neither 1 nor 0"),
+    ],
+)
+def test_nonsense_in_the_environment_is_told_by_the_variables_name(
+    sscd: Run, monkeypatch: pytest.MonkeyPatch, variable: str, word: str, reason: str
+) -> None:
+    monkeypatch.setenv(variable, word)
+    failed(
+        sscd, 2, f"invalid value for {variable}: {reason}; see sscd search --help", "search", "a"
+    )
 
 
 def test_unknown_model(sscd: Run, tmp_path: Path) -> None:

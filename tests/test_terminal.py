@@ -62,6 +62,23 @@ def test_a_bar_is_gone_when_its_work_is_done(screen: Screen, name: str) -> None:
     assert [line.strip() for line in screen.lines] == ["summary", ""]
 
 
+def test_a_line_wider_than_the_terminal_breaks_between_words(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "24")
+    terminal.note("a short line")
+    terminal.note("wrote descriptors/threshold.json; use it")
+    assert screen.getvalue() == ("a short line\nwrote\n  descriptors/threshold.json;\n  use it\n")
+
+
+def test_a_slow_bar_tells_its_speed_by_the_second_too(screen: Screen) -> None:
+    with terminal.count_progress() as update:
+        update(1, 4)
+        update(2, 4)
+        assert screen.lines[-1].startswith("images:  50%")
+        assert screen.lines[-1].rstrip().endswith("/s]")
+
+
 def test_one_is_no_plural() -> None:
     counts = [
         (0, "images"),

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperArgument, TyperCommand
 
 from sscd_cli.cli import terminal
-from sscd_cli.cli.values import parser
+from sscd_cli.cli.values import filled, parser
 from sscd_cli.words import Help
 
 _NO_BRACES = str.maketrans("", "", "{}")
@@ -109,9 +109,10 @@ def _word(name: str, hint: Any, default: Any, title: str | None = None) -> Param
 
 def _told(name: str, kind: Any, help: Help, default: Any) -> Any:
     """Return what Typer shall know of an option or an argument besides its type and default."""
+    parse = help.parse or parser(name, kind, help.separator)
     settings: dict[str, Any] = {
         "help": help.text,
-        "parser": help.parse or parser(name, kind, help.separator),
+        "parser": parse if help.separator or default == "" else filled(parse),
         "show_default": default is not None,
         "envvar": f"SSCD_{name.upper()}",
         "show_envvar": False,

@@ -169,7 +169,7 @@ def _download_progress() -> Iterator[Callable[[int, int | None], None]]:
     if not terminal.shows_progress():
         yield lambda done, total: None
         return
-    with terminal.progress_bar(unit="B", unit_scale=True) as bar:
+    with terminal.progress_bar("fetching", unit="B", unit_scale=True) as bar:
 
         def update(done: int, total: int | None) -> None:
             bar.total = total

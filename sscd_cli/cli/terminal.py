@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +31,10 @@ class State:
 
 
 state = State()
+
+# tqdm would say "2.5s/" where less than one is done in a second
+_NO_TOTAL = "{desc}: {n_fmt} [{elapsed}, {rate_noinv_fmt}{postfix}]"
+_OF_TOTAL = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
 
 
 def ask_for_command(context: typer.Context) -> None:
@@ -71,11 +77,21 @@ def warn(text: str) -> None:
 
 
 def print_error(text: str) -> None:
-    """Print one line on stderr; a stderr that is closed or full stops no command."""
+    """Print a line on stderr; a stderr that is closed or full stops no command."""
     if sys.stderr is None:
         return  # `print` would take None for stdout, where `xargs rm` may read
     with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        print(_fitted(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
+
+
+def _fitted(text: str) -> str:
+    """Break what is wider than the terminal between words."""
+    columns = shutil.get_terminal_size().columns
+    if len(text) <= columns or "\n" in text:
+        return text
+    return textwrap.fill(
+        text, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def scale_note(scale: str) -> str:
@@ -93,7 +109,7 @@ def embed_progress() -> Iterator[Callable[[EmbedResult], None]]:
     if not shows_progress():
         yield lambda result: None
         return
-    with progress_bar(unit=" images", smoothing=0.05) as bar:
+    with progress_bar("images", bar_format=_NO_TOTAL, smoothing=0.05) as bar:
 
         def update(result: EmbedResult) -> None:
             done = result.embedded + result.copies + result.unreadable + result.unchanged
@@ -109,7 +125,7 @@ def count_progress(things: str = "images") -> Iterator[Callable[[int, int], None
     if not shows_progress():
         yield lambda done, total: None
         return
-    with progress_bar(unit=f" {things}") as bar:
+    with progress_bar(things, bar_format=_OF_TOTAL) as bar:
 
         def update(done: int, total: int) -> None:
             bar.total = total
@@ -118,7 +134,7 @@ def count_progress(things: str = "images") -> Iterator[Callable[[int, int], None
         yield update
 
 
-def progress_bar(**options: Any) -> Any:
+def progress_bar(things: str, **options: Any) -> Any:
     """Return a bar, of `tqdm` without a type, that is shown while there is something to wait for.
 
     It is not drawn before the first update, which may never come, and leaves the terminal to the
@@ -126,7 +142,8 @@ def progress_bar(**options: Any) -> Any:
     """
     from tqdm import tqdm
 
-    return tqdm(file=sys.stderr, dynamic_ncols=True, delay=0.1, leave=False, **options)
+    settings = {"desc": things, "unit": "", "dynamic_ncols": True, "delay": 0.1, "leave": False}
+    return tqdm(file=sys.stderr, **{**settings, **options})
 
 
 @contextmanager

@@ -14,15 +14,26 @@ from sscd_cli.options import check_word
 from sscd_cli.words import local
 
 
-def parser(name: str, kind: Any, separator: str) -> Callable[[Any], Any] | None:
-    """Return what makes a value of a word, or of a default; None: the word itself is the value."""
+def filled(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a parser that refuses the empty word, as of an unset variable of the shell."""
+
+    def parse_filled(word: Any) -> Any:
+        if word == "":
+            raise typer.BadParameter("it is empty")
+        return parse(word)
+
+    return parse_filled
+
+
+def parser(name: str, kind: Any, separator: str) -> Callable[[Any], Any]:
+    """Return what makes a value of a word, or of a default."""
     if separator:
         return lambda text: tuple(part.strip() for part in text.split(separator) if part.strip())
     if get_origin(kind) is Literal:
         return partial(_known, option=name, known=get_args(kind))
     if get_origin(kind) is list:
         return parser(name, get_args(kind)[0], separator)
-    return {Path: local, int: _whole, float: _number, bool: _switch}.get(kind)
+    return {Path: local, int: _whole, float: _number, bool: _switch}.get(kind, str)
 
 
 def _known(word: str, option: str, known: Sequence[str]) -> str:

@@ -71,7 +71,7 @@ def describe(stored: DescriptorSet, found: Clusters, scale: str) -> Iterator[Clu
     order = np.lexsort((rows, -found.similarity[rows], ~kept, found.keeper[rows], _first(found)))
     rows = rows[order]
     starts = np.flatnonzero(np.diff(found.component[rows], prepend=-1))
-    here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118
+    here = working_folder()
     for members in np.split(rows, starts[1:]):
         yield Cluster(
             name=_name(stored.columns["content_hash"][members]),
@@ -103,6 +103,11 @@ def _member(stored: DescriptorSet, found: Clusters, row: int, here: str) -> Memb
         id=stored.ids[row],
         source=stored.sources[row],
     )
+
+
+def working_folder() -> str:
+    """Return the folder, with its slash, to which `shown_path` shall shorten."""
+    return os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118
 
 
 def shown_path(path: str, here: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby
@@ -11,7 +10,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from sscd_cli.errors import printable
-from sscd_cli.reports.clusters import shown_path
+from sscd_cli.reports.clusters import shown_path, working_folder
 from sscd_cli.reports.formats import csv_lines
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def describe(
     scale: str,
 ) -> Iterator[Hit]:
     """Yield the hits of each query, the nearest first; a row of -1 is none."""
-    here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118
+    here = working_folder()
     for query, scores, rows in zip(queries, similarity_QK, row_QK.tolist(), strict=True):
         for rank, (score, row) in enumerate(zip(scores, rows, strict=True), 1):
             if row >= 0:

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, BinaryIO
 
 from sscd_cli.errors import counted, printable
-from sscd_cli.reports.clusters import shown_path
+from sscd_cli.reports.clusters import shown_path, working_folder
 from sscd_cli.reports.formats import csv_lines, path_lines
 from sscd_cli.reports.page import Card, Picture, page
 
@@ -55,7 +55,7 @@ def describe(
     """Yield the matches, our images in their order, the most similar copy of each first."""
     import numpy as np
 
-    here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118
+    here = working_folder()
     for place in np.lexsort((pairs.right, -pairs.similarity, pairs.left)):
         row, other = int(pairs.left[place]), int(pairs.right[place])
         yield Match(
