@@ -1,14 +1,13 @@
 """Images/s from files to shards: the bundled model beside imagededup's PHash, ResNet-50 beside
 the published snippet; and what fast decoding does to descriptors.
 
-    python tests/bench_embed.py PHOTOS [--small 1000] [--large 40] [--rounds 3] [--quality 0]
+    python tests/bench_embed.py PHOTOS [--small 1000] [--large 40] [--rounds 3]
 
 The files are made from the photographs: small ones of 500 × 375 pixels and large ones of 12
 megapixels, JPEG, no two alike. Imports and loading the model are left out on both sides. PHash
 runs in as many processes as sscd has threads, fed file by file. The snippet opens, resizes,
 normalises and embeds image by image with a traced float32 network. ResNet-50 has seeded weights:
-speed needs no others. `--quality N` searches edited copies of N photographs, all as JPEGs of 2.4
-megapixels, decoded exactly and fast.
+speed needs no others.
 """
 
 from __future__ import annotations
@@ -55,7 +54,6 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=40)
     parser.add_argument("--resnet", type=int, default=48, help="small images for ResNet-50")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quality", type=int, default=0, help="photographs to make copies of")
     options = parser.parse_args()
     print(header(("torch", "pillow", "numpy", "imagededup")), "\n")
     with tempfile.TemporaryDirectory() as scratch:
@@ -78,8 +76,6 @@ def main() -> None:
         print("\nfast against exact decoding, cosine of the bundled model's float32 descriptors")
         for name, folder in (("500 × 375", small), ("12 megapixels", large)):
             print(f"{name}: {agreement(folder)}")
-    if options.quality:
-        print(quality(photos, options.quality))
 
 
 def precisions() -> list[str]:
@@ -211,34 +207,6 @@ def agreement(folder: Path) -> str:
 
 def _some(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())[:100]
-
-
-def quality(photos: list[Path], count: int) -> str:
-    """Compare how well copies are found, every image having been a JPEG of 2.4 megapixels."""
-    from sscd_cli.evaluation.self_copies import compare_copies
-
-    model = load_model(device="cpu", precision="fp32")
-
-    def embedder(way: str) -> Callable[..., np.ndarray]:
-        recipe = replace(model.spec.recipe, decode=way)
-
-        def embed_all(images: list[Image.Image]) -> np.ndarray:
-            with tempfile.TemporaryDirectory() as folder:
-                rows = [_pixels(image, Path(folder) / "a.jpg", recipe) for image in images]
-            return model.runtime.embed(torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2))
-
-        return embed_all
-
-    images = [Image.open(path).convert("RGB") for path in photos]
-    ways = {way: embedder(way) for way in ("exact", "fast")}
-    reports = compare_copies(ways, images[:count], images[count:])
-    scores = ", ".join(f"{way} {report.micro_ap:.4f}" for way, report in reports.items())
-    return f"µAP of copies of {count} photographs, decoded: {scores}"
-
-
-def _pixels(image: Image.Image, path: Path, recipe: object) -> np.ndarray:
-    image.resize((image.width * 3, image.height * 3), Image.Resampling.BICUBIC).save(path)
-    return decode(ImageRef("", "", str(path)), recipe).pixels  # type: ignore[union-attr, return-value, arg-type]
 
 
 if __name__ == "__main__":
