@@ -5,9 +5,10 @@ the published snippet; and what fast decoding does to descriptors.
 
 The files are made from the photographs: small ones of 500 × 375 pixels and large ones of 12
 megapixels, JPEG, no two alike. Imports and loading the model are left out on both sides. PHash
-runs in as many processes as sscd has threads, fed file by file. The snippet opens, resizes,
-normalises and embeds image by image with a traced float32 network. ResNet-50 has seeded weights:
-speed needs no others.
+runs in as many processes as sscd has threads, fed file by file; the snippet is that of
+published_snippet.py. ResNet-50 has seeded weights: speed needs no others, and decodes exactly.
+Beside ours stand the share of the network's own images/s, measured in turn with it as in
+bench_network, and what the time of its threads went to.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import io
 import logging
+import math
 import multiprocessing
 import os
 import shutil
@@ -22,29 +24,42 @@ import sys
 import tempfile
 import time
 import types
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from importlib.util import find_spec
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
 from bench_header import header
+from bench_network import pixels, precisions, streams
 from PIL import Image
+from published_snippet import seeded_resnet, snippet_process, whole_seconds
 
 from sscd_cli import embed
 from sscd_cli.descriptors.read import read_descriptors
 from sscd_cli.images.decode import decode
 from sscd_cli.images.preprocess import RECIPES
 from sscd_cli.images.refs import ImageRef
-from sscd_cli.machine import core_count, has_bfloat16
+from sscd_cli.machine import core_count
 from sscd_cli.models.load import load_model
-from sscd_cli.models.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from sscd_cli.models.safetensors_file import save_network
 from sscd_cli.options import EmbedOptions
 
-Case = Callable[[Path], float]  # seconds for a folder
+BATCH = 8
+NETWORK_SECONDS = 2.0
+
+
+@dataclass
+class Case:
+    """seconds: of embedding a folder. network: images/s of the network alone, None if not ours.
+    work: seconds by stage of all runs."""
+
+    seconds: Callable[[Path], float]
+    network: Callable[[float], float] | None = None
+    work: Counter[str] = field(default_factory=Counter)
 
 
 def main() -> None:
@@ -64,36 +79,42 @@ def main() -> None:
         large = make_files(photos, work / "large", options.large, (4000, 3000))
         few = make_files(photos, work / "few", options.resnet, (500, 375))
         resnet = save_resnet(work / "resnet50.safetensors")
-        bundled: dict[str, Case] = {"PHash": phash} if phash_encoder() else {}
+        bundled = {"PHash": Case(phash)} if phash_encoder() else {}
         bundled |= {f"sscd_mini {p}": ours("sscd_mini", p, work) for p in precisions()}
-        published: dict[str, Case] = {"snippet, traced fp32": snippet(resnet)}
-        published |= {f"ResNet-50 {p}": ours(str(resnet), p, work) for p in precisions()}
-        print(f"| {core_count()} threads or processes | images/s | ratio |\n| --- | ---: | ---: |")
+        print(f"| {core_count()} threads or processes | images/s | ratio ", end="")
+        print("| of its network | work |\n| --- | ---: | ---: | ---: | --- |")
         if options.small:
             table("500 × 375", bundled, small, options.rounds)
             table("12 megapixels", bundled, large, options.rounds)
-        table("500 × 375", published, few, options.rounds)
+        with snippet_process() as process:
+            published = {"snippet, traced fp32": Case(snippet(process))}
+            published |= {f"ResNet-50 {p}": ours(str(resnet), p, work) for p in precisions()}
+            table("500 × 375", published, few, options.rounds)
+            table("12 megapixels", published, large, options.rounds)
         print("\nfast against exact decoding, cosine of the bundled model's float32 descriptors")
         for name, folder in (("500 × 375", small), ("12 megapixels", large)):
             print(f"{name}: {agreement(folder)}")
-
-
-def precisions() -> list[str]:
-    names = ["fp32", "bf16"] if has_bfloat16() else ["fp32"]
-    return [*names, "int8"] if find_spec("nncf") and find_spec("openvino") else names
 
 
 def table(size: str, cases: dict[str, Case], folder: Path, rounds: int) -> None:
     """Print a line a case; the first is the baseline. The cases take turns."""
     images = len(list(folder.iterdir()))
     seconds: dict[str, list[float]] = {name: [] for name in cases}
+    alone: dict[str, list[float]] = {name: [] for name in cases}
+    for case in cases.values():
+        case.work.clear()
     for _ in range(rounds):
         for name, case in cases.items():
-            seconds[name].append(case(folder))
+            seconds[name].append(case.seconds(folder))
+            alone[name].append(case.network(NETWORK_SECONDS) if case.network else math.inf)
     baseline = median(next(iter(seconds.values())))
-    for name, measured in seconds.items():
-        taken = median(measured)
-        print(f"| {name}, {size} | {images / taken:.1f} | {baseline / taken:.2f} |", flush=True)
+    for name, case in cases.items():
+        speed = images / median(seconds[name])
+        own = f"{speed / median(alone[name]):.0%}" if case.network else ""
+        whole = case.work.total() or 1.0
+        work = ", ".join(f"{stage} {part / whole:.0%}" for stage, part in case.work.most_common(3))
+        ratio = baseline * speed / images
+        print(f"| {name}, {size} | {speed:.1f} | {ratio:.2f} | {own} | {work} |", flush=True)
 
 
 def make_files(photos: list[Path], folder: Path, count: int, size: tuple[int, int]) -> Path:
@@ -114,6 +135,8 @@ def _jpeg(path: Path, size: tuple[int, int]) -> bytes:
 
 
 def ours(model: str, precision: str, work: Path) -> Case:
+    spent: Counter[str] = Counter()
+
     def run(folder: Path) -> float:
         shutil.rmtree(work / "descriptors", ignore_errors=True)
         options = EmbedOptions(
@@ -123,11 +146,16 @@ def ours(model: str, precision: str, work: Path) -> Case:
             precision=precision,
             device="cpu",
         )
-        seconds = embed.run(options).elapsed
+        result = embed.run(options)
+        spent.update(result.seconds)
         assert len(read_descriptors(work / "descriptors")) == len(list(folder.iterdir()))
-        return seconds
+        return result.elapsed
 
-    return run
+    def network(seconds: float) -> float:  # int8 was calibrated by the run before
+        loaded = load_model(model, device="cpu", precision=precision)
+        return streams(loaded.runtime.embed, pixels(BATCH, loaded.spec.recipe.size))(seconds)
+
+    return Case(run, network, spent)
 
 
 def phash_encoder() -> object | None:
@@ -162,35 +190,13 @@ def _encode(path: Path) -> str | None:
 
 
 def save_resnet(path: Path) -> Path:
-    torch.manual_seed(0)
     recipe = RECIPES["skew-320"]
-    save_network(
-        path, Network("resnet50", 512), {"name": "seeded", "preprocessing": asdict(recipe)}
-    )
+    save_network(path, seeded_resnet(), {"name": "seeded", "preprocessing": asdict(recipe)})
     return path
 
 
-def snippet(path: Path) -> Case:
-    """How the published README embeds: one image at a time, float32, a traced network."""
-    network = load_model(str(path), device="cpu", precision="fp32").runtime.network
-    mean, std = (np.float32(v).reshape(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    torch.manual_seed(0)
-    plain = Network("resnet50", 512).eval()
-    plain.load_state_dict(network.state_dict(), strict=False)
-    plain._normalised = lambda pixels: pixels  # type: ignore[method-assign]
-    with torch.inference_mode():
-        traced = torch.jit.trace(plain, torch.zeros(1, 3, 320, 320))
-
-    def run(folder: Path) -> float:
-        start = time.perf_counter()
-        for file in sorted(folder.iterdir()):
-            image = Image.open(file).convert("RGB").resize((320, 320), Image.Resampling.BILINEAR)
-            pixels = np.asarray(image, np.float32).transpose(2, 0, 1) / 255
-            with torch.inference_mode():
-                traced(torch.from_numpy((pixels - mean) / std)[None])
-        return time.perf_counter() - start
-
-    return run
+def snippet(process: Executor) -> Callable[[Path], float]:
+    return lambda folder: process.submit(whole_seconds, sorted(folder.iterdir())).result()
 
 
 def agreement(folder: Path) -> str:
