@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import glob
-import hashlib
 import io
 import os
 import re
@@ -22,13 +21,10 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import IO, Any, BinaryIO, NamedTuple, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 from sscd_cli.block_cache import BLOCK_BYTES, block_cache
 from sscd_cli.errors import SscdError
@@ -75,7 +71,7 @@ def has_unknown_scheme(path: str) -> bool:
 
 def without_file_scheme(path: str) -> str:
     """Return the path that a file:// URL stands for; any other path as it is."""
-    return url2pathname(urlsplit(path).path) if FILE_URL.match(path) else path
+    return unquote(urlsplit(path).path) if FILE_URL.match(path) else path
 
 
 def look(path: str) -> Entry:
@@ -190,6 +186,8 @@ def at_once(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
 
     Raises: what `work` does; by then no other work goes on.
     """
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(REQUESTS) as pool:
         try:
@@ -345,6 +343,8 @@ def _entry(info: Mapping[str, Any]) -> Entry:
 
 
 def _mtime_ns(info: Mapping[str, Any], version: str) -> int:
+    import hashlib
+
     for key in TIMES:
         when = info.get(key)
         if isinstance(when, str) and when:
@@ -356,6 +356,8 @@ def _mtime_ns(info: Mapping[str, Any], version: str) -> int:
 
 
 def _parsed(when: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime
+
     for parse in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             return parse(when)

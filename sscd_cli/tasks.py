@@ -22,7 +22,6 @@ last step, which reports, all N descriptors.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -61,6 +60,8 @@ class Task:
 
     def holds(self, *names: str) -> bool:
         """Say whether the thing of these names (of any bytes) belongs to this part."""
+        import hashlib
+
         digest = hashlib.blake2b(os.fsencode("\0".join(names)), digest_size=8).digest()
         return int.from_bytes(digest, "little") % self.of == self.number - 1
 

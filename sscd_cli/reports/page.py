@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -59,6 +58,8 @@ def page(cards: Sequence[Card], summary: str) -> Iterator[str]:
         f"<title>sscd: {escape(summary)}</title>\n<style>\n{style}</style>\n"
         f"<header><h1>{escape(summary)}</h1>\n<p>{_extent(len(shown), len(cards))}</p></header>\n"
     )
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(core_count()) as pool:
         for card in shown:
             figures = pool.map(_figure, card.pictures[:MOST_PICTURES])
