@@ -58,7 +58,8 @@ def measured(count: int) -> float:
     """Embed `count` files; return the peak in MB."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = make_files(Path(scratch) / "files", count)
-        store, model = Path(scratch) / "descriptors", save_model(Path(scratch) / "small.safetensors")
+        store = Path(scratch) / "descriptors"
+        model = save_model(Path(scratch) / "small.safetensors")
         words = [sys.executable, "-c", RUN, str(folder), str(store), str(model)]
         ran = json.loads(subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout)
     assert ran["images"] == count
