@@ -31,6 +31,7 @@ VALIDATION_PIXELS = 1024
 class TrainResult:
     """Where a finished run lies; `curves` is None where matplotlib is not installed.
 
+    `validation` is that of the model, None where the run was killed before it was measured.
     `unreadable` names the images which this process could not read and replaced by others;
     `is_first`: this process is the one that wrote.
     """
@@ -292,5 +293,5 @@ def _plot(log: Path) -> Path | None:
 def _last_validation(log: Path) -> float | None:
     from sscd_cli.training.log import read_steps
 
-    measured = [step.validation for step in read_steps(log) if step.validation is not None]
-    return measured[-1] if measured else None
+    steps = read_steps(log)
+    return steps[-1].validation if steps else None

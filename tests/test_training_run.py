@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,7 +23,7 @@ from sscd_cli.models.load import load_model
 from sscd_cli.models.network import TRUNKS
 from sscd_cli.models.safetensors_file import load_network
 from sscd_cli.training import loop
-from sscd_cli.training.log import StepLog, read_steps
+from sscd_cli.training.log import StepLog, append_step, read_steps
 from sscd_cli.training.options import TrainOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -192,6 +193,20 @@ def test_a_run_killed_before_its_first_checkpoint_starts_anew(
     )
     result = run(options(pictures, folder, epochs=1))
     assert {step.steps for step in read_steps(result.log)} == {2}, "steps of the killed run"
+
+
+def test_a_measurement_that_is_missing_is_not_an_earlier_one(
+    pictures: Path,
+    tmp_path: Path,
+    finished: tuple[Path, verb.TrainResult, list[StepLog]],
+) -> None:
+    whole, _, _ = finished
+    folder = shutil.copytree(whole, tmp_path / "killed")
+    steps = read_steps(folder / "log.csv")
+    (folder / "log.csv").unlink()
+    for step, measured in zip(steps, [None, 0.5, None, None], strict=True):
+        append_step(folder / "log.csv", replace(step, validation=measured))
+    assert run(options(pictures, folder, resume=True)).validation is None
 
 
 def test_a_run_shorter_than_the_log_interval_is_logged(
