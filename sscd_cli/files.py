@@ -6,13 +6,15 @@ import errno
 import io
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from sscd_cli.errors import SscdError, reason_of
+from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.places import RemotePath
+from sscd_cli.storage import check_takes_files
 
 
 @contextmanager
@@ -56,6 +58,21 @@ def output_file(path: Path) -> Iterator[BinaryIO]:
     in_place = path.exists() and (not path.is_file() or path.is_relative_to("/dev"))
     with path.open("wb") if in_place else whole_file(_led_to(path)) as file:
         yield file
+
+
+@contextmanager
+def file_here(path: Path) -> Iterator[Path]:
+    """Yield a file of this machine for readers that need one: the file itself, or a passing copy.
+
+    Raises: OSError: it cannot be read.
+    """
+    if not isinstance(path, RemotePath):
+        yield path
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        copy.write(path.read_bytes())
+        copy.flush()
+        yield Path(copy.name)
 
 
 def publish_new(made: Path, path: Path) -> None:
@@ -111,6 +128,12 @@ def check_output(path: Path) -> None:
     """Raise SscdError where a user named what cannot be written, before any work is done for it."""
     check_folder(path)
     if isinstance(path, RemotePath):
+        try:
+            check_takes_files(str(path))
+        except OSError as error:
+            raise UsageError(
+                f"cannot write {path}: {error}", "choose another place with -o"
+            ) from None
         return
     try:
         _check_writable(path)

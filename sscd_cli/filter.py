@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from sscd_cli.errors import NoImagesError, SscdError, UsageError, reason_of
+from sscd_cli.files import check_output
 from sscd_cli.filter_output import publishing
 from sscd_cli.options import FilterOptions
 from sscd_cli.places import RemotePath
@@ -140,8 +141,11 @@ def _check_output(options: FilterOptions, sources: Sequence[str]) -> None:
     from sscd_cli.images.sources import is_folder
 
     output = options.output
+    if isinstance(output, RemotePath):
+        check_output(output)
     if output.exists() or os.path.lexists(output):
         raise UsageError(f"{output} exists", "choose another place with -o, or remove it first")
+    check_output(output)
     folders = [source for source in sources if is_folder(source)]
     for source in sources:
         name = split_columns(source)[0]

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sscd_cli.errors import SscdError, UsageError, reason_of
-from sscd_cli.files import check_folder, publish_new, sync
+from sscd_cli.files import publish_new, sync
 from sscd_cli.places import RemotePath
 from sscd_cli.storage import is_url, remove_url, upload
 
@@ -83,7 +83,6 @@ def _on_server(output: Path) -> Iterator[Output]:
 
 @contextmanager
 def _here(output: Path) -> Iterator[Output]:
-    check_folder(output)
     private = Path(tempfile.mkdtemp(".part", f".{output.name}.", output.parent))
     try:
         made = private / output.name

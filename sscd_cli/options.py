@@ -341,4 +341,4 @@ def check_threshold(threshold: float | str | None, descriptors: Path = DESCRIPTO
 
 def threshold_path(threshold: str, descriptors: Path) -> Path:
     """Return the file that `--threshold` names; "auto" is that which lies with the descriptors."""
-    return descriptors / "threshold.json" if threshold == AUTO else Path(threshold)
+    return descriptors / "threshold.json" if threshold == AUTO else place(threshold)

@@ -136,13 +136,20 @@ def read_url(url: str, size: int) -> bytes:
     return _asked(url, lambda fs, name: _checked(fs.cat_file(name, start=0, end=size + 1), size))
 
 
+def check_takes_files(url: str) -> None:
+    """Raise OSError where no file can be written to a server of this kind."""
+    if not url.lower().startswith(("s3:", "gs:")):
+        raise OSError("on servers, only s3:// and gs:// take files")
+
+
 def write_url(url: str, data: bytes, *, new: bool = False) -> None:
     """Write a file on a server whole: readers see all of it or nothing.
 
     new: only if there is none yet, where the server (AWS, MinIO, Google) can see to that.
     Raises: OSError; FileExistsError: there is one.
     """
-    create = {"mode": "create"} if new and _can_create(url) else {}
+    check_takes_files(url)
+    create = {"mode": "create"} if new else {}
     _asked(url, lambda fs, name: fs.pipe_file(name, data, **create))
 
 
@@ -151,9 +158,9 @@ def upload(path: str, url: str) -> None:
 
     Raises: OSError; FileExistsError: there is one, as far as the server can see to that.
     """
-    create = {"mode": "create"} if _can_create(url) else {}
+    check_takes_files(url)
     try:
-        _asked(url, lambda fs, name: fs.put_file(path, name, **create))
+        _asked(url, lambda fs, name: fs.put_file(path, name, mode="create"))
     except FileExistsError:
         with open(path, "rb") as ours, open_binary(url) as theirs:  # noqa: PTH123
             if not _same(ours, theirs):  # otherwise an earlier try of ours came through
@@ -204,10 +211,6 @@ def at_once(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
 def remove_url(url: str) -> None:
     """Remove a file on a server. Raises: OSError."""
     _asked(url, lambda fs, name: fs.rm_file(name))
-
-
-def _can_create(url: str) -> bool:
-    return url.lower().startswith(("s3:", "gs:"))
 
 
 def _same(one: BinaryIO, other: BinaryIO) -> bool:

@@ -57,14 +57,10 @@ def local(path: str) -> Path:
 
 
 def file_to_write(path: str) -> Path:
-    """Return a path here to which a file can be written. Raises: SscdError: none can."""
-    found = local(path)
-    check_output(found)
-    return found
+    """Return a path, here or on a server, to which a file can be written.
 
-
-def _report(path: str) -> Path:
-    """Return the same, or a path on a server."""
+    Raises: SscdError: none can.
+    """
     found = place(path)
     check_output(found)
     return found
@@ -160,7 +156,8 @@ Threshold = Annotated[
     ),
 ]
 Post = Annotated[
-    Path | None, Help("Post-process descriptors as this file of sscd fit says.", value="FILE")
+    Path | None,
+    Help("Post-process descriptors as this file of sscd fit says.", value="FILE", parse=place),
 ]
 ScoreNorm = Annotated[
     str | None,
@@ -183,7 +180,9 @@ Engine = Annotated[
 Estimate = Annotated[bool, Help("Say what the work would take, from a short probe, and stop.")]
 Report = Annotated[
     Path | None,
-    Help("Write the report to this file instead of stdout.", "-o", value="FILE", parse=_report),
+    Help(
+        "Write the report to this file instead of stdout.", "-o", value="FILE", parse=file_to_write
+    ),
 ]
 Output = Annotated[Path, Help("The file to write.", "-o", parse=file_to_write)]
 Strict = Annotated[bool, Help("Exit with 4 if an image was unreadable.")]

@@ -501,14 +501,86 @@ def test_tasks_share_a_dataset_in_a_bucket(tiny: Run, bucket: str) -> None:
     assert tiny("dedup", "-d", there).out == tiny("dedup", "-d", here).out != b""
 
 
+def test_what_a_command_writes_may_go_to_a_bucket_and_be_read_from_there(
+    tiny: Run, tmp_path: Path, bucket: str, s3: Proxy
+) -> None:
+    there, photos = f"{bucket}/d", tmp_path / "photos"
+    for number in range(12):
+        picture(photos / f"{number}.png", number)
+    assert tiny("embed", photos, "-d", there).status == 0
+    s3.faults += [("500", "PUT /photos")]
+    for words in (
+        ["fit", there, "-o", f"{bucket}/post.safetensors"],
+        ["models", "export", "sscd_mini", "--format", "safetensors", "-o", f"{bucket}/model"],
+        ["dedup", "-d", there, "-f", "html", "-o", f"{bucket}/report.html"],
+    ):
+        ran = tiny(*words)
+        assert ran.status == 0, ran.err
+    assert not s3.faults
+    post = ["--post", f"{bucket}/post.safetensors"]
+    calibrate = [
+        "calibrate",
+        "-d",
+        there,
+        "--sample",
+        "4",
+        "--weights",
+        "all=0,jpeg=1",
+        "-p",
+        "0.01",
+    ]
+    ran = tiny(*calibrate, *post, "-o", f"{bucket}/t.json")
+    assert ran.status == 0, ran.err
+    ran = tiny("dedup", "-d", there, *post, "-t", f"{bucket}/t.json", "-f", "jsonl")
+    assert ran.status == 0, ran.err
+    storage.write_url(f"{bucket}/truth.csv", b"left,right,label\n0.png,2.png,1\n0.png,1.png,0\n")
+    ran = tiny("eval", "pairs", f"{bucket}/truth.csv", there, "-f", "json", "-o", f"{bucket}/e")
+    assert ran.status == 0, ran.err
+    assert json.loads(place(f"{bucket}/e").read_bytes())["pairs"] == 2
+    assert place(f"{bucket}/report.html").read_bytes().startswith(b"<!")
+    Path("model.safetensors").write_bytes(place(f"{bucket}/model").read_bytes())
+    assert tiny("embed", photos, "-d", "e", "-m", "model.safetensors").status == 0
+    assert not [name for name in names_in(tmp_path) if name.startswith("s3")]
+
+
+@pytest.mark.parametrize("scheme", ["http://127.0.0.1:9", "hf://datasets/a/b"])
 @pytest.mark.parametrize(
     "words",
-    [["train", "photos", "-o"], ["fit", "-o"], ["models", "export", "sscd_mini", "-o"]],
-    ids=["train", "fit", "export"],
+    [
+        *(["fit", "-o"], ["models", "export", "sscd_mini", "-o"], ["dedup", "-o"]),
+        *(["calibrate", "-o"], ["filter", "photos", "--remove", "r", "-o"]),
+    ],
+    ids=["fit", "export", "dedup", "calibrate", "filter"],
+)
+def test_what_takes_no_files_is_refused_before_any_work(
+    tiny: Run, tmp_path: Path, scheme: str, words: list[str]
+) -> None:
+    picture(tmp_path / "photos/a.png", 1)
+    Path("r").write_bytes(b"")
+    ran = tiny(*words, f"{scheme}/x")
+    assert ran.status == 2
+    refused = f"cannot write {scheme}/x: on servers, only s3:// and gs:// take files"
+    assert error_line(ran) == f"{refused}; choose another place with -o"
+
+
+def test_a_dataset_is_not_written_where_no_files_are_taken(tiny: Run, tmp_path: Path) -> None:
+    picture(tmp_path / "photos/a.png", 1)
+    line = error_line(tiny("embed", "photos", "-d", "hf://datasets/a/b"))
+    refused = "cannot write to hf://datasets/a/b: on servers, only s3:// and gs:// take files"
+    assert line == f"{refused}; choose another place with -d"
+
+
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        (["train", "photos", "-o", "s3://bucket/x"], "name a file or folder here"),
+        (["embed", "photos", "-m", "s3://bucket/x"], "copy it here and name that file"),
+        (["eval", "disc", "s3://bucket/x"], "name a file or folder here"),
+    ],
+    ids=["train", "model", "benchmark"],
 )
 def test_what_must_be_here_is_refused_on_a_server(
-    tiny: Run, tmp_path: Path, words: list[str]
+    tiny: Run, tmp_path: Path, words: list[str], fix: str
 ) -> None:
-    line = error_line(tiny(*words, "s3://bucket/x"))
-    assert line == "s3://bucket/x is on a server; name a file or folder here"
+    assert error_line(tiny(*words)) == f"s3://bucket/x is on a server; {fix}"
     assert names_in(tmp_path) == []

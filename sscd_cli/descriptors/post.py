@@ -30,7 +30,7 @@ from sscd_cli.descriptors.moments import Moments, Sample, principal_axes, rank
 from sscd_cli.descriptors.schema import Descriptor, Provenance, difference
 from sscd_cli.descriptors.shards import writing
 from sscd_cli.errors import StoreError, UsageError, reason_of
-from sscd_cli.files import output_file
+from sscd_cli.files import file_here, output_file
 from sscd_cli.options import TRANSFORMS
 
 Transform = Literal["whiten", "pca", "center", "none"]
@@ -192,7 +192,8 @@ class PostProcessing:
 
         try:
             path.open("rb").close()  # says more of a folder than the reader of safetensors does
-            return _read(path)
+            with file_here(path) as here:
+                return _read(here)
         except FileNotFoundError:
             raise StoreError(f"there is no file {path}", "run sscd fit -o FILE first") from None
         except OSError as error:

@@ -21,6 +21,7 @@ from sscd_cli.descriptors.parts import refuse_missing
 from sscd_cli.descriptors.schema import FOOTER_KEY, Provenance, difference, shard_schema
 from sscd_cli.errors import StoreError, reason_of
 from sscd_cli.places import RemotePath
+from sscd_cli.storage import check_takes_files
 from sscd_cli.tasks import Task
 
 LOCK = ".lock"
@@ -263,8 +264,10 @@ def refuse_foreign_folder(folder: Path) -> None:
     """Refuse to mix shards into a folder that holds something else.
 
     Raises: StoreError: `folder` is a file, or holds visible files but neither a shard nor the
-        lock of an earlier run.
+        lock of an earlier run. OSError: its server takes no files, or does not answer.
     """
+    if isinstance(folder, RemotePath):
+        check_takes_files(str(folder))
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"{folder} is a file", "choose another place with -d")
     if not folder.exists() or shard_paths(folder) or (folder / LOCK).exists():

@@ -68,8 +68,8 @@ class ShardWriter:
         self._held = ExitStack()
 
     def __enter__(self) -> ShardWriter:
-        refuse_foreign_folder(self.folder)
         with writing(self.folder):
+            refuse_foreign_folder(self.folder)
             self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as held:
             held.enter_context(locked(self.folder, self.task))

@@ -118,6 +118,7 @@ class EvalPairsOptions:
             "A CSV file: left,right[,label][,group]. With labels (1, 0) these pairs are "
             "compared; without, they are all the copies there are among DESCRIPTORS.",
             value="TRUTH",
+            parse=place,
         ),
     ]
     descriptors: Annotated[

@@ -15,6 +15,7 @@ An image is named by its id, by its path, or by enough of its end to be the only
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,10 @@ class PairTruth:
 def read_truth(path: Path) -> PairTruth:
     """Read a table. Raises: SscdError: it cannot be read, or a line is not as it should be."""
     try:
-        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        with (
+            path.open("rb") as stream,
+            io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="") as file,
+        ):
             rows = list(enumerate(csv.reader(file), 1))
     except (OSError, csv.Error) as error:
         raise SscdError(f"cannot read {path}: {reason_of(error)}", "name a CSV file") from error

@@ -9,7 +9,8 @@ called `sscd`: a JSON object with the model's name, preprocessing, threshold and
 from __future__ import annotations
 
 import io
-import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,8 +22,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sscd_cli.errors import ModelError, UsageError
-from sscd_cli.files import check_folder
+from sscd_cli.errors import ModelError, UsageError, reason_of
+from sscd_cli.files import output_file
 from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.models.network import Network, gem
 from sscd_cli.models.onnx_file import run_onnx, save_onnx
@@ -73,25 +74,20 @@ def export_model(name: str, path: Path, format: str) -> Exported:
         raise UsageError(f"cannot export as {format!r}", f"use one of {', '.join(FORMATS)}")
     spec = find_model(name)
     network = read_network(inspect_weights(spec.path))
-    check_folder(path)
-    if not path.name or not path.parent.is_dir() or (path.exists() and not path.is_file()):
-        raise ModelError(f"cannot write {path}: no file can be there", "name another file with -o")
-    part = path.with_name(f".{path.name}.part")
     write, run = FORMATS[format]
     try:
-        write(network, spec, part)
-        difference = _difference(network, spec.recipe, lambda pixels: run(part, pixels))
-        if not difference <= TOLERANCE:
-            raise ModelError(
-                f"the exported file differs by {difference:.1e} from {name}", "report it as a bug"
-            )
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder, "model")
+            write(network, spec, made)
+            difference = _difference(network, spec.recipe, lambda pixels: run(made, pixels))
+            if not difference <= TOLERANCE:
+                what = f"the exported file differs by {difference:.1e} from {name}"
+                raise ModelError(what, "report it as a bug")
+            with made.open("rb") as file, output_file(path) as output:
+                shutil.copyfileobj(file, output)
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"cannot write {path}: {error}", "name another file with -o") from error
-    finally:
-        part.unlink(missing_ok=True)
+        what = f"cannot write {path}: {reason_of(error)}"
+        raise ModelError(what, "name another file with -o") from error
     assumed = spec.recipe == RECIPES[ASSUMED]
     return Exported(difference, None if assumed or format != "torchvision" else spec.recipe)
 

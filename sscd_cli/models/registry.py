@@ -21,6 +21,7 @@ from sscd_cli.models.published import (
     Source,
 )
 from sscd_cli.models.weights import WeightFile, inspect_weights
+from sscd_cli.storage import is_url
 
 BUNDLED = "sscd_mini"
 # the preprocessing of the official models, whose files do not state it
@@ -57,6 +58,8 @@ def find_model(name: str) -> ModelSpec:
         if path is None:
             raise not_installed(PUBLISHED[name])
         return _published(PUBLISHED[name], path)
+    if is_url(name):
+        raise UnknownModelError(f"{name} is on a server", "copy it here and name that file")
     path = BUNDLED_FILE if name == BUNDLED else Path(name)
     if not os.path.exists(path):  # noqa: PTH110  # for a name of any length
         if name == BUNDLED:
