@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from sscd_cli.cli import terminal
@@ -20,18 +19,30 @@ if TYPE_CHECKING:
     from sscd_cli.eval_disc import EvalDiscResult
 
 
-Format = Annotated[
-    Literal["text", "json", "csv"], Help("text, json, or the reference's csv.", "-f")
-]
-Metadata = Annotated[str, Help("What a last column of the csv says.")]
+@dataclass(frozen=True)
+class _Target:
+    """How and where the figures are written."""
+
+    format: Annotated[
+        Literal["text", "json", "csv"], Help("text, json, or the reference's csv.", "-f")
+    ] = "text"
+    output: Report = None
+    metadata: Annotated[str, Help("What a last column of the csv says.")] = ""
+
+    def write(self, result: Any, table: Iterator[str], records: Iterator[dict[str, Any]]) -> None:
+        """Write a result whole, as its table, or as the records of the reference's file."""
+        lines: Iterable[str] = (f"{line}\n" for line in table)
+        if self.format == "json":
+            lines = [json.dumps(asdict(result)) + "\n"]
+        elif self.format == "csv":
+            last = {"metadata": self.metadata} if self.metadata else {}
+            rows = [record | last for record in records]
+            lines = csv_lines(rows[0], rows)
+        with terminal.report_stream(self.output) as stream:
+            stream.write("".join(lines).encode())
 
 
-def eval_disc(
-    options: EvalDiscOptions,
-    format: Format = "text",
-    output: Report = None,
-    metadata: Metadata = "",
-) -> None:
+def eval_disc(options: EvalDiscOptions, target: _Target) -> None:
     """Run the DISC2021 benchmark: of which reference is a query a copy?
 
     Example: sscd eval disc ./disc -m sscd_disc_mixup
@@ -41,13 +52,7 @@ def eval_disc(
     fetch_if_missing(options.model)
     with terminal.embed_progress() as progress:
         result = verb.run(options, progress)
-    _write(
-        format,
-        output,
-        text=_disc_table(result),
-        record=asdict(result),
-        csv=_with_metadata(_disc_records(result), metadata),
-    )
+    target.write(result, _disc_table(result), _disc_records(result))
     if result.absent:
         terminal.warn(
             f"counted as missed, for an image is not there: {result.absent:,} of "
@@ -56,12 +61,7 @@ def eval_disc(
     _tell_unreadable(result.unreadable)
 
 
-def eval_copydays(
-    options: EvalCopydaysOptions,
-    format: Format = "text",
-    output: Report = None,
-    metadata: Metadata = "",
-) -> None:
+def eval_copydays(options: EvalCopydaysOptions, target: _Target) -> None:
     """Run the Copydays benchmark: is the original of each copy found?
 
     Example: sscd eval copydays ./copydays -m sscd_disc_mixup
@@ -71,40 +71,13 @@ def eval_copydays(
     fetch_if_missing(options.model)
     with terminal.embed_progress() as progress:
         result = verb.run(options, progress)
-    _write(
-        format,
-        output,
-        text=_copydays_table(result),
-        record=asdict(result),
-        csv=_with_metadata(_copydays_records(result), metadata),
-    )
+    target.write(result, _copydays_table(result), _copydays_records(result))
     _tell_unreadable(result.unreadable)
 
 
 def _tell_unreadable(count: int) -> None:
     if count:
         terminal.warn(f"left out {counted(count, 'unreadable images')}")
-
-
-def _write(
-    format: str,
-    output: Path | None,
-    *,
-    text: Iterator[str],
-    record: dict[str, Any],
-    csv: Sequence[dict[str, Any]],
-) -> None:
-    lines: Iterable[str] = (f"{line}\n" for line in text)
-    if format == "json":
-        lines = [json.dumps(record) + "\n"]
-    elif format == "csv":
-        lines = csv_lines(csv[0], csv)
-    with terminal.report_stream(output) as stream:
-        stream.write("".join(lines).encode())
-
-
-def _with_metadata(records: Iterator[dict[str, Any]], metadata: str) -> list[dict[str, Any]]:
-    return [record | ({"metadata": metadata} if metadata else {}) for record in records]
 
 
 def _disc_records(result: EvalDiscResult) -> Iterator[dict[str, Any]]:
