@@ -18,7 +18,7 @@ from sscd_cli.places import place
 from sscd_cli.words import Argument, Help
 
 Linkage = Literal["leader", "components", "complete"]
-Method = Literal["auto", "exact", "groups"]
+Method = Literal["auto", "exact", "sketch", "groups"]
 KeepWord = Literal["resolution", "bytes", "oldest", "newest", "path", "first"]
 Transform = Literal["center", "pca", "whiten", "none"]
 Decode = Literal["auto", "exact", "fast"]
@@ -194,11 +194,11 @@ class DedupOptions:
         ),
     ] = ("resolution", "bytes", "oldest", "path")
     method: Annotated[
-        Method, Help("How pairs are found: auto by the time it takes, exact, or groups.")
+        Method, Help("How pairs are found: auto by the time it takes, exact, sketch or groups.")
     ] = "auto"
-    min_recall: Annotated[
-        float, Help("Of the pairs, the share that groups must find at least.")
-    ] = 0.99
+    min_recall: Annotated[float, Help("Of the pairs, the share that must be found at least.")] = (
+        0.99
+    )
     device: words.Devices = "auto"
     cluster: ClusterOptions | None = None
 

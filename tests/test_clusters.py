@@ -10,6 +10,7 @@ import pytest
 
 from sscd_cli.errors import UsageError
 from sscd_cli.matching import clusters as clusters_module
+from sscd_cli.matching import groups
 from sscd_cli.matching.clusters import (
     cluster,
     cluster_copies,
@@ -233,7 +234,8 @@ def test_an_empty_set_and_a_set_without_copies_have_no_clusters():
             assert not found.removable.any()
 
 
-def test_groups_give_the_same_clusters_and_their_recall():
+def test_groups_give_the_same_clusters_and_their_recall(monkeypatch):
+    monkeypatch.setattr(groups, "SIDES", (32,))
     generator = np.random.default_rng(0)
     rows = generator.standard_normal((1000, 128))
     rows = np.concatenate([rows, rows[:200] + generator.standard_normal((200, 128)) * 0.4])

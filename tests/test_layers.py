@@ -45,7 +45,7 @@ HOMES = {
     "faiss": ("matching",),
     "torch": (
         *("models", "images.batches", "images.preprocess", "training"),
-        *("matching.bfloat16", "matching.cuda"),
+        *("matching.torch_products", "matching.groups", "matching.cuda"),
     ),
     "nncf": ("models.int8",),
     "openvino": ("models.int8",),

@@ -119,5 +119,6 @@ def test_without_enough_pairs_those_right_at_the_threshold_stand_for_them(
     monkeypatch.setattr(groups, "_SIMULATED", 500)
     strangers = unit(np.random.default_rng(0).standard_normal((300, 512))) * np.float32(1)
     choices, recall = sampled_choices(strangers, [strangers], threshold, 0.95)
-    assert choices == {0.9: 12, 0.75: 40, 0.3: None}[threshold]
+    low, high = {0.9: (8, 20), 0.75: (30, 60), 0.3: (None, None)}[threshold]
+    assert choices is None if low is None or high is None else low <= (choices or 0) <= high
     assert recall.expected < 100

@@ -179,12 +179,14 @@ def _report_matches(
     return found.leaked, found.unreadable
 
 
+_HOW = {"exact": "exactly", "sketch": "by sketches", "groups": "by sketches within groups"}
+
+
 def _announce(plan: JoinPlan) -> None:
     """Say what finding the pairs will take, where that is worth waiting for."""
     if plan.seconds < _WORTH_SAYING:
         return
-    how = "within groups" if plan.groups else "exactly"
-    how += f" on {plan.device}" if plan.device else ""
+    how = _HOW[plan.method] + (f" on {plan.device}" if plan.device else "")
     terminal.note(
         f"looking for pairs {how}: about {plan.seconds:,.0f} s and "
         f"{bytes_text(plan.memory_bytes)} of memory beside the descriptors"
@@ -211,7 +213,7 @@ def _summarise_clusters(found: DedupResult) -> None:
     if found.recall:
         low, high = found.recall.interval
         terminal.note(
-            f"pairs found in groups; recall on a sample {found.recall.share:.5f} "
+            f"nearly all pairs found: recall on a sample {found.recall.share:.5f} "
             f"({low:.5f} to {high:.5f})"
         )
     terminal.note(

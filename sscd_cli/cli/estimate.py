@@ -29,7 +29,11 @@ def print_join_estimate(options: DedupOptions) -> None:
     from sscd_cli import estimate
 
     found = estimate.run_join(options)
-    how = "within groups, where they are likely" if found.plan.groups else "all of them"
+    how = {
+        "exact": "all of them",
+        "sketch": "all of them by sketches",
+        "groups": "by sketches within groups, where they are likely",
+    }[found.plan.method]
     how += f", on {found.plan.device}" if found.plan.device else ""
     lines = (
         f"images   {found.images:,}",

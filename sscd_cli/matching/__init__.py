@@ -1,8 +1,9 @@
 """From descriptors to matches: the threshold join, clusters, keepers and the FAISS index.
 
     join        pairs of rows at or above a threshold, by the cheapest plan
-    products    its exact candidates: all `cells`, by products of shortened rows (`bfloat16`)
-    groups      its nearly complete candidates: rows that lie in the same direction
+    products    its candidates: all `cells`, by products of shortened rows (`torch_products`)
+    sketches    rows shortened further, where some pairs may be missed
+    groups      fewer candidates: rows that lie in the same direction
     crowds      sets with more pairs than memory holds: a spanning forest of them
     recall      what share of the pairs a join found, measured on a sample
     clusters    one call from descriptors to clusters; `forest` and `linkage` do its two halves

@@ -31,9 +31,10 @@ class Cells:
 
     def marked(self) -> tuple[Indices, Indices]:
         """Return the row numbers (left, right) of the marked cells."""
-        flat = np.flatnonzero(self.above)  # 40 times as fast as np.nonzero of a matrix
-        row, column = np.divmod(flat, self.above.shape[1])
-        return self.left[row], self.right[column]
+        rows = np.flatnonzero(self.above.any(axis=1))  # most rows have none
+        # 40 times as fast as np.nonzero of a matrix
+        row, column = np.divmod(np.flatnonzero(self.above[rows]), self.above.shape[1])
+        return self.left[rows[row]], self.right[column]
 
 
 def cells_within(rows_ND: NDArray[Any], cut: float, how: Plan) -> Iterator[Cells]:
@@ -71,13 +72,14 @@ def rectangle(product: Product, rows: Indices, columns: Indices) -> Iterator[Cel
 
 
 def product_of(left_ND: NDArray[Any], right_MD: NDArray[Any], cut: float, how: Plan) -> Product:
-    """Shorten the rows of both sets as planned, once."""
+    """Shorten the rows of both sets as planned, once. cut: of the rows themselves."""
+    cut = how.product_cut(cut)
     if how.bfloat16:
-        from sscd_cli.matching.bfloat16 import BFloat16Product
+        from sscd_cli.matching.torch_products import TorchProduct
 
-        return BFloat16Product(left_ND, right_MD, cut, how.basis)
-    left = shorten(left_ND, how.basis)
-    right = left if right_MD is left_ND else shorten(right_MD, how.basis)
+        return TorchProduct(left_ND, right_MD, cut, how)
+    left = shorten(left_ND, how)
+    right = left if right_MD is left_ND else shorten(right_MD, how)
     return Float32Product(left, right, cut)
 
 

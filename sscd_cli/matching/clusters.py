@@ -122,7 +122,7 @@ def find_copies(
     exactly, whatever the method (see `crowds`).
 
     Args: descriptors_ND: float16 or float32 (N, D), about unit length. threshold: cosine.
-        method, bias_N, device: see `find_pairs`; of "groups" the recall is measured, too. Identical
+        method, bias_N, device: see `find_pairs`; but of "exact" the recall is measured. Identical
         rows are copies whatever their bias. announce: called with the plan before the work.
         min_recall: see `plan_join`.
     Raises: UsageError: unknown method. TooManyPairsError: of rows with biases.
@@ -140,8 +140,9 @@ def find_copies(
         if bias_N is not None:
             raise
         return Copies(group_N, forest_of(distinct_UD, threshold), forest_at=threshold)
-    recall = sampled_recall(distinct_UD, pairs, threshold, bias_U) if how.groups else None
-    return Copies(group_N, pairs, recall, bias_N)
+    if how.method == "exact":
+        return Copies(group_N, pairs, bias=bias_N)
+    return Copies(group_N, pairs, sampled_recall(distinct_UD, pairs, threshold, bias_U), bias_N)
 
 
 def most_held(rows: int) -> int:

@@ -1,173 +1,199 @@
 """Candidate pairs from coarse groups: rows meet only where they lie in the same direction.
 
 Two sets of `side` random directions span side² groups, (i, j) for the sum of direction i of the
-one and j of the other. Each row joins the `choices` groups whose sums it is nearest to, and is
-compared with the rows of these groups only. Whether two rows share a group depends on their
-angle and on chance, not on the data: so `choices` follows from a simulation at the threshold.
+one and j of the other. Each row joins the `choices` groups whose sums it is nearest to, and its
+sketch is compared with those of the rows of these groups only. Whether two rows share a group
+depends on their angle and on chance, not on the data: so `choices` follows from a simulation at
+the threshold.
 
 Groups that are too full for that (a placeholder, thousands of near-copies) are not searched one
-by one: their rows, taken together, are joined exactly.
+by one: the sketches of their rows, taken together, are compared with each other.
 
 Source: Becker, Ducas, Gama, Laarhoven, "New directions in nearest neighbor searching with
 applications to lattice sieving", SODA 2016 (filters from product codes); the multi-index of Babenko
 and Lempitsky, "The inverted multi-index", CVPR 2012, for directions instead of centroids.
+
+Shape legend: N rows, D dimensions, C choices, G groups, n rows of a group.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from threading import local
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.machine import core_count
 from sscd_cli.matching.cells import triangle
-from sscd_cli.matching.products import Float32Product, Floats, Indices, Plan, shorten
+from sscd_cli.matching.products import (
+    LOADING_TORCH,
+    Floats,
+    Indices,
+    Plan,
+    Sample,
+    plan_sketches,
+    unit,
+)
+from sscd_cli.matching.sketches import random_axes
 
-SIDES = (128, 256)
-CHOICES = (16, 32, 48, 64, 96, 128)
-MISSED = 0.004  # of the pairs right at the threshold; of more similar ones far fewer
-_SIMULATED = 4000
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sscd_cli.matching.torch_products import TorchProduct
+
+SIDES = (256, 512, 1024)
+MOST_CHOICES = 192
+MISSED = 0.001  # of the pairs right at the threshold; of more similar ones far fewer
+_NEAREST = 22  # of each set: the nearest sums are among theirs
+_SIMULATED = 10_000
+_SAMPLE = 4096
+_MEETINGS = 50_000
 _SEED = 512
 _BLOCK = 2048
-_CELLS = 1 << 22  # of a batch of groups: 16 MiB of float32 scores
+_CELLS = 1 << 22  # of a batch of groups
 _PAD = 16
-_A_GROUP, _A_ROW, _A_CHOICE = 5e-6, 2e-6, 1.5e-7  # core seconds, on Zen 4
+_SHELF_BITS = 14  # 16,384 groups are looked up at a time
 _FULL = 1 / 256  # of all rows: a group with more is too full
+_A_CELL, _A_GROUP, _A_CHOICE, _A_DIRECTION = 2e-10, 5e-6, 1e-7, 2e-8  # core seconds, on Zen 4
 
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """How rows are grouped, and what the join will then cost."""
+    """How rows are grouped and compared, and what the join will then cost."""
 
     side: int
     choices: int
+    sketch: Plan
     seconds: float
 
     @property
     def row_bytes(self) -> int:
-        """Memory a row: the numbers of its groups, their order, and the rows in this order."""
-        return self.choices * (2 + 8 + 4)
+        """Memory a row: its sketch and the numbers of its groups."""
+        return self.sketch.row_bytes + self.choices * 3
 
 
 def plan_groups(
-    rows: int,
-    dimensions: int,
-    threshold: float,
-    core_seconds_a_cell: float,
-    missed: float = MISSED,
+    rows_ND: NDArray[Any], threshold: float, cut: float, missed: float = MISSED
 ) -> Grouping | None:
     """Choose the cheapest grouping that misses so few of the pairs right at the threshold.
 
-    Args: core_seconds_a_cell: what comparing two rows costs one core. missed: a share.
+    Args: cut: what candidates are to reach, a little below the threshold. missed: a share.
     Returns: None where there is none: at a low threshold rows must join too many groups.
     """
     plans = []
     for side in SIDES:
-        choices = enough_choices(side, dimensions, threshold, missed)
+        choices = side**2 <= len(rows_ND) and enough_choices(
+            side, rows_ND.shape[1], threshold, missed
+        )
         if choices:
-            cells = (rows * choices / side) ** 2
-            seconds = cells * core_seconds_a_cell + side**2 * _A_GROUP
-            seconds += rows * (_A_ROW + _A_CHOICE * choices)
-            plans.append(Grouping(side, choices, seconds / core_count()))
-    return min(plans, key=lambda plan: plan.seconds, default=None)
+            plans.append(_grouping(rows_ND, cut, side, choices))
+    return min(filter(None, plans), key=lambda plan: plan.seconds, default=None)
+
+
+def _grouping(rows_ND: NDArray[Any], cut: float, side: int, choices: int) -> Grouping | None:
+    """Return how rows in such groups are compared, and what that costs."""
+    count = len(rows_ND)
+    rows = rows_ND[:: max(1, count // _SAMPLE)].astype(np.float32)
+    share, sample = _meetings(rows, *members_of_groups(rows, side, choices))
+    cells = count**2 * share
+    sketch = plan_sketches(rows_ND, cut, cells, sample)
+    if sketch is None:
+        return None
+    seconds = cells * _A_CELL + side**2 * _A_GROUP
+    seconds += count * (_A_CHOICE * choices + _A_DIRECTION * side)
+    return Grouping(side, choices, sketch, LOADING_TORCH + sketch.seconds + seconds / core_count())
 
 
 def candidates(
-    rows_ND: NDArray[Any], cut: float, how: Grouping, exact: Plan
+    rows_ND: NDArray[Any], cut: float, how: Grouping
 ) -> Iterator[tuple[Indices, Indices]]:
     """Yield (left, right) with left < right: nearly every pair at or above `cut`, many repeated.
 
-    exact: how two rows are compared, in float32. cut: above 0.
-    Memory: 14 bytes a choice of each row, the shortened rows, and 64 MiB a core.
+    Memory: 3 bytes a choice of each row, the sketches, and 24 bytes for each time that a row
+    joins one of some 16,384 groups.
     """
-    short_Nd = shorten(rows_ND, exact.basis)
-    members, starts = members_of_groups(rows_ND, how.side, how.choices)
-    sizes = np.diff(starts)
-    full = sizes > max(_FULL * len(rows_ND), 4 * sizes.mean())
-    batches = _batches(members, starts, np.flatnonzero((sizes > 1) & ~full), len(rows_ND))
-    with ThreadPoolExecutor(core_count()) as pool:
-        buffers = local()
-        for window in _windows(batches, 4 * core_count()):
-            yield from pool.map(lambda batch: _within(short_Nd, batch, cut, buffers), window)
+    from sscd_cli.matching.torch_products import TorchProduct
+
+    product = TorchProduct(rows_ND, rows_ND, how.sketch.product_cut(cut), how.sketch)
+    most = max(_FULL * len(rows_ND), 4 * len(rows_ND) * how.choices / how.side**2)
     crowd = np.zeros(len(rows_ND), np.bool_)
-    for group in np.flatnonzero(full).tolist():
-        crowd[members[starts[group] : starts[group + 1]]] = True
-    product = Float32Product(short_Nd, short_Nd, cut)
+    for members, sizes in _shelves(rows_ND, how.side, how.choices):
+        groups = np.split(members, np.cumsum(sizes)[:-1])
+        for group in np.flatnonzero(sizes > most):
+            crowd[groups[group]] = True
+        # the rows near one direction of the first set are few enough to stay in the cache
+        for first in range(0, len(groups), how.side):
+            together = [rows for rows in groups[first : first + how.side] if 1 < len(rows) <= most]
+            for batch in _batches(together, len(rows_ND)):
+                yield _within(product, batch)
     for block in triangle(product, np.flatnonzero(crowd)):
         yield block.marked()
-
-
-def _batches(
-    members: NDArray[np.int32], starts: Indices, groups: Indices, nobody: int
-) -> Iterator[NDArray[np.int32]]:
-    """Yield groups of about one size together, int32 (G, n), filled up with the row `nobody`."""
-    sizes = np.diff(starts)[groups]
-    groups = groups[np.argsort(sizes, kind="stable")]
-    start = 0
-    while start < len(groups):
-        most = min(_CELLS // _padded(starts, groups[start]) ** 2, len(groups) - start) or 1
-        # of the groups that fit in number, those that fit filled up to the largest, too
-        while most > 1 and most * _padded(starts, groups[start + most - 1]) ** 2 > _CELLS:
-            most = max(1, most * 7 // 8)
-        together = groups[start : start + most]
-        batch = np.full((most, _padded(starts, together[-1])), nobody, np.int32)
-        for row, group in zip(batch, together.tolist(), strict=True):
-            row[: starts[group + 1] - starts[group]] = members[starts[group] : starts[group + 1]]
-        yield batch
-        start += most
-
-
-def _windows(batches: Iterator[NDArray[np.int32]], count: int) -> Iterator[list[NDArray[np.int32]]]:
-    """Yield so many batches at a time: a pool takes all that it is given at once."""
-    while window := list(islice(batches, count)):
-        yield window
-
-
-def _padded(starts: Indices, group: int) -> int:
-    return int(-(starts[group] - starts[group + 1]) // -_PAD * -_PAD)
-
-
-def _within(
-    short_Nd: Floats, batch_Gn: NDArray[np.int32], cut: float, buffers: local
-) -> tuple[Indices, Indices]:
-    """Return the cells at or above the cut, of each group with itself."""
-    groups, size = batch_Gn.shape
-    if not hasattr(buffers, "scores"):  # one for each thread
-        buffers.scores = np.empty(_CELLS, np.float32)
-    rows = np.take(short_Nd, batch_Gn, axis=0, mode="clip")
-    rows[batch_Gn == len(short_Nd)] = 0
-    room = max(groups * size * size, 0)
-    scores = buffers.scores[:room] if room <= _CELLS else np.empty(room, np.float32)
-    scores = scores.reshape(groups, size, size)
-    np.matmul(rows, rows.transpose(0, 2, 1), out=scores)
-    above = scores >= np.float32(cut)
-    above &= np.tri(size, k=-1, dtype=np.bool_).T
-    flat = np.flatnonzero(above)
-    place, column = np.divmod(flat, size)
-    left = batch_Gn.ravel()[place]
-    right = batch_Gn[place // size, column]
-    return left.astype(np.int64), right.astype(np.int64)
 
 
 def members_of_groups(
     rows_ND: NDArray[Any], side: int, choices: int
 ) -> tuple[NDArray[np.int32], Indices]:
     """Return the rows of each group, ascending: those of group g in starts[g]:starts[g + 1]."""
+    members, sizes = zip(*_shelves(rows_ND, side, choices), strict=True)
+    return np.concatenate(members), np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
+
+
+def _shelves(
+    rows_ND: NDArray[Any], side: int, choices: int
+) -> Iterator[tuple[NDArray[np.int32], Indices]]:
+    """Yield the rows of some groups after the other, ascending in each, and the groups' sizes."""
     axes = directions(side, rows_ND.shape[1])
-    number = np.empty((len(rows_ND), choices), np.uint16)
+    shape = (len(rows_ND), choices)
+    shelf, place = np.empty(shape, np.uint8), np.empty(shape, np.uint16)
     for start in range(0, len(rows_ND), _BLOCK):
         block = slice(start, start + _BLOCK)
-        number[block] = nearest_groups(rows_ND[block], axes, choices)
-    starts = np.concatenate([[0], np.cumsum(np.bincount(number.ravel(), minlength=side**2))])
-    members = np.argsort(number, axis=None, kind="stable")
-    members //= choices
-    return members.astype(np.int32), starts
+        number = nearest_groups(rows_ND[block], axes, choices)
+        shelf[block], place[block] = number >> _SHELF_BITS, number & (1 << _SHELF_BITS) - 1
+    for first in range(0, side**2, 1 << _SHELF_BITS):
+        joined = np.flatnonzero(shelf == first >> _SHELF_BITS)
+        group = place.ravel()[joined]
+        sizes = np.bincount(group, minlength=min(1 << _SHELF_BITS, side**2 - first))
+        yield (joined // choices).astype(np.int32)[np.argsort(group, kind="stable")], sizes
+
+
+def _batches(groups: list[NDArray[np.int32]], nobody: int) -> Iterator[NDArray[np.int32]]:
+    """Yield groups of about one size together, int32 (G, n), filled up with the row `nobody`."""
+    largest_first = iter(sorted(groups, key=len, reverse=True))
+    for largest in largest_first:
+        size = -(-len(largest) // _PAD) * _PAD
+        together = [largest, *islice(largest_first, max(1, _CELLS // size**2) - 1)]
+        batch = np.full((len(together), size), nobody, np.int32)
+        for row, group in zip(batch, together, strict=True):
+            row[: len(group)] = group
+        yield batch
+
+
+def _within(product: TorchProduct, batch_Gn: NDArray[np.int32]) -> tuple[Indices, Indices]:
+    """Return the cells at or above the cut, of each group with itself."""
+    size = batch_Gn.shape[1]
+    place, column = np.divmod(np.flatnonzero(product.above_within(batch_Gn)), size)
+    left, right = batch_Gn.ravel()[place], batch_Gn[place // size, column]
+    return left.astype(np.int64), right.astype(np.int64)
+
+
+def _meetings(
+    rows_SD: Floats, members: NDArray[np.int32], starts: Indices
+) -> tuple[float, Sample | None]:
+    """Return how often two rows meet in a group, on average, and some that do, if any."""
+    sizes = np.diff(starts)
+    meetings = sizes * (sizes - 1.0)
+    total = meetings.sum()
+    if not total:
+        return 0.0, None
+    generator = np.random.default_rng(_SEED)
+    group = generator.choice(len(sizes), _MEETINGS, p=meetings / total)
+    one = generator.integers(sizes[group])
+    other = (one + 1 + generator.integers(sizes[group] - 1)) % sizes[group]
+    left, right = (members[starts[group] + place].astype(np.int64) for place in (one, other))
+    return total / (len(rows_SD) * (len(rows_SD) - 1)), Sample(rows_SD, left, right)
 
 
 def enough_choices(
@@ -175,69 +201,73 @@ def enough_choices(
 ) -> int | None:
     """Return how many groups two rows at the threshold must join to share one, nearly always."""
     drawn = simulated_pairs(np.array([threshold]), dimensions)
-    axes = directions(side, dimensions)
-    for choices in CHOICES:
-        if 1 - share_a_group(*drawn, axes, choices).mean() <= missed:
-            return choices
-    return None
+    needed = needed_choices(*drawn, directions(side, dimensions))
+    enough = int(np.quantile(needed, 1 - missed, method="higher"))
+    return enough if enough <= MOST_CHOICES else None
 
 
 def simulated_pairs(cosines: NDArray[Any], dimensions: int) -> tuple[Floats, Floats]:
-    """Draw pairs of random rows that have evenly many of some cosines, (4000, dimensions) each.
+    """Draw pairs of random rows that have evenly many of some cosines, (10000, dimensions) each.
 
     The same in every run. Whether they share a group tells of all pairs with such cosines.
     """
     generator = np.random.default_rng(_SEED)
     one, noise = (generator.standard_normal((_SIMULATED, dimensions), np.float32) for _ in "ab")
-    one /= np.linalg.norm(one, axis=1, keepdims=True)
-    noise -= np.einsum("nd,nd->n", noise, one)[:, None] * one
-    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    one = unit(one)
+    noise = unit(noise - np.einsum("nd,nd->n", noise, one)[:, None] * one)
     places = np.linspace(0, len(cosines) - 1, _SIMULATED).round().astype(np.int64)
     cosine: Floats = np.sort(cosines).astype(np.float32)[places, None]
     sine: Floats = np.sqrt(np.float32(1) - cosine**2)
     return one, cosine * one + sine * noise
 
 
-def share_a_group(
-    one_PD: NDArray[Any], other_PD: NDArray[Any], axes: Floats, choices: int
-) -> NDArray[np.bool_]:
-    """Return of P pairs of rows which have a group in common, bool (P,)."""
-    joined = [np.sort(nearest_groups(rows, axes, choices)) for rows in (one_PD, other_PD)]
-    # one array of all numbers, made different from pair to pair
-    keys = [groups + np.arange(len(groups))[:, None] * (1 << 16) for groups in joined]
-    shared = np.isin(keys[0].ravel(), keys[1].ravel(), assume_unique=True)
-    share = np.zeros(len(one_PD), np.bool_)
-    share[np.flatnonzero(shared) // choices] = True
-    return share
+def needed_choices(one_PD: NDArray[Any], other_PD: NDArray[Any], axes: Floats) -> Indices:
+    """Return how many groups both rows of P pairs must join to share one, int64 (P,).
+
+    More than MOST_CHOICES: they share none of so many.
+    """
+    # the numbers of each pair's groups, made different from those of other pairs
+    offset = np.arange(len(one_PD))[:, None] * axes.shape[1] ** 2
+    first, second = (
+        (nearest_groups(rows, axes, MOST_CHOICES) + offset).ravel() for rows in (one_PD, other_PD)
+    )
+    _, *places = np.intersect1d(first, second, assume_unique=True, return_indices=True)
+    pair, rank = np.divmod(places, MOST_CHOICES)
+    needed = np.full(len(one_PD), MOST_CHOICES + 1)
+    np.minimum.at(needed, pair[0], rank.max(axis=0) + 1)
+    return needed
 
 
 def directions(side: int, dimensions: int) -> Floats:
-    """Return two sets of random directions, float32 (dimensions, 2 side), the same in every run.
+    """Return the directions of both sets up to their sign, float32 (dimensions, side)."""
+    return random_axes(dimensions, side, _SEED)
 
-    Orthogonal as far as the dimensions suffice, which spreads them evenly.
+
+def nearest_groups(rows_ND: NDArray[Any], axes: Floats, choices: int) -> NDArray[np.int64]:
+    """Return the numbers of the groups that each row joins, int64 (N, choices), nearest first.
+
+    choices: at most the square of how many directions are in a set, or of 22.
     """
-    rounds = -(-2 * side // dimensions)
-    gaussian = np.random.default_rng(_SEED).standard_normal((rounds, dimensions, dimensions))
-    turns = np.concatenate(np.linalg.qr(gaussian).Q, axis=1)
-    return np.ascontiguousarray(turns[:, : 2 * side], np.float32)
+    import torch
 
-
-def nearest_groups(rows_ND: NDArray[Any], axes: Floats, choices: int) -> NDArray[np.uint16]:
-    """Return the numbers of the groups that each row joins, uint16 (N, choices)."""
-    side = axes.shape[1] // 2
-    few = int(1.3 * choices**0.5) + 4  # of each set: the nearest sums are among theirs
-    scores = rows_ND.astype(np.float32) @ axes
-    one, one_score = _largest(scores[:, :side], few)
-    other, other_score = _largest(scores[:, side:], few)
-    sums = (one_score[:, :, None] + other_score[:, None, :]).reshape(len(one), few * few)
-    chosen, _ = _largest(sums, choices)
-    number = np.take_along_axis(one, chosen // few, axis=1) * side
-    number += np.take_along_axis(other, chosen % few, axis=1)
-    joined: NDArray[np.uint16] = number.astype(np.uint16)
+    side = axes.shape[1]
+    found = []
+    for start in range(0, max(1, len(rows_ND)), _BLOCK):
+        rows = torch.from_numpy(rows_ND[start : start + _BLOCK].astype(np.float32))
+        scores = rows @ torch.from_numpy(axes)
+        one, one_score = _largest(scores[:, : side // 2])
+        other, other_score = _largest(scores[:, side // 2 :])
+        sums = (one_score[:, :, None] + other_score[:, None, :]).flatten(1)
+        chosen = sums.topk(choices, dim=1).indices
+        number = one.gather(1, chosen // other.shape[1]) * side
+        found.append(number + other.gather(1, chosen % other.shape[1]))
+    joined: NDArray[np.int64] = torch.cat(found).numpy()
     return joined
 
 
-def _largest(scores_NC: Floats, count: int) -> tuple[Indices, Floats]:
-    """Return the places of the `count` largest of each row, in any order, and the values."""
-    places = np.argpartition(scores_NC, -count, axis=1)[:, -count:]
-    return places, np.take_along_axis(scores_NC, places, axis=1)
+def _largest(scores_NC: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the nearest of the directions and their opposites, in any order, and how near."""
+    count = scores_NC.shape[1]
+    nearest = scores_NC.abs().topk(min(_NEAREST, count), dim=1, sorted=False)
+    opposite = scores_NC.gather(1, nearest.indices) < 0
+    return nearest.indices + count * opposite, nearest.values

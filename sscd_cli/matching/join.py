@@ -1,9 +1,9 @@
 """All pairs of descriptors at or above a similarity threshold.
 
 Two steps: choose candidates a little below the threshold, among all cells of the matrix of
-similarities ("exact") or those of coarse groups ("groups"), then compute every candidate's
-similarity by one row-wise routine and cut. So neither the method, nor the block size, nor the
-number of threads shows in a reported similarity.
+similarities ("exact", "sketch") or those of coarse groups ("groups"), then compute the similarity
+of every candidate by one row-wise routine and cut. So neither the method, nor the block size, nor
+the number of threads shows in a reported similarity.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.errors import SscdError
-from sscd_cli.machine import core_count, has_cuda_driver, memory_bytes
+from sscd_cli.machine import has_cuda_driver, memory_bytes
+from sscd_cli.matching import sketches
 from sscd_cli.matching.cells import cells_across, cells_within
 from sscd_cli.matching.groups import MISSED, Grouping, candidates, plan_groups
-from sscd_cli.matching.products import Indices, Plan, plan
+from sscd_cli.matching.products import Indices, Plan, plan, plan_sketches
 from sscd_cli.options import METHODS, Method, check_word
 
 Bias = NDArray[np.float32]
@@ -33,7 +34,7 @@ GPU_SECONDS = 10.0  # and up to here nothing by loading PyTorch and warming a GP
 MARGIN = 1e-3
 _RESCORE_ROWS = 256
 _READY = 1 << 27  # elements: 512 MiB of float32
-_BATCH = 1 << 20  # cells
+_BATCH = 1 << 22  # cells: those that several groups name are then scored once
 _BYTES_PER_PAIR = 120  # at the peak of join and clustering, measured
 
 
@@ -72,14 +73,15 @@ class JoinPlan:
     """How a join will go: the method chosen, and what it is expected to take.
 
     seconds: measured constants of one machine times the work, or of a GPU what a tile took it.
-    memory_bytes: beside the descriptors, without the pairs. device: None is the CPU, with NumPy.
+    memory_bytes: beside the descriptors, without the pairs. comparison: of two rows, all of them
+    or those of `groups`. device: None is the CPU.
     """
 
-    method: Literal["exact", "groups"]
+    method: Literal["exact", "sketch", "groups"]
     seconds: float
     memory_bytes: int
-    exact: Plan
-    groups: Grouping | None
+    comparison: Plan
+    groups: Grouping | None = None
     device: str | None = None
 
 
@@ -92,16 +94,14 @@ def plan_join(
 ) -> JoinPlan:
     """Choose how to find the pairs of a set by what each way will cost.
 
-    Args: as `find_pairs`. "auto" is exact where that takes seconds, or is no slower. device: see
-        `gpu_for`; groups are searched by the CPU, and "auto" is a GPU only if that is faster.
-        min_recall: the least share of the pairs right at the threshold that groups must find; 1
-        is exact.
-    Raises: UsageError: unknown method; "groups" where they cannot help. SscdError: the device
-        that was named does not work.
+    Args: as `find_pairs`. device: see `gpu_for`; sketches are compared by the CPU, and "auto" is
+        a GPU only if that is faster. min_recall: the least share of the pairs right at the
+        threshold that must be found; 1 is exact.
+    Raises: UsageError: unknown method. SscdError: the device that was named does not work.
     """
     check_word("method", method, METHODS)
-    planned = _plan_on_cpu(descriptors_ND, threshold, method, min_recall)
-    gpu = None if method == "groups" else gpu_for(device, planned.seconds)
+    planned = _plan_on_cpu(descriptors_ND, threshold, method, 1 - min_recall)
+    gpu = gpu_for(device, planned.seconds) if method in {"auto", "exact"} else None
     if gpu is None:
         return planned
     from sscd_cli.matching.cuda import HELD, seconds_a_cell
@@ -110,7 +110,7 @@ def plan_join(
     seconds = rows**2 / 2 * seconds_a_cell(gpu, dimensions)
     if device == "auto" and seconds > planned.seconds:
         return planned
-    return JoinPlan("exact", seconds, 2 * dimensions * HELD, planned.exact, None, gpu)
+    return JoinPlan("exact", seconds, 2 * dimensions * HELD, planned.comparison, device=gpu)
 
 
 def gpu_for(device: str, seconds: float) -> str | None:
@@ -131,21 +131,34 @@ def gpu_for(device: str, seconds: float) -> str | None:
 
 
 def _plan_on_cpu(
-    descriptors_ND: NDArray[Any], threshold: float, method: Method, min_recall: float
+    descriptors_ND: NDArray[Any], threshold: float, method: Method, missed: float
 ) -> JoinPlan:
-    rows, dimensions = descriptors_ND.shape
-    cut = threshold - MARGIN
-    exact = plan(descriptors_ND, descriptors_ND, cut, rows**2 / 2)
-    groups = None
-    slow = method == "groups" or (method == "auto" and exact.seconds > EXACT_SECONDS)
-    if slow and min_recall < 1:
-        single = plan(descriptors_ND, descriptors_ND, cut, rows**2 / 2, bfloat16=False)
-        a_cell = single.seconds_a_cell * core_count()
-        groups = plan_groups(rows, dimensions, threshold, a_cell, min(MISSED, 1 - min_recall))
-    if groups is None or (method == "auto" and groups.seconds > exact.seconds):
-        return JoinPlan("exact", exact.seconds, rows * exact.row_bytes, exact, None)
-    row_bytes = single.row_bytes + groups.row_bytes
-    return JoinPlan("groups", groups.seconds, rows * row_bytes, single, groups)
+    rows, cut = len(descriptors_ND), threshold - MARGIN
+    comparison = plan(descriptors_ND, descriptors_ND, cut, rows**2 / 2)
+    plans = [_all_cells("exact", comparison, rows)]
+    fast = method == "auto" and comparison.seconds <= EXACT_SECONDS
+    if method == "exact" or fast or missed < sketches.MISSED:
+        return plans[0]
+    sketch = plan_sketches(descriptors_ND, cut, rows**2 / 2)
+    if sketch is None:
+        return plans[0]
+    plans.append(_all_cells("sketch", sketch, rows))
+    if method == "groups" or (method == "auto" and sketch.seconds > EXACT_SECONDS):
+        missed = min(MISSED, missed - sketches.MISSED)
+        groups = plan_groups(descriptors_ND, threshold, cut, missed)
+        if groups:
+            plans.append(_in_groups(groups, rows))
+    if method == "auto":
+        return min(plans, key=lambda found: found.seconds)
+    return plans[-1] if plans[-1].method == method else plans[0]
+
+
+def _all_cells(method: Literal["exact", "sketch"], comparison: Plan, rows: int) -> JoinPlan:
+    return JoinPlan(method, comparison.seconds, rows * comparison.row_bytes, comparison)
+
+
+def _in_groups(groups: Grouping, rows: int) -> JoinPlan:
+    return JoinPlan("groups", groups.seconds, rows * groups.row_bytes, groups.sketch, groups)
 
 
 def find_pairs(
@@ -160,12 +173,13 @@ def find_pairs(
     """Return every pair of rows whose similarity is at least `threshold`.
 
     Args: descriptors_ND: float16 or float32 (N, D), rows of about unit length. threshold: cosine,
-        compared in float32; a pair exactly on it counts. method: "exact"; "groups", which misses
-        about 1 in 250 of the pairs right at the threshold and far fewer above it, and is exact
-        where groups cannot help; "auto", by the time that exact would take. bias_N: a pair's
-        similarity is its cosine less the mean of its two biases, and the threshold is one of
-        that. how: what `plan_join` said. most: pairs, by default what memory holds. device: see
-        `plan_join`; the pairs are the same.
+        compared in float32; a pair exactly on it counts. method: "exact"; "sketch", which misses
+        1 in 7,000 of the pairs right at the threshold and far fewer above it; "groups",
+        which misses 1 in 1,000 of them; both are exact where they cannot help; "auto": exact
+        where that takes seconds, else the fastest. bias_N: a pair's similarity is its cosine
+        less the mean of its two biases, and the threshold is one of that. how: what `plan_join`
+        said. most: pairs, by default what memory holds. device: see `plan_join`; the pairs are
+        the same.
     Returns: pairs with left < right. Memory: 20 bytes a pair (twice that while sorting) and
         the plan's; g identical rows make g²/2 pairs, so `collapse` them first.
     Raises: UsageError: unknown method. TooManyPairsError: more than `most`.
@@ -173,13 +187,13 @@ def find_pairs(
     least = least_cosine(threshold, bias_N)
     how = how or plan_join(descriptors_ND, least, method, device)
     if how.groups:
-        cells: Ends = candidates(descriptors_ND, least - MARGIN, how.groups, how.exact)
+        cells: Ends = candidates(descriptors_ND, least - MARGIN, how.groups)
     elif how.device:
         from sscd_cli.matching.cuda import marked_cells
 
         cells = marked_cells(descriptors_ND, descriptors_ND, least - MARGIN, how.device)
     else:
-        blocks = cells_within(descriptors_ND, least - MARGIN, how.exact)
+        blocks = cells_within(descriptors_ND, least - MARGIN, how.comparison)
         cells = (block.marked() for block in blocks)
     half_N = None if bias_N is None else np.float32(0.5) * bias_N
     sides = _Side(descriptors_ND, half_N), _Side(descriptors_ND, half_N)

@@ -7,7 +7,8 @@ rotation x = (head, tail), and by Cauchy and Schwarz
 
 The right side is one product of shortened rows (head, |tail|). A cell below the cut is no pair,
 whatever the data; the others are candidates. The rotation is by principal axes, which put as much
-as they can into the head, and the cheapest length follows from a sample.
+as they can into the head, and the cheapest length follows from a sample. Where some pairs may be
+missed, `sketches` are shorter still.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.machine import core_count, has_bfloat16
+from sscd_cli.matching.sketches import LENGTHS, random_axes, sketch_cut
 
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Rows = slice | Indices
 
-ROWS, COLUMNS = 2048, 4096  # of a tile: 32 MiB of float32 scores
+ROWS, COLUMNS = 1024, 2048  # of a tile: its scores stay in the cache
 _SAMPLE = 1024
+_SAMPLE_PARTNERS = 64  # of each row
 _STEP = 32  # lengths to choose from
 _BLOCK = 8192
 # Of the squared length of a tail, computed as a difference in float32: keeps it an upper bound
@@ -54,64 +57,110 @@ class Cost:
 
 
 FLOAT32 = Cost(cell=0.7, dimension=0.0195)  # measured on one core of Zen 4
-BFLOAT16 = Cost(cell=0.3, dimension=0.0098)
-_LOADING_TORCH = 2e9  # ns
+BFLOAT16 = Cost(cell=0.2, dimension=0.0092)
+_ROW = 5000.0  # to shorten one
+LOADING_TORCH = 1.5  # seconds
 _LEAST_CUT = 0.01  # bfloat16 compares the bits of positive numbers
+_SEED = 320
 _FEW_CELLS = 2e7  # multiplied faster than a plan is made
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to look at every cell, and what it is expected to take.
+    """How rows are compared, and what comparing so many is expected to take.
 
-    basis: float32 (D, d) to rotate and cut by, None to take all of D. row_bytes: of memory.
+    basis: float32 (D, d) to rotate and cut by, None to take all of D. length: of a shortened row.
+    sketch: scale the heads to length 1 instead of bounding the rest.
     """
 
     basis: Floats | None
+    length: int
     bfloat16: bool
     seconds: float
-    seconds_a_cell: float
-    row_bytes: int
+    sketch: bool = False
+
+    @property
+    def row_bytes(self) -> int:
+        """Memory a row."""
+        return self.length * (2 if self.bfloat16 else 4)
+
+    def product_cut(self, cut: float) -> float:
+        """Return what the product of two shortened rows reaches if the rows' reaches `cut`."""
+        if not self.sketch or self.basis is None:
+            return cut
+        return sketch_cut(cut, self.length, len(self.basis))
 
 
-def plan(
-    left_ND: NDArray[Any],
-    right_MD: NDArray[Any],
-    cut: float,
-    cells: float,
-    *,
-    bfloat16: bool = True,
-) -> Plan:
-    """Choose the length and, if bfloat16 may be, the number format by what `cells` cells cost.
+def plan(left_ND: NDArray[Any], right_MD: NDArray[Any], cut: float, cells: float) -> Plan:
+    """Choose the length and the number format by what `cells` cells cost; no pair is lost.
 
-    The sample is the same in every run. Whatever the choice, candidates lose no pair.
+    The sample is the same in every run.
     """
+    rows, dimensions = len(left_ND) + len(right_MD), left_ND.shape[1]
     if cells < _FEW_CELLS or not len(left_ND) or not len(right_MD):
-        a_cell = FLOAT32.of(left_ND.shape[1], 0) / core_count() * 1e-9
-        return Plan(None, False, cells * a_cell, a_cell, 4 * left_ND.shape[1])
+        seconds = cells * FLOAT32.of(dimensions, 0) / core_count() * 1e-9
+        return Plan(None, dimensions, False, seconds)
     axes = _principal_axes(np.concatenate([_sample(left_ND, 0, 2), _sample(right_MD, 1, 2)]))
     left, right = _sample(left_ND, 1, 4) @ axes, _sample(right_MD, 3, 4) @ axes
-    shares = {
-        length: count / max(1, len(left) * len(right))
-        for length, count in _candidate_counts(left, right, cut).items()
-    }
-    nanoseconds, length = _cheapest(FLOAT32, shares, cells)
-    if bfloat16 := bfloat16 and has_bfloat16() and cut > _LEAST_CUT:
-        halved = _cheapest(BFLOAT16, shares, cells)
-        bfloat16 = halved[0] + _LOADING_TORCH < nanoseconds
-        nanoseconds, length = halved if bfloat16 else (nanoseconds, length)
-    basis = None if length == len(axes) else np.ascontiguousarray(axes[:, : length - 1])
-    seconds = nanoseconds * 1e-9
-    return Plan(basis, bfloat16, seconds, seconds / cells, length * (2 if bfloat16 else 4))
+    shares = _candidate_shares(left, right, cut)
+    seconds, length, bfloat16 = _cheapest(shares, cells, rows, allow_bfloat16=cut > _LEAST_CUT)
+    basis = None if length == dimensions else np.ascontiguousarray(axes[:, : length - 1])
+    return Plan(basis, length, bfloat16, seconds)
 
 
-def shortened_blocks(rows_ND: NDArray[Any], basis: Floats | None) -> Iterator[tuple[slice, Floats]]:
-    """Yield blocks of rows as (head, |tail|), float32, and where they belong."""
+def plan_sketches(
+    rows_ND: NDArray[Any], cut: float, cells: float, sample: Sample | None = None
+) -> Plan | None:
+    """Choose the length of sketches and the number format by what `cells` cells cost.
+
+    Args: sample: of the pairs that will be compared; by default, of all.
+    Returns: None where no sketch tells pairs from strangers: at a low cut.
+    """
+    dimensions = rows_ND.shape[1]
+    cuts = {n: sketch_cut(cut, n, dimensions) for n in LENGTHS if n < dimensions}
+    cuts = {length: least for length, least in cuts.items() if least > _LEAST_CUT}
+    if not cuts or not len(rows_ND):
+        return None
+    axes = random_axes(dimensions, max(cuts), _SEED)
+    shares = _sketch_shares(sample or Sample.of(rows_ND), axes, cuts)
+    seconds, length, bfloat16 = _cheapest(shares, cells, 2 * len(rows_ND), allow_bfloat16=True)
+    basis = np.ascontiguousarray(axes[:, :length])
+    return Plan(basis, length, bfloat16, seconds, sketch=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Some rows, float32 (S, D), and pairs of them, int64 (P,)."""
+
+    rows: Floats
+    left: Indices
+    right: Indices
+
+    @classmethod
+    def of(cls, rows_ND: NDArray[Any]) -> Sample:
+        """Return pairs from all over the set."""
+        rows = _sample(rows_ND, 0, 1)
+        left = np.tile(np.arange(len(rows)), _SAMPLE_PARTNERS)
+        shift = np.repeat(np.arange(1, 1 + _SAMPLE_PARTNERS), len(rows))
+        return cls(rows, left, (left + shift) % len(rows))
+
+
+def unit(rows_ND: Floats) -> Floats:
+    """Return rows scaled to length 1; a row of zeros stays one."""
+    lengths = np.sqrt(np.einsum("nd,nd->n", rows_ND, rows_ND))[:, None]
+    scaled: Floats = rows_ND / np.maximum(lengths, np.float32(1e-30))
+    return scaled
+
+
+def shortened_blocks(rows_ND: NDArray[Any], how: Plan) -> Iterator[tuple[slice, Floats]]:
+    """Yield blocks of rows, shortened as planned, float32, and where they belong."""
     for start in range(0, len(rows_ND), _BLOCK):
         block = slice(start, min(start + _BLOCK, len(rows_ND)))
         rows = rows_ND[block].astype(np.float32)
-        if basis is not None:
-            head = rows @ basis
+        if how.sketch and how.basis is not None:
+            rows = unit(rows @ how.basis)
+        elif how.basis is not None:
+            head = rows @ how.basis
             tail = np.einsum("nd,nd->n", rows, rows) - np.einsum("nd,nd->n", head, head)
             tail = np.sqrt(np.maximum(tail, 0) + np.float32(_TAIL_ERROR))
             rows = np.concatenate([head, tail[:, None]], axis=1)
@@ -139,11 +188,10 @@ class Float32Product:
         return np.greater_equal(scores, self._cut, out=above)
 
 
-def shorten(rows_ND: NDArray[Any], basis: Floats | None) -> Floats:
-    """Return all rows as (head, |tail|), float32."""
-    length = rows_ND.shape[1] if basis is None else basis.shape[1] + 1
-    whole = np.empty((len(rows_ND), length), np.float32)
-    for block, rows in shortened_blocks(rows_ND, basis):
+def shorten(rows_ND: NDArray[Any], how: Plan) -> Floats:
+    """Return all rows shortened as planned, float32."""
+    whole = np.empty((len(rows_ND), how.length), np.float32)
+    for block, rows in shortened_blocks(rows_ND, how):
         whole[block] = rows
     return whole
 
@@ -160,12 +208,12 @@ def _principal_axes(rows_ND: Floats) -> Floats:
     return np.ascontiguousarray(axes[:, ::-1], np.float32)
 
 
-def _candidate_counts(left: Floats, right: Floats, cut: float) -> dict[int, int]:
-    """Return for each length to choose from how many cells of the sample are candidates."""
+def _candidate_shares(left: Floats, right: Floats, cut: float) -> dict[int, float]:
+    """Return for each length to choose from which share of the cells of the sample is above."""
     dimensions = left.shape[1]
     scores = np.zeros((len(left), len(right)), np.float32)
     squared = (left**2).sum(1), (right**2).sum(1)
-    counts = {}
+    shares = {}
     for stop in range(_STEP, dimensions, _STEP):
         # one of the columns of the product is taken by the tails
         part = slice(max(stop - _STEP - 1, 0), stop - 1)
@@ -173,11 +221,37 @@ def _candidate_counts(left: Floats, right: Floats, cut: float) -> dict[int, int]
         squared[0][:] -= (left[:, part] ** 2).sum(1)
         squared[1][:] -= (right[:, part] ** 2).sum(1)
         tails = np.sqrt(np.maximum(squared[0], 0)), np.sqrt(np.maximum(squared[1], 0))
-        counts[stop] = int(np.count_nonzero(scores + np.outer(*tails) >= cut))
-    counts[dimensions] = int(np.count_nonzero(left @ right.T >= cut))
-    return counts
+        shares[stop] = float((scores + np.outer(*tails) >= cut).mean())
+    shares[dimensions] = float((left @ right.T >= cut).mean())
+    return shares
 
 
-def _cheapest(cost: Cost, shares: dict[int, float], cells: float) -> tuple[float, int]:
-    """Return the nanoseconds of the cheapest length, and the length."""
-    return min((cells * cost.of(n, share) / core_count(), n) for n, share in shares.items())
+def _sketch_shares(sample: Sample, axes: Floats, cuts: dict[int, float]) -> dict[int, float]:
+    """Return for each length which share of the pairs of a sample reaches its cut."""
+    heads = sample.rows @ axes
+    scores = np.zeros(len(sample.left), np.float32)
+    squared = np.full(len(heads), 1e-30, np.float32)
+    shares, start = {}, 0
+    for length, least in sorted(cuts.items()):
+        part = heads[:, start:length]
+        scores += np.einsum("pd,pd->p", part[sample.left], part[sample.right])
+        squared += np.einsum("nd,nd->n", part, part)
+        lengths = np.sqrt(squared)
+        cosines = scores / (lengths[sample.left] * lengths[sample.right])
+        shares[length] = float((cosines >= least).mean())
+        start = length
+    return shares
+
+
+def _cheapest(
+    shares: dict[int, float], cells: float, rows: int, allow_bfloat16: bool
+) -> tuple[float, int, bool]:
+    """Return the seconds of the cheapest length, the length, and whether in bfloat16."""
+    formats = [(FLOAT32, 0.0, False)]
+    if allow_bfloat16 and has_bfloat16():
+        formats.append((BFLOAT16, LOADING_TORCH, True))
+    return min(
+        (fixed + (cells * cost.of(n, share) + rows * _ROW) * 1e-9 / core_count(), n, halved)
+        for cost, fixed, halved in formats
+        for n, share in shares.items()
+    )

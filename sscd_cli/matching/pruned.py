@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from sscd_cli.matching.cells import Cells, product_of, rectangle, triangle
 from sscd_cli.matching.groups import (
+    MOST_CHOICES,
     directions,
     members_of_groups,
-    share_a_group,
+    needed_choices,
     simulated_pairs,
 )
 from sscd_cli.matching.join import Pairs, cross_pairs
@@ -26,7 +27,6 @@ from sscd_cli.matching.products import Indices, Product, plan
 from sscd_cli.matching.recall import Recall
 
 SIDE = 256  # 65,536 groups: of more choices in more groups, the best for their price
-CHOICES = (8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128)
 _ENOUGH = 100  # pairs of a sample, to believe what share of them is found
 _MOST = 10_000  # pairs of a sample and a block, of which a share is taken
 _FULL = 64  # times as many cells as the mean: a group worth joining with its like
@@ -100,21 +100,19 @@ def sampled_choices(
     Returns: None where no number of groups is enough: all cells must be looked at.
     """
     axes = directions(SIDE, sample_SD.shape[1])
-    found, cosines = np.zeros(len(CHOICES), np.int64), [np.empty(0, np.float32)]
+    needed, cosines = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
     for rows_MD in blocks:
         pairs = _some_pairs(sample_SD, rows_MD, threshold)
-        ends = sample_SD[pairs.left], rows_MD[pairs.right]
-        found += [share_a_group(*ends, axes, choices).sum() for choices in CHOICES]
+        needed.append(needed_choices(sample_SD[pairs.left], rows_MD[pairs.right], axes))
         cosines.append(pairs.similarity)
-    cosine = np.concatenate(cosines)
-    expected = len(cosine)
-    alike = cosine if expected >= _ENOUGH else np.array([threshold])
-    drawn = simulated_pairs(alike, sample_SD.shape[1])
-    for choices, there in zip(CHOICES, found.tolist(), strict=True):
-        enough = there >= wanted * expected
-        if enough and share_a_group(*drawn, axes, choices).mean() >= wanted:
-            return choices, Recall(there, expected)
-    return None, Recall(expected, expected)
+    there, cosine = np.concatenate(needed), np.concatenate(cosines)
+    alike = cosine if len(there) >= _ENOUGH else np.array([threshold])
+    drawn = needed_choices(*simulated_pairs(alike, sample_SD.shape[1]), axes)
+    both = [some for some in (there, drawn) if len(some)]
+    choices = max(int(np.quantile(some, wanted, method="higher")) for some in both)
+    if choices > MOST_CHOICES:
+        return None, Recall(len(there), len(there))
+    return choices, Recall(int((there <= choices).sum()), len(there))
 
 
 def _some_pairs(sample_SD: NDArray[Any], rows_MD: NDArray[Any], threshold: float) -> Pairs:
