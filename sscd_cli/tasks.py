@@ -16,8 +16,8 @@ Joining: every pair of two blocks of rows is a tile with a file of its own (`mat
 What it costs, for N images of D dimensions on G machines, B blocks (`tests/bench_tasks.py`
 measures the price of dividing and computes the rest): embedding N / (G · images per second), all
 tasks list all folders; the join N² · D operations / G; its reading B/2 · N · 2D bytes, for each
-tile reads the block that the task does not hold; memory of a task two blocks of N/B rows, of the
-last step, which reports, all N descriptors.
+tile reads the block that the task does not hold; memory of a task two blocks of N/B rows, stored
+and shortened; of the last step, which reports, digests of names and what has a copy.
 """
 
 from __future__ import annotations
