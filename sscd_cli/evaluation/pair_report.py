@@ -104,16 +104,21 @@ class PairReport:
 
     def groups(self, threshold: float) -> list[GroupScore]:
         """Return each group's score, in order of their names."""
-        return [self._of_group(group, threshold) for group in sorted(self.copies_of_group)]
+        groups = sorted(self.copies_of_group)
+        order = np.argsort(self.group, kind="stable")
+        ends = [np.searchsorted(self.group[order], groups, side) for side in ("left", "right")]
+        return [
+            self._of_group(group, order[first:last], threshold)
+            for group, first, last in zip(groups, *ends, strict=True)
+        ]
 
-    def _of_group(self, group: str, threshold: float) -> GroupScore:
-        mine = self.group == group
+    def _of_group(self, group: str, mine: NDArray[np.int64], threshold: float) -> GroupScore:
         scores, is_copy, copies = self.scores[mine], self.is_copy[mine], self.copies_of_group[group]
         point = _point(scores, is_copy, copies, threshold)
         ranked = self.labelled and copies > 0
         return GroupScore(
             group=group,
-            pairs=int(mine.sum()) if self.labelled else copies,
+            pairs=len(mine) if self.labelled else copies,
             copies=copies,
             micro_ap=metrics.micro_average_precision(scores, is_copy, copies) if ranked else None,
             point=point
