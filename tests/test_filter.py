@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Run, error_line, names_in, picture
 
+from sscd_cli.descriptors.read import read_descriptors
 from sscd_cli.images import read as reading
 
 COPIES = {"b.png": "a.png", "d.png": "c.png"}  # what is removable in `pictures`
@@ -624,3 +625,22 @@ def test_an_image_that_a_list_names_twice_counts_and_goes_twice(
     ran = tiny("filter", "set/l.csv", "--remove", report(tiny, "set/l.csv"), "-o", "set/new.csv")
     assert ran.err == summary(7, 3, "set/new.csv")
     assert Path("set/new.csv").read_text().split() == ["image", "a.png", "c.png", "e.png", "a.png"]
+
+
+@pytest.mark.parametrize("name", ["s.tar", "t.parquet"])
+def test_ids_are_the_same_all_the_way_through_and_back_out(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], name: str
+) -> None:
+    key = ["--id-column", "key"] if name == "t.parquet" else []
+    captions = {f"{Path(image).stem}.txt": b"a caption" for image in pictures}
+    tar_of(tmp_path / "s.tar", dict(sorted({**pictures, **captions}.items())))
+    pq.write_table(pa.table({"image": list(pictures.values()), "key": list(pictures)}), "t.parquet")
+    folder_of(tmp_path / "query", {"q.png": pictures["e.png"]})
+    assert tiny("embed", name, *key).status == 0
+    assert tiny("index").status == 0
+    hit = json.loads(tiny("search", "query/q.png", "-f", "jsonl").lines[0])
+    assert hit["id"] == "e.png"
+    before = report(tiny, name if not key else f"{name}#id=key")
+    assert tiny("filter", name, *key, "--remove", before, "-o", f"out-{name}").status == 0
+    assert tiny("embed", f"out-{name}", *key, "-d", "again").status == 0
+    assert list(read_descriptors(Path("again")).ids) == ["a.png", "c.png", "e.png"]
