@@ -1,31 +1,36 @@
-"""Speed and recall of the threshold join beside FAISS brute force, in one run.
+"""Speed, recall and memory of the threshold join beside FAISS brute force, in one run.
 
     python tests/bench_match.py [N ...] [--anisotropic] [--baseline-rows M] [--methods exact groups]
 
-For each N, 100,000 unless given: N unit vectors of 512 dimensions, stored as float16; random ones,
-a tenth of them noisy copies at cosines of 0.6 to 0.99, and one row in a hundred in a heavy
-cluster; --anisotropic gives the axes unequal weight, so that strangers resemble each other. The
-baseline is `IndexFlatIP.range_search` at the same threshold: of all rows up to M (100,000 unless
-given), and of the first M as queries against all where there are more, times N / M. Recall is
-measured on 2,000 random rows against all. Each N ends with the growth since the one before. Peak
-memory is of the whole process: run a million alone.
+For each N, 100,000 unless given: N unit vectors of 512 dimensions, stored as float16 and
+memory-mapped; random ones, a tenth of them noisy copies at cosines of 0.6 to 0.99, and one row in a
+hundred in a heavy cluster; --anisotropic gives the axes unequal weight, so that strangers resemble
+each other. The baseline is `IndexFlatIP.range_search` at the same threshold: of all rows up to M
+(100,000 unless given), and of the first M as queries against all where there are more, times N / M.
+
+Each join has a process of its own, whose peak memory, mapped rows included, is its own. Recall is
+the share of the pairs of "exact", where that is among the methods, and of those of 2,000 random
+rows with all, where it is not. Each N ends with the growth since the one before.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
 import resource
+import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 from bench_header import header
 
-from sscd_cli.matching.clusters import cluster
-from sscd_cli.matching.join import find_pairs, plan_join
+from sscd_cli.matching.join import Pairs, find_pairs, plan_join
 from sscd_cli.matching.recall import sampled_recall
 
 DIMENSIONS = 512
@@ -62,8 +67,28 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def flat_search(descriptors: np.ndarray, queries: int) -> tuple[float, float]:
-    """Return the seconds and core seconds of FAISS for all rows, of which some are searched."""
+@dataclass(frozen=True)
+class Joined:
+    """What one process did: clock and core seconds, its peak memory in bytes, and its pairs."""
+
+    seconds: float
+    core_seconds: float
+    peak: int
+    expected: float
+    pairs: Pairs | None
+
+
+def alone(work: Callable[..., Joined], *given: Any) -> Joined:
+    """Run `work` in a new process."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *given).result()
+
+
+def flat_search(file: Path, queries: int) -> Joined:
+    """Search some rows among all by FAISS, and scale what that took to a search for all rows."""
+    import faiss
+
+    descriptors = np.load(file, mmap_mode="r")
     index = faiss.IndexFlatIP(DIMENSIONS)
 
     def add() -> None:
@@ -74,7 +99,21 @@ def flat_search(descriptors: np.ndarray, queries: int) -> tuple[float, float]:
     added, added_cores, _ = timed(add)
     searched, searched_cores, _ = timed(lambda: index.range_search(some, THRESHOLD))
     scale = len(descriptors) / queries
-    return added + searched * scale, added_cores + searched_cores * scale
+    return Joined(
+        added + searched * scale, added_cores + searched_cores * scale, peak(), math.nan, None
+    )
+
+
+def join(file: Path, method: str) -> Joined:
+    """Find the pairs of a file's rows."""
+    descriptors = np.load(file, mmap_mode="r")
+
+    def work() -> tuple[float, Pairs]:
+        plan = plan_join(descriptors, THRESHOLD, method)
+        return plan.seconds, find_pairs(descriptors, THRESHOLD, how=plan)
+
+    seconds, cores, (expected, pairs) = timed(work)
+    return Joined(seconds, cores, peak(), expected, pairs)
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
@@ -84,39 +123,44 @@ def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
     return time.perf_counter() - started, time.process_time() - before, result
 
 
-def measure(descriptors: np.ndarray, methods: list[str], most_queries: int) -> dict[str, float]:
+def peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def measure(file: Path, methods: list[str], most_queries: int) -> dict[str, float]:
     """Print a table for one set; return the seconds of each method."""
-    rows = len(descriptors)
-    queries = min(rows, most_queries)
-    baseline, baseline_cores = flat_search(descriptors, queries)
-    scaled = "" if queries == rows else f" (scaled from {queries:,} queries)"
-    line("FAISS IndexFlatIP.range_search", baseline, baseline_cores, f"exact{scaled}")
-    taken = {}
-    for method in methods:
-        seconds, cores, (plan, pairs) = timed(lambda method=method: joined(descriptors, method))
-        recall = sampled_recall(descriptors, pairs, THRESHOLD)
-        low, high = recall.interval
+    descriptors = np.load(file, mmap_mode="r")
+    queries = min(len(descriptors), most_queries)
+    flat = alone(flat_search, file, queries)
+    scaled = "" if queries == len(descriptors) else f"scaled from {queries:,} queries"
+    line("FAISS IndexFlatIP.range_search", flat, flat, "all", scaled)
+    found = {method: alone(join, file, method) for method in methods}
+    every = found["exact"].pairs if "exact" in found else None
+    for method, joined in found.items():
         line(
-            f"find_pairs, {method}",
-            seconds,
-            cores,
-            f"{len(pairs):,} pairs, recall {recall.share:.5f} ({low:.5f} to {high:.5f}), "
-            f"{baseline / seconds:.1f} times as fast, {baseline_cores / cores:.1f} by core time; "
-            f"expected {plan.seconds:.0f} s",
+            method,
+            joined,
+            flat,
+            recall(descriptors, joined.pairs, every),
+            f"{joined.expected:.0f} s",
         )
-        taken[method] = seconds
-    seconds, cores, _ = timed(lambda: cluster(pairs, np.arange(rows), descriptors))
-    line("cluster, leader", seconds, cores, "")
-    return taken
+    return {method: joined.seconds for method, joined in found.items()}
 
 
-def joined(descriptors: np.ndarray, method: str) -> tuple[Any, Any]:
-    plan = plan_join(descriptors, THRESHOLD, method)
-    return plan, find_pairs(descriptors, THRESHOLD, how=plan)
+def recall(descriptors: np.ndarray, pairs: Pairs, every: Pairs | None) -> str:
+    if every is None:
+        sample = sampled_recall(descriptors, pairs, THRESHOLD)
+        low, high = sample.interval
+        return f"{sample.share:.5f} ({low:.5f} to {high:.5f}), sampled"
+    keys, known = (found.left * len(descriptors) + found.right for found in (pairs, every))
+    return f"{np.isin(known, keys).mean():.5f} of {len(known):,} pairs"
 
 
-def line(name: str, seconds: float, cores: float, text: str) -> None:
-    print(f"| {name} | {seconds:,.1f} | {cores:,.1f} | {text} |", flush=True)
+def line(name: str, joined: Joined, flat: Joined, share: str, note: str) -> None:
+    times = (
+        f"{joined.seconds:,.1f} | {joined.core_seconds:,.1f} | {flat.seconds / joined.seconds:.1f}"
+    )
+    print(f"| {name} | {times} | {share} | {joined.peak / 1e9:.2f} | {note} |", flush=True)
 
 
 def main() -> None:
@@ -124,23 +168,24 @@ def main() -> None:
     parser.add_argument("rows", type=int, nargs="*", default=[100_000])
     parser.add_argument("--anisotropic", action="store_true")
     parser.add_argument("--baseline-rows", type=int, default=100_000)
-    parser.add_argument("--methods", nargs="+", default=["exact", "groups"])
+    parser.add_argument("--methods", nargs="+", default=["exact", "sketch", "groups"])
     given = parser.parse_args()
     print(header(("numpy", "faiss-cpu", "torch")))
     before: dict[str, float] = {}
     for count, rows in enumerate(given.rows):
         kind = "anisotropic" if given.anisotropic else "isotropic"
         print(f"\n{rows:,} × {DIMENSIONS} {kind} descriptors, float16, threshold {THRESHOLD}:\n")
-        print("| join | seconds | core seconds | pairs and recall |\n| --- | ---: | ---: | --- |")
-        descriptors = synthetic(rows, given.anisotropic)
-        taken = measure(descriptors, given.methods, given.baseline_rows)
+        print("| join | seconds | core seconds | ratio | recall | peak GB | expected |")
+        print("| --- | ---: | ---: | ---: | --- | ---: | --- |")
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "descriptors.npy"
+            np.save(file, synthetic(rows, given.anisotropic))
+            taken = measure(file, given.methods, given.baseline_rows)
         if count:
             growth = math.log(rows / given.rows[count - 1])
             exponents = {m: math.log(taken[m] / before[m]) / growth for m in taken}
             print("\nGrowth:", ", ".join(f"{m} N^{e:.2f}" for m, e in exponents.items()))
         before = taken
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        print(f"\nPeak memory {peak:.2f} GB.")
 
 
 if __name__ == "__main__":

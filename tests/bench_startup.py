@@ -45,14 +45,18 @@ def save_picture(path: Path, seed: int) -> str:
 
 def save_store(folder: Path) -> Path:
     """Write unit vectors of which a tenth are noisy copies; the files need not exist."""
-    from sscd_cli.descriptors.schema import Provenance, Row
-    from sscd_cli.descriptors.write import ShardWriter
-
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((STORED, 512)).astype(np.float32)
     copies = STORED // 10
     vectors[-copies:] = vectors[:copies] + 0.3 * vectors[-copies:]
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return store(folder, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+def store(folder: Path, vectors: np.ndarray, start: int = 0) -> Path:
+    """Write descriptors as `sscd embed` does, those of images numbered from `start` on."""
+    from sscd_cli.descriptors.schema import Provenance, Row
+    from sscd_cli.descriptors.write import ShardWriter
+
     made = Provenance(
         model="drawn",
         weights_sha256="0" * 64,
@@ -64,12 +68,9 @@ def save_store(folder: Path) -> Path:
         pillow_version="0",
     )
     with ShardWriter(folder, made) as writer:
-        writer.add(
-            [
-                Row(f"{i}.jpg", "/drawn", vector, None, 9, 9, "JPEG", 9, 9, i.to_bytes(16, "big"))
-                for i, vector in enumerate(vectors)
-            ]
-        )
+        for i, vector in enumerate(vectors, start):
+            hashed = i.to_bytes(16, "big")
+            writer.add([Row(f"{i}.jpg", "/drawn", vector, None, 9, 9, "JPEG", 9, 9, hashed)])
     return folder
 
 

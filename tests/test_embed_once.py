@@ -73,4 +73,4 @@ def test_the_way_to_decode_is_recorded_and_mixes(tiny: Run, photos: Path) -> Non
     assert ways == ["exact", "fast"]
     assert len(read_descriptors(Path("descriptors")).ids) == 12
     ran = tiny("embed", "photos", "--decode", "slow")
-    assert error_line(ran) == ("unknown way to decode 'slow'; use one of auto, exact, fast")
+    assert error_line(ran) == ("unknown decode 'slow'; use one of auto, exact, fast")

@@ -130,7 +130,7 @@ def test_a_malformed_variable_is_named(sscd: Run, monkeypatch: pytest.MonkeyPatc
             ["dedup", "--linkage", "x"],
             "unknown linkage 'x'; use one of leader, components, complete",
         ),
-        (["dedup", "--method", "x"], "unknown method 'x'; use one of auto, exact, groups"),
+        (["dedup", "--method", "x"], "unknown method 'x'; use one of auto, exact, sketch, groups"),
         (
             ["dedup", "--keep", "path,best"],
             "unknown keep word 'best'; use one of resolution, bytes, oldest, newest, path, first",
