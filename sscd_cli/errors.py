@@ -76,6 +76,16 @@ def counted(number: int, things: str) -> str:
     return f"1 {things}"
 
 
+def bytes_text(count: int) -> str:
+    """Return a size for people: "12 B", "3.4 kB", "56 MB"."""
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.1f} {unit}" if unit != "B" and size < 9.95 else f"{size:.0f} {unit}"
+
+
 def printable(text: str) -> str:
     """Return `text` as one line of valid UTF-8: control and undecodable characters escaped."""
     safe = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -16,11 +16,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from sscd_cli.errors import NoImagesError, SscdError, UsageError, reason_of
-from sscd_cli.files import check_output
 from sscd_cli.filter_output import publishing
 from sscd_cli.options import FilterOptions
-from sscd_cli.places import RemotePath
-from sscd_cli.storage import at_once, exists, is_url
+from sscd_cli.storage.files import check_output
+from sscd_cli.storage.places import RemotePath
+from sscd_cli.storage.servers import at_once, exists, is_url
 
 if TYPE_CHECKING:
     from sscd_cli.images.refs import ImageRef

@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sscd_cli.errors import SscdError, UsageError, reason_of
-from sscd_cli.files import publish_new, sync
-from sscd_cli.places import RemotePath
-from sscd_cli.storage import is_url, remove_url, upload
+from sscd_cli.storage.files import publish_new, sync
+from sscd_cli.storage.places import RemotePath
+from sscd_cli.storage.servers import is_url, remove_url, upload
 
 
 class Output:

@@ -137,7 +137,7 @@ class Join:
 
 def _save_groups(path: Path, groups: Groups) -> None:
     from sscd_cli.descriptors.shards import writing
-    from sscd_cli.files import whole_file
+    from sscd_cli.storage.files import whole_file
 
     recall = groups.recall
     found = (recall.found, recall.expected) if recall else (0, 0)
@@ -166,7 +166,7 @@ def save_tile(folder: Path, tile: Tile, found: TilePairs) -> None:
 
     from sscd_cli.descriptors.shards import writing
     from sscd_cli.descriptors.tables import write_table
-    from sscd_cli.files import whole_file
+    from sscd_cli.storage.files import whole_file
 
     pairs, twins = found.pairs, len(found.twin)
     kinds = np.array([_FOREST if found.forest else _PAIR, _IDENTICAL], np.uint8)

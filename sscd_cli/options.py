@@ -14,7 +14,7 @@ from typing import Annotated, Literal, get_args
 
 from sscd_cli import words
 from sscd_cli.errors import UsageError
-from sscd_cli.places import place
+from sscd_cli.storage.places import place
 from sscd_cli.words import Argument, Help
 
 Linkage = Literal["leader", "components", "complete"]
@@ -23,6 +23,8 @@ KeepWord = Literal["resolution", "bytes", "oldest", "newest", "path", "first"]
 Transform = Literal["center", "pca", "whiten", "none"]
 Decode = Literal["auto", "exact", "fast"]
 OutputKind = Literal["descriptor", "embedding", "logits"]
+ReportFormat = Literal["text", "html", "jsonl", "csv", "parquet", "paths"]
+HitFormat = Literal["text", "jsonl", "csv"]
 LINKAGES: tuple[str, ...] = get_args(Linkage)
 METHODS: tuple[str, ...] = get_args(Method)
 KEEP_WORDS: tuple[str, ...] = get_args(KeepWord)

@@ -181,7 +181,7 @@ def _split(
 
 def _record(options: TrainOptions) -> None:
     """Write the options. A run killed before its first checkpoint left a log, which goes."""
-    from sscd_cli.files import whole_file
+    from sscd_cli.storage.files import whole_file
     from sscd_cli.training.log import drop_unfinished_line, writing
     from sscd_cli.training.loop import LOG
 

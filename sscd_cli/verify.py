@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from sscd_cli.storage import is_url
+from sscd_cli.storage.servers import is_url
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from sscd_cli.errors import UsageError
-from sscd_cli.files import check_output
-from sscd_cli.places import RemotePath, place
+from sscd_cli.storage.files import check_output
+from sscd_cli.storage.places import RemotePath, place
 from sscd_cli.tasks import Task as OneTask
 
 

@@ -15,9 +15,8 @@ from conftest import DATA, Run, Store, error_line, names_in, picture
 
 import sscd_cli
 from sscd_cli import options
-from sscd_cli.errors import SscdError
+from sscd_cli.errors import SscdError, bytes_text
 from sscd_cli.evaluation import options as evaluation_options
-from sscd_cli.reports.formats import bytes_text
 
 A, B = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
 # what typer adds, or what says something about the tool itself

@@ -16,9 +16,9 @@ from clouds import GoogleStorage, Hub
 from conftest import Run, error_line, names_in, picture
 from servers import running
 
-from sscd_cli import storage
 from sscd_cli.descriptors.read import read_descriptors
-from sscd_cli.places import place
+from sscd_cli.storage import servers
+from sscd_cli.storage.places import place
 
 NAMES = ["0.png", "1.png", "2.png", "copy.png"]
 
@@ -39,7 +39,7 @@ def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleStorage]:
         pass
 
     monkeypatch.setattr("gcsfs.retry.asyncio", SimpleNamespace(sleep=at_once))
-    monkeypatch.setattr(storage, "PAUSE", 0.01)
+    monkeypatch.setattr(servers, "PAUSE", 0.01)
     with running(GoogleStorage()) as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
         yield server  # type: ignore[misc]
@@ -122,11 +122,11 @@ def test_shards_in_a_bucket_of_google_are_named_by_a_pattern(
 
 
 def test_no_run_replaces_what_another_wrote_to_google(google: GoogleStorage) -> None:
-    storage.write_url("gs://photos/a", b"one", new=True)
+    servers.write_url("gs://photos/a", b"one", new=True)
     with pytest.raises(FileExistsError):
-        storage.write_url("gs://photos/a", b"two", new=True)
+        servers.write_url("gs://photos/a", b"two", new=True)
     assert google.objects == {"a": b"one"}
-    assert storage.look("gs://photos/a").mtime_ns == 1_767_323_045 * 10**9
+    assert servers.look("gs://photos/a").mtime_ns == 1_767_323_045 * 10**9
 
 
 @pytest.mark.parametrize("url", ["gs://photos/none", "gs://none/a"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -103,7 +104,10 @@ def one(tiny: Run, photos: Path) -> list[tuple[str, bytes]]:  # noqa: F811
 @needs_ray
 def test_ray_makes_what_one_machine_makes(tiny_model: Path, one: list[tuple[str, bytes]]) -> None:
     out, err = start(tiny_model, "").communicate(timeout=900)
-    assert "40 images: 37 embedded, 2 exact copies, 1 unreadable, 0 unchanged" in err, err
+    # how many of the twins come to one task depends on the name of the folder
+    told = re.search(r"40 images: (\d+) embedded, (\d) exact cop\w+, 1 unreadable", err)
+    assert told, err
+    assert int(told[1]) + int(told[2]) == 39
     assert out == ""
     assert rows(Path("descriptors")) == one
     _, err = start(tiny_model, "").communicate(timeout=900)

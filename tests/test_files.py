@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conftest import names_in
 
-from sscd_cli.files import whole_file
+from sscd_cli.storage.files import whole_file
 
 
 def test_of_two_writers_at_once_neither_writes_into_the_others_file(tmp_path: Path) -> None:

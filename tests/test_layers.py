@@ -24,10 +24,7 @@ NOUNS = {
     "evaluation",
     "training",
 }
-BASE = {
-    *("block_cache", "errors", "files", "machine", "options", "places", "storage"),
-    *("tasks", "words"),
-}
+BASE = {"errors", "machine", "options", "storage", "tasks", "words"}
 # what a noun may know of other nouns: reports say what the others found, a model names its
 # preprocessing, and the two that make images and networks work on them
 SIDEWAYS = {
@@ -37,7 +34,7 @@ SIDEWAYS = {
     "training": {"images", "models"},
 }
 HOMES = {
-    "fsspec": ("storage",),
+    "fsspec": ("storage.block_cache", "storage.servers"),
     "typer": ("cli",),
     "rich": ("cli",),
     "tqdm": ("cli",),

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import DATA, Run, Store, picture
 
-from sscd_cli.reports.formats import bytes_text, csv_lines, path_lines
+from sscd_cli.errors import bytes_text
+from sscd_cli.reports.formats import csv_lines, path_lines
 
 SIMILARITIES = {
     "alps-brighter.jpg": 0.96875,

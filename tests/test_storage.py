@@ -21,14 +21,14 @@ from conftest import Run, error_line, names_in, picture
 from servers import FileServer, Proxy, running, s3_server
 
 import sscd_cli
-from sscd_cli import storage
-from sscd_cli.block_cache import BlockCache
 from sscd_cli.descriptors.read import read_descriptors
-from sscd_cli.files import whole_file
 from sscd_cli.images import read as reading
 from sscd_cli.images.read import is_here, read_bytes, stat_image, still_there, stored_ref
 from sscd_cli.images.sources import iter_images
-from sscd_cli.places import place
+from sscd_cli.storage import servers
+from sscd_cli.storage.block_cache import BlockCache
+from sscd_cli.storage.files import whole_file
+from sscd_cli.storage.places import place
 
 pytest.importorskip("s3fs")
 pytest.importorskip("moto")
@@ -43,7 +43,7 @@ def s3() -> Iterator[Proxy]:
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setenv("AWS_MAX_ATTEMPTS", "1")  # our own tries are under test, and do not wait
-        patch.setattr(storage, "PAUSE", 0.01)
+        patch.setattr(servers, "PAUSE", 0.01)
         import s3fs
 
         s3fs.S3FileSystem().mkdir("photos")
@@ -56,7 +56,7 @@ def bucket(s3: Proxy, tmp_path: Path) -> str:
     s3.faults.clear()
     url = f"s3://photos/{tmp_path.name}"
     for name, data in pictures(tmp_path).items():
-        storage.write_url(f"{url}/in/{name}", data)
+        servers.write_url(f"{url}/in/{name}", data)
     s3.asked.clear()
     return url
 
@@ -91,9 +91,9 @@ def packed(folder: Path, kind: str) -> bytes:
 def test_a_bucket_is_embedded_found_unchanged_and_searched_for_copies(
     tiny: Run, bucket: str
 ) -> None:
-    storage.write_url(f"{bucket}/in/.hidden.png", b"x")
-    storage.write_url(f"{bucket}/in/note.txt", b"x")
-    storage.write_url(f"{bucket}/in/deep/torn.jpg", b"x")
+    servers.write_url(f"{bucket}/in/.hidden.png", b"x")
+    servers.write_url(f"{bucket}/in/note.txt", b"x")
+    servers.write_url(f"{bucket}/in/deep/torn.jpg", b"x")
     ran = tiny("embed", f"{bucket}/in/")
     assert ran.status == 0, ran.err
     assert "5 images: 3 embedded, 1 exact copy, 1 unreadable, 0 unchanged" in ran.err
@@ -117,7 +117,7 @@ def test_containers_and_lists_in_a_bucket_keep_their_ids(
     tiny: Run, tmp_path: Path, bucket: str, kind: str
 ) -> None:
     for number in range(2):
-        storage.write_url(f"{bucket}/s-{number}.{kind}", packed(tmp_path, kind))
+        servers.write_url(f"{bucket}/s-{number}.{kind}", packed(tmp_path, kind))
     options = ["--id-column", "key"] if kind == "parquet" else []
     ran = tiny("embed", f"{bucket}/s-{{0..1}}.{kind}", *options)
     assert ran.status == 0, ran.err
@@ -166,7 +166,7 @@ def test_a_fault_that_passes_changes_nothing(
 ) -> None:
     kind = name.partition(".")[2]
     if kind != "png":
-        storage.write_url(f"{bucket}/{name}", packed(tmp_path, kind))
+        servers.write_url(f"{bucket}/{name}", packed(tmp_path, kind))
     s3.faults += [(fault, f"GET /{bucket.partition('//')[2]}/{name}")]
     refs = list(iter_images([f"{bucket}/{name}"]))
     contents = [read_bytes(ref, 1 << 20)[0] for ref in refs]
@@ -188,7 +188,7 @@ def test_a_fault_that_lasts_makes_an_image_unreadable_until_the_next_run(
 def test_an_image_that_changed_or_went_is_stale(tiny: Run, bucket: str) -> None:
     assert tiny("embed", f"{bucket}/in").status == 0
     assert still_there(f"{bucket}/in", "copy.png")
-    storage.remove_url(f"{bucket}/in/copy.png")
+    servers.remove_url(f"{bucket}/in/copy.png")
     assert not still_there(f"{bucket}/in", "copy.png")
     assert still_there("s3://no-such-bucket/in", "copy.png")
     assert not is_here("s3://no-such-bucket/in")
@@ -207,7 +207,7 @@ def test_what_is_not_there_is_named(tiny: Run, bucket: str) -> None:
 
 
 def test_a_server_that_does_not_answer_is_named(tiny: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "PAUSE", 0.01)
+    monkeypatch.setattr(servers, "PAUSE", 0.01)
     line = error_line(tiny("embed", "http://127.0.0.1:9/a.jpg"))
     assert line.startswith("cannot read the source http://127.0.0.1:9/a.jpg: Connection refused;")
 
@@ -232,7 +232,7 @@ def test_a_package_that_is_missing_is_named_with_its_extra(
 @pytest.fixture
 def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
     (tmp_path / "web").mkdir()
-    monkeypatch.setattr(storage, "PAUSE", 0.01)
+    monkeypatch.setattr(servers, "PAUSE", 0.01)
     with running(FileServer(tmp_path / "web")) as server:
         yield server  # type: ignore[misc]
 
@@ -294,7 +294,7 @@ def test_a_file_url_is_a_path(tiny: Run, tmp_path: Path) -> None:
 def test_what_is_filtered_may_come_from_a_bucket(
     tiny: Run, tmp_path: Path, bucket: str, kind: str
 ) -> None:
-    storage.write_url(f"{bucket}/s.{kind}", packed(tmp_path, kind))
+    servers.write_url(f"{bucket}/s.{kind}", packed(tmp_path, kind))
     assert tiny("dedup", f"{bucket}/s.{kind}", "-f", "jsonl", "-o", "r.jsonl").status == 0
     ran = tiny("filter", f"{bucket}/s.{kind}", "--remove", "r.jsonl", "-o", f"out.{kind}")
     assert ran.status == 0, ran.err
@@ -308,7 +308,7 @@ def test_a_dataset_may_lie_in_a_bucket(tiny: Run, tmp_path: Path, bucket: str) -
     ran = tiny("embed", f"{bucket}/in", "-d", there, "--shard-rows", "2")
     assert ran.status == 0, ran.err
     assert "4 images: 3 embedded, 1 exact copy" in ran.err
-    assert sorted(storage.list_folder(there)) == ["shard-000000.parquet", "shard-000001.parquet"]
+    assert sorted(servers.list_folder(there)) == ["shard-000000.parquet", "shard-000001.parquet"]
     assert "4 unchanged" in tiny("embed", f"{bucket}/in", "-d", there).err
     assert tiny("embed", f"{bucket}/in", "-d", "here").status == 0
     for format in ("jsonl", "csv"):
@@ -317,7 +317,7 @@ def test_a_dataset_may_lie_in_a_bucket(tiny: Run, tmp_path: Path, bucket: str) -
     assert tiny("dedup", "-d", "here", "--against", there, "-f", "paths").status == 0
     assert "center,L2norm of 4 images" in tiny("fit", there, "-o", "post").err
     assert len(sscd_cli.read_descriptors(there)) == 4
-    storage.remove_url(f"{bucket}/in/2.png")
+    servers.remove_url(f"{bucket}/in/2.png")
     assert "1 vanished and dropped" in tiny("embed", f"{bucket}/in", "-d", there, "--prune").err
     assert len(sscd_cli.read_descriptors(there)) == 3
     assert not [name for name in names_in(tmp_path) if name.startswith("s3")]
@@ -376,7 +376,7 @@ def test_what_is_no_dataset_in_a_bucket_is_named(tiny: Run, bucket: str) -> None
 def test_a_report_and_a_filtered_container_go_to_a_bucket(
     tiny: Run, tmp_path: Path, bucket: str
 ) -> None:
-    storage.write_url(f"{bucket}/s.tar", packed(tmp_path, "tar"))
+    servers.write_url(f"{bucket}/s.tar", packed(tmp_path, "tar"))
     report = f"{bucket}/reports/r.jsonl"
     assert tiny("dedup", f"{bucket}/s.tar", "-f", "jsonl", "-o", report).status == 0
     ran = tiny("filter", f"{bucket}/s.tar", "--remove", report, "-o", f"{bucket}/out/s.tar")
@@ -390,7 +390,7 @@ def test_a_report_and_a_filtered_container_go_to_a_bucket(
 def test_a_folder_is_filtered_from_and_to_a_bucket(
     tiny: Run, tmp_path: Path, bucket: str, s3: Proxy, places: str
 ) -> None:
-    storage.write_url(f"{bucket}/in/deep/note.txt", b"a note")
+    servers.write_url(f"{bucket}/in/deep/note.txt", b"a note")
     for name, data in {**pictures(tmp_path), "deep/note.txt": b"a note"}.items():
         (tmp_path / "in/deep").mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_bytes(data)
@@ -417,7 +417,7 @@ def test_a_folder_is_filtered_from_and_to_a_bucket(
 def test_what_is_written_to_a_bucket_is_compared_and_withdrawn_if_it_differs(
     tiny: Run, tmp_path: Path, bucket: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage.write_url(f"{bucket}/s.tar", packed(tmp_path, "tar"))
+    servers.write_url(f"{bucket}/s.tar", packed(tmp_path, "tar"))
     source, output = f"{bucket}/{name}", f"{bucket}/out-{name}"
     assert tiny("dedup", source, "-f", "jsonl", "-o", "r.jsonl").status == 0
     read = reading.read_bytes
@@ -429,24 +429,24 @@ def test_what_is_written_to_a_bucket_is_compared_and_withdrawn_if_it_differs(
     monkeypatch.setattr(reading, "read_bytes", spoilt)
     ran = tiny("filter", source, "--remove", "r.jsonl", "-o", output)
     assert "what was written differs" in error_line(ran)
-    assert not storage.exists(output)
+    assert not servers.exists(output)
 
 
 def test_what_another_run_uploaded_meanwhile_stays(
     tiny: Run, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert tiny("dedup", f"{bucket}/in", "-f", "jsonl", "-o", "r.jsonl").status == 0
-    put = storage.upload
+    put = servers.upload
 
     def overtaken(path: str, url: str) -> None:
         if url.endswith("1.png"):
-            storage.write_url(url, b"of the other run")
+            servers.write_url(url, b"of the other run")
         put(path, url)
 
-    monkeypatch.setattr(storage, "upload", overtaken)
+    monkeypatch.setattr(servers, "upload", overtaken)
     ran = tiny("filter", f"{bucket}/in", "--remove", "r.jsonl", "-o", f"{bucket}/out")
     assert error_line(ran) == f"{bucket}/out exists; choose another place with -o"
-    assert list(storage.list_folder(f"{bucket}/out")) == ["1.png"]
+    assert list(servers.list_folder(f"{bucket}/out")) == ["1.png"]
 
 
 @pytest.mark.parametrize(
@@ -455,11 +455,11 @@ def test_what_another_run_uploaded_meanwhile_stays(
 def test_what_cannot_be_filtered_on_a_server_is_refused(
     tiny: Run, tmp_path: Path, bucket: str, source: str, output: str
 ) -> None:
-    storage.write_url(f"{bucket}/s.tar", packed(tmp_path, "tar"))
+    servers.write_url(f"{bucket}/s.tar", packed(tmp_path, "tar"))
     Path("r").write_bytes(b"")
     words = ("filter", f"{bucket}/{source}", "--remove", "r", "-o")
     assert tiny(*words, f"{bucket}/{output}").status == 2
-    assert not storage.exists(f"{bucket}/{output}")
+    assert not servers.exists(f"{bucket}/{output}")
     linked = error_line(tiny("filter", f"{bucket}/in", "--remove", "r", "-o", "x", "--link"))
     assert linked == "--link is for a folder here, copied here; leave it out"
 
@@ -468,7 +468,7 @@ def test_what_cannot_be_filtered_on_a_server_is_refused(
 def test_a_container_is_fetched_once_to_be_embedded_and_once_to_be_filtered(
     tiny: Run, tmp_path: Path, bucket: str, s3: Proxy, name: str
 ) -> None:
-    storage.write_url(f"{bucket}/{name}", packed(tmp_path, name[2:]))
+    servers.write_url(f"{bucket}/{name}", packed(tmp_path, name[2:]))
     s3.asked.clear()
     assert tiny("dedup", f"{bucket}/{name}", "-f", "jsonl", "-o", "r.jsonl").status == 0
     assert tiny("filter", f"{bucket}/{name}", "--remove", "r.jsonl", "-o", f"o.{name}").status == 0
@@ -533,7 +533,7 @@ def test_what_a_command_writes_may_go_to_a_bucket_and_be_read_from_there(
     assert ran.status == 0, ran.err
     ran = tiny("dedup", "-d", there, *post, "-t", f"{bucket}/t.json", "-f", "jsonl")
     assert ran.status == 0, ran.err
-    storage.write_url(f"{bucket}/truth.csv", b"left,right,label\n0.png,2.png,1\n0.png,1.png,0\n")
+    servers.write_url(f"{bucket}/truth.csv", b"left,right,label\n0.png,2.png,1\n0.png,1.png,0\n")
     ran = tiny("eval", "pairs", f"{bucket}/truth.csv", there, "-f", "json", "-o", f"{bucket}/e")
     assert ran.status == 0, ran.err
     assert json.loads(place(f"{bucket}/e").read_bytes())["pairs"] == 2

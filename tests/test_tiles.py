@@ -247,7 +247,7 @@ def test_an_impossible_recall_is_refused(sscd: Run, dataset: Path, recall: str) 
 
 TWICE = """
 import sys, time
-from sscd_cli import files
+from sscd_cli.storage import files
 from sscd_cli.__main__ import main
 from sscd_cli.matching import tiles
 tiles.LEAST_ROWS = 16

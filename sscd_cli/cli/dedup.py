@@ -13,16 +13,15 @@ from sscd_cli.cli import terminal
 from sscd_cli.cli.embed import summarise as summarise_embedding
 from sscd_cli.cli.estimate import print_embed_estimate, print_join_estimate
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import UsageError, counted
+from sscd_cli.errors import UsageError, bytes_text, counted
 from sscd_cli.options import (
     MODEL,
     ClusterOptions,
     DedupOptions,
     EmbedOptions,
+    ReportFormat,
     SourceOptions,
 )
-from sscd_cli.reports.formats import Format, bytes_text, write_clusters
-from sscd_cli.reports.matches import write_matches
 from sscd_cli.tasks import Task
 from sscd_cli.words import Argument, Help
 
@@ -39,7 +38,7 @@ class _Target:
     """How and where a report is written, and what the exit status tells of it."""
 
     format: Annotated[
-        Format, Help("text, html, jsonl, csv, parquet, or paths (the removable files).", "-f")
+        ReportFormat, Help("text, html, jsonl, csv, parquet, or paths (the removable files).", "-f")
     ] = "text"
     null: words.Null = False
     output: words.Report = None
@@ -133,6 +132,7 @@ def _report_clusters(
 ) -> tuple[int, int]:
     """Report the clusters; return how many images are removable and how many unreadable."""
     from sscd_cli import dedup as verb
+    from sscd_cli.reports.formats import write_clusters
 
     with terminal.embed_progress() as progress, terminal.count_progress("tiles") as tiles:
         found = verb.run(options, _wanted(embedding), progress, tiles, _announce)
@@ -156,6 +156,7 @@ def _write_explained(
     found: DedupResult, target: _Target, embedding: SourceOptions, stream: BinaryIO
 ) -> None:
     from sscd_cli import explain as verb
+    from sscd_cli.reports.formats import write_clusters
 
     model = None if embedding.model == MODEL else embedding.model  # else that of the descriptors
     with terminal.count_progress() as progress:
@@ -168,6 +169,7 @@ def _report_matches(
 ) -> tuple[int, int]:
     """Report the matches; return how many images have one and how many are unreadable."""
     from sscd_cli import against as verb
+    from sscd_cli.reports.matches import write_matches
 
     with terminal.embed_progress() as progress:
         found = verb.run(options, _wanted(embedding), progress)

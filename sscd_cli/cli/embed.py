@@ -13,7 +13,6 @@ from sscd_cli.cli.estimate import print_embed_estimate
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import counted, printable
 from sscd_cli.options import ClusterOptions, EmbedOptions
-from sscd_cli.reports.clusters import shown_path, working_folder
 
 if TYPE_CHECKING:
     from sscd_cli.embed import EmbedResult
@@ -47,6 +46,8 @@ def embed(
 
 def summarise(result: EmbedResult) -> None:
     """Say what a run did, what it could not read, and where the time went."""
+    from sscd_cli.reports.clusters import shown_path, working_folder
+
     here = working_folder()
     for path, error in result.errors:
         terminal.note(f"unreadable: {printable(shown_path(path, here))}: {error}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sscd_cli.cli import terminal
+from sscd_cli.errors import bytes_text
 from sscd_cli.options import DedupOptions, EmbedOptions
-from sscd_cli.reports.formats import bytes_text
 
 
 def print_embed_estimate(options: EmbedOptions) -> None:

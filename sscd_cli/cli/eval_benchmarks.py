@@ -11,7 +11,6 @@ from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import counted
 from sscd_cli.evaluation.options import EvalCopydaysOptions, EvalDiscOptions
-from sscd_cli.reports.formats import csv_lines
 from sscd_cli.words import Help, Report
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ class _Target:
         elif self.format == "csv":
             last = {"metadata": self.metadata} if self.metadata else {}
             rows = [record | last for record in records]
+            from sscd_cli.reports.formats import csv_lines
+
             lines = csv_lines(rows[0], rows)
         with terminal.report_stream(self.output) as stream:
             stream.write("".join(lines).encode())

@@ -11,7 +11,6 @@ from sscd_cli import words
 from sscd_cli.cli import terminal
 from sscd_cli.errors import counted, printable
 from sscd_cli.evaluation.options import EvalPairsOptions
-from sscd_cli.reports.formats import csv_lines
 from sscd_cli.words import Help
 
 if TYPE_CHECKING:
@@ -101,6 +100,8 @@ def _groups(result: EvalPairsResult) -> Iterator[str]:
 
 
 def _csv(result: EvalPairsResult) -> Iterable[str]:
+    from sscd_cli.reports.formats import csv_lines
+
     points = (asdict(result.report.at(threshold)) for threshold in result.report.curve[2])
     return csv_lines(("threshold", "precision", "recall", "f1", "accepted"), points)
 

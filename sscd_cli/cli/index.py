@@ -7,8 +7,7 @@ from typing import Annotated
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import counted
-from sscd_cli.options import IndexOptions, SearchOptions
-from sscd_cli.reports.hits import Format, write_hits
+from sscd_cli.options import HitFormat, IndexOptions, SearchOptions
 from sscd_cli.words import Help
 
 
@@ -28,13 +27,14 @@ def index(options: IndexOptions) -> None:
 
 def search(
     options: SearchOptions,
-    format: Annotated[Format, Help("text, jsonl or csv.", "-f")] = "text",
+    format: Annotated[HitFormat, Help("text, jsonl or csv.", "-f")] = "text",
 ) -> None:
     """Show the images of a dataset that are nearest to some images.
 
     Example: sscd search query.jpg -k 5
     """
     from sscd_cli import search as verb
+    from sscd_cli.reports.hits import write_hits
 
     if options.model:
         fetch_if_missing(options.model)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sscd_cli.cli import command, terminal
-from sscd_cli.reports.formats import bytes_text
+from sscd_cli.errors import bytes_text
 from sscd_cli.words import Argument, Help, Output
 
 if TYPE_CHECKING:

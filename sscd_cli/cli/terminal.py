@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from sscd_cli.errors import SscdError, printable, reason_of
-from sscd_cli.files import output_file
+from sscd_cli.storage.files import output_file
 from sscd_cli.words import Help
 
 if TYPE_CHECKING:

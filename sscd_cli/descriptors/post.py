@@ -30,8 +30,8 @@ from sscd_cli.descriptors.moments import Moments, Sample, principal_axes, rank
 from sscd_cli.descriptors.schema import Descriptor, Provenance, difference
 from sscd_cli.descriptors.shards import writing
 from sscd_cli.errors import StoreError, UsageError, reason_of
-from sscd_cli.files import file_here, output_file
 from sscd_cli.options import TRANSFORMS
+from sscd_cli.storage.files import file_here, output_file
 
 Transform = Literal["whiten", "pca", "center", "none"]
 Floats = npt.NDArray[np.float32]

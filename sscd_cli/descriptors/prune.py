@@ -21,7 +21,7 @@ from sscd_cli.descriptors.shards import (
     to_parquet,
     writing,
 )
-from sscd_cli.files import whole_file
+from sscd_cli.storage.files import whole_file
 
 
 @dataclass(frozen=True)

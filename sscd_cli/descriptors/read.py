@@ -29,7 +29,7 @@ from sscd_cli.descriptors.shards import (
     unreadable_file,
 )
 from sscd_cli.errors import StoreError
-from sscd_cli.places import place
+from sscd_cli.storage.places import place
 
 COLUMNS = ("width", "height", "format", "file_bytes", "mtime_ns", "content_hash")
 NAME_COLUMNS = ("id", "id_bytes", "source", "source_bytes")

@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from sscd_cli.descriptors.parts import refuse_missing
 from sscd_cli.descriptors.schema import FOOTER_KEY, Provenance, difference, shard_schema
 from sscd_cli.errors import StoreError, reason_of
-from sscd_cli.places import RemotePath
-from sscd_cli.storage import check_takes_files
+from sscd_cli.storage.places import RemotePath
+from sscd_cli.storage.servers import check_takes_files
 from sscd_cli.tasks import Task
 
 LOCK = ".lock"

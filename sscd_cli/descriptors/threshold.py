@@ -11,8 +11,8 @@ from sscd_cli.descriptors.scale import COSINE, Scale
 from sscd_cli.descriptors.schema import Provenance, difference
 from sscd_cli.descriptors.shards import writing
 from sscd_cli.errors import StoreError, UsageError, printable
-from sscd_cli.files import output_file
 from sscd_cli.options import check_threshold, threshold_path
+from sscd_cli.storage.files import output_file
 
 _VERSION = 1
 

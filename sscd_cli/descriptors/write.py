@@ -25,7 +25,7 @@ from sscd_cli.descriptors.shards import (
     writing,
 )
 from sscd_cli.errors import StoreError
-from sscd_cli.files import whole_file
+from sscd_cli.storage.files import whole_file
 from sscd_cli.tasks import Task
 
 ROWS_PER_SHARD = 4096

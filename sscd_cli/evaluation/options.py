@@ -8,7 +8,7 @@ from typing import Annotated
 
 from sscd_cli import words
 from sscd_cli.options import DESCRIPTORS, MODEL
-from sscd_cli.places import place
+from sscd_cli.storage.places import place
 from sscd_cli.words import Argument, Help
 
 _CODECS = "Post-processing as FAISS names it, such as 'Flat;PCAW256,L2norm,Flat'"

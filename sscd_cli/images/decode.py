@@ -34,7 +34,7 @@ from sscd_cli.images.preprocess import Recipe, resize, shrink_while_decoding
 from sscd_cli.images.read import read_bytes, stat_image
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.options import MAX_BYTES, MAX_PIXELS
-from sscd_cli.storage import without_file_scheme
+from sscd_cli.storage.servers import without_file_scheme
 
 # Pillow reads more, but some of it starts other programs (EPS) or needs them. TGA has no
 # signature, so it comes last.

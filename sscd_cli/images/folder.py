@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sscd_cli.errors import cannot_read
 from sscd_cli.images.refs import ImageRef, Place, is_image_name
-from sscd_cli.storage import is_url, join, list_folder
+from sscd_cli.storage.servers import is_url, join, list_folder
 
 # version control folders that a leading dot does not hide already
 VCS_FOLDERS = frozenset({b"CVS", b"_darcs"})

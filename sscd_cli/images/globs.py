@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from sscd_cli.errors import UsageError
-from sscd_cli.storage import exists, matching, without_file_scheme
+from sscd_cli.storage.servers import exists, matching, without_file_scheme
 
 BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d+\.\.\d+)\}")
 MAX_FILES = 1_000_000

@@ -21,7 +21,7 @@ from typing import Any
 from sscd_cli.errors import UsageError
 from sscd_cli.images.columns import image_column
 from sscd_cli.images.refs import ImageRef, is_image_name
-from sscd_cli.storage import is_url, join, open_binary, without_file_scheme
+from sscd_cli.storage.servers import is_url, join, open_binary, without_file_scheme
 
 TABLES = {".csv": ",", ".tsv": "\t"}
 LINES = (".jsonl", ".ndjson")

@@ -13,7 +13,7 @@ from functools import lru_cache
 from sscd_cli.images.columns import split_columns
 from sscd_cli.images.containers.kinds import is_container, open_container
 from sscd_cli.images.refs import FileStatus, ImageRef, MissingMemberError
-from sscd_cli.storage import exists, is_url, join, list_folder, look, read_url
+from sscd_cli.storage.servers import exists, is_url, join, list_folder, look, read_url
 
 
 def stored_ref(source: str, id: str) -> ImageRef:

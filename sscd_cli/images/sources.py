@@ -29,7 +29,7 @@ from sscd_cli.images.folder import iter_folder
 from sscd_cli.images.globs import Globs, expand
 from sscd_cli.images.listing import is_listing, iter_listing
 from sscd_cli.images.refs import ImageRef
-from sscd_cli.storage import has_unknown_scheme, is_url, look
+from sscd_cli.storage.servers import has_unknown_scheme, is_url, look
 
 CHUNK_BYTES = 1 << 16
 

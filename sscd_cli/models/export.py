@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sscd_cli.errors import ModelError, UsageError, reason_of
-from sscd_cli.files import output_file
 from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.models.network import Network, gem
 from sscd_cli.models.onnx_file import run_onnx, save_onnx
 from sscd_cli.models.registry import ASSUMED, ModelSpec, find_model
 from sscd_cli.models.safetensors_file import notes_of, save_tensors
 from sscd_cli.models.weights import inspect_weights, read_network
+from sscd_cli.storage.files import output_file
 
 TOLERANCE = 1e-5
 

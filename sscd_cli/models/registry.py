@@ -21,7 +21,7 @@ from sscd_cli.models.published import (
     Source,
 )
 from sscd_cli.models.weights import WeightFile, inspect_weights
-from sscd_cli.storage import is_url
+from sscd_cli.storage.servers import is_url
 
 BUNDLED = "sscd_mini"
 # the preprocessing of the official models, whose files do not state it

@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import save
 
 from sscd_cli.errors import ModelError
-from sscd_cli.files import whole_file
 from sscd_cli.models.network import Network
 from sscd_cli.models.weights import WeightFile, inspect_weights, read_network
+from sscd_cli.storage.files import whole_file
 
 
 def save_network(

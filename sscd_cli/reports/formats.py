@@ -7,13 +7,11 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
-from sscd_cli.errors import UsageError, counted, printable
+from sscd_cli.errors import UsageError, bytes_text, counted, printable
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
 from sscd_cli.reports.page import Card, Picture, page
-
-Format = Literal["text", "html", "jsonl", "csv", "parquet", "paths"]
 
 
 def write_clusters(
@@ -94,16 +92,6 @@ def _picture(member: Member) -> Picture:
     return Picture(
         *(member.source, member.id, member.path, verdict), (similarity, explanation, size)
     )
-
-
-def bytes_text(count: int) -> str:
-    """Return a size for people: "12 B", "3.4 kB", "56 MB"."""
-    size, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 999.5:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.1f} {unit}" if unit != "B" and size < 9.95 else f"{size:.0f} {unit}"
 
 
 def _jsonl(clusters: Iterable[Cluster]) -> Iterator[str]:

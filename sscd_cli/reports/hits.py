@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO
 
 from sscd_cli.errors import printable
+from sscd_cli.options import HitFormat
 from sscd_cli.reports.clusters import shown_path, working_folder
 from sscd_cli.reports.formats import csv_lines
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sscd_cli.descriptors.read import DescriptorSet
-
-Format = Literal["text", "jsonl", "csv"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +64,13 @@ def describe(
                 )
 
 
-def write_hits(hits: Iterable[Hit], format: Format, stream: BinaryIO) -> None:
+def write_hits(hits: Iterable[Hit], format: HitFormat, stream: BinaryIO) -> None:
     """Write hits to a binary stream; csv and jsonl have one record a hit, text is for people."""
     for line in _lines(hits, format):
         stream.write(line.encode("utf-8", "surrogateescape"))
 
 
-def _lines(hits: Iterable[Hit], format: Format) -> Iterator[str]:
+def _lines(hits: Iterable[Hit], format: HitFormat) -> Iterator[str]:
     if format == "csv":
         yield from csv_lines(COLUMNS, map(asdict, hits))
     elif format == "jsonl":

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 from sscd_cli.errors import UsageError
-from sscd_cli.storage import is_url
+from sscd_cli.storage.servers import is_url
 
 Key = tuple[str, str]  # source, id
 FIELDS = ("keep", "source", "id", "file_bytes")

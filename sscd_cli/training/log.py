@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from sscd_cli.errors import SscdError, reason_of
-from sscd_cli.files import whole_file
+from sscd_cli.storage.files import whole_file
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sscd_cli.errors import SscdError
-from sscd_cli.files import whole_file
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.models.network import Network
+from sscd_cli.storage.files import whole_file
 from sscd_cli.training.augment import AUGMENTATIONS
 from sscd_cli.training.distributed import World, gather, share_batch_norm
 from sscd_cli.training.log import StepLog, append_step, writing

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from sscd_cli.errors import UsageError, reason_of
 from sscd_cli.images.columns import image_column, split_columns
 from sscd_cli.images.refs import ImageRef, MissingMemberError
-from sscd_cli.storage import open_binary
+from sscd_cli.storage.servers import open_binary
 
 
 class ParquetContainer:

@@ -9,7 +9,7 @@ from typing import IO, cast
 
 from sscd_cli.images.containers.tar_members import Members, key_of, members_of, seekable
 from sscd_cli.images.refs import ImageRef, MissingMemberError, Place, is_hidden, is_image_name
-from sscd_cli.storage import open_binary
+from sscd_cli.storage.servers import open_binary
 
 REWINDS = 3  # one follows naming, and one more each of the two readings of `sscd filter`
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from sscd_cli.images.refs import ImageRef, MissingMemberError, is_hidden, is_image_name
-from sscd_cli.storage import open_binary
+from sscd_cli.storage.servers import open_binary
 
 
 class ZipContainer:

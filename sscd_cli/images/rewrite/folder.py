@@ -13,7 +13,7 @@ from itertools import chain
 
 from sscd_cli.images.folder import VCS_FOLDERS, iter_folder
 from sscd_cli.images.refs import is_hidden, is_image_name
-from sscd_cli.storage import at_once, copy_file, is_url, join, list_folder
+from sscd_cli.storage.servers import at_once, copy_file, is_url, join, list_folder
 
 Copy = Callable[[str, str], None]
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from sscd_cli.images.columns import split_columns
 from sscd_cli.images.containers.parquet import arrow_errors
-from sscd_cli.storage import open_binary
+from sscd_cli.storage.servers import open_binary
 
 
 def rewrite_parquet(source: str, target: str, removed: Set[str]) -> int:

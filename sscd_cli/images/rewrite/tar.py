@@ -19,7 +19,7 @@ from sscd_cli.images.containers.tar_members import (
     target_of,
 )
 from sscd_cli.images.refs import Place, is_hidden, is_image_name
-from sscd_cli.storage import open_binary
+from sscd_cli.storage.servers import open_binary
 
 CHUNK_BYTES = 1 << 20
 

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Set
 from pathlib import PurePosixPath
 
-from sscd_cli.storage import open_binary
+from sscd_cli.storage.servers import open_binary
 
 
 def rewrite_zip(source: str, target: str, removed: Set[str]) -> int:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sscd_cli.errors import SscdError, UsageError, reason_of
-from sscd_cli.places import RemotePath
-from sscd_cli.storage import check_takes_files
+from sscd_cli.storage.places import RemotePath
+from sscd_cli.storage.servers import check_takes_files
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PosixPath
 from typing import Any, BinaryIO
 
-from sscd_cli import storage
+from sscd_cli.storage import servers
 
 # a URL that has gone through `Path` has lost one of its slashes
 URL = re.compile(r"(s3|gs|hf|https?):/+", re.IGNORECASE)
@@ -19,7 +19,7 @@ URL = re.compile(r"(s3|gs|hf|https?):/+", re.IGNORECASE)
 
 def place(path: str | Path) -> Path:
     """Return a path here, or one on a server where `path` is a URL (s3://bucket/folder)."""
-    text = storage.without_file_scheme(re.sub(r"^file:/+", "file:///", os.fspath(path)))
+    text = servers.without_file_scheme(re.sub(r"^file:/+", "file:///", os.fspath(path)))
     return RemotePath(text) if URL.match(text) else Path(text)
 
 
@@ -27,7 +27,7 @@ class RemotePath(PosixPath):
     """A path on a server with those methods of `Path` that datasets and reports need.
 
     A file is written by one request when it is closed, and shows up whole. There are no folders
-    but by the names in them. Raises: OSError, as `storage` does.
+    but by the names in them. Raises: OSError, as `servers` does.
     """
 
     def __str__(self) -> str:
@@ -42,19 +42,19 @@ class RemotePath(PosixPath):
 
     def exists(self, **_: Any) -> bool:
         """Whether a file or anything below this name is there."""
-        return storage.exists(str(self))
+        return servers.exists(str(self))
 
     def is_dir(self, **_: Any) -> bool:
         """Whether anything is below this name."""
-        return self.exists() and storage.look(str(self)).is_folder
+        return self.exists() and servers.look(str(self)).is_folder
 
     def is_file(self, **_: Any) -> bool:
         """Whether this is a file."""
-        return self.exists() and storage.look(str(self)).is_file
+        return self.exists() and servers.look(str(self)).is_file
 
     def iterdir(self) -> Iterator[RemotePath]:  # type: ignore[override]
         """Yield what lies in this folder."""
-        return (self / name for name in storage.list_folder(str(self)))
+        return (self / name for name in servers.list_folder(str(self)))
 
     def glob(self, pattern: str, **_: Any) -> Iterator[RemotePath]:  # type: ignore[override]
         """Yield what lies in this folder itself and matches."""
@@ -63,7 +63,7 @@ class RemotePath(PosixPath):
 
     def stat(self, **_: Any) -> os.stat_result:
         """Return size and time; nothing else is known."""
-        entry = storage.look(str(self))
+        entry = servers.look(str(self))
         kind = stat.S_IFDIR if entry.is_folder else stat.S_IFREG
         fields = (kind, 0, 0, 1, 0, 0, entry.size, 0, entry.mtime_ns // 10**9, 0)
         # a program may set all but the nanoseconds by their place
@@ -75,29 +75,29 @@ class RemotePath(PosixPath):
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove a file."""
         if self.exists() or not missing_ok:
-            storage.remove_url(str(self))
+            servers.remove_url(str(self))
 
     def open(self, mode: str = "r", *_: Any, **__: Any) -> BinaryIO:  # type: ignore[override]
         """Open a file in binary mode, for reading or for writing it anew."""
         if mode == "rb":
-            return storage.open_binary(str(self))
+            return servers.open_binary(str(self))
         if mode != "wb":
             raise io.UnsupportedOperation(f"mode {mode} on a server")
         return _Upload(str(self))
 
     def read_bytes(self) -> bytes:
         """Return a file's bytes."""
-        return storage.read_url(str(self), storage.look(str(self)).size)
+        return servers.read_url(str(self), servers.look(str(self)).size)
 
     def write_bytes(self, data: Any) -> int:
         """Write a file whole."""
-        storage.write_url(str(self), bytes(data))
+        servers.write_url(str(self), bytes(data))
         return len(data)
 
     def write_new(self, data: bytes) -> None:
         """Write a file whole that must not be there. Raises: FileExistsError: another one is."""
         try:
-            storage.write_url(str(self), data, new=True)
+            servers.write_url(str(self), data, new=True)
         except FileExistsError:
             if self.read_bytes() != data:  # otherwise an earlier try of ours came through
                 raise
@@ -112,5 +112,5 @@ class _Upload(io.BytesIO):
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if kind is None:
-            storage.write_url(self._url, self.getvalue())
+            servers.write_url(self._url, self.getvalue())
         super().__exit__(kind, error, traceback)

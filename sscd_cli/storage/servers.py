@@ -26,8 +26,8 @@ from datetime import datetime
 from typing import IO, Any, BinaryIO, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from sscd_cli.block_cache import BLOCK_BYTES, block_cache
 from sscd_cli.errors import SscdError
+from sscd_cli.storage.block_cache import BLOCK_BYTES, block_cache
 
 URL = re.compile(r"(s3|gs|hf|https?)://", re.IGNORECASE)
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
