@@ -11,10 +11,11 @@ import multiprocessing
 import queue
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 from sscd_cli.embed_cluster import finished, run_task, together
@@ -22,7 +23,7 @@ from sscd_cli.embed_job import EmbedResult, Progress, job_words
 from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.machine import core_count
 from sscd_cli.options import EmbedOptions
-from sscd_cli.tasks import Task, all_tasks
+from sscd_cli.tasks import Task, all_tasks, spaced
 
 REPORT_SECONDS = 0.5
 
@@ -107,21 +108,12 @@ def _begin(reports: Any) -> None:
 def _work(options: EmbedOptions, tasks: Sequence[Task]) -> list[EmbedResult]:
     """Run some tasks one after another on one device; SIGTERM ends them as Ctrl-C would."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    tell = spaced(_Here.reports.put, REPORT_SECONDS)
     try:
-        return _results(options, tasks)
+        return [run_task(options, task, partial(_tell_of, tell, task)) for task in tasks]
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _results(options: EmbedOptions, tasks: Sequence[Task]) -> list[EmbedResult]:
-    results, last = [], 0.0
-    for task in tasks:
-
-        def report(result: EmbedResult, task: Task = task) -> None:
-            nonlocal last
-            if time.monotonic() - last > REPORT_SECONDS:
-                last = time.monotonic()
-                _Here.reports.put((task, result))
-
-        results.append(run_task(options, task, report))
-    return results
+def _tell_of(tell: Callable[[Any], None], task: Task, result: EmbedResult) -> None:
+    tell((task, result))

@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout, suppress
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any, TypeVar
 
 from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.options import ClusterOptions
-from sscd_cli.tasks import Task
+from sscd_cli.tasks import Task, spaced
 
 Outcome = TypeVar("Outcome")
 Report = Callable[[Any], None]
@@ -191,14 +190,7 @@ def _run(work: Work[Outcome], task: Task, board: Any, folder: str) -> Outcome:
     except OSError as error:
         what = f"a worker cannot enter {folder}: {reason_of(error)}"
         raise SscdError(what, "run from a folder that all machines share") from error
-    last = 0.0
-
-    def report(state: Any) -> None:
-        nonlocal last
-        if time.monotonic() - last > REPORT_SECONDS:
-            last = time.monotonic()
-            board.note.remote(task, state)
-
+    report = spaced(lambda state: board.note.remote(task, state), REPORT_SECONDS)
     return work(task, report)
 
 

@@ -41,7 +41,8 @@ def run(options: DedupOptions, embedded: EmbedResult | None = None) -> Joined | 
     """
     from sscd_cli.matching.tiles import copies_of, together
 
-    if options.post or options.score_norm:  # tasks compare plain cosines
+    plain = not (options.post or options.score_norm)  # as tasks compare
+    if not plain or not any(options.descriptors.glob("join-*")):
         return None
     join = Join.of(options)
     folder = join.folder

@@ -24,11 +24,16 @@ from __future__ import annotations
 
 import os
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sscd_cli.errors import UsageError
 
 MOST_TASKS = 100_000
+
+Report = TypeVar("Report")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,3 +74,16 @@ class Task:
 def all_tasks(count: int) -> list[Task]:
     """Return every part of a job of `count`."""
     return [Task(count, number) for number in range(1, count + 1)]
+
+
+def spaced(tell: Callable[[Report], None], seconds: float) -> Callable[[Report], None]:
+    """Return what tells a report on, unless one was told less than so many seconds ago."""
+    last = 0.0
+
+    def tell_at_times(report: Report) -> None:
+        nonlocal last
+        if time.monotonic() - last > seconds:
+            last = time.monotonic()
+            tell(report)
+
+    return tell_at_times

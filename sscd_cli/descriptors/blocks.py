@@ -25,7 +25,7 @@ from sscd_cli.descriptors.read import (
     refuse_other_outputs,
     said_of,
 )
-from sscd_cli.descriptors.schema import Descriptor, names_from_columns
+from sscd_cli.descriptors.schema import Descriptor, name_digests, names_from_columns
 from sscd_cli.descriptors.shards import (
     common_provenance,
     existing_shards,
@@ -110,8 +110,7 @@ class NumberedRows:
         readable = np.empty(len(self), np.bool_)
         for path, begin, rows in self._holding(np.arange(len(self))):
             table = read_shard(path, [*NAME_COLUMNS, "status"])
-            names = zip(*(names_from_columns(table, c).to_pylist() for c in _KEY), strict=True)
-            keys = b"".join(_digest(source, id) for source, id in names)
+            keys = b"".join(name_digests(table))
             digests[begin : begin + len(rows)] = np.frombuffer(keys, np.uint64).reshape(-1, 2)
             readable[begin : begin + len(rows)] = [s == "ok" for s in table["status"].to_pylist()]
         order = np.lexsort((digests[:, 1], digests[:, 0]))  # rows of one name stay in order
@@ -158,10 +157,3 @@ class NumberedRows:
         for path, begin, first, stop in shards:
             if first < stop:
                 yield path, int(begin), numbers[first:stop] - begin
-
-
-_KEY = ("source", "id")
-
-
-def _digest(source: bytes, id: bytes) -> bytes:
-    return hashlib.blake2b(source + b"\0" + id, digest_size=16).digest()

@@ -18,7 +18,8 @@ from sscd_cli.descriptors.schema import (
     Row,
     descriptor_values,
     name_bytes,
-    names_from_columns,
+    name_digest,
+    name_digests,
 )
 from sscd_cli.descriptors.shards import read_shard, shard_path, shard_paths
 from sscd_cli.errors import printable
@@ -132,7 +133,7 @@ class Ledger:
         could not even be read, so that it is tried again. Where the size is not known, the time
         alone decides.
         """
-        known = self._stamps.get(_name_digest(name_bytes(source), name_bytes(id)))
+        known = self._stamps.get(name_digest(name_bytes(source), name_bytes(id)))
         if mtime_ns is None or known in {None, _UNKNOWN}:
             return False
         if file_bytes is None:
@@ -141,12 +142,12 @@ class Ledger:
 
     def damaged(self, source: str, id: str) -> bool:
         """Say whether the newest row of an image that is `unchanged` holds no descriptor."""
-        known = self._stamps.get(_name_digest(name_bytes(source), name_bytes(id)))
+        known = self._stamps.get(name_digest(name_bytes(source), name_bytes(id)))
         return known is not None and bool(known & _DAMAGED)
 
     def knows_failure(self, row: Row) -> bool:
         """Say whether an image's newest row says the same: as unreadable, for the same reason."""
-        name = _name_digest(name_bytes(row.source), name_bytes(row.id))
+        name = name_digest(name_bytes(row.source), name_bytes(row.id))
         failure = _failure(row.mtime_ns, row.file_bytes, row.error and printable(row.error))
         return self._stamps.get(name) == _UNKNOWN and self._failures.get(name) == failure
 
@@ -179,7 +180,7 @@ class Ledger:
     def note(self, rows: Sequence[Row], places: Iterable[int]) -> None:
         """Take in what was just added; places: as `ShardWriter.add` returned them."""
         for row, place in zip(rows, map(int, places), strict=True):
-            name = _name_digest(name_bytes(row.source), name_bytes(row.id))
+            name = name_digest(name_bytes(row.source), name_bytes(row.id))
             self._record(name, place, [getattr(row, column) for column in _FACTS])
             self._keep_open(place, row)
 
@@ -205,9 +206,9 @@ class Ledger:
 
     def _load(self, number: int, path: Path) -> None:
         table = read_shard(path, [*_NAMES, *_FACTS])
-        names = map(_name_digest, _names(table, "source"), _names(table, "id"))
         facts = zip(*(table[column].to_pylist() for column in _FACTS), strict=True)
-        for place, (name, row) in enumerate(zip(names, facts, strict=True), number << 32):
+        rows = zip(name_digests(table), facts, strict=True)
+        for place, (name, row) in enumerate(rows, number << 32):
             self._record(name, place, row)
 
     def _shard(self, number: int) -> pa.Table:
@@ -224,15 +225,6 @@ class Ledger:
         if number >= _EARLIER:
             return self._earlier[number - _EARLIER]
         return shard_path(self._folder, number, self._task)
-
-
-def _names(table: pa.Table, column: str) -> list[bytes]:
-    names: list[bytes] = names_from_columns(table, column).to_pylist()
-    return names
-
-
-def _name_digest(source: bytes, id: bytes) -> bytes:
-    return hashlib.blake2b(source + b"\0" + id, digest_size=HASH_BYTES).digest()
 
 
 def _stamp(mtime_ns: int | None, file_bytes: int | None) -> int:

@@ -17,8 +17,9 @@ less than 0.001 in the worst case, and by about 3e-5 for typical 512-d descripto
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -244,3 +245,14 @@ def names_from_columns(table: pa.Table, column: str) -> pa.ChunkedArray:
     import pyarrow.compute as pc
 
     return pc.coalesce(exceptions, text)
+
+
+def name_digest(source: bytes, id: bytes) -> bytes:
+    """Return 16 bytes that stand for an image's true names."""
+    return hashlib.blake2b(source + b"\0" + id, digest_size=HASH_BYTES).digest()
+
+
+def name_digests(table: pa.Table) -> Iterator[bytes]:
+    """Yield the `name_digest` of each row of a shard, read with its columns of names."""
+    names = (names_from_columns(table, column).to_pylist() for column in ("source", "id"))
+    return map(name_digest, *names)
