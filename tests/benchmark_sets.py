@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +14,7 @@ from sscd_cli.descriptors.schema import Provenance, Row
 from sscd_cli.descriptors.write import ShardWriter
 
 Floats = NDArray[np.float32]
+DIMENSIONS = 16
 
 
 def save_vectors(
@@ -57,3 +59,15 @@ def unit_rows(rows: int, seed: int, dimensions: int = 16) -> Floats:
 def unit(values: NDArray[Any]) -> Floats:
     length = np.linalg.norm(values, axis=-1, keepdims=True)
     return np.asarray(values / length, np.float32)
+
+
+def projected(codec: str, training: Floats, *others: Floats) -> list[Floats]:
+    """Apply a codec as FAISS does."""
+    if codec == "Flat":
+        return [training, *others]
+    index = faiss.index_factory(DIMENSIONS, codec)
+    index.train(training)
+    return [
+        np.frombuffer(index.sa_encode(rows), np.float32).reshape(len(rows), -1)
+        for rows in (training, *others)
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from joins import crowd
 
 from sscd_cli.errors import SscdError
 from sscd_cli.matching import cells as cells_of
@@ -12,18 +13,6 @@ from sscd_cli.matching.clusters import cluster, cluster_copies, find_copies
 from sscd_cli.matching.crowds import forest_of
 from sscd_cli.matching.forest import components, spanning_forest
 from sscd_cli.matching.join import find_pairs
-
-
-def crowd(count=400, strangers=60, seed=0):
-    """Noisy copies of one row at cosines of 0.6 to 1, in chains and knots, among strangers."""
-    generator = np.random.default_rng(seed)
-    rows = generator.standard_normal((count + strangers, 32))
-    cosine = generator.uniform(0.6, 1, (count, 1))
-    noise = rows[1 : count + 1] - rows[1 : count + 1, :1] * np.eye(32)[0]
-    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
-    rows[:count] = cosine * np.eye(32)[0] + np.sqrt(1 - cosine**2) * noise
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows[generator.permutation(len(rows))].astype(np.float16)
 
 
 def ends(pairs):

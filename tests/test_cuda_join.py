@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Run, Store, picture
-from test_join import as_dict, assert_same, brute_force, descriptors, unit
+from joins import as_dict, assert_same, brute_force, descriptors, unit
 
 from sscd_cli import join as tasks_of_join
 from sscd_cli.errors import SscdError, UsageError

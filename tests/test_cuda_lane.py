@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import picture
-from test_runtime import lively, pixels
+from networks import lively, pixels
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 

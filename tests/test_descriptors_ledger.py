@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_descriptors_write import PROVENANCE, row, rows
+from stores import PROVENANCE, row, rows
 
 from sscd_cli.descriptors.ledger import DigestMap, Ledger
 from sscd_cli.descriptors.read import read_descriptors
@@ -105,8 +105,7 @@ embed(Path(sys.argv[1]), FILES, pause=float(sys.argv[2] == "-1") / 50)
 
 
 def killable(folder: Path, step: int) -> list[str]:
-    here = Path(__file__).parent
-    return [sys.executable, "-c", KILLED, str(folder), str(step), str(here), str(here.parent)]
+    return [sys.executable, "-c", KILLED, str(folder), str(step), *sys.path]
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_descriptors_write import PROVENANCE, row, rows, stored_ids
+from stores import PROVENANCE, row, rows, stored_ids
 
 from sscd_cli.descriptors import prune as module
 from sscd_cli.descriptors.prune import Pruned, prune

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_descriptors_write import PROVENANCE, row, rows
+from stores import PROVENANCE, row, rows
 
 from sscd_cli.descriptors.read import COLUMNS, read_descriptors
 from sscd_cli.descriptors.schema import Provenance, Row
@@ -297,6 +297,6 @@ def test_reading_loads_neither_torch_nor_pandas(tmp_path: Path) -> None:
         "ledger.Ledger(found.folder, found.provenance)\n"
         "print(sorted({'torch', 'pandas', 'PIL', 'faiss', 'typer'} & set(sys.modules)))\n"
     )
-    command = [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parents[1])]
+    command = [sys.executable, "-c", script, str(tmp_path), *sys.path]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

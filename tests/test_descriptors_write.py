@@ -3,50 +3,17 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pyarrow.parquet as pq
 import pytest
+from stores import PROVENANCE, row, rows, stored_ids
 
-from sscd_cli.descriptors.schema import Provenance, Row
 from sscd_cli.descriptors.write import ShardWriter
 from sscd_cli.errors import StoreError
-
-PROVENANCE = Provenance(
-    model="sscd_a",
-    weights_sha256="a" * 64,
-    dimensions=4,
-    preprocessing={"name": "small-288", "size": 288},
-    dtype="float16",
-    precision="fp32",
-    tool_version="0.1.0",
-    pillow_version="13.0.0",
-)
-
-
-def row(name: str, dimensions: int = 4) -> Row:
-    digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
-    generator = np.random.default_rng(int.from_bytes(digest, "big"))
-    vector = generator.standard_normal(dimensions).astype(np.float32)
-    return Row(name, "/photos", vector, width=4, height=3, content_hash=digest)
-
-
-def rows(names: Sequence[str]) -> list[Row]:
-    return [row(name) for name in names]
-
-
-def stored_ids(folder: Path) -> list[list[str]]:
-    """Each complete shard's ids, read with pyarrow alone."""
-    return [
-        pq.read_table(path)["id"].to_pylist() for path in sorted(folder.glob("shard-*.parquet"))
-    ]
 
 
 def test_rows_become_full_shards_and_a_last_one(tmp_path: Path) -> None:
@@ -106,11 +73,11 @@ def test_two_runs_cannot_write_at_once_and_a_dead_one_does_not_block(tmp_path: P
     script = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
         "from pathlib import Path\n"
-        "from test_descriptors_write import PROVENANCE, ShardWriter\n"
+        "from sscd_cli.descriptors.write import ShardWriter\n"
+        "from stores import PROVENANCE\n"
         "with ShardWriter(Path(sys.argv[1]), PROVENANCE): print('in', flush=True); input()\n"
     )
-    here = Path(__file__).parent
-    command = [sys.executable, "-c", script, str(tmp_path), str(here), str(here.parent)]
+    command = [sys.executable, "-c", script, str(tmp_path), *sys.path]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other:
         assert other.stdout is not None
@@ -187,21 +154,6 @@ def test_a_failing_disk_leaves_whole_shards_only(
         writer.add(rows("cde"))
     assert str(caught.value) == f"cannot write to {tmp_path}: {message}"
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "shard-000000.parquet"]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
-    try:
-        done = subprocess.run(mount, check=False, capture_output=True).returncode == 0
-    except FileNotFoundError:
-        done = False
-    if not done:
-        pytest.skip("mounting a small disk needs root")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_full_disk_keeps_what_is_finished_and_the_next_run_goes_on(small_disk: Path) -> None:

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Run, Store, error_line, picture
-from test_descriptors_write import small_disk  # noqa: F401
-from test_tasks import photos, rows  # noqa: F401
-from test_tiles import vectors
+from divided import photos, rows, vectors  # noqa: F401
+from stores import small_disk  # noqa: F401
 
 pytestmark = pytest.mark.slow
 needs_ray = pytest.mark.usefixtures("ray")
@@ -91,7 +90,7 @@ def start(model: Path, hook: str, *words: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "HOOK": hook, "HERE": str(Path(__file__).parent)}
-        | {"PYTHONPATH": f"{Path(__file__).parents[1]}:{Path(__file__).parent}"},
+        | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
 
@@ -229,7 +228,7 @@ def test_ray_joins_what_one_machine_joins_though_a_worker_dies(
         timeout=900,
         check=False,
         env={**os.environ, "HERE": str(Path(__file__).parent)}
-        | {"PYTHONPATH": f"{Path(__file__).parents[1]}:{Path(__file__).parent}"},
+        | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert (done.returncode, done.stdout) == (0, one.out), done.stderr
     assert Path("hooked-join").exists()

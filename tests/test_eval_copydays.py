@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmark_sets import Floats, save_vectors, unit, unit_rows
+from benchmark_sets import Floats, projected, save_vectors, unit, unit_rows
 from conftest import Run, error_line, picture
-from test_eval_disc import projected
 
 from sscd_cli.evaluation.copydays import BLOCKS
 

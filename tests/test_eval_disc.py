@@ -10,17 +10,16 @@ import re
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import pytest
-from benchmark_sets import Floats, save_vectors, unit, unit_rows
+from benchmark_sets import DIMENSIONS, projected, save_vectors, unit, unit_rows
 from conftest import Run, error_line, picture
 
 from sscd_cli.descriptors.score_norm import ScoreNorm
 from sscd_cli.eval_disc import _offsets
 from sscd_cli.evaluation.disc import Truth, judge
 
-QUERIES, REFERENCES, TRAINING, DIMENSIONS = 40, 90, 120, 16
+QUERIES, REFERENCES, TRAINING = 40, 90, 120
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +49,6 @@ def benchmark(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 Predictions = list[tuple[str, str, float]]
-
-
-def projected(codec: str, training: Floats, *others: Floats) -> list[Floats]:
-    """Apply a codec as FAISS does."""
-    if codec == "Flat":
-        return [training, *others]
-    index = faiss.index_factory(DIMENSIONS, codec)
-    index.train(training)
-    return [
-        np.frombuffer(index.sa_encode(rows), np.float32).reshape(len(rows), -1)
-        for rows in (training, *others)
-    ]
 
 
 def predicted(

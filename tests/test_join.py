@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from joins import as_dict, assert_same, brute_force, descriptors, unit
 
 from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.matching import cells as cells_of
@@ -24,22 +25,6 @@ def _small_groupings(monkeypatch):
     monkeypatch.setattr(groups, "SIDES", (32,))
 
 
-def unit(rows):
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-
-def descriptors(count, dimensions=64, seed=0, dtype=np.float32):
-    """Random unit rows, half of them noisy copies of earlier ones at cosines 0.5 to 1."""
-    generator = np.random.default_rng(seed)
-    rows = unit(generator.standard_normal((count, dimensions)))
-    for copy in range(count // 2, count):
-        original = rows[generator.integers(copy)]
-        cosine = generator.uniform(0.5, 1.0)
-        noise = unit(generator.standard_normal((1, dimensions)))[0]
-        rows[copy] = cosine * original + np.sqrt(1 - cosine**2) * noise
-    return unit(rows).astype(dtype)
-
-
 def at_cosines(cosines, dimensions=512, seed=0):
     """Return (a, b): unit rows where a[i] and b[i] have the given cosine."""
     generator = np.random.default_rng(seed)
@@ -48,30 +33,6 @@ def at_cosines(cosines, dimensions=512, seed=0):
     noise = unit(noise - (noise * a).sum(1, keepdims=True) * a)
     c = np.asarray(cosines)[:, None]
     return unit(a), unit(c * a + np.sqrt(1 - c**2) * noise)
-
-
-def brute_force(rows, threshold):
-    """Every pair, one similarity at a time: {(left, right): float32 dot product}."""
-    found = {}
-    for left in range(len(rows)):
-        for right in range(left + 1, len(rows)):
-            a, b = rows[left].astype(np.float32), rows[right].astype(np.float32)
-            one = 1.0 if np.array_equal(a, b) else np.einsum("d,d->", a, b)
-            score = np.clip(np.float32(one), np.float32(-1), np.float32(1))
-            if score >= np.float32(threshold):
-                found[left, right] = score
-    return found
-
-
-def as_dict(pairs):
-    keys = zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)
-    return dict(zip(keys, pairs.similarity, strict=True))
-
-
-def assert_same(one: Pairs, other: Pairs):
-    assert one.left.tobytes() == other.left.tobytes()
-    assert one.right.tobytes() == other.right.tobytes()
-    assert one.similarity.tobytes() == other.similarity.tobytes()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])

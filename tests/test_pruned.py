@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_join import as_dict, descriptors, unit
+from joins import as_dict, descriptors, unit
 
 from sscd_cli.matching import groups, pruned
 from sscd_cli.matching.cells import Cells

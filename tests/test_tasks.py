@@ -10,37 +10,12 @@ from pathlib import Path
 
 import pytest
 from conftest import Run, error_line, names_in, picture
+from divided import COUNT, rows
 
-from sscd_cli.descriptors.read import read_descriptors
 from sscd_cli.errors import UsageError
 from sscd_cli.tasks import Task, all_tasks
 
 N = 4
-COUNT = 40
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Return a folder of different pictures, three exact copies and one torn file."""
-    folder = tmp_path / "photos"
-    for seed in range(COUNT - 4):
-        picture(folder / f"{seed % 3}/{seed:02}.png", seed)
-    for name in ("copy", "twin", "third"):
-        shutil.copy2(folder / "0/00.png", folder / f"{name}.png")
-    (folder / "torn.png").write_bytes((folder / "1/01.png").read_bytes()[:70])
-    return folder
-
-
-def rows(folder: Path) -> list[tuple[str, bytes]]:
-    """Return what a dataset says of each image, in order of their names."""
-    stored = read_descriptors(folder)
-    facts = zip(*stored.columns.values(), strict=True)
-    found = [
-        (name, descriptor.tobytes() + str([str(fact) for fact in row]).encode())
-        for name, descriptor, row in zip(stored.ids, stored.descriptors, facts, strict=True)
-    ]
-    failed = zip(stored.unreadable.ids, stored.unreadable.errors, strict=True)
-    return sorted(found + [(name, error.encode()) for name, error in failed])
 
 
 def task(run: Run, number: int, *words: str) -> None:

@@ -14,32 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Run, Store, error_line, picture
-from test_crowds import crowd
+from divided import ROWS, vectors
+from joins import crowd
 
-from sscd_cli import join, join_job
+from sscd_cli import join_job
 from sscd_cli.matching import clusters, groups, pruned, tiles
 from sscd_cli.matching.clusters import cluster_copies, find_copies
 from sscd_cli.matching.tiles import Block, Tile, TilePairs, TilePlan, copies_of, join_tile, together
 from sscd_cli.tasks import Task, all_tasks
 
-ROWS, D = 500, 32
-
 
 @pytest.fixture(autouse=True)
 def _few_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruned, "SIDE", 32)
-
-
-def vectors(rows: int = ROWS, seed: int = 0) -> Any:
-    """Return unit vectors in float16: strangers, near copies in chains, and many identical rows."""
-    generator = np.random.default_rng(seed)
-    base = generator.standard_normal((rows, D))
-    parents = generator.integers(0, rows, rows)
-    near = generator.random(rows) < 0.4
-    base[near] = base[parents[near]] + 0.12 * generator.standard_normal((int(near.sum()), D))
-    same = generator.random(rows) < 0.2
-    base[same] = base[generator.integers(0, rows // 10, int(same.sum()))]
-    return (base / np.linalg.norm(base, axis=1, keepdims=True)).astype(np.float16)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 6, 7, 8, 50, 250])
@@ -262,7 +249,7 @@ def test_two_divisions_at_once_do_no_harm(sscd: Run, dataset: Path) -> None:
     started = [
         subprocess.Popen(
             [sys.executable, "-c", TWICE, "dedup", "-q", "--task", task],
-            env={**os.environ, "PYTHONPATH": str(Path(join.__file__).parents[1])},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         for task in ("1/1", "1/2", "2/2")
     ]
@@ -366,7 +353,7 @@ def test_a_killed_task_keeps_its_tiles_and_goes_on(sscd: Run, dataset: Path) -> 
     one = sscd("dedup", "-f", "jsonl")
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, "dedup", "--task", "1/2"],
-        env={**os.environ, "PYTHONPATH": str(Path(join.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL
