@@ -161,7 +161,7 @@ def test_a_full_disk_keeps_what_is_finished_and_the_next_run_goes_on(small_disk:
     many = [row(str(number), dimensions=512) for number in range(96)]
     with (
         pytest.raises(StoreError) as caught,
-        ShardWriter(small_disk, wide, rows_per_shard=16) as writer,
+        ShardWriter(wide, rows_per_shard=16) as writer,
     ):
         writer.add(many)
     assert str(caught.value) == (
@@ -172,7 +172,7 @@ def test_a_full_disk_keeps_what_is_finished_and_the_next_run_goes_on(small_disk:
     assert finished
     assert not list(small_disk.glob(".*.part"))
     subprocess.run(["mount", "-o", "remount,size=1m", str(small_disk)], check=True)
-    with ShardWriter(small_disk, wide, rows_per_shard=16) as writer:
+    with ShardWriter(wide, rows_per_shard=16) as writer:
         writer.add(many[16 * len(finished) :])
     together = [name for names in stored_ids(small_disk) for name in names]
     assert together == [each.id for each in many]
@@ -181,7 +181,7 @@ def test_a_full_disk_keeps_what_is_finished_and_the_next_run_goes_on(small_disk:
 def test_a_read_only_disk_is_named(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for folder, message in (
-        (small_disk, "Read-only file system"),
+        ("Read-only file system"),
         (small_disk / "new", "Read-only file system"),
     ):
         with pytest.raises(StoreError) as caught, ShardWriter(folder, PROVENANCE):

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from conftest import Run, Store, error_line, picture
 from divided import photos, rows, vectors  # noqa: F401
-from stores import small_disk  # noqa: F401
 
 pytestmark = pytest.mark.slow
 needs_ray = pytest.mark.usefixtures("ray")
@@ -151,7 +150,7 @@ def test_a_killed_driver_is_run_again_and_does_what_is_missing(
 def test_a_full_disk_is_one_line_and_the_rest_goes_on(
     tiny_model: Path,
     one: list[tuple[str, bytes]],
-    small_disk: Path,  # noqa: F811
+    small_disk: Path,
 ) -> None:
     full = str(small_disk / "d")
     process = start(tiny_model, "", "-d", full)
