@@ -161,7 +161,7 @@ def test_a_full_disk_keeps_what_is_finished_and_the_next_run_goes_on(small_disk:
     many = [row(str(number), dimensions=512) for number in range(96)]
     with (
         pytest.raises(StoreError) as caught,
-        ShardWriter(wide, rows_per_shard=16) as writer,
+        ShardWriter(small_disk, wide, rows_per_shard=16) as writer,
     ):
         writer.add(many)
     assert str(caught.value) == (
@@ -172,7 +172,7 @@ def test_a_full_disk_keeps_what_is_finished_and_the_next_run_goes_on(small_disk:
     assert finished
     assert not list(small_disk.glob(".*.part"))
     subprocess.run(["mount", "-o", "remount,size=1m", str(small_disk)], check=True)
-    with ShardWriter(wide, rows_per_shard=16) as writer:
+    with ShardWriter(small_disk, wide, rows_per_shard=16) as writer:
         writer.add(many[16 * len(finished) :])
     together = [name for names in stored_ids(small_disk) for name in names]
     assert together == [each.id for each in many]
