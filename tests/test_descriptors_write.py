@@ -181,7 +181,7 @@ def test_a_full_disk_keeps_what_is_finished_and_the_next_run_goes_on(small_disk:
 def test_a_read_only_disk_is_named(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for folder, message in (
-        ("Read-only file system"),
+        (small_disk, "Read-only file system"),
         (small_disk / "new", "Read-only file system"),
     ):
         with pytest.raises(StoreError) as caught, ShardWriter(folder, PROVENANCE):
