@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.storage.files import publish_new, sync
 from sscd_cli.storage.places import RemotePath
 from sscd_cli.storage.servers import is_url, remove_url, upload
+from sscd_cli.storage.unfinished import unfinished_folder
 
 
 class Output:
@@ -83,11 +83,7 @@ def _on_server(output: Path) -> Iterator[Output]:
 
 @contextmanager
 def _here(output: Path) -> Iterator[Output]:
-    private = Path(tempfile.mkdtemp(".part", f".{output.name}.", output.parent))
-    try:
-        made = private / output.name
+    with unfinished_folder(output) as made:
         yield Output(made)
         sync(made)
         publish_new(made, output)
-    finally:
-        shutil.rmtree(private, ignore_errors=True)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from sscd_cli.errors import UsageError
 from sscd_cli.models.cache import cache_folder
 from sscd_cli.models.network import Network
+from sscd_cli.storage.unfinished import unfinished_folder
 
 IMAGES = 300  # that calibrate
 EXTRA = "pip install 'sscd-cli[int8]'"
@@ -59,10 +60,10 @@ def calibrate(network: Network, weights_sha256: str, pixels_N3HW: Tensor) -> Pat
     digest = hashlib.sha256(images.tobytes()).hexdigest()[:12]
     path = cache_folder() / "int8" / f"{weights_sha256[:32]}-{digest}.xml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"part-{os.getpid()}.xml")
-    openvino.save_model(trunk, part, compress_to_fp16=False)
-    part.with_suffix(".bin").replace(path.with_suffix(".bin"))
-    part.replace(path)
+    with unfinished_folder(path) as part:
+        openvino.save_model(trunk, part, compress_to_fp16=False)
+        part.with_suffix(".bin").replace(path.with_suffix(".bin"))
+        part.replace(path)
     return path
 
 

@@ -15,16 +15,16 @@ from typing import BinaryIO
 from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.storage.places import RemotePath
 from sscd_cli.storage.servers import check_takes_files
+from sscd_cli.storage.unfinished import unfinished_file
 
 
 @contextmanager
 def whole_file(path: Path, *, new: bool = False) -> Iterator[BinaryIO]:
     """Yield a file that becomes `path` when the block ends well, and vanishes otherwise.
 
-    The bytes go to a file of this writer alone, `.NAME.….part` in the same folder, reach the disk,
-    and take their name at once: of several writers the last one's stays. Those of a file on a
-    server go there by one request. new: refuse to replace a file there, where no lock keeps
-    others from writing it.
+    The bytes go to a file of this writer alone, see `unfinished`, reach the disk, and take their
+    name at once: of several writers the last one's stays. Those of a file on a server go there by
+    one request. new: refuse to replace a file there, where no lock keeps others from writing it.
     Raises: OSError: the file could not be written; nothing of it is left.
     """
     if isinstance(path, RemotePath):
@@ -32,17 +32,11 @@ def whole_file(path: Path, *, new: bool = False) -> Iterator[BinaryIO]:
             yield buffer
             (path.write_new if new else path.write_bytes)(buffer.getvalue())
         return
-    part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
-    try:
-        with part.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+    with unfinished_file(path) as (part, file):
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
         part.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
     _sync_folder(path.parent)
 
 
