@@ -9,11 +9,14 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status (see `sscd_cli.errors`)."""
-    if argv is None:
-        _speak_utf8()
-    from sscd_cli.cli.app import run
+    try:
+        if argv is None:
+            _speak_utf8()
+        from sscd_cli.cli.app import run, run_alone
 
-    return run(sys.argv[1:] if argv is None else list(argv))
+        return run_alone(sys.argv[1:]) if argv is None else run(argv)
+    except KeyboardInterrupt:  # before there was anything to interrupt
+        return 130
 
 
 def _speak_utf8() -> None:

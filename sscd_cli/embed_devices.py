@@ -102,7 +102,8 @@ def _begin(reports: Any) -> None:
     """Make a process ready: Ctrl-C reaches all of them, and the first decides when they stop."""
     _Here.reports = reports
     reports.cancel_join_thread()  # nobody may read the last of them
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _work(options: EmbedOptions, tasks: Sequence[Task]) -> list[EmbedResult]:

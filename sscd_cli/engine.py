@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout, suppress
 from pathlib import Path
@@ -120,6 +122,7 @@ def _imported() -> Any:
 def _connect(ray: Any) -> None:
     """Connect; our variables reach the workers, their output does not reach us."""
     ours = {name: value for name, value in os.environ.items() if name.startswith("SSCD_")}
+    ends = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             log_to_driver=False,
@@ -130,6 +133,8 @@ def _connect(ray: Any) -> None:
     except (ConnectionError, ValueError) as error:
         what = f"cannot reach the Ray cluster: {error}"
         raise SscdError(what, "check RAY_ADDRESS and `ray status`") from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ends)  # Ray's own would end the run without a word
 
 
 _NAMES = {"num_gpus": "GPU", "num_cpus": "CPU", "memory": "memory"}

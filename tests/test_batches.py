@@ -160,9 +160,10 @@ def test_fault_in_a_worker_is_not_taken_for_its_death(folder: Path) -> None:
         batches(folder, 1, known=faulty)
 
 
-def test_workers_leave_interrupts_to_the_main_process(folder: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_workers_leave_interrupts_to_the_main_process(folder: Path, number: int) -> None:
     def interrupted(_: bytes) -> bool:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         return False
 
     assert len(batches(folder, 2, known=interrupted)) == 3

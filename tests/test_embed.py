@@ -241,29 +241,43 @@ def test_a_killed_run_loses_its_open_shard_only_and_the_next_completes_it(
     assert not list(Path("d").glob(".*.part"))
 
 
-def test_the_installed_command_answers_ctrl_c(tiny_model: Path, photos: Path) -> None:
+ONE_BY_ONE = ("--workers", "0", "--batch-size", "1")
+ENDS = {
+    signal.SIGINT: (130, "interrupted"),
+    signal.SIGTERM: (143, "stopped by SIGTERM"),
+    signal.SIGHUP: (129, "stopped by SIGHUP"),
+}
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_a_signal_keeps_the_open_shard_and_says_so(
+    tiny_model: Path, photos: Path, number: signal.Signals
+) -> None:
     names = os.pipe()
     process = subprocess.Popen(
-        [SSCD, "embed", "-", "-m", tiny_model, "-d", photos.parent / "d", "--workers", "0"],
+        [SSCD, "embed", "-", "-m", tiny_model, "-d", photos.parent / "d", *ONE_BY_ONE],
         stdin=names[0],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    os.write(names[1], f"{photos}/00.png\n".encode())
+    for name in ("00.png", "01.png", "02.png"):
+        os.write(names[1], f"{photos}/{name}\n".encode())
     deadline = time.monotonic() + 120
     while not (photos.parent / "d" / ".lock").exists():  # it waits for more names now
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    for _ in range(2):  # as `timeout` does, the second while the shard is written
+        process.send_signal(number)
     _, err = process.communicate(timeout=120)
     for end in names:
         os.close(end)
-    assert (process.returncode, err.splitlines()[-1]) == (
-        130,
-        "sscd: error: interrupted; run the same command again to go on",
-    )
+    status, word = ENDS[number]
+    assert process.returncode == status
+    assert err == f"sscd: error: {word}; run the same command again to go on\n"
+    assert 1 <= len(content(photos.parent / "d")) <= 3
+    assert not list((photos.parent / "d").glob(".*.part"))
 
 
 def test_an_error_in_the_sources_ends_the_run_but_keeps_what_was_embedded(

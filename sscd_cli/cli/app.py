@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 from typer.completion import get_completion_inspect_parameters
 
 from sscd_cli import __version__
-from sscd_cli.cli import command, terminal
+from sscd_cli.cli import command, stopping, terminal
 from sscd_cli.cli.calibrate import calibrate
 from sscd_cli.cli.dedup import dedup
 from sscd_cli.cli.embed import embed
@@ -24,7 +25,7 @@ from sscd_cli.cli.pair import pair
 from sscd_cli.cli.train import train
 from sscd_cli.errors import SscdError, printable
 
-INTERRUPTED = 130
+INTERRUPTED = 130  # as Typer has it, whatever the signal
 
 app = typer.Typer(
     name="sscd",
@@ -63,6 +64,12 @@ def _sscd(
     terminal.ask_for_command(context)
 
 
+def run_alone(argv: Sequence[str]) -> int:
+    """Run the command line of this process, to which signals are sent."""
+    stopping.end_as_ctrl_c_does()
+    return run(argv)
+
+
 def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one return for each kind of ending
     """Run one command line and return its exit status."""
     terminal.state = terminal.State()
@@ -86,12 +93,12 @@ def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one return for each kin
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return _fail(f"unexpected {printable(text)}; add --debug and report what it shows", 3)
     if status == INTERRUPTED:
-        return _fail("interrupted; run the same command again to go on", INTERRUPTED)
+        return _fail(*stopping.interrupted())
     return status if isinstance(status, int) else 0
 
 
 def _fail(text: str, status: int) -> int:
-    if terminal.state.debug and status != INTERRUPTED:
+    if terminal.state.debug and sys.exception():
         traceback.print_exc()
     terminal.print_error(f"sscd: error: {text}")
     return status

@@ -168,10 +168,12 @@ def _unchanged(batch: Any) -> Any:
     return batch
 
 
-def _start_worker(_: int) -> None:
+def start_worker(_: int) -> None:
+    """Make a process that decodes ready: one thread, and no end of its own."""
     torch.set_num_threads(1)
-    # Ctrl-C reaches the whole process group, and the main process decides when to stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # what ends a run may reach the whole process group, and the main process decides when to stop
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _started(decoder: Decoder, lists: Lists, workers: int, pin_memory: bool) -> Iterator[Batch]:
@@ -184,7 +186,7 @@ def _started(decoder: Decoder, lists: Lists, workers: int, pin_memory: bool) -> 
             num_workers=workers,
             collate_fn=_unchanged,
             pin_memory=pin_memory and torch.cuda.is_available(),
-            worker_init_fn=_start_worker,
+            worker_init_fn=start_worker,
             multiprocessing_context="fork" if workers else None,
             generator=torch.Generator(),  # leaves the global one where it is
         )

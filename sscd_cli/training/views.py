@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sscd_cli.errors import SscdError
+from sscd_cli.images.batches import start_worker
 from sscd_cli.images.decode import open_image
 from sscd_cli.images.read import read_bytes
 from sscd_cli.images.refs import ImageRef
@@ -88,7 +89,7 @@ def view_batches(
         pin_memory=pin_memory,
         persistent_workers=False,
         multiprocessing_context="fork" if workers else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=start_worker,
     )
 
 
@@ -129,7 +130,3 @@ def made(loader: DataLoader[Item]) -> Iterator[Item]:
 def _stack_views(items: list[Item]) -> Item:
     views, unreadable = zip(*items, strict=True)
     return torch.stack(views, dim=1).flatten(0, 1), [index for part in unreadable for index in part]
-
-
-def _one_thread(worker: int) -> None:
-    torch.set_num_threads(1)
