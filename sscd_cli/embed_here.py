@@ -199,7 +199,8 @@ def _row(
     if known is None:
         assert isinstance(image, Decoded)  # a `Copied` is one because the ledger holds it
         assert descriptor is not None
-        known = Known(descriptor, image.width, image.height, image.format)
+        said = (getattr(image, field.name) for field in fields(Known)[1:])
+        known = Known(descriptor, *said)
         result.embedded += 1
     else:
         result.copies += 1

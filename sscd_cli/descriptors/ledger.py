@@ -27,7 +27,7 @@ from sscd_cli.tasks import Task
 
 _NAMES = ("id", "id_bytes", "source", "source_bytes")
 _FACTS = ("status", "file_bytes", "mtime_ns", "content_hash", "error")
-_ORIGINAL = ("width", "height", "format")
+_ORIGINAL = ("width", "height", "format", "frames", "content", "pixel_hash")
 _UNKNOWN = 2**64 - 1
 _SIZE_BITS = 24  # of a stamp, the last for `_DAMAGED`; the other 40 are the time's
 _DAMAGED = 1
@@ -95,6 +95,9 @@ class Known:
     width: int | None
     height: int | None
     format: str | None
+    frames: int | None = None
+    content: int | None = None
+    pixel_hash: bytes | None = None
 
 
 class Ledger:
@@ -189,7 +192,7 @@ class Ledger:
             self._open = {}  # the writer went on to the next shard: the last one can be read
         if row.descriptor is not None:
             descriptor = row.descriptor.astype(self._provenance.dtype)
-            self._open[place] = Known(descriptor, row.width, row.height, row.format)
+            self._open[place] = Known(descriptor, *(getattr(row, name) for name in _ORIGINAL))
 
     def _record(self, name: bytes, place: int, facts: Sequence[Any]) -> None:
         """Take in one row; facts: its values of `_FACTS`."""

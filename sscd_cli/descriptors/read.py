@@ -17,6 +17,7 @@ import pyarrow as pa
 from sscd_cli.descriptors.post import PostProcessing
 from sscd_cli.descriptors.schema import (
     HASH_BYTES,
+    LATER_COLUMNS,
     Descriptor,
     Provenance,
     descriptor_values,
@@ -31,7 +32,7 @@ from sscd_cli.descriptors.shards import (
 from sscd_cli.errors import StoreError
 from sscd_cli.storage.places import place
 
-COLUMNS = ("width", "height", "format", "file_bytes", "mtime_ns", "content_hash")
+COLUMNS = ("width", "height", "format", "file_bytes", "mtime_ns", "content_hash", *LATER_COLUMNS)
 NAME_COLUMNS = ("id", "id_bytes", "source", "source_bytes")
 
 
@@ -105,8 +106,9 @@ class DescriptorSet:
     """The images of a dataset that have a descriptor, in the order in which they were embedded.
 
     descriptors: (N, D) in the stored dtype. columns: arrays of N: `width`, `height` (pixels),
-    `file_bytes`, `mtime_ns` as int64 (0 where unknown), `format` as text, `content_hash` as
-    uint8 (N, 16). superseded: how many older rows of the same images were left out. numbers:
+    `file_bytes`, `mtime_ns`, `frames` as int64 (0 where unknown), `content` as int64 (-1 where
+    unknown), `format` as text, `content_hash` and `pixel_hash` as uint8 (N, 16), the latter all 0
+    where unknown. superseded: how many older rows of the same images were left out. numbers:
     int64 (N,), each row's number among all rows of the shards, the ones left out too.
     """
 
@@ -298,9 +300,9 @@ def _descriptors(
 def _column(name: str, column: pa.ChunkedArray) -> npt.NDArray[Any]:
     if name == "format":
         return _texts(column.fill_null(""))
-    if name == "content_hash":
+    if name in ("content_hash", "pixel_hash"):
         return _hashes(column.fill_null(bytes(HASH_BYTES)))
-    values: npt.NDArray[Any] = column.fill_null(0).to_numpy()
+    values: npt.NDArray[Any] = column.fill_null(-1 if name == "content" else 0).to_numpy()
     return values.astype(np.int64, copy=False)
 
 

@@ -8,6 +8,11 @@
     width, height      pixels of the upright original
     format             as the decoder names it ("JPEG")
     file_bytes, mtime_ns, content_hash (BLAKE2b-128 of the file's bytes)
+    frames             pictures in the file: more than 1 for animations and files of pages
+    content            how much there is to see: see `images.content`
+    pixel_hash         BLAKE2b-128 of the upright pixels, null where not all were decoded
+
+Shards of earlier versions lack the last three, which are null then.
 
 The newest row of a (source, id) counts: rows of later shards supersede earlier ones.
 
@@ -31,6 +36,7 @@ from sscd_cli.errors import ModelError, printable
 
 FOOTER_KEY = b"sscd"
 HASH_BYTES = 16
+LATER_COLUMNS = ("frames", "content", "pixel_hash")  # that the first shards did not have
 
 Descriptor = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 
@@ -42,7 +48,8 @@ class Provenance:
     weights_sha256: hex. dimensions: length of a descriptor. preprocessing: the recipe as JSON
     values (name, size, EXIF on or off). dtype: how descriptors are stored. precision: how the
     network computed ("fp32", "bf16"). threshold: the similarity from which the model calls a pair
-    copies, for who names no other; None where none is known. output_kind: "descriptor", or another
+    copies, for who names no other; None where none is known. look_at: the lower one from which a
+    pair deserves a look; None is the threshold itself. output_kind: "descriptor", or another
     output of the network ("embedding", "logits"), which is not of unit length. post: what was
     applied to the descriptors since (see `post.PostProcessing`), None in every shard.
     """
@@ -58,6 +65,7 @@ class Provenance:
     threshold: float | None = 0.75
     output_kind: str = "descriptor"
     post: str | None = None
+    look_at: float | None = None
 
     def to_json(self) -> bytes:
         """Return the footer's text: sorted keys, so that equal values give equal bytes."""
@@ -131,6 +139,9 @@ class Row:
     file_bytes: int | None = None
     mtime_ns: int | None = None
     content_hash: bytes | None = None
+    frames: int | None = None
+    content: int | None = None
+    pixel_hash: bytes | None = None
 
     @property
     def status(self) -> Literal["ok", "unreadable"]:
@@ -155,6 +166,9 @@ def shard_schema(provenance: Provenance) -> pa.Schema:
         "content_hash": pa.binary(HASH_BYTES),
         "id_bytes": pa.binary(),
         "source_bytes": pa.binary(),
+        "frames": pa.int32(),
+        "content": pa.int32(),
+        "pixel_hash": pa.binary(HASH_BYTES),
     }
     return pa.schema(list(columns.items()), metadata={FOOTER_KEY: provenance.to_json()})
 
@@ -178,7 +192,8 @@ def to_table(rows: Sequence[Row], provenance: Provenance) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-_PLAIN = ("status", "width", "height", "format", "file_bytes", "mtime_ns", "content_hash")
+_ALWAYS = ("status", "width", "height", "format", "file_bytes", "mtime_ns", "content_hash")
+_PLAIN = (*_ALWAYS, *LATER_COLUMNS)
 
 
 def _descriptor_column(

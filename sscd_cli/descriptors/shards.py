@@ -18,7 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sscd_cli.descriptors.parts import refuse_missing
-from sscd_cli.descriptors.schema import FOOTER_KEY, Provenance, difference, shard_schema
+from sscd_cli.descriptors.schema import (
+    FOOTER_KEY,
+    LATER_COLUMNS,
+    Provenance,
+    difference,
+    shard_schema,
+)
 from sscd_cli.errors import StoreError, reason_of
 from sscd_cli.storage.places import RemotePath
 from sscd_cli.storage.servers import check_takes_files
@@ -164,6 +170,10 @@ def read_shard(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """
     with _shard(path) as file:
         table: pa.Table = file.read(columns=columns)
+    lacking = [name for name in LATER_COLUMNS if name not in table.column_names]
+    for name in lacking if columns is None else [name for name in lacking if name in columns]:
+        field = shard_schema(Provenance.from_json(table.schema.metadata[FOOTER_KEY])).field(name)
+        table = table.append_column(field, pa.nulls(len(table), field.type))
     return table
 
 
@@ -219,7 +229,8 @@ def _shard(path: Path) -> Iterator[pq.ParquetFile]:
 def _provenance(path: Path, schema: pa.Schema) -> Provenance:
     try:
         provenance = Provenance.from_json((schema.metadata or {})[FOOTER_KEY])
-        if schema.equals(shard_schema(provenance)):
+        expected = shard_schema(provenance)
+        if schema.equals(expected) or schema.equals(_earlier(expected)):
             return provenance
     except (KeyError, TypeError, ValueError, AttributeError):
         pass
@@ -227,6 +238,10 @@ def _provenance(path: Path, schema: pa.Schema) -> Provenance:
         f"{path} is no descriptor shard of this version of sscd",
         "move it out of the folder and run sscd embed again",
     )
+
+
+def _earlier(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field for field in schema if field.name not in LATER_COLUMNS])
 
 
 def unreadable_file(path: Path, error: OSError) -> StoreError:

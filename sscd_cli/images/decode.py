@@ -21,6 +21,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from sscd_cli.errors import SscdError, printable
+from sscd_cli.images.content import content_of
 from sscd_cli.images.formats import (
     MissingFormatError,
     is_raw,
@@ -30,6 +31,7 @@ from sscd_cli.images.formats import (
     refuse_missing,
     register,
 )
+from sscd_cli.images.frames import frames_of
 from sscd_cli.images.preprocess import Recipe, resize, shrink_while_decoding
 from sscd_cli.images.read import read_bytes, stat_image
 from sscd_cli.images.refs import ImageRef
@@ -75,7 +77,9 @@ class Decoded:
 
     pixels: uint8 (H, W, 3), resized when a recipe was given; None once they have travelled on in
     a batch. width, height: of the upright original. format: Pillow's name for the file format.
-    content_hash: BLAKE2b-128 of the file's bytes.
+    content_hash: BLAKE2b-128 of the file's bytes. frames: pictures in the file. content: how much
+    there is to see, see `content`. pixel_hash: BLAKE2b-128 of the upright RGB pixels and their
+    width; None where they were not all decoded, or where there are more frames.
     """
 
     ref: ImageRef
@@ -86,6 +90,9 @@ class Decoded:
     file_bytes: int
     mtime_ns: int
     content_hash: bytes
+    frames: int = 1
+    content: int | None = None
+    pixel_hash: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +182,24 @@ def decode_contents(
         return Unreadable(ref, _reason(error), size, contents.mtime_ns, None)
     except Exception as error:
         return Unreadable(ref, _reason(error), size, contents.mtime_ns, contents.content_hash)
-    kind, (width, height) = picture.image.format or "", picture.size
-    return Decoded(ref, pixels, width, height, kind, size, contents.mtime_ns, contents.content_hash)
+    kind, frames = picture.image.format or "", frames_of(contents.data, picture.image.format or "")
+    whole = frames == 1 and picture.image.size == picture.size
+    return Decoded(
+        ref,
+        pixels,
+        *picture.size,
+        kind,
+        size,
+        contents.mtime_ns,
+        contents.content_hash,
+        frames,
+        None if recipe is None else content_of(pixels),
+        _hash_pixels(picture.image) if whole else None,
+    )
+
+
+def _hash_pixels(image: Image.Image) -> bytes:
+    return hash_bytes(b"%d\0" % image.width + image.tobytes())
 
 
 def hash_bytes(data: bytes) -> bytes:
