@@ -93,6 +93,33 @@ def test_a_reader_that_stops_early_is_no_error(bash: Any, many: Path, format: st
     assert ran.stdout[1:] == b"0\n"
 
 
+@pytest.mark.parametrize("format", ["jsonl", "text", "csv", "paths", "html", "parquet"])
+@pytest.mark.parametrize("more", ["", "--against descriptors"])
+def test_a_closed_pipe_does_not_change_the_verdict(
+    bash: Any, many: Path, format: str, more: str
+) -> None:
+    ran = bash(
+        f"sscd dedup -q -t 0.9 --exit-code --format {format} {more} | true; echo ${{PIPESTATUS[0]}};"
+        f"sscd dedup -q -t 0.9 --exit-code --format {format} {more} -o /dev/stdout | true;"
+        "echo ${PIPESTATUS[0]}"
+    )
+    assert (ran.stdout, ran.stderr) == (b"1\n1\n", b"")
+
+
+def test_a_closed_pipe_leaves_pair_and_strict_their_verdict(
+    bash: Any, tmp_path: Path, store: Store
+) -> None:
+    files: dict[Path, Any] = {picture(tmp_path / "a.png", 1): A, picture(tmp_path / "b.png", 2): B}
+    torn = tmp_path / "torn.png"
+    torn.write_bytes(b"x")
+    store(tmp_path / "descriptors", {**files, torn: "no image"})
+    ran = bash(
+        "sscd pair a.png b.png --exit-code | true; echo ${PIPESTATUS[0]};"
+        "sscd dedup -q --strict -f csv | true; echo ${PIPESTATUS[0]}"
+    )
+    assert ran.stdout == b"1\n4\n"
+
+
 def test_a_reader_that_never_reads_is_no_error(bash: Any, many: Path) -> None:
     ran = bash("sscd dedup -q | true; sscd --help | true; sscd --version | true")
     assert (ran.returncode, ran.stderr) == (0, b"")

@@ -82,8 +82,9 @@ def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one return for each kin
     except _CommandLineError as error:
         return _fail(f"{_sentence(error)}; see {_command(error)} --help", 2)
     except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):
-            return 0
+        # not stdout's, which ends no command (see `terminal.report_stream`): a worker's, a server's
+        if isinstance(error.__context__, BrokenPipeError) and "_SSCD_COMPLETE" not in os.environ:
+            return _fail("a connection broke; run the same command again", 3)
         return error.code if isinstance(error.code, int) else 3
     except OSError as error:
         return _fail(f"{_refusal(error)}; see to that and run the same command again", 3)

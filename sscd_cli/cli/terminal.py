@@ -150,8 +150,9 @@ def progress_bar(things: str, **options: Any) -> Any:
 def report_stream(output: Path | None) -> Iterator[BinaryIO]:
     """Yield where a report goes: stdout, or a file that is complete or absent.
 
-    A pipe that its reader closed ends the command quietly, with exit status 0. A device or a
-    named pipe is written to in its place, and a link where it leads.
+    Where the reader of a pipe has closed it the block ends there, quietly, and the command goes
+    on: it has read enough, and the exit status is that of the whole report. A device or a named
+    pipe is written to in its place, and a link where it leads.
     Raises: SscdError: it cannot be written.
     """
     if output is None:
@@ -161,6 +162,8 @@ def report_stream(output: Path | None) -> Iterator[BinaryIO]:
     try:
         with output_file(output) as file:
             yield file
+    except BrokenPipeError:
+        return
     except OSError as error:
         raise SscdError(
             f"cannot write {output}: {reason_of(error)}", "name another file with -o"
@@ -178,6 +181,6 @@ def _own_stdout() -> Iterator[BinaryIO]:
         # the interpreter flushes once more on its way out
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
-            raise typer.Exit(0) from None
+            return
         what = f"cannot write to stdout: {reason_of(error)}"
         raise SscdError(what, "send the output somewhere else") from error
