@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from sscd_cli import embed
 from sscd_cli.embed_job import model_of
-from sscd_cli.errors import NoImagesError, SscdError, UsageError, counted
+from sscd_cli.errors import NoImagesError, SscdError, counted
 from sscd_cli.eval_self import LazyImages
-from sscd_cli.options import AUTO, CalibrateOptions, EmbedOptions, check_least, threshold_path
+from sscd_cli.options import AUTO, CalibrateOptions, EmbedOptions, threshold_path
 from sscd_cli.verify import is_as_embedded
 
 if TYPE_CHECKING:
@@ -64,7 +64,6 @@ def run(
     Raises: UsageError: an impossible option. NoImagesError: too few images, or none of their
         files can be read. StoreError: no descriptors, or another model's; it cannot be written.
     """
-    _check(options)
     from sscd_cli.descriptors.scale import Scale
     from sscd_cli.evaluation.calibration import Assumed, calibrate
     from sscd_cli.evaluation.edits import weigh
@@ -94,21 +93,6 @@ def run(
         output=_write(found, stored, scale, output),
         embedded=embedded,
     )
-
-
-def _check(options: CalibrateOptions) -> None:
-    if not 0 < options.wanted_precision < 1:
-        raise UsageError(
-            f"--wanted-precision {options.wanted_precision:g} is no share",
-            "use a number between 0 and 1, as 0.99",
-        )
-    check_least("--sample", options.sample, 2)
-    check_least("--images", options.images, 2)
-    if options.copies_per_image is not None and not 0 < options.copies_per_image < 1e6:
-        raise UsageError(
-            f"--copies-per-image {options.copies_per_image:g} is impossible",
-            "use a number above 0, as 0.1",
-        )
 
 
 def _different_images(

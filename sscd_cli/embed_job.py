@@ -18,7 +18,6 @@ from sscd_cli.options import (
     Decode,
     EmbedOptions,
     OutputKind,
-    check_least,
     check_word,
 )
 from sscd_cli.tasks import Task
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from sscd_cli.models.load import Model
 
 SHOWN_ERRORS = 20
-MOST_WORKERS = 256
 
 
 @dataclass
@@ -102,21 +100,8 @@ Progress = Callable[[EmbedResult], None]
 
 def check(options: EmbedOptions) -> None:
     """Raise UsageError for an impossible option, before any work is done."""
-    for word, number in (
-        ("batch-size", options.batch_size),
-        ("shard-rows", options.shard_rows),
-        ("max-pixels", options.max_pixels),
-        ("max-bytes", options.max_bytes),
-    ):
-        check_least(f"--{word}", number, 1)
-        if number is not None and number >= 1 << 48:
-            raise UsageError(f"--{word} {number} is too large", "use a smaller number")
     check_word("output kind", options.output_kind, OUTPUT_KINDS)
     check_word("way to decode", options.decode, DECODES)
-    if options.workers is not None and not 0 <= options.workers <= MOST_WORKERS:
-        raise UsageError(
-            f"--workers {options.workers} is out of bounds", f"use 0 to {MOST_WORKERS}"
-        )
     if options.prune and options.task:
         raise UsageError("--prune needs the whole dataset", "run it without --task at the end")
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from sscd_cli.errors import UsageError
 from sscd_cli.eval_sets import Progress, read_set, refuse_mixtures
 from sscd_cli.evaluation.options import EvalCopydaysOptions
-from sscd_cli.options import check_least
 
 if TYPE_CHECKING:
     from sscd_cli.descriptors.post import PostProcessing
@@ -46,7 +45,6 @@ def run(
         compared, or a codec's training set is missing or too small. UsageError: an option asks
         for something impossible. Otherwise as `embed`.
     """
-    check_least("-k", options.k, 1)
     from sscd_cli.descriptors.codecs import Codec
     from sscd_cli.evaluation import copydays as protocol
 

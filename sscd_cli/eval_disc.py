@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from sscd_cli.errors import SscdError, StoreError
 from sscd_cli.eval_sets import Progress, read_set, refuse_mixtures
 from sscd_cli.evaluation.options import EvalDiscOptions
-from sscd_cli.options import check_least
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +59,6 @@ def run(options: EvalDiscOptions, progress: Progress = lambda result: None) -> E
         for something impossible. Otherwise as `embed`.
     Limits: memory is twice the sets as float32, 8.4 GB for the whole benchmark at 512 dimensions.
     """
-    check_least("-k", options.k, 1)
     from sscd_cli.descriptors.codecs import Codec
     from sscd_cli.descriptors.score_norm import ScoreNorm
     from sscd_cli.evaluation import disc

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from sscd_cli.errors import NoImagesError, SscdError, counted
 from sscd_cli.evaluation.options import EvalSelfOptions
-from sscd_cli.options import check_least
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -60,7 +59,6 @@ def run(
     Raises: NoImagesError: fewer than two readable images. ModelError, UsageError: as
         `load_model`. StoreError: the post-processing is unreadable or another model's.
     """
-    check_least("--limit", options.limit, 2)
     from sscd_cli.descriptors.scale import Scale
     from sscd_cli.embed_job import provenance_of
     from sscd_cli.evaluation.edits import EDITS

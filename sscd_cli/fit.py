@@ -50,7 +50,3 @@ def _check(options: FitOptions) -> None:
     if options.transform not in TRANSFORMS:
         what = f"unknown transform {options.transform!r}"
         raise UsageError(what, f"use one of {', '.join(TRANSFORMS)}")
-    if not 0 <= options.background < 1 << 31:
-        raise UsageError(f"--background {options.background} is impossible", "use 0 or more")
-    if options.seed < 0:
-        raise UsageError(f"--seed {options.seed} is negative", "use 0 or more")

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, get_args
 from sscd_cli import words
 from sscd_cli.errors import UsageError
 from sscd_cli.storage.places import place
-from sscd_cli.words import Argument, Help
+from sscd_cli.words import SHARE, Argument, Help, Range
 
 Linkage = Literal["leader", "components", "complete"]
 Method = Literal["auto", "exact", "sketch", "groups"]
@@ -36,16 +36,22 @@ DESCRIPTORS = Path("descriptors")
 MODEL = "sscd_mini"
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 512 << 20
+_NEEDS = Range(least=0, most=(1 << 20) - 1)
+_BYTES = Range(least=1, most=(1 << 48) - 1)
 AUTO = "auto"  # the threshold that was calibrated for these descriptors
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClusterOptions:
+class ClusterOptions(words.Options):
     """What each task of a job on a Ray cluster gets; all may be fractions, the first two of one."""
 
-    gpus_per_task: Annotated[float | None, Help("GPUs; by default one, if there are any.")] = None
-    cpus_per_task: Annotated[float | None, Help("Cores; by default a GPU's share, or one.")] = None
-    memory_per_task: Annotated[float | None, Help("Memory in GiB.")] = None
+    gpus_per_task: Annotated[
+        float | None, Help("GPUs; by default one, if there are any.", within=_NEEDS)
+    ] = None
+    cpus_per_task: Annotated[
+        float | None, Help("Cores; by default a GPU's share, or one.", within=_NEEDS)
+    ] = None
+    memory_per_task: Annotated[float | None, Help("Memory in GiB.", within=_NEEDS)] = None
 
     def of(self, engine: str) -> ClusterOptions | None:
         """Return what `--engine` stands for; None is this machine alone.
@@ -59,14 +65,12 @@ class ClusterOptions:
         """Raise UsageError for what no task can have."""
         for name, number in asdict(self).items():
             option = "--" + name.replace("_", "-")
-            if number is not None and not 0 <= number < 1 << 20:
-                raise UsageError(f"{option} {number:g} is impossible", "name what a task needs")
             if number and number > 1 and number % 1 and name != "memory_per_task":
                 raise UsageError(f"{option} {number:g} is no whole number", "only below 1 it may")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceOptions:
+class SourceOptions(words.Options):
     """Which images are read, and which network makes descriptors of them."""
 
     sources: words.Sources
@@ -105,15 +109,21 @@ class EmbedOptions(SourceOptions):
         OutputKind,
         Help("descriptor; embedding, the pooled features; or logits, before normalisation."),
     ] = "descriptor"
-    shard_rows: Annotated[int, Help("Images in a shard.")] = 4096
-    max_pixels: Annotated[int, Help("An image with more pixels is unreadable.")] = MAX_PIXELS
-    max_bytes: Annotated[int, Help("A file with more bytes is unreadable.")] = MAX_BYTES
+    shard_rows: Annotated[
+        int, Help("Images in a shard.", within=Range(least=1, most=(1 << 31) - 1))
+    ] = 4096
+    max_pixels: Annotated[int, Help("An image with more pixels is unreadable.", within=_BYTES)] = (
+        MAX_PIXELS
+    )
+    max_bytes: Annotated[int, Help("A file with more bytes is unreadable.", within=_BYTES)] = (
+        MAX_BYTES
+    )
     task: words.Task = None
     cluster: ClusterOptions | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitOptions:
+class FitOptions(words.Options):
     """From a descriptor dataset to a post-processing file."""
 
     output: words.Output
@@ -128,13 +138,19 @@ class FitOptions:
             "background."
         ),
     ] = "center"
-    dimensions: Annotated[int | None, Help("How many to keep; by default all.")] = None
-    background: Annotated[int, Help("Images kept for --score-norm, at most.")] = 10_000
-    seed: Annotated[int, Help("Of the choice of these.")] = 0
+    dimensions: Annotated[
+        int | None,
+        Help("How many to keep; by default all.", within=Range(least=1, most=(1 << 16) - 1)),
+    ] = None
+    background: Annotated[
+        int,
+        Help("Images kept for --score-norm, at most.", within=Range(least=0, most=(1 << 31) - 1)),
+    ] = 10_000
+    seed: Annotated[int, Help("Of the choice of these.", within=words.SEEDS)] = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class IndexOptions:
+class IndexOptions(words.Options):
     """From a descriptor dataset to a FAISS index beside it."""
 
     descriptors: words.Descriptors = DESCRIPTORS
@@ -144,7 +160,7 @@ class IndexOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions:
+class SearchOptions(words.Options):
     """The nearest images of a dataset to some query images. model, precision: by default those of
     the descriptors."""
 
@@ -153,13 +169,13 @@ class SearchOptions:
     model: words.OwnModel = None
     post: words.Post = None
     score_norm: words.ScoreNorm = None
-    k: Annotated[int, Help("Nearest images to show.", "-k")] = 10
+    k: Annotated[int, Help("Nearest images to show.", "-k", within=words.NEAREST)] = 10
     device: words.Device = "auto"
     precision: words.Precision = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DedupOptions:
+class DedupOptions(words.Options):
     """From a descriptor dataset to clusters, or to its matches with the dataset `against`.
 
     The model's own threshold holds for plain cosine only. device: where every pair is looked at;
@@ -198,9 +214,10 @@ class DedupOptions:
     method: Annotated[
         Method, Help("How pairs are found: auto by the time it takes, exact, sketch or groups.")
     ] = "auto"
-    min_recall: Annotated[float, Help("Of the pairs, the share that must be found at least.")] = (
-        0.99
-    )
+    min_recall: Annotated[
+        float,
+        Help("Of the pairs, the share that must be found at least.", within=Range(above=0, most=1)),
+    ] = 0.99
     device: words.Devices = "auto"
     cluster: ClusterOptions | None = None
 
@@ -209,9 +226,6 @@ class DedupOptions:
         check_threshold(self.threshold, self.descriptors)
         check_word("linkage", self.linkage, LINKAGES)
         check_word("method", self.method, METHODS)
-        if not 0 < self.min_recall <= 1:
-            what = f"--min-recall {self.min_recall:g} is no share of the pairs"
-            raise UsageError(what, "name one above 0, up to 1")
         for word in self.keep or ("",):
             check_word("keep word", word, KEEP_WORDS)
         if self.cluster:
@@ -226,23 +240,32 @@ class DedupOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CalibrateOptions:
+class CalibrateOptions(words.Options):
     """The threshold of a wanted precision, for one's own images. model: None is that of the
     descriptors, by its name."""
 
     descriptors: words.Descriptors = DESCRIPTORS
     wanted_precision: Annotated[
-        float, Help("Share of the reported pairs that are to be copies.", "--precision", "-p")
+        float, Help("Share of the reported pairs that are to be copies.", "-p", within=SHARE)
     ] = 0.99
     copies_per_image: Annotated[
         float | None,
-        Help("Copies that an image has on average, as 0.1; by default estimated from the images."),
+        Help(
+            "Copies that an image has on average, as 0.1; by default estimated from the images.",
+            within=Range(above=0, most=1_000_000),
+        ),
     ] = None
     images: Annotated[
         int | None,
-        Help("How many images will be compared; by default as many as there are."),
+        Help(
+            "How many images will be compared; by default as many as there are.",
+            within=Range(least=2, most=10**12),
+        ),
     ] = None
-    sample: Annotated[int, Help("Images of which edited copies are made.")] = 100
+    sample: Annotated[
+        int,
+        Help("Images of which edited copies are made.", within=Range(least=2, most=10_000_000)),
+    ] = 100
     weights: Annotated[
         str,
         Help(
@@ -260,13 +283,13 @@ class CalibrateOptions:
     ] = None
     post: words.Post = None
     score_norm: words.ScoreNorm = None
-    seed: Annotated[int, Help("Of all that is random.")] = 0
+    seed: words.Seed = 0
     model: words.OwnModel = None
     device: words.Device = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilterOptions:
+class FilterOptions(words.Options):
     """A source without the removable images of a report."""
 
     source: Annotated[
@@ -297,7 +320,7 @@ class FilterOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairOptions:
+class PairOptions(words.Options):
     """Two images, compared."""
 
     left: Annotated[str, Argument("An image file.", value="A")]
@@ -313,12 +336,6 @@ class PairOptions:
     exif: words.Exif = True
     device: words.Device = "auto"
     precision: words.Precision = "auto"
-
-
-def check_least(option: str, number: int | None, least: int) -> None:
-    """Raise UsageError for a number below the least that an option, as it is typed, allows."""
-    if number is not None and number < least:
-        raise UsageError(f"{option} {number} is too small", f"use {least} or more")
 
 
 def check_word(kind: str, word: str, known: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sscd_cli.errors import StoreError
-from sscd_cli.options import SearchOptions, check_least
+from sscd_cli.options import SearchOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,6 @@ def run(options: SearchOptions) -> SearchResult:
     Raises: StoreError: no descriptors, or those of another model. ModelError: as `model_of`.
         SscdError: a query cannot be read.
     """
-    check_least("-k", options.k, 1)
     from sscd_cli.descriptors.read import read_comparable
     from sscd_cli.descriptors.scale import Scale
     from sscd_cli.embed_job import model_of, provenance_of

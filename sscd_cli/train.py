@@ -10,8 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from sscd_cli import __version__
-from sscd_cli.errors import NoImagesError, SscdError, UsageError
-from sscd_cli.options import check_least
+from sscd_cli.errors import NoImagesError, SscdError, UsageError, counted
 from sscd_cli.training.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -88,32 +87,14 @@ def _check(options: TrainOptions) -> None:
     ):
         if value not in known:
             raise UsageError(f"unknown {word} {value!r}", f"use one of {', '.join(known)}")
-    _check_numbers(options)
+    if options.holdout == 1:
+        raise UsageError("--holdout 1 is too small", "use 2 or more, or 0 for no validation")
     checkpoint = options.output / "checkpoint.pt"
     if options.resume and not checkpoint.exists():
         raise SscdError(f"there is no run to resume in {options.output}", "leave out --resume")
     if not options.resume and checkpoint.exists():
         raise SscdError(
             f"{options.output} holds a run already", "add --resume or name another --output"
-        )
-
-
-def _check_numbers(options: TrainOptions) -> None:
-    for word, number, least in (
-        ("dimensions", options.dimensions, 1),
-        ("size", options.size, 32),
-        ("inference-size", options.inference_size, 32),
-        ("epochs", options.epochs, 1),
-        ("batch-size", options.batch_size, 2),
-        ("validate-every", options.validate_every, 1),
-        ("workers", options.workers, 0),
-    ):
-        check_least(f"--{word}", number, least)
-    if options.temperature <= 0:
-        raise UsageError(f"--temperature {options.temperature:g} is too small", "use 0.05")
-    if options.holdout < 0 or options.holdout == 1:
-        raise UsageError(
-            f"--holdout {options.holdout} is too small", "use 2 or more, or 0 for no validation"
         )
 
 
@@ -171,12 +152,19 @@ def _split(
 ) -> tuple[list[ImageRef], list[ImageRef]]:
     """Hold out a random share for validation; the same images for the same seed."""
     if len(refs) < 2 * options.holdout:
-        raise UsageError(
-            f"{len(refs)} images are too few to hold {options.holdout} out", "lower --holdout"
+        what = (
+            f"{counted(len(refs), 'images')} are fewer than twice the {options.holdout} that "
+            "--holdout keeps for validation"
         )
+        raise UsageError(what, f"name more images, or use --holdout {_less(len(refs))}")
     held = set(Random(options.seed).sample(range(len(refs)), options.holdout))
     training = [ref for index, ref in enumerate(refs) if index not in held]
     return training, [refs[index] for index in sorted(held)]
+
+
+def _less(images: int) -> int:
+    """Return how many images of so few can be held out: none, or two at least."""
+    return images // 2 if images >= 4 else 0
 
 
 def _record(options: TrainOptions) -> None:

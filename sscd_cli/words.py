@@ -7,9 +7,12 @@ may follow, and its `Help` the rest. `cli.command` makes the command line of the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from sscd_cli.errors import UsageError
 from sscd_cli.storage.files import check_output
@@ -17,12 +20,70 @@ from sscd_cli.storage.places import RemotePath, place
 from sscd_cli.tasks import Task as OneTask
 
 
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """The finite numbers that an option takes: `least` to `most`, or `above` to `below` without
+    these two themselves."""
+
+    least: float = -math.inf
+    most: float = math.inf
+    above: float = -math.inf
+    below: float = math.inf
+
+    def __str__(self) -> str:
+        low = f"{self.least:,}" if self.above == -math.inf else f"a number above {self.above:,}"
+        if self.below < math.inf:
+            more = " or more" if self.above == -math.inf else ""
+            return f"{low}{more} and below {self.below:,}"
+        if self.most < math.inf:
+            return f"{low} to {self.most:,}"
+        return f"{low} or more" if self.above == -math.inf else low
+
+    def check(self, option: str, number: float) -> None:
+        """Raise UsageError for a number out of the range; `option` is how that is typed."""
+        if math.isnan(number):
+            fault = "no number"
+        elif number < self.least or number <= self.above:
+            fault = "too small"
+        elif number > self.most or number >= self.below:
+            fault = "too large"
+        else:
+            return
+        raise UsageError(f"{option} {number:.17g} is {fault}", f"use {self}")
+
+
+class Options:
+    """A class of options, whose numbers are checked against their ranges where one is made.
+
+    Raises: UsageError: a number is out of the range of its option.
+    """
+
+    def __post_init__(self) -> None:
+        kind: Any = type(self)
+        for name, within in _ranges(kind).items():
+            number = getattr(self, name)
+            if isinstance(number, int | float):
+                within.check(f"--{name.replace('_', '-')}" if len(name) > 1 else f"-{name}", number)
+
+
+@lru_cache
+def _ranges(kind: Any) -> dict[str, Range]:
+    hints = get_type_hints(kind, include_extras=True)
+    told = {
+        name: help
+        for name, hint in hints.items()
+        for help in getattr(hint, "__metadata__", ())
+        if isinstance(help, Help)
+    }
+    return {name: help.within for name, help in told.items() if help.within}
+
+
 class Help:
     """What `--help` says of an option, and how it is typed besides `--its-name`.
 
     names: more of them, as "-d". value: what stands for its value; by default as its type says.
     separator: of a list in one word; without, the option is repeated. parse: makes the value of
-    the word.
+    the word. within: the numbers that it takes.
     """
 
     positional = False
@@ -34,12 +95,14 @@ class Help:
         value: str = "",
         separator: str = "",
         parse: Callable[[str], Any] | None = None,
+        within: Range | None = None,
     ) -> None:
         self.text = text
         self.names = names
         self.value = value
         self.separator = separator
         self.parse = parse
+        self.within = within
 
 
 class Argument(Help):
@@ -73,6 +136,12 @@ def _threshold(text: str) -> float | str:
     except ValueError:
         return text
 
+
+SHARE = Range(above=0, below=1)
+BATCHES = Range(least=1, most=1 << 20)
+WORKERS = Range(least=0, most=256)
+SEEDS = Range(least=0, most=(1 << 63) - 1)
+NEAREST = Range(least=1, most=1 << 20)
 
 # which images, and what they become
 Sources = Annotated[
@@ -134,15 +203,18 @@ Devices = Annotated[
 ]
 Precision = Annotated[str, Help("Of the trunk: auto, fp32, bf16, fp16 or int8.", value="WORD")]
 BatchSize = Annotated[
-    int | None, Help("Images the network sees at once. By default as fits the device.")
+    int | None,
+    Help("Images the network sees at once. By default as fits the device.", within=BATCHES),
 ]
 Workers = Annotated[
     int | None,
     Help(
         "Threads that embed, or beside a GPU processes that decode; 0 is none. "
-        "By default as fits the device."
+        "By default as fits the device.",
+        within=WORKERS,
     ),
 ]
+Seed = Annotated[int, Help("Of all that is random.", within=SEEDS)]
 
 # similarities
 Threshold = Annotated[

@@ -24,7 +24,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_folder_becomes_a_threshold_that_dedup_and_pair_use(sscd: Run, pictures: Path) -> None:
-    ran = sscd("calibrate", str(pictures), "--precision", "0.7", "-f", "json", *FAST)
+    ran = sscd("calibrate", str(pictures), "--wanted-precision", "0.7", "-f", "json", *FAST)
     assert ran.status == 0, ran.err
     found = json.loads(ran.out)
     assert found["images"] == 40  # of identical files the first
@@ -89,7 +89,7 @@ def test_pairs_of_some_rows_stand_for_those_of_all(
 
 
 def test_a_sample_that_is_too_small_is_said_to_be(sscd: Run, pictures: Path) -> None:
-    few = ("calibrate", str(pictures), "--precision", "0.9", "-q", "-f", "json", *FAST)
+    few = ("calibrate", str(pictures), "--wanted-precision", "0.9", "-q", "-f", "json", *FAST)
     for weights in ((), ("--weights", "all=0,jpeg=1")):  # with or without look-alikes among them
         ran = sscd(*few, *weights)
         found = json.loads(ran.out)
@@ -111,9 +111,9 @@ def test_no_threshold_is_an_error_and_leaves_no_file(sscd: Run, pictures: Path) 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--precision", "1.5"], "no share"),
-        (["--sample", "1"], "use 2 or more"),
-        (["--images", "1"], "use 2 or more"),
+        (["--wanted-precision", "1.5"], "above 0 and below 1"),
+        (["--sample", "1"], "use 2 to "),
+        (["--images", "1"], "use 2 to "),
         (["--copies-per-image", "0"], "above 0"),
         (["--weights", "crop"], "crop=2"),
         (["--weights", "crop=-1"], "crop=2"),

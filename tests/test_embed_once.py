@@ -57,10 +57,10 @@ def test_a_name_listed_twice_is_embedded_once(tiny: Run, photos: Path, workers: 
 
 
 def test_the_number_of_workers_is_bounded(tiny: Run, photos: Path) -> None:
-    for number in ("-1", "257"):
+    for number, fault in (("-1", "too small"), ("257", "too large")):
         ran = tiny("embed", "photos", "--workers", number)
         assert ran.status == 2
-        assert error_line(ran) == f"--workers {number} is out of bounds; use 0 to 256"
+        assert error_line(ran) == f"--workers {number} is {fault}; use 0 to 256"
     assert not Path("descriptors").exists()
 
 

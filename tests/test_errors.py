@@ -140,13 +140,13 @@ def test_a_malformed_variable_is_named(sscd: Run, monkeypatch: pytest.MonkeyPatc
             "unknown keep word ''; use one of resolution, bytes, oldest, newest, path, first",
         ),
         (["search", "a", "-f", "xml"], "unknown format 'xml'; use one of text, jsonl, csv"),
-        (["search", "a", "-k", "0"], "-k 0 is too small; use 1 or more"),
+        (["search", "a", "-k", "0"], "-k 0 is too small; use 1 to 1,048,576"),
         (["pair", "a", "b", "-f", "csv"], "unknown format 'csv'; use one of text, json"),
         (["eval", "self", "a", "-f", "csv"], "unknown format 'csv'; use one of text, json"),
-        (["eval", "self", "a", "--limit", "1"], "--limit 1 is too small; use 2 or more"),
+        (["eval", "self", "a", "--limit", "1"], "--limit 1 is too small; use 2 to 10,000,000"),
         (["embed", "a", "--dtype", "int8"], "unknown dtype 'int8'; use one of float16, float32"),
-        (["embed", "a", "--batch-size", "0"], "--batch-size 0 is too small; use 1 or more"),
-        (["embed", "a", "--workers", "-1"], "--workers -1 is out of bounds; use 0 to 256"),
+        (["embed", "a", "--batch-size", "0"], "--batch-size 0 is too small; use 1 to 1,048,576"),
+        (["embed", "a", "--workers", "-1"], "--workers -1 is too small; use 0 to 256"),
     ],
 )
 def test_impossible_words_are_refused_before_any_work(

@@ -235,7 +235,7 @@ def test_images_are_embedded_once_and_torn_ones_left_out(tiny: Run, tmp_path: Pa
     ("words", "message"),
     [
         (["-f", "xml"], "unknown format 'xml'; use one of text, json, csv"),
-        (["-k", "0"], "-k 0 is too small; use 1 or more"),
+        (["-k", "0"], "-k 0 is too small; use 1 to 1,048,576"),
         (
             ["--codecs", "Flat;OPQ4,PQ4"],
             "--codecs 'OPQ4,PQ4' is unknown; "

@@ -65,8 +65,8 @@ def test_fit_writes_one_file_and_says_what_it_is(sscd: Run, stored: Path) -> Non
             ["--transform", "pca", "--dimensions", "9"],
             "--dimensions 9 does not fit descriptors of 8; use 1 to 8",
         ),
-        (["--background", "-1"], "--background -1 is impossible; use 0 or more"),
-        (["--seed", "-1"], "--seed -1 is negative; use 0 or more"),
+        (["--background", "-1"], "--background -1 is too small; use 0 to 2,147,483,647"),
+        (["--seed", "-1"], "--seed -1 is too small; use 0 to 9,223,372,036,854,775,807"),
     ],
 )
 def test_what_cannot_be_fitted_is_a_usage_error(

@@ -98,11 +98,9 @@ def test_a_reader_that_stops_early_is_no_error(bash: Any, many: Path, format: st
 def test_a_closed_pipe_does_not_change_the_verdict(
     bash: Any, many: Path, format: str, more: str
 ) -> None:
-    ran = bash(
-        f"sscd dedup -q -t 0.9 --exit-code --format {format} {more} | true; echo ${{PIPESTATUS[0]}};"
-        f"sscd dedup -q -t 0.9 --exit-code --format {format} {more} -o /dev/stdout | true;"
-        "echo ${PIPESTATUS[0]}"
-    )
+    dedup = f"sscd dedup -q -t 0.9 --exit-code --format {format} {more}"
+    status = "echo ${PIPESTATUS[0]}"
+    ran = bash(f"{dedup} | true; {status}; {dedup} -o /dev/stdout | true; {status}")
     assert (ran.stdout, ran.stderr) == (b"1\n1\n", b"")
 
 

@@ -173,7 +173,7 @@ def test_without_ray_one_line_says_what_to_install(
         (("-", "--engine", "ray"), 2, "other machines cannot read the list on stdin; name"),
         (("photos", "--engine", "ray", "--task", "1/2"), 2, "--engine ray runs every task itself;"),
         (("photos", "--engine", "spark"), 2, "unknown engine 'spark'; use one of local, ray"),
-        (("photos", "--cpus-per-task", "-1"), 2, "--cpus-per-task -1 is impossible; name what"),
+        (("photos", "--cpus-per-task", "-1"), 2, "--cpus-per-task -1 is too small; use 0 to"),
         (("photos", "--gpus-per-task", "1.5"), 2, "--gpus-per-task 1.5 is no whole number;"),
         (("photos", "--prune", "--task", "1/2"), 2, "--prune needs the whole dataset; run it"),
     ],

@@ -225,11 +225,13 @@ def test_what_the_tasks_agreed_on_is_named_if_damaged(sscd: Run, dataset: Path) 
     )
 
 
-@pytest.mark.parametrize("recall", ["0", "1.5", "nan"])
-def test_an_impossible_recall_is_refused(sscd: Run, dataset: Path, recall: str) -> None:
+@pytest.mark.parametrize(
+    ("recall", "fault"), [("0", "too small"), ("1.5", "too large"), ("nan", "no number")]
+)
+def test_an_impossible_recall_is_refused(sscd: Run, dataset: Path, recall: str, fault: str) -> None:
     ran = sscd("dedup", "--min-recall", recall)
     assert ran.status == 2
-    assert error_line(ran).endswith("is no share of the pairs; name one above 0, up to 1")
+    assert error_line(ran) == f"--min-recall {recall} is {fault}; use a number above 0 to 1"
 
 
 TWICE = """

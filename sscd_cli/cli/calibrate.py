@@ -36,7 +36,7 @@ def calibrate(
 ) -> None:
     """Find the threshold of a wanted precision, from your own images.
 
-    Example: sscd calibrate --precision 0.99
+    Example: sscd calibrate --wanted-precision 0.99
 
     Look-alikes are counted among the images themselves; copies are made by fifty edits. What is
     found is used by `sscd dedup --threshold auto`.

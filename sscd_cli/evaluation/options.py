@@ -9,14 +9,14 @@ from typing import Annotated
 from sscd_cli import words
 from sscd_cli.options import DESCRIPTORS, MODEL
 from sscd_cli.storage.places import place
-from sscd_cli.words import Argument, Help
+from sscd_cli.words import Argument, Help, Range
 
 _CODECS = "Post-processing as FAISS names it, such as 'Flat;PCAW256,L2norm,Flat'"
-_K = Help("Nearest references of a query that count.", "-k")
+_K = Help("Nearest references of a query that count.", "-k", within=words.NEAREST)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalSelfOptions:
+class EvalSelfOptions(words.Options):
     """Edited copies of one's own images, searched among them."""
 
     sources: words.Sources
@@ -26,14 +26,16 @@ class EvalSelfOptions:
     distractors: Annotated[
         tuple[str, ...], Help("More images to search among.", value="SOURCE")
     ] = ()
-    limit: Annotated[int | None, Help("Use the first images only.")] = None
-    seed: Annotated[int, Help("Of the edits' randomness.")] = 0
+    limit: Annotated[
+        int | None, Help("Use the first images only.", within=Range(least=2, most=10_000_000))
+    ] = None
+    seed: Annotated[int, Help("Of the edits' randomness.", within=words.SEEDS)] = 0
     device: words.Device = "auto"
     precision: words.Precision = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchmarkOptions:
+class BenchmarkOptions(words.Options):
     """What the benchmarks share, and each says anew of itself.
 
     codecs: how descriptors are post-processed, in FAISS's notation.
@@ -109,7 +111,7 @@ class EvalCopydaysOptions(BenchmarkOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalPairsOptions:
+class EvalPairsOptions(words.Options):
     """A table of known pairs against a descriptor dataset."""
 
     truth: Annotated[

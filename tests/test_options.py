@@ -1,0 +1,109 @@
+"""What the classes of options promise: each number has a range, checked where one is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import pytest
+from conftest import Run, error_line
+
+from sscd_cli import options, words
+from sscd_cli.errors import UsageError
+from sscd_cli.evaluation import options as evaluation_options
+from sscd_cli.training import options as training_options
+from sscd_cli.words import Help, Range
+
+HOMES = (options, evaluation_options, training_options)
+CHECKED_BY_ITSELF = {"threshold"}  # which may be a word, too
+
+
+def classes() -> Iterator[type[words.Options]]:
+    for home in HOMES:
+        for kind in vars(home).values():
+            if (
+                isinstance(kind, type)
+                and issubclass(kind, words.Options)
+                and kind.__module__ == (home.__name__)
+            ):
+                yield kind
+
+
+def numbers_of(kind: type) -> Iterator[tuple[str, Help]]:
+    """Yield the options of a class that are numbers."""
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        if get_origin(hint) is not Annotated or name in CHECKED_BY_ITSELF:
+            continue
+        inner, told = get_args(hint)[:2]
+        if {int, float} & {inner, *get_args(inner)}:
+            yield name, told
+
+
+NUMBERS = [(kind, name, told) for kind in classes() for name, told in numbers_of(kind)]
+
+
+def made(kind: Any, **values: Any) -> Any:
+    """Make a class of options; what has no default is of no interest here."""
+    lacking = {field.name: None for field in fields(kind) if field.default is MISSING}
+    return kind(**{**lacking, **values})
+
+
+def test_the_walk_finds_the_options_of_every_command() -> None:
+    assert {kind.__name__ for kind in classes()} >= {"EmbedOptions", "TrainOptions"}
+    assert len(NUMBERS) > 40
+
+
+@pytest.mark.parametrize(("kind", "name", "told"), NUMBERS)
+def test_every_number_has_a_range_that_holds_for_the_library_too(
+    kind: Any, name: str, told: Help
+) -> None:
+    assert told.within, f"{kind.__name__}.{name} takes any number"
+    typed = f"--{name.replace('_', '-')}" if len(name) > 1 else f"-{name}"
+    for number in (math.nan, math.inf, -math.inf):
+        with pytest.raises(UsageError, match=f"^{typed} .* is (no number|too (small|large)); use"):
+            made(kind, **{name: number})
+    made(kind)  # the default is within
+
+
+@pytest.mark.parametrize(
+    ("within", "text", "fine", "wrong"),
+    [
+        (Range(least=1), "1 or more", (1, 9e9), (0, -1)),
+        (Range(least=0, most=1000), "0 to 1,000", (0, 1000), (-1, 1001)),
+        (Range(above=0), "a number above 0", (1e-9, 5), (0, -1)),
+        (Range(above=0, below=1), "a number above 0 and below 1", (0.5,), (0, 1)),
+        (Range(above=0, most=1), "a number above 0 to 1", (0.5, 1), (0, 1.1)),
+        (Range(least=0, below=1), "0 or more and below 1", (0, 0.9), (-1, 1)),
+    ],
+)
+def test_a_range_takes_what_it_says(
+    within: Range, text: str, fine: tuple[float, ...], wrong: tuple[float, ...]
+) -> None:
+    for number in fine:
+        within.check("-k", number)
+    for number in wrong:
+        with pytest.raises(UsageError) as caught:
+            within.check("-k", number)
+        assert caught.value.fix == f"use {text}"
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("calibrate --seed -1", "--seed -1 is too small"),
+        ("calibrate --images 100000000000000000000", "--images 1e+20 is too large"),
+        ("train a -o b --learning-rate nan", "--learning-rate nan is no number"),
+        ("train a -o b --momentum 1", "--momentum 1 is too large"),
+        ("embed a --batch-size 99999999999", "--batch-size 99999999999 is too large"),
+        ("search a -k 0", "-k 0 is too small"),
+        ("eval self a --seed -1", "--seed -1 is too small"),
+        ("eval disc a --workers 1000", "--workers 1000 is too large"),
+        ("fit -o a --dimensions 0", "--dimensions 0 is too small"),
+    ],
+)
+def test_a_number_out_of_range_is_a_usage_error(sscd: Run, typed: str, message: str) -> None:
+    ran = sscd(*typed.split())
+    assert (ran.status, ran.out) == (2, b"")
+    assert error_line(ran).startswith(f"{message}; use ")
