@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -100,7 +99,7 @@ def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one return for each kin
 
 def _fail(text: str, status: int) -> int:
     if terminal.state.debug and sys.exception():
-        traceback.print_exc()
+        terminal.print_traceback()
     terminal.print_error(f"sscd: error: {text}")
     return status
 

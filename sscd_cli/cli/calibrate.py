@@ -57,7 +57,7 @@ def calibrate(
     if result.embedded:
         summarise_embedding(result.embedded)
     lines = [_json(result)] if format == "json" else _table(result)
-    terminal.print_data("\n".join(lines))
+    terminal.print_lines(lines)
     _conclude(result, options)
 
 

@@ -21,7 +21,7 @@ def print_embed_estimate(options: EmbedOptions) -> None:
         f"memory   about {bytes_text(found.memory_bytes)}",
         f"disk     about {bytes_text(found.disk_bytes)} in {options.descriptors}",
     )
-    terminal.print_data("\n".join(lines))
+    terminal.print_lines(lines)
 
 
 def print_join_estimate(options: DedupOptions) -> None:
@@ -41,7 +41,7 @@ def print_join_estimate(options: DedupOptions) -> None:
         f"time     about {_duration(found.plan.seconds)}",
         f"memory   about {bytes_text(found.memory_bytes)}",
     )
-    terminal.print_data("\n".join(lines))
+    terminal.print_lines(lines)
 
 
 def _duration(seconds: float) -> str:

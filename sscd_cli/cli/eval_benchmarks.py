@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import counted
+from sscd_cli.errors import counted, printable
 from sscd_cli.evaluation.options import EvalCopydaysOptions, EvalDiscOptions
 from sscd_cli.words import Help, Report
 
@@ -30,7 +30,7 @@ class _Target:
 
     def write(self, result: Any, table: Iterator[str], records: Iterator[dict[str, Any]]) -> None:
         """Write a result whole, as its table, or as the records of the reference's file."""
-        lines: Iterable[str] = (f"{line}\n" for line in table)
+        lines: Iterable[str] = (f"{printable(line)}\n" for line in table)
         if self.format == "json":
             lines = [json.dumps(asdict(result)) + "\n"]
         elif self.format == "csv":

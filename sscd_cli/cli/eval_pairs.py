@@ -46,11 +46,12 @@ def _text(result: EvalPairsResult) -> Iterator[str]:
     report = result.report
     pairs = "pairs" if report.labelled else "most similar pairs"
     yield (
-        f"{result.model}: {len(report.scores):,} {pairs} of {counted(result.images, 'images')}, "
+        f"{printable(result.model)}: {counted(len(report.scores), pairs)} "
+        f"of {counted(result.images, 'images')}, "
         f"{counted(report.copies, 'copies')}, µAP {report.micro_ap:.4f}\n"
     )
     if result.scale != "cosine":
-        yield f"similarities: {result.scale}\n"
+        yield f"similarities: {printable(result.scale)}\n"
     heads = ("threshold", "precision", "recall", "F1", "pairs")
     yield f"\n{'':<20} " + " ".join(f"{head:>10}" for head in heads) + "\n"
     for name, point in _named(result):

@@ -31,7 +31,7 @@ def eval_self(
     with terminal.count_progress() as progress:
         result = verb.run(options, progress)
     lines = [_json(result)] if format == "json" else _table(result)
-    terminal.print_data("\n".join(lines))
+    terminal.print_lines(lines)
     if result.unreadable:
         terminal.note(f"left out {counted(result.unreadable, 'unreadable images')}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -37,7 +38,7 @@ def list_all(
 
     entries = list_models()
     lines = _table(entries) if format == "text" else map(_json, entries)
-    terminal.print_data("\n".join(lines))
+    terminal.print_lines(lines)
 
 
 def _table(entries: list[ModelEntry]) -> Iterator[str]:
@@ -88,7 +89,8 @@ def path(name: Name) -> None:
     """
     from sscd_cli.models import store
 
-    terminal.print_data(str(store.model_path(name)))
+    with terminal.report_stream(None) as stream:  # its bytes, for a pipe
+        stream.write(os.fsencode(store.model_path(name)) + b"\n")
 
 
 def remove(name: Name) -> None:

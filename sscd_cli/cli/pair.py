@@ -33,7 +33,7 @@ def pair(
 
     fetch_if_missing(options.model)
     result = verb.run(options)
-    terminal.print_data(_json(result) if format == "json" else "\n".join(_lines(result)))
+    terminal.print_lines([_json(result)] if format == "json" else _lines(result))
     if exit_code and not result.is_copy:
         raise typer.Exit(1)
 

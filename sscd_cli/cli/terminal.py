@@ -6,7 +6,8 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
+from sscd_cli.cli.screen import Screen, has_colours, painted
 from sscd_cli.errors import SscdError, printable, reason_of
 from sscd_cli.storage.files import output_file
 from sscd_cli.words import Help
@@ -40,7 +42,7 @@ _OF_TOTAL = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noi
 def ask_for_command(context: typer.Context) -> None:
     """Show the help on stderr, as for any wrong command line, if no command follows."""
     if context.invoked_subcommand is None:
-        print_error(context.get_help())
+        _print_on_stderr(context.get_help())
         raise typer.Exit(2)
 
 
@@ -60,9 +62,14 @@ GroupHelp = Annotated[
 
 
 def print_data(text: str) -> None:
-    """Print lines on stdout. Raises: SscdError: see `report_stream`."""
+    """Print lines on stdout, made printable. Raises: SscdError: see `report_stream`."""
+    print_lines(text.split("\n"))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines on stdout; what a name brings is escaped, and breaks none of them."""
     with report_stream(None) as stream:
-        stream.write(f"{text}\n".encode("utf-8", "surrogateescape"))
+        stream.write("".join(f"{printable(line)}\n" for line in lines).encode())
 
 
 def note(text: str) -> None:
@@ -73,15 +80,27 @@ def note(text: str) -> None:
 
 def warn(text: str) -> None:
     """Print one warning on stderr, whatever --quiet says."""
-    print_error(f"sscd: warning: {printable(text)}")
+    print_error(f"sscd: warning: {text}")
 
 
 def print_error(text: str) -> None:
-    """Print a line on stderr; a stderr that is closed or full stops no command."""
+    """Print a line on stderr, made printable."""
+    _print_on_stderr(printable(text))
+
+
+def print_traceback() -> None:
+    """Print on stderr where the current exception comes from."""
+    _print_on_stderr("\n".join(map(printable, traceback.format_exc().splitlines())))
+
+
+def _print_on_stderr(text: str) -> None:
+    """Print text on stderr; one that is closed or full stops no command."""
     if sys.stderr is None:
         return  # `print` would take None for stdout, where `xargs rm` may read
+    if sys.stderr.isatty():
+        text = _fitted(text)
     with suppress(OSError):
-        print(_fitted(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
+        print(painted(text) if has_colours(sys.stderr) else text, file=sys.stderr, flush=True)
 
 
 def _fitted(text: str) -> str:
@@ -175,7 +194,12 @@ def _own_stdout() -> Iterator[BinaryIO]:
     if sys.stdout is None:
         raise SscdError("stdout is closed", "name a file with -o")
     try:
-        yield sys.stdout.buffer
+        if sys.stdout.isatty():
+            screen = Screen(sys.stdout.buffer, colours=has_colours(sys.stdout))
+            yield screen
+            screen.finish()
+        else:
+            yield sys.stdout.buffer
         sys.stdout.buffer.flush()
     except OSError as error:
         # the interpreter flushes once more on its way out
