@@ -128,6 +128,11 @@ def garble(path: Path):
     path.write_bytes(b"junk" + path.read_bytes()[4:])
 
 
+def overwrite_a_vector(path: Path):
+    data = path.read_bytes()
+    path.write_bytes(data[:-16] + os.urandom(16))
+
+
 def edit(**changes):
     def apply(path: Path):
         manifest = path.with_name(path.name + ".json")
@@ -139,10 +144,11 @@ def edit(**changes):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (cut, "its size is not the one in the manifest"),
-        (garble, 'Index type 0x6b6e756a ("junk") not recognized'),
+        (cut, "it is not the file that its manifest describes"),
+        (garble, "it is not the file that its manifest describes"),
+        (overwrite_a_vector, "it is not the file that its manifest describes"),
         (edit(rows=7), "50 rows, not 7"),
-        (edit(version=1), "it is of version 1, this is 2"),
+        (edit(version=1), "it is of version 1, this is 3"),
         (lambda path: cut(path.with_name("i.json")), "line"),
     ],
 )

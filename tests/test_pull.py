@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,7 +31,9 @@ class Site:
     """What the server does next: one step a request, the last one repeated.
 
     A step is "ok", "cut" (half of what was asked, then the line goes dead), "slow", a status code,
-    "page" (an error page that claims success), "no ranges", or a path to redirect to.
+    "page" (an error page that claims success), "no ranges", "mixed" (ranges of any version),
+    "endless" (more than the file, of no stated length), "huge" (of an absurd one), or a path to
+    redirect to.
     """
 
     address: str = ""
@@ -43,6 +46,24 @@ class Site:
         return self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
 
 
+def pour(handler: BaseHTTPRequestHandler, length: int | None) -> None:
+    """Send until the other side has enough."""
+    handler.send_response(200)
+    if length:
+        handler.send_header("Content-Length", str(length))
+    handler.end_headers()
+    with suppress(OSError):
+        while True:
+            handler.wfile.write(bytes(1 << 16))
+
+
+ODD: dict[Any, Callable[[Any], None]] = {
+    "page": lambda handler: handler.answer(200, b"<!DOCTYPE html><p>log in</p>", {}),
+    "endless": lambda handler: pour(handler, None),
+    "huge": lambda handler: pour(handler, 1 << 50),
+}
+
+
 def handler(site: Site) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, format: str, *args: Any) -> None:
@@ -53,16 +74,16 @@ def handler(site: Site) -> type[BaseHTTPRequestHandler]:
             step = "ok" if self.path == "/moved" else site.step()
             if isinstance(step, int):
                 self.answer(step, b"no", {"Retry-After": "0"})
-            elif step == "page":
-                self.answer(200, b"<!DOCTYPE html><p>log in</p>", {})
             elif str(step).startswith(("/", "ftp:", "http:")):
                 self.answer(302, b"", {"Location": step})
+            elif step in ODD:
+                ODD[step](self)
             else:
                 self.serve(step)
 
         def serve(self, step: str) -> None:
             asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-            fresh = self.headers.get("If-Range", site.etag) == site.etag
+            fresh = self.headers.get("If-Range", site.etag) == site.etag or step == "mixed"
             start = int(asked[1]) if asked and fresh and step != "no ranges" else 0
             size = len(site.content)
             if start >= size:
@@ -184,6 +205,29 @@ def test_a_part_of_another_version_is_not_mixed_in(site: Site, job: Download) ->
     site.steps, site.etag, site.content = ["ok"], '"v2"', CONTENT[::-1]
     download(unpinned)
     assert job.target.read_bytes() == CONTENT[::-1]
+
+
+def test_a_server_that_mixes_versions_is_not_trusted(site: Site, job: Download) -> None:
+    unpinned = replace(job, size=None, sha256=None)
+    site.steps = ["cut"]
+    refusal(replace(unpinned, attempts=1))
+    site.steps, site.etag, site.content = ["mixed"], '"v2"', CONTENT[::-1]
+    download(unpinned)
+    assert job.target.read_bytes() == CONTENT[::-1]
+
+
+@pytest.mark.parametrize("step", ["endless", "huge"])
+@pytest.mark.parametrize("size", [None, len(CONTENT)])
+def test_a_server_that_never_ends_does_not_fill_the_disk(
+    site: Site, job: Download, step: str, size: int | None
+) -> None:
+    site.steps = [step]
+    most: list[int] = []
+    unpinned = replace(job, size=size, sha256=None, most=2 * len(CONTENT))
+    with pytest.raises(ModelError, match=r"more than the file|bytes, the .*; use another source"):
+        download(unpinned, lambda done, total: most.append(done))
+    assert max(most, default=0) <= 3 * len(CONTENT)
+    assert left_over(job) == set()
 
 
 def test_a_part_that_nothing_vouches_for_is_dropped(site: Site, job: Download) -> None:

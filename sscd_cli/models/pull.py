@@ -30,6 +30,7 @@ BLOCK = 1 << 18
 AGAIN = (
     "check the network or the mirror (SSCD_MIRROR) and run it again; it goes on where it stopped"
 )
+ELSEWHERE = "use another source or mirror; nothing was installed"
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 LONGEST_PAUSE = 60.0
 
@@ -39,12 +40,16 @@ Progress = Callable[[int, int | None], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """One file to get. size and sha256: what it must be, None where nobody said."""
+    """One file to get. size and sha256: what it must be, None where nobody said.
+
+    most: bytes that are fetched at all, whatever a server says.
+    """
 
     url: str
     target: Path
     size: int | None = None
     sha256: str | None = None
+    most: int = MAX_FILE
     attempts: int = 5
     timeout: float = 30.0
     pause: float = 1.0
@@ -120,7 +125,7 @@ def _get(job: Download, progress: Progress) -> str:
         _discard(job)
     raise ModelError(
         f"{job.url} is not the expected file (SHA-256 {digest[:12]}…)",
-        "use another source or mirror; nothing was installed",
+        ELSEWHERE,
     )
 
 
@@ -170,7 +175,7 @@ def _resumable(job: Download) -> int:
     """Return how many bytes of the part can be kept; a part that cannot is deleted."""
     have = _length(job.part)
     sure = job.sha256 is not None or job.validator.is_file()
-    if have and (not sure or have > (job.size or MAX_FILE)):
+    if have and (not sure or have > (job.size or job.most)):
         _discard(job)
         return 0
     return have
@@ -201,23 +206,28 @@ def _refused(job: Download, error: urllib.error.HTTPError) -> None:
 
 def _receive(job: Download, response: Any, have: int, progress: Progress) -> None:
     start, total = _extent(response.status, response.headers, have)
-    if start != have:
-        if start:
-            _discard(job)
-            raise _Again("the server sent another range than it was asked for")
+    if start and start != have:
+        _discard(job)
+        raise _Again("the server sent another range than it was asked for")
+    if start and not _is_same_version(job, response.headers):
+        _discard(job)
+        raise _Again("the file has changed on the server")
+    if not start:
         _discard(job)
     expected = job.size if job.size is not None else total
-    if total is not None and expected != total:
-        raise ModelError(
-            f"{job.url} has {total} bytes, the published file {expected}",
-            "use another source or mirror; nothing was installed",
-        )
+    if total is not None and (expected != total or total > job.most):
+        _discard(job)
+        of = f"the published file {expected}" if job.size else f"the model {job.most} at most"
+        raise ModelError(f"{job.url} has {total} bytes, {of}", ELSEWHERE)
     with _disk(job):
         if not start:
             _note_validator(job, response.headers)
         with job.part.open("ab") as out:
-            done = _copy(response, out, start, expected, progress)
+            done = _copy(response, out, start, expected or job.most, progress)
             os.fsync(out.fileno())
+    if done > (expected or job.most):
+        _discard(job)
+        raise ModelError(f"{job.url} sends more than the file", ELSEWHERE)
     if expected is not None and done < expected:
         raise _Again(f"the connection ended after {done} of {expected} bytes")
 
@@ -243,13 +253,11 @@ def _extent(status: int, headers: Message, have: int) -> tuple[int, int | None]:
     return int(start) if start.isdecimal() else -1, int(whole) if whole.isdecimal() else None
 
 
-def _copy(response: Any, out: IO[bytes], done: int, total: int | None, progress: Progress) -> int:
-    limit = MAX_FILE if total is None else total
+def _copy(response: Any, out: IO[bytes], done: int, total: int, progress: Progress) -> int:
+    """Write what comes and return how long the file is now, in vain if that is above `total`."""
     progress(done, total)
-    while block := _read(response):
+    while done <= total and (block := _read(response)):
         done += len(block)
-        if done > limit:
-            raise ModelError("the server sends more than the file", "use another source or mirror")
         out.write(block)
         progress(done, total)
     return done
@@ -264,10 +272,23 @@ def _read(response: Any) -> bytes:
 
 
 def _note_validator(job: Download, headers: Message) -> None:
-    etag = headers.get("ETag", "")
-    mark = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified", "")
-    if mark:
+    if mark := _mark(headers):
         job.validator.write_text(mark, encoding="latin-1", errors="replace")
+
+
+def _is_same_version(job: Download, headers: Message) -> bool:
+    """Whether an answer goes on with our part; a server without marks is left to the digest."""
+    if not job.validator.is_file():
+        return True
+    mark = _mark(headers)
+    if not mark:
+        return job.sha256 is not None
+    return mark == job.validator.read_text(encoding="latin-1")
+
+
+def _mark(headers: Message) -> str:
+    etag: str = headers.get("ETag", "")
+    return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified", "")
 
 
 def _finish(job: Download) -> None:
