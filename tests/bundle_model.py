@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from sscd_cli.models.registry import BUNDLED, BUNDLED_FILE
+from sscd_cli.models.cache import file_digest
+from sscd_cli.models.registry import BUNDLED, BUNDLED_DIGEST, BUNDLED_FILE
 from sscd_cli.models.safetensors_file import load_network, save_network
 
 
@@ -38,6 +39,8 @@ def main() -> None:
         "note": options.note,
     }
     save_network(BUNDLED_FILE, network, story, torch.float16)
+    digest = file_digest(BUNDLED_FILE)
+    BUNDLED_DIGEST.write_text(f"{digest}  {BUNDLED_FILE.name}\n")
     print(f"{BUNDLED_FILE}: {BUNDLED_FILE.stat().st_size / 1e6:.1f} MB")
 
 

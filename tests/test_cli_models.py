@@ -45,7 +45,20 @@ def test_the_bundled_model_has_a_path_and_a_digest(capfd: pytest.CaptureFixture[
     assert main(["models", "path", BUNDLED]) == 0
     assert capfd.readouterr().out == f"{BUNDLED_FILE}\n"
     assert main(["models", "verify", BUNDLED]) == 0
-    assert "SHA-256" in capfd.readouterr().err
+    file, voucher = capfd.readouterr().err.splitlines()
+    assert "SHA-256" in file
+    assert voucher == "its digest is that of the network that comes with sscd"
+
+
+def test_a_damaged_bundled_model_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = bytearray(BUNDLED_FILE.read_bytes())
+    data[-1] ^= 1
+    monkeypatch.setattr("sscd_cli.models.store.BUNDLED_FILE", tmp_path / "damaged")
+    (tmp_path / "damaged").write_bytes(data)
+    assert main(["models", "verify", BUNDLED]) == 3
+    assert "is not the one of this release; install sscd-cli again" in capfd.readouterr().err
 
 
 def test_a_model_that_cannot_be_fetched_is_announced_with_its_size(

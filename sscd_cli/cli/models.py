@@ -158,6 +158,7 @@ def fetch_if_missing(name: str) -> None:
 def _say(verified: Verified) -> None:
     voucher = {
         "published": "its digest is the published one",
+        "bundled": "its digest is that of the network that comes with sscd",
         "recorded": "its digest is that of the first download",
         "first use": "no digest is published: this one is recorded and checked from now on",
         "nothing": "no digest is published or recorded for it",

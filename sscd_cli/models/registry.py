@@ -27,6 +27,7 @@ BUNDLED = "sscd_mini"
 # the preprocessing of the official models, whose files do not state it
 ASSUMED = "small-288"
 BUNDLED_FILE = Path(__file__).with_name("sscd_mini.safetensors")
+BUNDLED_DIGEST = BUNDLED_FILE.with_suffix(".sha256")  # as `sha256sum -c` reads it
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,12 @@ def check_published(model: Published, path: Path, digest: str) -> str:
             f"run `sscd models remove {model.name}` and `sscd models pull {model.name}`",
         )
     return voucher
+
+
+def check_bundled(digest: str) -> None:
+    """Raise ModelError unless this is the digest of the network that comes with sscd."""
+    if BUNDLED_DIGEST.read_text(encoding="ascii").split()[0] != digest:
+        raise ModelError(f"{BUNDLED_FILE} is not the one of this release", "install sscd-cli again")
 
 
 def expected_digest(source: Source) -> tuple[str | None, str]:

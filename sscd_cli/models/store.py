@@ -19,10 +19,11 @@ from sscd_cli.models.cache import (
     write_record,
 )
 from sscd_cli.models.published import PUBLISHED, SPEEDS, UNKNOWN, Published, Source
-from sscd_cli.models.pull import Download, Progress, download
+from sscd_cli.models.pull import ELSEWHERE, Download, Progress, download
 from sscd_cli.models.registry import (
     BUNDLED,
     BUNDLED_FILE,
+    check_bundled,
     check_published,
     expected_digest,
     find_model,
@@ -56,8 +57,9 @@ class ModelEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """A file that is what it must be. voucher: who says so, "published", "recorded" (at the first
-    download on this machine), "first use" (recorded just now) or "nothing" (copied by hand)."""
+    """A file that is what it must be. voucher: who says so, "published", "bundled" (it comes with
+    sscd), "recorded" (at the first download on this machine), "first use" (recorded just now) or
+    "nothing" (copied by hand)."""
 
     name: str
     path: Path
@@ -184,6 +186,7 @@ def _pulled(
         target=target,
         size=source.bytes,
         sha256=expected,
+        most=2 * source.about_bytes,
         attempts=limits[0],
         timeout=limits[1],
         pause=limits[2],
@@ -204,9 +207,10 @@ def _pulled(
 def _accepted(model: Published, path: Path, digest: str, url: str) -> Verified:
     try:
         voucher = check_published(model, path, digest)
-    except ModelError:
+    except ModelError as error:
         path.unlink(missing_ok=True)
-        raise
+        what = f"{url} is not {model.name}: {error.what}"
+        raise ModelError(what, f"{ELSEWHERE}; {BUNDLED} works offline") from error
     if voucher == "nothing":
         today = datetime.date.today().isoformat()
         write_record(path.name, Record(digest, path.stat().st_size, url, today))
@@ -227,8 +231,8 @@ def verify(name: str, path: Path | None = None) -> Verified:
     path = path or model_path(name)
     digest = file_digest(path)
     if name == BUNDLED:
-        inspect_weights(path)
-        return _verified(name, path, digest, "nothing")
+        check_bundled(digest)
+        return _verified(name, path, digest, "bundled")
     return _verified(name, path, digest, check_published(_known(name), path, digest))
 
 
