@@ -1,1 +1,7 @@
-complete --command sscd --no-files --arguments "(env _SSCD_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) sscd)" --condition "env _SSCD_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) sscd"
+function _sscd_completion
+    env _SSCD_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=$argv[1] \
+        _TYPER_COMPLETE_ARGS=(commandline -cp) sscd
+end
+
+complete --command sscd --no-files --arguments '(_sscd_completion get-args)' \
+    --condition '_sscd_completion is-args'

@@ -17,6 +17,8 @@ import sscd_cli
 from sscd_cli import options
 from sscd_cli.errors import SscdError, bytes_text
 from sscd_cli.evaluation import options as evaluation_options
+from sscd_cli.models.published import PUBLISHED
+from sscd_cli.models.registry import BUNDLED
 
 A, B = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
 # what typer adds, or what says something about the tool itself
@@ -374,6 +376,27 @@ def test_an_interrupt_is_130_and_says_how_to_go_on(
         (["--nonsense"], "no such option: --nonsense; see sscd --help"),
         (["dedup", "--nonsense"], "no such option: --nonsense; see sscd dedup --help"),
         (["eval", "other"], "no such command 'other'; see sscd eval --help"),
+        (["dedub"], "no such command 'dedub'; did you mean sscd dedup? see sscd --help"),
+        (["scan", "a"], "no such command 'scan'; did you mean sscd dedup? see sscd --help"),
+        (["version"], "no such command 'version'; did you mean sscd --version? see sscd --help"),
+        (
+            ["models", "download"],
+            "no such command 'download'; did you mean sscd models pull? see sscd models --help",
+        ),
+        (
+            ["dedup", "--treshold", "1"],
+            "no such option: --treshold; did you mean --threshold? see sscd dedup --help",
+        ),
+        (
+            ["embed", "a", "--gpu"],
+            "no such option: --gpu; did you mean --device cuda? see sscd embed --help",
+        ),
+        (["help", "nonsense"], "no such command 'nonsense'; see sscd --help"),
+        (
+            ["models", "verify", "sscd_disc_mixp"],
+            "unknown model 'sscd_disc_mixp'; did you mean sscd_disc_mixup? "
+            f"use one of {', '.join((BUNDLED, *PUBLISHED))}",
+        ),
         (["embed"], "missing argument 'SOURCE'; see sscd embed --help"),
         (["pair", "a.jpg"], "missing argument 'B'; see sscd pair --help"),
         (["train", "a"], "missing option '--output' / '-o'; see sscd train --help"),
@@ -397,11 +420,31 @@ def test_no_command_shows_the_help_on_stderr(sscd: Run, words: list[str]) -> Non
 
 
 def test_help_and_version_go_to_stdout(sscd: Run) -> None:
-    assert sscd("--version").out == f"sscd {sscd_cli.__version__}\n".encode()
+    for word in ("--version", "-V"):
+        assert sscd(word).out == f"sscd {sscd_cli.__version__}\n".encode()
     for words in (["--help"], ["-h"], ["dedup", "-h"], ["eval", "self", "--help"]):
         ran = sscd(*words)
         assert (ran.status, ran.err) == (0, "")
         assert ran.out.startswith(b"Usage: sscd")
+
+
+def test_help_is_a_command_too(sscd: Run) -> None:
+    for words in ((), ("dedup",), ("eval",), ("models", "pull")):
+        assert sscd("help", *words).out == sscd(*words, "--help").out != b""
+
+
+def test_a_folder_in_the_place_of_a_command_is_to_be_looked_through(
+    sscd: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "my photos").mkdir()
+    assert error_line(sscd("my photos")) == (
+        "no such command 'my photos'; did you mean sscd dedup 'my photos'? see sscd --help"
+    )
+
+
+def test_models_are_listed_with_and_without_the_word(sscd: Run) -> None:
+    for words in ((), ("-f", "jsonl")):
+        assert sscd("models", "list", *words).out == sscd("models", *words).out != b""
 
 
 def test_the_help_of_a_command_begins_with_a_short_sentence_and_an_example() -> None:

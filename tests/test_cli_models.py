@@ -109,7 +109,9 @@ def test_an_unknown_name_is_answered_with_the_known_ones(
 ) -> None:
     assert main(["models", command, "nope"]) == 2
     error = capfd.readouterr().err
-    assert error.startswith("sscd: error: 'nope' is no published model; use one of sscd_disc_mixup")
+    assert error.startswith(
+        "sscd: error: unknown model 'nope'; use one of sscd_mini, sscd_disc_mixup"
+    )
 
 
 def test_a_user_without_a_home_is_told_to_name_a_folder(

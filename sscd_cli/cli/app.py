@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from typer.completion import get_completion_inspect_parameters
 
 from sscd_cli import __version__
-from sscd_cli.cli import command, stopping, terminal
+from sscd_cli.cli import command, completion, stopping, suggest, terminal
 from sscd_cli.cli.calibrate import calibrate
 from sscd_cli.cli.dedup import dedup
 from sscd_cli.cli.embed import embed
@@ -23,6 +22,7 @@ from sscd_cli.cli.models import models_app
 from sscd_cli.cli.pair import pair
 from sscd_cli.cli.train import train
 from sscd_cli.errors import SscdError, printable
+from sscd_cli.words import Argument
 
 INTERRUPTED = 130  # as Typer has it, whatever the signal
 
@@ -34,12 +34,26 @@ app = typer.Typer(
     # Typer's own options for both would load pydantic for every command
     add_completion=False,
     add_help_option=False,
+    suggest_commands=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for function in (embed, fit, index, search, dedup, filter, pair, calibrate, train):
     command.add(app, function)
 app.add_typer(eval_app, name="eval")
 app.add_typer(models_app, name="models")
+
+
+def help(
+    command: Annotated[tuple[str, ...], Argument("Such as models pull.", value="COMMAND")] = (),
+) -> None:
+    """Show the help of a command.
+
+    Example: sscd help dedup
+    """
+    app(args=[*command, "--help"], prog_name="sscd", standalone_mode=False)
+
+
+command.add(app, help)
 
 # Typer names no base class of what Click raises for a wrong command line
 _CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -55,7 +69,7 @@ def _print_version(wanted: bool) -> None:
 def _sscd(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, help="Show the version.")
+        bool, typer.Option("--version", "-V", callback=_print_version, help="Show the version.")
     ] = False,
     help: terminal.GroupHelp = False,
 ) -> None:
@@ -72,17 +86,21 @@ def run_alone(argv: Sequence[str]) -> int:
 def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one return for each kind of ending
     """Run one command line and return its exit status."""
     terminal.state = terminal.State()
-    if "_SSCD_COMPLETE" in os.environ:
-        get_completion_inspect_parameters()  # makes the shells known
+    asked = os.environ.get(completion.VARIABLE)
+    if asked:
+        completion.make_shells_known()
     try:
+        if asked in completion.SCRIPTS:
+            terminal.print_data(completion.SCRIPTS[asked].rstrip("\n"))
+            return 0
         status = app(args=list(argv), prog_name="sscd", standalone_mode=False)
     except SscdError as error:
         return _fail(str(error), error.exit_code)
     except _CommandLineError as error:
-        return _fail(f"{_sentence(error)}; see {_command(error)} --help", 2)
+        return _fail(f"{_sentence(error)}; {suggest.advice(error)}", 2)
     except SystemExit as error:
         # not stdout's, which ends no command (see `terminal.report_stream`): a worker's, a server's
-        if isinstance(error.__context__, BrokenPipeError) and "_SSCD_COMPLETE" not in os.environ:
+        if isinstance(error.__context__, BrokenPipeError) and not asked:
             return _fail("a connection broke; run the same command again", 3)
         return error.code if isinstance(error.code, int) else 3
     except OSError as error:
@@ -117,11 +135,7 @@ def _sentence(error: Exception) -> str:
         source = context.get_parameter_source(param.name)
         if source is not None and source.name == "ENVIRONMENT":
             error.param_hint = param.envvar  # type: ignore[attr-defined]
+    error.possibilities = None  # type: ignore[attr-defined]  # see `suggest`
     text: str = getattr(error, "format_message", error.__str__)()
     text = text.strip().rstrip(".")
     return printable(text[:1].lower() + text[1:]) or "no command given"
-
-
-def _command(error: Exception) -> str:
-    """Return the command that was wrongly called, as it is typed."""
-    return getattr(getattr(error, "ctx", None), "command_path", "sscd")

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperArgument, TyperCommand
 
 from sscd_cli.cli import terminal
+from sscd_cli.cli.completion import completer
 from sscd_cli.cli.values import filled, parser
 from sscd_cli.words import Help
 
@@ -116,6 +117,7 @@ def _told(name: str, kind: Any, help: Help, default: Any) -> Any:
         "show_default": default is not None,
         "envvar": f"SSCD_{name.upper()}",
         "show_envvar": False,
+        "autocompletion": completer(name, help.separator),
     }
     if help.positional:
         if default in (None, Parameter.empty):  # words that no variable stands for

@@ -10,7 +10,10 @@ from sscd_cli.cli.eval_pairs import eval_pairs
 from sscd_cli.cli.eval_self import eval_self
 
 eval_app = typer.Typer(
-    help="Measure how well copies are found.", rich_markup_mode=None, add_help_option=False
+    help="Measure how well copies are found.",
+    rich_markup_mode=None,
+    add_help_option=False,
+    suggest_commands=False,
 )
 for name, function in (
     ("self", eval_self),

@@ -18,27 +18,35 @@ from sscd_cli.words import Argument, Help, Output
 if TYPE_CHECKING:
     from sscd_cli.models.store import ModelEntry, Verified
 
-models_app = typer.Typer(help="List, fetch, check and remove models.", rich_markup_mode=None)
+models_app = typer.Typer(
+    help="List, fetch, check and remove models.", rich_markup_mode=None, suggest_commands=False
+)
 
 Name = Annotated[str, Argument("A model's name.", value="NAME")]
 
 
-def list_all(
-    context: typer.Context,
-    format: Annotated[Literal["text", "jsonl"], Help("text or jsonl.", "-f")] = "text",
-) -> None:
+Format = Annotated[Literal["text", "jsonl"], Help("text or jsonl.", "-f")]
+
+
+def list_all(context: typer.Context, format: Format = "text") -> None:
     """List, fetch, check and remove models; without a command, list them.
 
     With --format jsonl also trunk, training set, augmentations, preprocessing, what is known of
     the threshold, licence, and address, size and SHA-256 of each file.
     """
-    if context.invoked_subcommand is not None:
-        return
-    from sscd_cli.models.store import list_models
+    if context.invoked_subcommand is None:
+        list_models(format)
 
-    entries = list_models()
-    lines = _table(entries) if format == "text" else map(_json, entries)
-    terminal.print_lines(lines)
+
+def list_models(format: Format = "text") -> None:
+    """List models, installed or not.
+
+    Example: sscd models list --format jsonl
+    """
+    from sscd_cli.models import store
+
+    entries = store.list_models()
+    terminal.print_lines(_table(entries) if format == "text" else map(_json, entries))
 
 
 def _table(entries: list[ModelEntry]) -> Iterator[str]:
@@ -137,6 +145,7 @@ def export(
 
 
 models_app.callback(invoke_without_command=True)(command.spread(list_all, talks=False))
+command.add(models_app, list_models, "list")
 for function in (pull, verify, path, remove, export):
     command.add(models_app, function)
 

@@ -65,12 +65,15 @@ def find_model(name: str) -> ModelSpec:
     if not os.path.exists(path):  # noqa: PTH110  # for a name of any length
         if name == BUNDLED:
             raise ModelError(f"the bundled model {path} is missing", "install sscd-cli again")
-        near = difflib.get_close_matches(name, [BUNDLED, *PUBLISHED], 1)
-        known = f"a name that `sscd models` lists (such as {near[0] if near else BUNDLED})"
-        raise UnknownModelError(
-            f"unknown model {name!r}", f"use {known} or the path of a model file"
-        )
+        raise unknown_model(name, "a name that `sscd models` lists or the path of a model file")
     return _described(name if name == BUNDLED else None, path)
+
+
+def unknown_model(name: str, use: str) -> UnknownModelError:
+    """Return the error for a name that is none, with the one that is spelled like it if any is."""
+    near = difflib.get_close_matches(name, [BUNDLED, *PUBLISHED], 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return UnknownModelError(f"unknown model {name!r}", f"{meant}use {use}")
 
 
 def not_installed(model: Published) -> ModelError:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sscd_cli.errors import ModelError, UnknownModelError, UsageError, reason_of
+from sscd_cli.errors import ModelError, UsageError, reason_of
 from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.models.cache import (
     RECORDS,
@@ -28,6 +28,7 @@ from sscd_cli.models.registry import (
     expected_digest,
     find_model,
     not_installed,
+    unknown_model,
 )
 from sscd_cli.models.weights import inspect_weights
 
@@ -262,6 +263,5 @@ def _each(paths: list[Path], action: Callable[[Path], None]) -> None:
 
 def _known(name: str) -> Published:
     if name not in PUBLISHED:
-        known = ", ".join(PUBLISHED)
-        raise UnknownModelError(f"{name!r} is no published model", f"use one of {known}")
+        raise unknown_model(name, f"one of {BUNDLED}, {', '.join(PUBLISHED)}")
     return PUBLISHED[name]
