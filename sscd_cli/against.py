@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sscd_cli import embed, join
+from sscd_cli.doubts import MatchDoubts
 from sscd_cli.errors import StoreError
 from sscd_cli.options import DedupOptions, EmbedOptions
 from sscd_cli.verify import check_files
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sscd_cli.descriptors.read import DescriptorSet
+    from sscd_cli.matching.doubts import Resemblance
     from sscd_cli.matching.join import Pairs
     from sscd_cli.reports.matches import Match
 
@@ -29,7 +31,11 @@ class AgainstResult:
     `images` here have a copy there. stale: here and there, left out because the file has
     vanished or changed since it was embedded. unchecked: how many here are in a pair of which
     one file is on no disk of this machine. embedded: what embedding the sources did, if there
-    were any. checked: bool (P,), the pairs whose files were both found.
+    were any. checked: bool (P,), the pairs whose files were both found. sure: bool (P,), the
+    pairs that are copies; the others are to be looked at. look_at: how many images here have
+    such a pair alone. alike: how alike random images here and there are. crowded: how many here
+    have a pair that is not believed for that. low_content: how many
+    here are compared with their exact copies only, for there is next to nothing in them.
     """
 
     model: str
@@ -40,6 +46,10 @@ class AgainstResult:
     others: int
     unreadable: int
     leaked: int
+    look_at: int
+    alike: Resemblance
+    crowded: int
+    low_content: int
     stale: int
     unchecked: int
     embedded: embed.EmbedResult | None
@@ -47,11 +57,12 @@ class AgainstResult:
     other: DescriptorSet
     pairs: Pairs
     checked: NDArray[np.bool_]
+    sure: NDArray[np.bool_]
 
     def __iter__(self) -> Iterator[Match]:
         from sscd_cli.reports.matches import describe
 
-        return describe(self.stored, self.other, self.pairs, self.checked, self.scale)
+        return describe(self.stored, self.other, self.pairs, self.checked, self.sure, self.scale)
 
 
 def run(
@@ -68,7 +79,7 @@ def run(
     from sscd_cli.descriptors.read import read_comparable
     from sscd_cli.descriptors.scale import Scale
     from sscd_cli.descriptors.schema import difference
-    from sscd_cli.descriptors.threshold import refuse_default, resolve
+    from sscd_cli.descriptors.threshold import look_at, refuse_default, resolve
     from sscd_cli.matching.join import cross_pairs
 
     if options.against is None:
@@ -89,8 +100,11 @@ def run(
     threshold = resolve(options.threshold, ours.provenance, options.descriptors, scale)
     bias = scale.bias(ours.descriptors)
     device = join.device_of(options)
-    every = cross_pairs(ours.descriptors, theirs.descriptors, threshold, bias, device)
-    pairs, checked, stale = _among_present_files(ours, theirs, every)
+    least = look_at(options.threshold, ours.provenance, threshold)
+    every = cross_pairs(ours.descriptors, theirs.descriptors, least, bias, device)
+    doubts = MatchDoubts.between(ours, theirs, threshold, bias, options)
+    pairs, checked, stale = _among_present_files(ours, theirs, doubts.with_content(every))
+    sure = doubts.sure(pairs)
     return AgainstResult(
         model=ours.provenance.model,
         threshold=threshold,
@@ -99,7 +113,11 @@ def run(
         images=len(ours),
         others=len(theirs),
         unreadable=len(ours.unreadable),
-        leaked=_distinct(pairs.left),
+        leaked=_distinct(pairs.left[sure]),
+        look_at=_distinct(pairs.left) - _distinct(pairs.left[sure]),
+        alike=doubts.alike,
+        crowded=_distinct(pairs.left) if doubts.crowd else 0,
+        low_content=_distinct(every.left[doubts.low(every)]),
         stale=stale,
         unchecked=_distinct(pairs.left[~checked]),
         embedded=embedded,
@@ -107,6 +125,7 @@ def run(
         other=theirs,
         pairs=pairs,
         checked=checked,
+        sure=sure,
     )
 
 

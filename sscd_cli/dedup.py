@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sscd_cli import embed, join, join_report
+from sscd_cli.doubts import RowDoubts, find_doubts, low_content
 from sscd_cli.join_report import Joined
 from sscd_cli.options import DedupOptions, EmbedOptions
 from sscd_cli.verify import check_files
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sscd_cli.descriptors.read import DescriptorSet
     from sscd_cli.descriptors.scale import Scale
     from sscd_cli.matching.clusters import Clusters, Copies
+    from sscd_cli.matching.doubts import Resemblance
     from sscd_cli.matching.join import JoinPlan
     from sscd_cli.matching.recall import Recall
     from sscd_cli.reports.clusters import Cluster
@@ -29,13 +31,16 @@ class DedupResult:
 
     calibrated_images: for how many the threshold was calibrated, if it was. scale: of the
     threshold and of similarities, see `descriptors.scale`. in_background: images
-    that normalise themselves. images: with a descriptor, of those asked for. stale: of them,
-    left out because the file has vanished or changed since it was embedded. aliases: left out
-    because another image is the very same file. unchecked: in clusters, but on no disk of this
-    machine. removable_bytes: what removing would free. recall: of the pairs, on a sample, where
-    an approximate join found them. embedded: what embedding the sources did, if there were any.
-    stored, found: the dataset, or its images with a copy where tasks found the pairs, and what
-    became of each row of it.
+    that normalise themselves. alike: how alike random images are. crowded: how many images of
+    clusters have so many look-alikes that only their exact copies may go. low_content: how many
+    are compared with their exact copies only, for there is next to nothing in them. look_at: how
+    many stay beside an image that they resemble. images: with a descriptor, of those asked for.
+    stale: of them, left out because the file has vanished or changed since it was embedded.
+    aliases: left out because another image is the very same file. unchecked: in clusters, but on
+    no disk of this machine. removable_bytes: what removing would free. recall: of the pairs, on a
+    sample, where an approximate join found them. embedded: what embedding the sources did, if
+    there were any. stored, found: the dataset, or its images with a copy where tasks found the
+    pairs, and what became of each row of it.
     """
 
     model: str
@@ -48,6 +53,10 @@ class DedupResult:
     stale: int
     aliases: int
     unchecked: int
+    alike: Resemblance
+    crowded: int
+    low_content: int
+    look_at: int
     clusters: int
     removable: int
     removable_bytes: int
@@ -92,7 +101,8 @@ def run(
     if joined is None:
         joined = _joined_here(options, scale, embedded, announce)
     stored, copies = joined.stored, joined.copies
-    found, left_out = _among_present_files(stored, copies, options)
+    doubts = find_doubts(joined, options)
+    found, left_out = _among_present_files(stored, copies, options, doubts)
     removable = found.removable
     return DedupResult(
         model=stored.provenance.model,
@@ -100,6 +110,10 @@ def run(
         calibrated_images=calibrated_images(options.threshold, options.descriptors),
         scale=str(scale),
         in_background=scale.in_background(stored.descriptors),
+        alike=joined.alike,
+        crowded=int((doubts.crowd & found.clustered).sum()),
+        low_content=int(doubts.low.sum()),
+        look_at=int(found.look_at.sum()),
         images=joined.images,
         unreadable=joined.unreadable,
         stale=left_out.stale,
@@ -122,9 +136,12 @@ def _joined_here(
     announce: Callable[[JoinPlan], None],
 ) -> Joined:
     """Look for the copies in this process."""
+    import numpy as np
+
     from sscd_cli.descriptors.read import read_comparable
-    from sscd_cli.descriptors.threshold import resolve
+    from sscd_cli.descriptors.threshold import look_at, resolve
     from sscd_cli.matching.clusters import find_copies
+    from sscd_cli.matching.doubts import random_rows, resemblance
 
     stored = read_comparable(options.descriptors, post=scale.post)
     if embedded:
@@ -132,8 +149,10 @@ def _joined_here(
     threshold = resolve(options.threshold, stored.provenance, options.descriptors, scale)
     rows, bias = stored.descriptors, scale.bias(stored.descriptors)
     how = options.method, bias, announce, join.device_of(options), options.min_recall
-    copies = find_copies(rows, threshold, *how)
-    return Joined(stored, copies, threshold, len(stored), len(stored.unreadable))
+    copies = find_copies(rows, look_at(options.threshold, stored.provenance, threshold), *how)
+    some = random_rows(np.flatnonzero(~low_content(stored, options)))
+    alike = resemblance(rows[some], threshold, None if bias is None else bias[some])
+    return Joined(stored, copies, threshold, len(stored), len(stored.unreadable), alike)
 
 
 @dataclass(frozen=True)
@@ -144,7 +163,7 @@ class _LeftOut:
 
 
 def _among_present_files(
-    stored: DescriptorSet, copies: Copies, options: DedupOptions
+    stored: DescriptorSet, copies: Copies, options: DedupOptions, doubts: RowDoubts
 ) -> tuple[Clusters, _LeftOut]:
     """Cluster the images whose files are still there, each file once.
 
@@ -154,12 +173,17 @@ def _among_present_files(
     import numpy as np
 
     from sscd_cli.matching.clusters import cluster_copies
+    from sscd_cli.matching.doubts import at_threshold, with_exact_copies
 
+    copies = at_threshold(copies, doubts.pairs.threshold)
     files = check_files(stored, np.flatnonzero(copies.rows).tolist())
     order = _keep_order(stored, copies.rows, options.keep)
 
     def clusters(present: NDArray[np.bool_]) -> Clusters:
-        return cluster_copies(copies, order, stored.descriptors, options.linkage, present)
+        rows, linkage = stored.descriptors, options.linkage
+        seen = present & ~doubts.low
+        found = cluster_copies(copies, order, rows, linkage, seen, doubts.pairs)
+        return with_exact_copies(found, present & doubts.low, doubts.pairs.exact, order)
 
     present = ~(files.stale | files.aliases)
     found = clusters(present)

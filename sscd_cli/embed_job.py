@@ -213,6 +213,7 @@ def provenance_of(
         dtype="float32" if dtype == "float32" else "float16",
         precision=model.runtime.precision,
         threshold=model.spec.threshold,
+        look_at=model.spec.look_at,
         output_kind=kind,
         tool_version=__version__,
         pillow_version=PIL.__version__,

@@ -28,8 +28,8 @@ def run(
 ) -> Iterator[Cluster]:
     """Return the clusters of a result, explaining them one by one as they are asked for.
 
-    Each removable image is compared with its keeper, both read anew, by plain cosine. `progress`
-    gets the images explained so far and in all. model: as for `model_of`.
+    Each image that may go, or deserves a look, is compared with its keeper, both read anew, by
+    plain cosine. `progress` gets the images explained so far and in all. model: as for `model_of`.
 
     Raises: ModelError, StoreError: as `model_of`, at once.
     """
@@ -52,10 +52,10 @@ def _explained(
         members = []
         for member in cluster.members:
             text = ""
-            if not member.keep:
+            if member.band:
                 text = _sentence(by_path[member.keeper], member, model, exif=exif)
                 done += 1
-                progress(done, found.removable)
+                progress(done, found.removable + found.look_at)
             members.append(ExplainedMember(**asdict(member), explanation=text))
         yield replace(cluster, members=tuple(members))
 

@@ -44,28 +44,33 @@ class Groups:
 
 @dataclass(frozen=True)
 class Join:
-    """The join of a dataset as it is now, at one threshold, exact or in groups."""
+    """The join of a dataset as it is now, at one threshold, exact or in groups.
+
+    threshold: from which pairs are found. sure: from which they are copies.
+    """
 
     options: DedupOptions
     rows: NumberedRows
     plan: TilePlan
     threshold: float
     method: Literal["exact", "groups"]
+    sure: float
 
     @classmethod
     def of(cls, options: DedupOptions) -> Join:
         """Raises: StoreError: no descriptors to join. UsageError: an impossible threshold."""
         from sscd_cli.descriptors.blocks import NumberedRows
-        from sscd_cli.descriptors.threshold import resolve
+        from sscd_cli.descriptors.threshold import look_at, resolve
         from sscd_cli.matching.tiles import TilePlan
 
         rows = NumberedRows(options.descriptors)
-        threshold = resolve(options.threshold, rows.provenance, options.descriptors)
+        sure = resolve(options.threshold, rows.provenance, options.descriptors)
+        threshold = look_at(options.threshold, rows.provenance, sure)
         # not by the seconds that it would take here: all machines must choose alike
         many = options.method == "groups" or len(rows) > EXACT_ROWS
         pruned = many and options.method != "exact" and options.min_recall < 1
         plan = TilePlan.of(len(rows), pruned=pruned)
-        return cls(options, rows, plan, threshold, "groups" if pruned else "exact")
+        return cls(options, rows, plan, threshold, "groups" if pruned else "exact", sure)
 
     @cached_property
     def folder(self) -> Path:

@@ -9,16 +9,22 @@ from sscd_cli.join_job import Join, load_tiles
 from sscd_cli.options import DedupOptions
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sscd_cli.descriptors.read import DescriptorSet
     from sscd_cli.embed_job import EmbedResult
     from sscd_cli.matching.clusters import Copies
+    from sscd_cli.matching.doubts import Resemblance
 
 
 @dataclass(frozen=True, eq=False)
 class Joined:
     """The rows of a dataset, or those that have a copy, and which are copies of which.
 
-    images, unreadable: of the whole dataset, or of what was embedded just now.
+    threshold: from which a pair is one of copies; lower ones are there to be looked at.
+    images, unreadable: of the whole dataset, or of what was embedded just now. alike: how alike
+    random images of these are.
     """
 
     stored: DescriptorSet
@@ -26,6 +32,7 @@ class Joined:
     threshold: float
     images: int
     unreadable: int
+    alike: Resemblance
 
 
 def run(options: DedupOptions, embedded: EmbedResult | None = None) -> Joined | None:
@@ -62,7 +69,17 @@ def run(options: DedupOptions, embedded: EmbedResult | None = None) -> Joined | 
     copies = copies_of(found, rows, join.threshold, stored.descriptors)
     copies = replace(copies, recall=join.groups(folder).recall)
     unreadable = newest & ~census.readable
-    return Joined(stored, copies, join.threshold, int(counted.sum()), int(unreadable.sum()))
+    images = int(counted.sum()), int(unreadable.sum())
+    return Joined(stored, copies, join.sure, *images, _alike(join, counted))
+
+
+def _alike(join: Join, counted_R: NDArray[np.bool_]) -> Resemblance:
+    import numpy as np
+
+    from sscd_cli.matching.doubts import random_rows, resemblance
+
+    numbers = random_rows(np.flatnonzero(counted_R))
+    return resemblance(join.rows.some(numbers)[1], join.sure)
 
 
 def _refuse_missing(join: Join) -> None:

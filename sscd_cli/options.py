@@ -36,6 +36,7 @@ DESCRIPTORS = Path("descriptors")
 MODEL = "sscd_mini"
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 512 << 20
+CROWD = 32  # look-alikes of one image: more copies than it has, but pages of text have more
 _NEEDS = Range(least=0, most=(1 << 20) - 1)
 _BYTES = Range(least=1, most=(1 << 48) - 1)
 AUTO = "auto"  # the threshold that was calibrated for these descriptors
@@ -211,6 +212,16 @@ class DedupOptions(words.Options):
             separator=",",
         ),
     ] = ("resolution", "bytes", "oldest", "path")
+    low_content: Annotated[
+        bool,
+        Help(
+            "Compare pictures with next to nothing in them, too, not only find their exact copies."
+        ),
+    ] = False
+    yes: Annotated[
+        bool,
+        Help("Believe the threshold even where everything resembles everything: let such go, too."),
+    ] = False
     method: Annotated[
         Method, Help("How pairs are found: auto by the time it takes, exact, sketch or groups.")
     ] = "auto"

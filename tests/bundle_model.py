@@ -1,7 +1,7 @@
 """Make the model that the package carries from the one that a training run wrote.
 
     python tests/bundle_model.py RUN/model.safetensors --manifest MANIFEST.csv \
-        --threshold 0.55 --threshold-source "90 % precision of bench_copies.py, …" --note "…"
+        --threshold 0.55 --look-at 0.43 --threshold-source "no false pair of …" --note "…"
 
 Weights become float16; the metadata gains the default threshold with its origin and, from the
 manifest (columns `source` and `licence`), the origin of the training images.
@@ -27,13 +27,18 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--threshold", type=float, required=True)
+    parser.add_argument("--look-at", type=float, required=True)
     parser.add_argument("--threshold-source", required=True)
     parser.add_argument("--note", default="")
     options = parser.parse_args()
     network, story = load_network(options.model)
     story |= {
         "name": BUNDLED,
-        "threshold": {"value": options.threshold, "source": options.threshold_source},
+        "threshold": {
+            "value": options.threshold,
+            "look_at": options.look_at,
+            "source": options.threshold_source,
+        },
         "data": "21,231 photographs from 30 repositories, listed under `origins`",
         "origins": origins(options.manifest),
         "note": options.note,

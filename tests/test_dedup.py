@@ -317,8 +317,8 @@ def test_against_reports_the_images_here_that_have_a_copy_there(
     (tmp_path / "test" / "y.png").unlink()
     ran = sscd("dedup", "--against", "other", "-f", "csv")
     assert ran.out == (
-        b"path,other,similarity,checked,id,source,other_id,other_source,scale\n"
-        b"train/a.png,test/x.png,0.875,true,%b,,%b,,cosine\n"
+        b"path,other,similarity,band,checked,id,source,other_id,other_source,scale\n"
+        b"train/a.png,test/x.png,0.875,edited copy,true,%b,,%b,,cosine\n"
         % (bytes(tmp_path / "train" / "a.png"), bytes(tmp_path / "test" / "x.png"))
     )
     assert "left out 1 image that vanished or changed" in ran.err

@@ -140,15 +140,18 @@ def test_pair_explains_when_asked_only(sscd: Run, flipped: Path) -> None:
 
 
 def test_dedup_explains_each_removable_image(sscd: Run, flipped: Path) -> None:
-    ran = sscd("dedup", ".", "-t", "0.2", "--explain")
+    ran = sscd("dedup", ".", "-t", "0.2", "--explain", "--low-content")
     assert "         this is what stays, flipped left-right: 0." in ran.out.decode()
-    ran = sscd("dedup", "-t", "0.2", "--explain", "-f", "csv")
+    ran = sscd("dedup", "--low-content", "-t", "0.2", "--explain", "-f", "csv")
     kept, removable = csv.DictReader(io.StringIO(ran.out.decode()))
     assert kept["explanation"] == ""
     assert "flipped left-right" in removable["explanation"]
-    plain = sscd("dedup", "-t", "0.2", "-f", "csv")
+    plain = sscd("dedup", "--low-content", "-t", "0.2", "-f", "csv")
     assert "explanation" not in plain.lines[0]
-    (cluster,) = (json.loads(line) for line in sscd("dedup", "-t", "0.2", "-f", "jsonl").lines)
+    (cluster,) = (
+        json.loads(line)
+        for line in sscd("dedup", "--low-content", "-t", "0.2", "-f", "jsonl").lines
+    )
     assert "explanation" not in cluster["members"][1]
 
 

@@ -15,6 +15,7 @@ from sscd_cli.cli.estimate import print_embed_estimate, print_join_estimate
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import UsageError, bytes_text, counted
 from sscd_cli.options import (
+    CROWD,
     MODEL,
     ClusterOptions,
     DedupOptions,
@@ -28,6 +29,7 @@ from sscd_cli.words import Argument, Help
 if TYPE_CHECKING:
     from sscd_cli.against import AgainstResult
     from sscd_cli.dedup import DedupResult
+    from sscd_cli.matching.doubts import Resemblance
     from sscd_cli.matching.join import JoinPlan
 
 _WORTH_SAYING = 5  # seconds
@@ -206,6 +208,8 @@ def _summarise_clusters(found: DedupResult) -> None:
             f"{found.images:,} are compared, which brings more look-alikes; "
             f"run sscd calibrate --images {found.images}"
         )
+    _warn_of_crowds(found.alike, found.crowded, found.threshold)
+    _note_low_content(found.low_content)
     if found.aliases:
         terminal.note(f"{counted(found.aliases, 'more names')} of the same files left out")
     if found.unchecked:
@@ -222,6 +226,7 @@ def _summarise_clusters(found: DedupResult) -> None:
         f"{counted(found.images, 'images')}, {found.unreadable:,} unreadable: "
         f"{counted(found.clusters, 'clusters')}, "
         f"{found.removable:,} removable ({bytes_text(found.removable_bytes)})"
+        + (f", {found.look_at:,} to look at" if found.look_at else "")
     )
     terminal.note(_threshold_words(found))
 
@@ -233,6 +238,8 @@ def _threshold_words(found: DedupResult | AgainstResult) -> str:
 def _summarise_matches(found: AgainstResult) -> None:
     _warn_of_stale(found.stale)
     _warn_of_overlap(found.in_background)
+    _warn_of_crowds(found.alike, found.crowded, found.threshold)
+    _note_low_content(found.low_content)
     if found.unchecked:
         terminal.warn(
             f"not on this machine, so not checked: what {counted(found.unchecked, 'images')} "
@@ -241,8 +248,36 @@ def _summarise_matches(found: AgainstResult) -> None:
     terminal.note(
         f"{found.leaked:,} of {counted(found.images, 'images')} have a copy "
         f"among {counted(found.others, 'others')}"
+        + (f", {found.look_at:,} more have one to look at" if found.look_at else "")
     )
     terminal.note(_threshold_words(found))
+
+
+_NONETHELESS = "run sscd calibrate for a threshold of these, or add --yes to let them go"
+
+
+def _warn_of_crowds(alike: Resemblance, crowded: int, threshold: float) -> None:
+    """Say that everything, or a part of it, resembles everything else."""
+    if crowded and alike.tells_nothing:
+        terminal.warn(
+            f"these images all resemble one another: of {alike.pairs:,} random pairs "
+            f"{alike.share:.1%} are above the threshold {threshold:.4g} (of photographs 0.0%), and "
+            f"the median is {alike.median:.2f}; but for exact copies all is marked look at, and "
+            f"not removable; {_NONETHELESS}"
+        )
+    elif crowded:
+        terminal.warn(
+            f"{counted(crowded, 'images')} resemble {CROWD} others or more, as pages of text do; "
+            f"but for exact copies they are marked look at, and not removable; {_NONETHELESS}"
+        )
+
+
+def _note_low_content(count: int) -> None:
+    if count:
+        terminal.note(
+            f"{counted(count, 'images')} with next to nothing to see compared with exact copies "
+            "only; --low-content compares them with all"
+        )
 
 
 def _warn_of_overlap(count: int) -> None:

@@ -80,6 +80,16 @@ def resolve(
     return chosen
 
 
+def look_at(threshold: float | str | None, provenance: Provenance, resolved: float) -> float:
+    """Return the similarity from which a pair deserves a look: below it only by the model's word.
+
+    Args: threshold, provenance: as for `resolve`, which returned `resolved`.
+    """
+    if threshold is not None or provenance.look_at is None:
+        return resolved
+    return min(provenance.look_at, resolved)
+
+
 def refuse_default(threshold: float | str | None, scale: Scale) -> None:
     """Raise UsageError where the model's own threshold would be used on another scale."""
     if threshold is None and not scale.is_cosine:

@@ -194,12 +194,8 @@ def decode_contents(
         contents.content_hash,
         frames,
         None if recipe is None else content_of(pixels),
-        _hash_pixels(picture.image) if whole else None,
+        hash_bytes(b"%d\0" % picture.size[0] + picture.image.tobytes()) if whole else None,
     )
-
-
-def _hash_pixels(image: Image.Image) -> bytes:
-    return hash_bytes(b"%d\0" % image.width + image.tobytes())
 
 
 def hash_bytes(data: bytes) -> bytes:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.matching.crowds import forest_of, leaders
+from sscd_cli.matching.doubts import Doubts, separated
 from sscd_cli.matching.forest import components
 from sscd_cli.matching.join import (
     Bias,
@@ -62,6 +63,7 @@ class Clusters:
 
     component: int64 (N,), smallest row number of the connected component, -1 if alone.
     keeper: int64 (N,), the row that stays for this one; itself where it is kept.
+    look_at: bool (N,), rows that stay, too, but resemble their keeper.
     similarity: float32 (N,), to the keeper, 1.0 to itself.
     weakest_link: float32 (N,), smallest edge of the component's maximum spanning tree, 1.0 if
         alone: far below the others it betrays a chain.
@@ -72,6 +74,7 @@ class Clusters:
     keeper: Indices
     similarity: NDArray[np.float32]
     weakest_link: NDArray[np.float32]
+    look_at: NDArray[np.bool_]
 
     @property
     def clustered(self) -> NDArray[np.bool_]:
@@ -87,7 +90,7 @@ class Clusters:
     def removable(self) -> NDArray[np.bool_]:
         """bool (N,): rows that another row stands for."""
         rows = np.arange(len(self.keeper))
-        return np.not_equal(self.keeper, rows)
+        return np.not_equal(self.keeper, rows) & ~self.look_at
 
 
 def deduplicate(
@@ -173,13 +176,17 @@ def cluster_copies(
     descriptors_ND: NDArray[Any],
     linkage: Linkage = "leader",
     present_N: NDArray[np.bool_] | None = None,
+    doubts: Doubts | None = None,
 ) -> Clusters:
     """Turn copies into clusters; identical rows share their keeper.
 
     Args: order_N, linkage: as in `cluster`. present_N: the rows that count, by default all;
         the others are alone. descriptors_ND: not looked at where the pairs say all, which is
         under any linkage but "components", unless they have biases or are only a forest.
+        doubts: which pairs are only to be looked at; by default none.
     """
+    if doubts is not None:
+        copies = separated(copies, doubts, order_N)
     present = np.arange(len(order_N)) if present_N is None else np.flatnonzero(present_N)
     here, group = np.unique(copies.group[present], return_inverse=True)
     number = np.full(len(order_N), -1)
@@ -190,12 +197,16 @@ def cluster_copies(
     if copies.forest_at is None:
         # cosines that every pair with a keeper brings along need not be computed again
         known = linkage != "components" and copies.bias is None
-        distinct = cluster(pairs, order, None if known else descriptors_ND, linkage, representative)
+        rows = None if known else descriptors_ND
+        sure = None if doubts is None else doubts.sure(pairs, representative)
+        distinct = cluster(pairs, order, rows, linkage, representative, sure)
     else:
         if len(pairs) < len(copies.pairs):  # who held others together is left out
             pairs = forest_of(descriptors_ND[representative], copies.forest_at)
         rows_UD = descriptors_ND[representative]
         distinct = _cluster_forest(pairs, order, rows_UD, linkage, copies.forest_at)
+        if doubts is not None:
+            distinct = _doubted(distinct, doubts.rows[representative])
     if copies.bias is not None:
         distinct = _lowered(distinct, copies.bias[representative])
     return _expanded(distinct, representative, group, present, len(order_N))
@@ -207,6 +218,7 @@ def cluster(
     descriptors_MD: NDArray[Any] | None,
     linkage: Linkage = "leader",
     rows_N: Indices | None = None,
+    sure_P: NDArray[np.bool_] | None = None,
 ) -> Clusters:
     """Turn pairs into connected components and each row's keeper.
 
@@ -216,27 +228,54 @@ def cluster(
         less similar than the threshold to rows that a chain leads to; "complete": groups in
         which every two rows are a pair, one keeper each. descriptors_MD: None takes the
         similarities to the keepers from the pairs, which "components" does not have. rows_N:
-        which descriptor each of the N is, by default the one of its own number.
+        which descriptor each of the N is, by default the one of its own number. sure_P: the
+        pairs that suffice for a removal, by default all; of the others one row is to be looked
+        at, where both rows stay.
     Raises: UsageError: unknown linkage.
     """
     check_word("linkage", linkage, LINKAGES)
     component, weakest_link = components(len(order_N), pairs)
     rank = _ranks(order_N)
+    enough = pairs if sure_P is None else pairs.chosen(sure_P)
     if linkage == "leader":
-        keeper = by_leader(pairs, rank)
+        keeper = by_leader(enough, rank)
     elif linkage == "complete":
-        keeper = by_complete_link(pairs, rank)
+        keeper = by_complete_link(enough, rank)
     else:
-        keeper = by_component(component, rank)
+        keeper = by_component(components(len(order_N), enough)[0], rank)
+    keeper, look_at = _also_alike(keeper, pairs, sure_P, rank)
     similarity = np.ones(len(order_N), np.float32)
     copy = np.flatnonzero(keeper != np.arange(len(keeper)))
     if descriptors_MD is None:
         similarity[copy] = _similarities_of(pairs, copy, keeper[copy], len(order_N))
-        return Clusters(component, keeper, similarity, weakest_link)
+        return Clusters(component, keeper, similarity, weakest_link, look_at)
     rows = np.arange(len(order_N)) if rows_N is None else rows_N
     pair = rows[copy], rows[keeper[copy]]
     similarity[copy] = similarities(descriptors_MD, pair[0], descriptors_MD, pair[1])
-    return Clusters(component, keeper, similarity, weakest_link)
+    return Clusters(component, keeper, similarity, weakest_link, look_at)
+
+
+def _also_alike(
+    keeper_N: Indices, pairs: Pairs, sure_P: NDArray[np.bool_] | None, rank_N: Indices
+) -> tuple[Indices, NDArray[np.bool_]]:
+    """Of the kept rows, set those beside a better-ranked one that are in a doubtful pair with it.
+
+    Returns: the keepers, now theirs too; which rows these are, bool (N,).
+    """
+    rows = np.arange(len(keeper_N))
+    if sure_P is None:
+        return keeper_N, np.zeros(len(rows), np.bool_)
+    kept = keeper_N == rows
+    doubtful = pairs.chosen(~sure_P & kept[pairs.left] & kept[pairs.right])
+    beside = by_leader(doubtful, rank_N)
+    look_at = beside != rows
+    return np.where(look_at, beside, keeper_N), look_at
+
+
+def _doubted(found: Clusters, rows_N: NDArray[np.bool_]) -> Clusters:
+    """Let the copies stay that, or whose keepers, are among these rows."""
+    doubtful = found.removable & (rows_N | rows_N[found.keeper])
+    return replace(found, look_at=found.look_at | doubtful)
 
 
 def _similarities_of(pairs: Pairs, one: Indices, other: Indices, count: int) -> NDArray[np.float32]:
@@ -273,7 +312,7 @@ def _cluster_forest(
     similarity = np.ones(len(order_N), np.float32)
     copy = np.flatnonzero(keeper != np.arange(len(keeper)))
     similarity[copy] = similarities(descriptors_ND, copy, descriptors_ND, keeper[copy])
-    return Clusters(component, keeper, similarity, weakest_link)
+    return Clusters(component, keeper, similarity, weakest_link, np.zeros(len(keeper), np.bool_))
 
 
 def _expanded(
@@ -290,11 +329,16 @@ def _expanded(
         keeper=np.arange(count),
         similarity=np.ones(count, np.float32),
         weakest_link=np.ones(count, np.float32),
+        look_at=np.zeros(count, np.bool_),
     )
     found.component[present_M] = np.where(size[component_M] == 1, -1, smallest[component_M])
     found.keeper[present_M] = representative_U[distinct.keeper][group_M]
     found.similarity[present_M] = distinct.similarity[group_M]
     found.weakest_link[present_M] = distinct.weakest_link[group_M]
+    found.look_at[representative_U] = distinct.look_at
+    twin = np.setdiff1d(present_M[distinct.look_at[group_M]], representative_U)
+    found.keeper[twin] = representative_U[group_M[np.searchsorted(present_M, twin)]]
+    found.similarity[twin] = 1
     return found
 
 

@@ -63,6 +63,10 @@ class Pairs:
         kept = (left >= 0) & (right >= 0)
         return Pairs(left[kept], right[kept], self.similarity[kept])
 
+    def chosen(self, some_P: NDArray[np.bool_]) -> Pairs:
+        """Return the pairs of a mask."""
+        return Pairs(self.left[some_P], self.right[some_P], self.similarity[some_P])
+
 
 class TooManyPairsError(SscdError):
     """There are more pairs than can be held."""

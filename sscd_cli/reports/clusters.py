@@ -16,13 +16,23 @@ if TYPE_CHECKING:
     from sscd_cli.matching.clusters import Clusters
 
 
+# how an image is like its keeper; of the last one nothing goes
+EXACT_BYTES, SAME_PIXELS, EDITED, LOOK_AT = BANDS = (
+    "exact bytes",
+    "same pixels",
+    "edited copy",
+    "look at it",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One image of a cluster.
 
     path: where it is, relative to the working directory if it lies below. keep: it stays.
-    keeper: the path of the image that stays for it, its own if kept. similarity: to the keeper;
-    to itself, a cosine of 1.0, if kept. width, height: pixels. id, source: its key in the
+    keeper: the path of the image that stays for it, or beside which it is to be looked at; its
+    own if neither. similarity: to the keeper; to itself, a cosine of 1.0, if it is its own.
+    band: one of `BANDS`, "" for its own keeper. width, height: pixels. id, source: its key in the
     descriptor dataset.
     """
 
@@ -30,6 +40,7 @@ class Member:
     keep: bool
     keeper: str
     similarity: float
+    band: str
     width: int
     height: int
     file_bytes: int
@@ -68,8 +79,11 @@ def describe(stored: DescriptorSet, found: Clusters, scale: str) -> Iterator[Clu
     if not len(rows):
         return
     kept = found.keeper[rows] == rows
-    order = np.lexsort((rows, -found.similarity[rows], ~kept, found.keeper[rows], _first(found)))
-    rows = rows[order]
+    head, beside = found.keeper[rows], found.look_at[rows]
+    # an image to be looked at follows its keeper's copies, and is followed by its own
+    lead = np.where(beside, rows, head)
+    order = (rows, -found.similarity[rows], ~(kept | beside), lead, found.look_at[lead])
+    rows = rows[np.lexsort((*order, found.keeper[lead], _first(found)))]
     starts = np.flatnonzero(np.diff(found.component[rows], prepend=-1))
     here = working_folder()
     for members in np.split(rows, starts[1:]):
@@ -94,15 +108,34 @@ def _member(stored: DescriptorSet, found: Clusters, row: int, here: str) -> Memb
     keeper = int(found.keeper[row])
     return Member(
         path=shown_path(stored.path(row), here),
-        keep=keeper == row,
+        keep=keeper == row or bool(found.look_at[row]),
         keeper=shown_path(stored.path(keeper), here),
         similarity=round(float(found.similarity[row]), 6),
+        band=_band(stored, found, row),
         width=int(stored.columns["width"][row]),
         height=int(stored.columns["height"][row]),
         file_bytes=int(stored.columns["file_bytes"][row]),
         id=stored.ids[row],
         source=stored.sources[row],
     )
+
+
+def _band(stored: DescriptorSet, found: Clusters, row: int) -> str:
+    keeper = int(found.keeper[row])
+    if keeper == row:
+        return ""
+    if found.look_at[row]:
+        return LOOK_AT
+    return likeness(stored, row, stored, keeper)
+
+
+def likeness(left: DescriptorSet, row: int, right: DescriptorSet, other: int) -> str:
+    """Return which of the first three `BANDS` two copies are in."""
+    for column, band in (("content_hash", EXACT_BYTES), ("pixel_hash", SAME_PIXELS)):
+        digest = left.columns[column][row]
+        if digest.any() and (digest == right.columns[column][other]).all():
+            return band
+    return EDITED
 
 
 def working_folder() -> str:

@@ -58,9 +58,17 @@ def _text(clusters: Iterable[Cluster]) -> Iterator[str]:
 
 
 def _text_line(member: Member) -> str:
-    verdict = "keep         " if member.keep else f"remove  {member.similarity:.3f}"
+    verdict = f"{_verdict(member):7} {member.similarity:.3f}"
+    if _verdict(member) == "keep":
+        verdict = "keep         "
     size = f"{_pixels(member):>11}  {bytes_text(member.file_bytes):>8}"
     return f"  {verdict}  {size}  {printable(member.path)}\n"
+
+
+def _verdict(member: Member) -> str:
+    if not member.keep:
+        return "remove"
+    return "look at" if member.band else "keep"
 
 
 def _title(cluster: Cluster) -> str:
@@ -85,8 +93,8 @@ def _html(clusters: Iterable[Cluster]) -> Iterator[str]:
 
 
 def _picture(member: Member) -> Picture:
-    verdict = "keep" if member.keep else "remove"
-    similarity = "" if member.keep else f"similarity {member.similarity:.3f}"
+    verdict = _verdict(member)
+    similarity = f"similarity {member.similarity:.3f}" if member.band else ""
     explanation = member.explanation if isinstance(member, ExplainedMember) else ""
     size = f"{_pixels(member)}  {bytes_text(member.file_bytes)}"
     return Picture(

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, BinaryIO
 
 from sscd_cli.errors import counted, printable
-from sscd_cli.reports.clusters import shown_path, working_folder
+from sscd_cli.reports.clusters import LOOK_AT, likeness, shown_path, working_folder
 from sscd_cli.reports.formats import csv_lines, path_lines
 from sscd_cli.reports.page import Card, Picture, page
 
@@ -28,12 +28,14 @@ class Match:
 
     checked: both files were looked for and are there, as they were when they were embedded.
     id, source: the key of our image in its descriptor dataset; other_id, other_source: the copy's.
-    scale: of the similarity, "cosine" or what was done before and after.
+    band: one of `clusters.BANDS`. scale: of the similarity, "cosine" or what was done before and
+    after.
     """
 
     path: str
     other: str
     similarity: float
+    band: str
     checked: bool
     id: str
     source: str
@@ -50,6 +52,7 @@ def describe(
     theirs: DescriptorSet,
     pairs: Pairs,
     checked_P: NDArray[np.bool_],
+    sure_P: NDArray[np.bool_],
     scale: str,
 ) -> Iterator[Match]:
     """Yield the matches, our images in their order, the most similar copy of each first."""
@@ -62,6 +65,7 @@ def describe(
             path=shown_path(ours.path(row), here),
             other=shown_path(theirs.path(other), here),
             similarity=round(float(pairs.similarity[place]), 6),
+            band=likeness(ours, row, theirs, other) if sure_P[place] else LOOK_AT,
             checked=bool(checked_P[place]),
             id=ours.ids[row],
             source=ours.sources[row],
@@ -77,7 +81,7 @@ def write_matches(
     """Write matches to a binary stream in one of `formats.FORMATS`.
 
     paths: our images that have a copy there which was found and is no image of ours, each once,
-    one a line or NUL-separated.
+    one a line or NUL-separated; none that is only to be looked at.
     Raises: UsageError: a path holds a line break and `null` is not given.
     """
     if format == "parquet":
@@ -106,8 +110,9 @@ def _lines(matches: Iterable[Match], format: str, null: bool) -> Iterator[str]:
 
 
 def _text_line(match: Match) -> str:
-    doubt = "" if match.checked else "  (not checked)"
-    return f"  {match.similarity:.3f}  {printable(match.other)}{doubt}\n"
+    doubts = f"  ({LOOK_AT})" if match.band == LOOK_AT else ""
+    doubts += "" if match.checked else "  (not checked)"
+    return f"  {match.similarity:.3f}  {printable(match.other)}{doubts}\n"
 
 
 def _html(matches: Iterable[Match]) -> Iterator[str]:
@@ -121,14 +126,18 @@ def _html(matches: Iterable[Match]) -> Iterator[str]:
 
 def _copy(match: Match) -> Picture:
     lines = f"similarity {match.similarity:.3f}", "" if match.checked else "not checked"
-    return Picture(match.other_source, match.other_id, match.other, "copy", lines)
+    verdict = "look at" if match.band == LOOK_AT else "copy"
+    return Picture(match.other_source, match.other_id, match.other, verdict, lines)
 
 
 def _removable(matches: Iterable[Match]) -> Iterator[str]:
     """Yield our images with a copy that stays when all of them go: found, and not ours, too."""
-    files = [(match.path, _file(match.other), match.checked) for match in matches]
+    files = [
+        (match.path, _file(match.other), match.checked and match.band != LOOK_AT)
+        for match in matches
+    ]
     ours = {_file(path) for path, _, _ in files}
-    copied = (path for path, other, checked in files if checked and other not in ours)
+    copied = (path for path, other, fine in files if fine and other not in ours)
     yield from (path for path, _ in groupby(copied))
 
 

@@ -26,7 +26,7 @@ _SIDE = 224  # pixels
 class Picture:
     """One image on the page. source, id: its key; path: for people, and to open it if a file.
 
-    verdict: a word, "keep" and "remove" having a colour. lines: what else is said of it.
+    verdict: "keep", "remove" or "look at", each in a colour. lines: what else is said of it.
     """
 
     source: str

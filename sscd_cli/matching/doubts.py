@@ -1,0 +1,201 @@
+"""Which pairs are enough for a removal, and which are only to be looked at.
+
+Shape legend: N rows, P pairs, D dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sscd_cli.matching.join import Bias, Pairs, merged
+from sscd_cli.matching.products import Indices
+from sscd_cli.options import CROWD
+
+if TYPE_CHECKING:
+    from sscd_cli.matching.clusters import Clusters, Copies
+
+SAMPLE = 150  # rows whose pairs, some 11,000, tell how alike a set is
+FEWEST = 20  # rows: of fewer a handful of copies is a large share
+# of random pairs above the threshold: of photographs 0.0 %, of pages of text 99 %; a set of 20
+# pictures with ever so many copies of each comes to this
+MOST_ALIKE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What makes a pair one to be looked at, never one to remove.
+
+    threshold: a pair below it. rows: bool (N,), every pair of these. exact: int64 (N,), rows of
+    one number hold the same picture, byte for byte or pixel for pixel, and are beyond doubt.
+    """
+
+    threshold: float
+    rows: NDArray[np.bool_]
+    exact: Indices
+
+    def sure(self, pairs: Pairs, rows_M: Indices) -> NDArray[np.bool_]:
+        """Return which pairs suffice, bool (P,). rows_M: the row of each number in them."""
+        doubtful = self.rows[rows_M]
+        enough = pairs.similarity >= np.float32(self.threshold)
+        return enough & ~doubtful[pairs.left] & ~doubtful[pairs.right]
+
+
+def at_threshold(copies: Copies, threshold: float) -> Copies:
+    """Leave lower pairs out where there are too many: a spanning forest holds just some of them."""
+    if copies.forest_at is None or copies.forest_at >= threshold:
+        return copies
+    pairs = copies.pairs.chosen(copies.pairs.similarity >= np.float32(threshold))
+    return replace(copies, pairs=pairs, forest_at=threshold)
+
+
+def exact_copies(columns: Mapping[str, NDArray[Any]]) -> Indices:
+    """Number the pictures: rows with the same bytes or the same pixels share one, int64 (N,).
+
+    columns: `content_hash` and `pixel_hash`, uint8 (N, 16); all 0 is unknown, and like no other.
+    """
+    bytes_N, pixels_N = (_numbered(columns[name]) for name in ("content_hash", "pixel_hash"))
+    count = len(bytes_N)
+    pixels_of = np.full(2 * count, -1)
+    np.maximum.at(pixels_of, bytes_N, np.where(pixels_N < count, pixels_N, -1))
+    known = pixels_of[bytes_N]
+    return np.where(known >= 0, known, count + bytes_N)
+
+
+def _numbered(hashes_N16: NDArray[np.uint8]) -> Indices:
+    """Number distinct digests from 0 on; one of zeros has a number from N on of its own."""
+    keys = np.ascontiguousarray(hashes_N16).view("V16").ravel()
+    _, number = np.unique(keys, return_inverse=True)
+    unknown = ~hashes_N16.any(axis=1)
+    return np.where(unknown, len(keys) + np.arange(len(keys)), number)
+
+
+def crowded(copies: Copies, threshold: float, counts_N: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the rows with `CROWD` look-alikes or more, bool (N,).
+
+    Identical rows are one look-alike. Where there are more pairs than can be held, those are all
+    rows with a copy. counts_N: the rows that count.
+    """
+    if copies.forest_at is not None:
+        return copies.rows
+    groups = int(copies.group.max(initial=-1)) + 1
+    counted = np.zeros(groups, np.bool_)
+    counted[copies.group[counts_N]] = True
+    pairs = copies.pairs
+    links = pairs.similarity >= np.float32(threshold)
+    links &= counted[pairs.left] & counted[pairs.right]
+    ends = np.concatenate([pairs.left[links], pairs.right[links]])
+    crowd: NDArray[np.bool_] = np.bincount(ends, minlength=groups)[copies.group] >= CROWD
+    return crowd
+
+
+@dataclass(frozen=True, slots=True)
+class Resemblance:
+    """How alike the images of a set are, whoever is a copy of whom.
+
+    pairs: how many random ones were looked at. share: of them, how many reach the threshold.
+    median: their similarity.
+    """
+
+    pairs: int
+    share: float
+    median: float
+
+    @property
+    def tells_nothing(self) -> bool:
+        """Whether the threshold separates nothing in this set."""
+        return self.pairs >= FEWEST * (FEWEST - 1) // 2 and self.share > MOST_ALIKE
+
+
+def random_rows(rows_N: Indices) -> Indices:
+    """Choose `SAMPLE` of some rows at random, the same ones every time, ascending."""
+    generator = np.random.default_rng(len(rows_N))
+    some = generator.choice(rows_N, min(SAMPLE, len(rows_N)), replace=False)
+    return np.sort(some)
+
+
+def resemblance(
+    rows_ND: NDArray[Any],
+    threshold: float,
+    bias_N: Bias | None = None,
+    others_MD: NDArray[Any] | None = None,
+) -> Resemblance:
+    """Compare a few random rows with each other, or with random rows of another set.
+
+    Rows that are identical, byte for byte, are no pair. bias_N: as in `find_pairs`, or, with
+    others, in `cross_pairs`.
+    """
+    rows, first = np.unique(rows_ND.astype(np.float32), axis=0, return_index=True)
+    bias = (np.zeros(len(rows_ND), np.float32) if bias_N is None else bias_N)[first]
+    if others_MD is None:
+        found = (rows @ rows.T - (bias[:, None] + bias) / 2)[np.triu_indices(len(rows), 1)]
+    else:
+        others = np.unique(others_MD.astype(np.float32), axis=0)
+        unlike = (rows[:, None] != others).any(axis=2)
+        found = (rows @ others.T - bias[:, None])[unlike]
+    if not len(found):
+        return Resemblance(0, 0.0, 0.0)
+    share = float((found >= threshold).mean())
+    return Resemblance(len(found), share, float(np.median(found)))
+
+
+def separated(copies: Copies, doubts: Doubts, order_N: Indices) -> Copies:
+    """Take apart the identical rows that are in doubt and no exact copies.
+
+    They become pairs of similarity 1, each of one row with the best-ranked, so that n of them
+    make n pairs.
+    """
+    group = copies.group
+    keys = np.stack([group, np.where(doubts.rows, doubts.exact, -1)], axis=1)
+    distinct, part_N = np.unique(keys, axis=0, return_inverse=True)
+    part_N = part_N.ravel()
+    if len(distinct) == int(group.max(initial=-1)) + 1:
+        return copies
+    parent = distinct[:, 0]
+    best = np.full(len(parent), np.iinfo(np.int64).max)
+    np.minimum.at(best, part_N, order_N)
+    by_rank = np.lexsort((best, parent))
+    starts = np.flatnonzero(np.diff(parent[by_rank], prepend=-1))
+    parts = np.diff(starts, append=len(parent))
+    leads = np.repeat(by_rank[starts], parts)
+    others = by_rank != leads
+    twins = _between(leads[others], by_rank[others], np.ones(others.sum(), np.float32))
+    inherited = _inherited(copies.pairs, starts, parts, by_rank)
+    return replace(copies, group=part_N, pairs=merged([inherited, twins]))
+
+
+def _inherited(pairs: Pairs, starts: Indices, parts: Indices, by_rank: Indices) -> Pairs:
+    """Give the pairs of groups to all their parts, `parts[g]` of `by_rank` from `starts[g]` on."""
+    left, right, similarity = pairs.left, pairs.right, pairs.similarity
+    for _ in range(2):  # one end, then the other
+        count = parts[left]
+        place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+        chosen = by_rank[np.repeat(starts[left], count) + place]
+        left, right = np.repeat(right, count), chosen
+        similarity = np.repeat(similarity, count)
+    return _between(left, right, similarity)
+
+
+def _between(one: Indices, other: Indices, similarity: NDArray[np.float32]) -> Pairs:
+    return Pairs(np.minimum(one, other), np.maximum(one, other), similarity)
+
+
+def with_exact_copies(
+    found: Clusters, rows_N: NDArray[np.bool_], exact_N: Indices, order_N: Indices
+) -> Clusters:
+    """Add the clusters of some rows, which are in none, that are each other's exact copies."""
+    rows = np.flatnonzero(rows_N)
+    rows = rows[np.lexsort((order_N[rows], exact_N[rows]))]
+    starts = np.flatnonzero(np.diff(exact_N[rows], prepend=-1))
+    sizes = np.diff(starts, append=len(rows))
+    several = np.repeat(sizes > 1, sizes)
+    component, keeper = found.component.copy(), found.keeper.copy()
+    if len(rows):
+        smallest = np.minimum.reduceat(rows, starts)
+        component[rows[several]] = np.repeat(smallest, sizes)[several]
+        keeper[rows[several]] = np.repeat(rows[starts], sizes)[several]
+    return replace(found, component=component, keeper=keeper)

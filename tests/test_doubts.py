@@ -1,0 +1,302 @@
+"""What is never removable: a doubtful pair, other frames, next to nothing to see, a crowd."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Ran, Run, drawn_provenance, picture
+from PIL import Image
+
+from sscd_cli.descriptors.schema import Row
+from sscd_cli.descriptors.write import ShardWriter
+from sscd_cli.matching.clusters import find_copies
+from sscd_cli.matching.doubts import Doubts, exact_copies, resemblance, separated
+
+A, B, C = np.eye(64)[:3]
+NOTHING = dict.fromkeys(("frames", "content", "pixel_hash"))
+
+
+def near(base: Any, similarity: float, free: int) -> Any:
+    return similarity * base + (1 - similarity**2) ** 0.5 * np.eye(64)[free]
+
+
+def save(folder: Path, files: dict[Path, tuple[Any, dict[str, Any]]], **made_by: Any) -> None:
+    """Write a dataset of files with what is known of each."""
+    provenance = drawn_provenance(64, **made_by)
+    with ShardWriter(folder, provenance) as writer:
+        for path, (vector, facts) in files.items():
+            status = path.stat()
+            said = {
+                "file_bytes": status.st_size,
+                "mtime_ns": status.st_mtime_ns,
+                "content_hash": path.name.encode().ljust(16),
+                "width": 40,
+                "height": 30,
+                "format": "PNG",
+                **facts,
+            }
+            writer.add([Row(str(path), "", np.asarray(vector, np.float32), **said)])
+
+
+def bands(ran: Ran) -> dict[str, tuple[bool, str]]:
+    """Return of each image in a report whether it stays, and its band."""
+    assert ran.status == 0, ran.err
+    records = [json.loads(line) for line in ran.lines]
+    members = [member for record in records for member in record.get("members", ())]
+    return {member["path"]: (member["keep"], member["band"]) for member in members}
+
+
+def test_below_the_models_threshold_a_pair_is_looked_at_and_never_removable(
+    sscd: Run, tmp_path: Path
+) -> None:
+    files = {
+        picture(tmp_path / "a.png", 1): (A, NOTHING),
+        picture(tmp_path / "copy.png", 2): (near(A, 0.6, 10), NOTHING),
+        picture(tmp_path / "like.png", 3): (near(A, 0.5, 11), NOTHING),
+        picture(tmp_path / "other.png", 4): (near(A, 0.4, 12), NOTHING),
+    }
+    save(tmp_path / "descriptors", files, threshold=0.55, look_at=0.43)
+    words = ("dedup", "--keep", "path")
+    ran = sscd(*words, "-f", "jsonl")
+    assert bands(ran) == {
+        "a.png": (True, ""),
+        "copy.png": (False, "edited copy"),
+        "like.png": (True, "look at it"),
+    }
+    assert "1 removable" in ran.err
+    assert "1 to look at\nthreshold 0.55 of drawn" in ran.err
+    assert sscd(*words, "-f", "paths").lines == ["copy.png"]
+    assert "  look at 0.500" in sscd(*words).out.decode()
+    assert bands(sscd(*words, "-t", "0.45", "-f", "jsonl"))["like.png"] == (False, "edited copy")
+    assert sscd(*words, "--task", "1/1").status == 0
+    assert bands(sscd(*words, "-f", "jsonl"))["like.png"] == (True, "look at it")
+
+
+def test_against_lists_what_lies_below_the_threshold_as_to_be_looked_at(
+    sscd: Run, tmp_path: Path
+) -> None:
+    made_by = {"threshold": 0.55, "look_at": 0.43}
+    ours = {
+        picture(tmp_path / "copy.png", 1): (near(A, 0.6, 10), NOTHING),
+        picture(tmp_path / "like.png", 2): (near(A, 0.5, 11), NOTHING),
+    }
+    save(tmp_path / "descriptors", ours, **made_by)
+    save(tmp_path / "other", {picture(tmp_path / "a.png", 3): (A, NOTHING)}, **made_by)
+    ran = sscd("dedup", "--against", "other")
+    assert ran.lines[3].endswith("a.png  (look at it)")
+    assert "1 of 2 images have a copy among 1 other, 1 more have one to look at" in ran.err
+    assert sscd("dedup", "--against", "other", "-f", "paths").lines == ["copy.png"]
+
+
+def test_more_or_other_frames_are_removable_for_the_very_bytes_alone(
+    sscd: Run, tmp_path: Path
+) -> None:
+    three = {"frames": 3}
+    files = {
+        picture(tmp_path / "still.png", 1): (A, {"frames": 1}),
+        picture(tmp_path / "still2.png", 2): (A, {"frames": 1}),
+        picture(tmp_path / "one.gif", 3): (A, three | {"content_hash": b"1" * 16}),
+        picture(tmp_path / "one-again.gif", 4): (A, three | {"content_hash": b"1" * 16}),
+        picture(tmp_path / "two.gif", 5): (A, three | {"content_hash": b"2" * 16}),
+    }
+    save(tmp_path / "descriptors", files)
+    for keep in ("path", "first"):
+        found = bands(sscd("dedup", "--keep", keep, "-f", "jsonl"))
+        removable = {name: band for name, (keep, band) in found.items() if not keep}
+        twins = {"one.gif", "one-again.gif"}
+        assert len(removable.keys() & twins) == 1
+        assert removable.pop(*(removable.keys() & twins)) == "exact bytes"
+        assert len(removable) == 1
+        assert removable.keys() < {"still.png", "still2.png"}
+
+
+def test_next_to_nothing_to_see_matches_its_exact_copies_alone(sscd: Run, tmp_path: Path) -> None:
+    low = {"content": 30}
+    files = {
+        picture(tmp_path / "photo.png", 1): (A, {"content": 900}),
+        picture(tmp_path / "red.png", 2): (A, low),
+        picture(tmp_path / "red.bmp", 3): (A, low | {"pixel_hash": b"r" * 16}),
+        picture(tmp_path / "red.gif", 4): (near(A, 0.99, 9), low | {"pixel_hash": b"r" * 16}),
+        picture(tmp_path / "unknown.png", 5): (A, {}),
+    }
+    save(tmp_path / "descriptors", files)
+    ran = sscd("dedup", "--keep", "path", "-f", "jsonl")
+    assert bands(ran) == {
+        "photo.png": (True, ""),
+        "unknown.png": (False, "edited copy"),
+        "red.bmp": (True, ""),
+        "red.gif": (False, "same pixels"),
+    }
+    assert "3 images with next to nothing to see compared with exact copies only" in ran.err
+    ran = sscd("dedup", "--keep", "path", "--low-content", "-f", "jsonl")
+    assert len(bands(ran)) == 5
+    assert "next to nothing" not in ran.err
+
+
+def test_next_to_nothing_to_see_is_matched_by_bytes_against_another_dataset(
+    sscd: Run, tmp_path: Path
+) -> None:
+    low = {"content": 30}
+    one = {"content_hash": b"1" * 16}
+    ours = {
+        picture(tmp_path / "red.png", 1): (A, low | one),
+        picture(tmp_path / "blue.png", 2): (A, low),
+    }
+    save(tmp_path / "descriptors", ours)
+    save(tmp_path / "other", {picture(tmp_path / "o" / "red.png", 3): (A, low | one)})
+    ran = sscd("dedup", "--against", "other", "-f", "csv")
+    rows = [line for line in ran.lines if "exact bytes" in line]
+    assert [row.split(",")[0] for row in rows] == ["red.png"]
+    assert "blue.png" not in ran.out.decode()
+    assert "1 image with next to nothing to see" in ran.err
+
+
+def pages(tmp_path: Path, count: int) -> dict[Path, tuple[Any, dict[str, Any]]]:
+    """Draw so many pictures that are all alike to 0.8."""
+    common = 0.8**0.5 * A
+    return {
+        picture(tmp_path / f"{page:02}.png", page): (
+            common + 0.2**0.5 * np.eye(64)[page + 1],
+            {"content": 900},
+        )
+        for page in range(count)
+    }
+
+
+def test_where_everything_resembles_everything_only_exact_copies_may_go(
+    sscd: Run, tmp_path: Path
+) -> None:
+    files = pages(tmp_path, 25)
+    twin = picture(tmp_path / "twin.png", 1)
+    files[twin] = (
+        files[tmp_path / "01.png"][0],
+        {"content_hash": b"01.png".ljust(16), "content": 900},
+    )
+    save(tmp_path / "descriptors", files)
+    ran = sscd("dedup", "--keep", "path", "-f", "paths")
+    assert ran.lines == ["twin.png"]
+    assert "of 300 random pairs 100.0% are above the threshold 0.75" in ran.err
+    assert "the median is 0.80" in ran.err
+    found = bands(sscd("dedup", "--keep", "path", "-f", "jsonl"))
+    assert set(found.values()) == {(True, ""), (True, "look at it"), (False, "exact bytes")}
+    ran = sscd("dedup", "--keep", "path", "--yes", "-f", "paths")
+    assert len(ran.lines) == 25
+    assert "resemble" not in ran.err
+    assert sscd("dedup", "--task", "1/1").status == 0
+    ran = sscd("dedup", "--keep", "path", "-f", "paths")
+    assert ran.lines == ["twin.png"]
+    assert "of 300 random pairs 100.0%" in ran.err
+
+
+def test_a_crowd_among_other_images_is_looked_at_and_the_others_are_not(
+    sscd: Run, tmp_path: Path
+) -> None:
+    files = pages(tmp_path, 34)
+    generator = np.random.default_rng(0)
+    for number in range(250):
+        vector = generator.standard_normal(64)
+        vector[:36] = 0
+        vector /= np.linalg.norm(vector)
+        for name in ("x", "y")[: 2 if number == 7 else 1]:
+            path = picture(tmp_path / f"{name}{number}.png", 100)
+            files[path] = (vector + (name == "y") * 0.01 * A, {"content": 900})
+    save(tmp_path / "descriptors", files, threshold=0.79)
+    ran = sscd("dedup", "--keep", "path", "-f", "paths")
+    assert ran.lines == ["y7.png"]
+    assert "34 images resemble 32 others or more" in ran.err
+    assert len(sscd("dedup", "--keep", "path", "--yes", "-f", "paths").lines) == 34
+
+
+def test_against_a_crowd_only_exact_copies_have_paths(sscd: Run, tmp_path: Path) -> None:
+    save(tmp_path / "descriptors", pages(tmp_path / "ours", 20))
+    save(tmp_path / "other", pages(tmp_path / "theirs", 10))
+    ran = sscd("dedup", "--against", "other", "-f", "paths")
+    assert len(ran.lines) == 10, "the same names, so the same hashes"
+    assert "random pairs 100.0% are above" in ran.err
+    assert len(sscd("dedup", "--against", "other", "-f", "paths", "--yes").lines) == 20
+
+
+def test_photographs_resemble_each_other_in_no_random_pair() -> None:
+    rows = np.random.default_rng(0).standard_normal((150, 256))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    found = resemblance(rows, 0.55)
+    assert (found.pairs, found.share) == (150 * 149 // 2, 0)
+    assert not found.tells_nothing
+
+
+def test_copies_of_few_images_are_no_crowd() -> None:
+    assert not resemblance(
+        np.stack([near(A, 0.9, axis) for axis in range(3, 20)]), 0.55
+    ).tells_nothing
+
+
+def test_exact_copies_share_bytes_or_pixels_and_unknown_is_like_no_other() -> None:
+    def digests(text: str) -> Any:
+        rows = [(bytes([ord(c)]) if c != "-" else b"\0") * 16 for c in text]
+        return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 16)
+
+    found = exact_copies({"content_hash": digests("aab--c"), "pixel_hash": digests("-xx---")})
+    assert found[0] == found[1] == found[2]
+    assert len(set(found.tolist())) == 4
+
+
+@pytest.mark.parametrize("doubtful", [True, False])
+def test_identical_rows_in_doubt_become_pairs_of_the_best_with_the_others(doubtful: bool) -> None:
+    rows = np.stack([A, A, B, A, near(A, 0.8, 5)])
+    copies = find_copies(rows.astype(np.float32), 0.75)
+    doubts = Doubts(0.75, np.full(5, doubtful), np.array([0, 0, 2, 3, 4]))
+    found = separated(copies, doubts, np.array([9, 8, 7, 1, 5]))
+    if not doubtful:
+        assert found is copies
+        return
+    assert found.group[0] == found.group[1] != found.group[3]
+    ends = {
+        (*sorted((found.group.tolist().index(a), found.group.tolist().index(b))), round(s, 2))
+        for a, b, s in zip(
+            found.pairs.left.tolist(),
+            found.pairs.right.tolist(),
+            found.pairs.similarity.tolist(),
+            strict=True,
+        )
+    }
+    assert ends == {(0, 3, 1.0), (0, 4, 0.8), (3, 4, 0.8)}
+
+
+def test_the_field_cases_of_animations_and_pages(sscd: Run, tmp_path: Path, gallery: Path) -> None:
+    def frame(name: str) -> Image.Image:
+        with Image.open(gallery / f"{name}.jpg") as image:
+            return image.convert("RGB").resize((240, 180))
+
+    folder = tmp_path / "files"
+    folder.mkdir()
+    black = Image.new("RGB", (240, 180))
+    for name, others in {"a": ("alps", "leaf"), "b": ("reef", "clock")}.items():
+        frames = [frame(other) for other in others]
+        black.save(folder / f"{name}.gif", save_all=True, append_images=frames, duration=200)
+        frame("canyon").save(folder / f"{name}.tif", save_all=True, append_images=frames[:1])
+    frame("canyon").resize((480, 360)).save(folder / "still.png")
+    ran = sscd("dedup", folder, "-f", "paths")
+    assert (ran.status, ran.lines) == (0, [])
+
+
+def test_the_field_case_of_text_pages(sscd: Run, tmp_path: Path) -> None:
+    from PIL import ImageDraw
+
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    for page in range(22):
+        generator = np.random.default_rng(page)
+        image = Image.new("RGB", (425, 550), "white")
+        draw = ImageDraw.Draw(image)
+        for y in range(30, 520, 13):
+            letters = generator.choice(list("abcdefghijklmno      "), 55)
+            draw.text((30, y), "".join(letters), fill="black")
+        image.save(folder / f"{page:02}.png")
+    for words in ((), ("-t", "0.55"), ("-t", "0.75")):
+        ran = sscd("dedup", folder, *words, "-f", "paths")
+        assert (ran.status, ran.lines) == (0, [])
+    assert "next to nothing" not in ran.err
