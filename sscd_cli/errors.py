@@ -70,10 +70,14 @@ def counted(number: int, things: str) -> str:
     """Return a number with its things, such as "1,200 images", of which one is no plural."""
     if number != 1:
         return f"{number:,} {things}"
+    return f"1 {' or '.join(map(_single, things.split(' or ')))}"
+
+
+def _single(things: str) -> str:
     for plural, single in (("ies", "y"), ("ches", "ch"), ("s", "")):
         if things.endswith(plural):
-            return f"1 {things.removesuffix(plural)}{single}"
-    return f"1 {things}"
+            return things.removesuffix(plural) + single
+    return things
 
 
 def bytes_text(count: int) -> str:

@@ -5,11 +5,39 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import resource
 from collections.abc import Iterator
+from errno import EAGAIN, EMFILE, ENFILE, ENOMEM
 from pathlib import Path
 
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUP = Path("/proc/self/cgroup")
+_LACKING: dict[str, tuple[set[int], tuple[str, ...]]] = {
+    "memory": ({ENOMEM}, ("allocate memory", "bad_alloc", "failed to map segment", "of memory")),
+    "open files": ({EMFILE, ENFILE}, ("Too many open files",)),
+    "threads": ({EAGAIN}, ("start new thread", "worker thread", "temporarily unavailable")),
+}
+
+
+def lacking(error: BaseException) -> str | None:
+    """Return of what this machine had too little, where that is all that an exception says.
+
+    "memory", "open files" or "threads", as libraries tell by exceptions of many types: what was
+    read then is no more damaged than what was to be written.
+    """
+    if isinstance(error, MemoryError):
+        return "memory"
+    code, text = getattr(error, "errno", None), str(error)
+    for what, (codes, words) in _LACKING.items():
+        if code in codes or any(word in text for word in words):
+            return what
+    return None
+
+
+def memory_limit() -> int | None:
+    """Return the bytes of address space that `ulimit -v` allows, None if it does not say."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 @functools.cache

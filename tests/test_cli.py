@@ -537,3 +537,31 @@ def test_an_output_in_a_missing_folder_is_one_mistake_in_every_command(
             "cannot write no/file: no such folder; make it first or name another file with -o"
         )
     assert not (tmp_path / "no").exists()
+
+
+def test_no_command_speaks_of_one_images(tiny: Run, tmp_path: Path) -> None:
+    picture(tmp_path / "photos" / "a.png", 1)
+    for words in (
+        ["embed", "photos"],
+        ["index"],
+        ["search", "photos/a.png"],
+        ["dedup"],
+        ["dedup", "--estimate"],
+        ["dedup", "--against", "descriptors"],
+        ["dedup", "--task", "1/1"],
+        ["fit", "-o", "a.post", "--transform", "none"],
+        ["fit", "-o", "b.post", "--transform", "whiten"],
+        ["index", "--factory", "IVF4,Flat", "--rebuild"],
+        ["calibrate", "--sample", "2"],
+        ["eval", "self", "photos"],
+        ["embed", "photos", "--estimate", "-d", "other"],
+    ):
+        ran = tiny(*words)
+        assert not re.search(r"(?<![\d.,])1 \w+s\b(?! in all)", ran.out.decode() + ran.err), words
+
+
+def test_embedding_says_where_the_descriptors_went(tiny: Run, tmp_path: Path) -> None:
+    picture(tmp_path / "photos" / "a.png", 1)
+    said = tiny("embed", "photos", "-d", "there").err
+    assert "descriptors in there\n" in said
+    assert "descriptors in " not in tiny("embed", "photos", "-d", "there").err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Run, Store, error_line, names_in, picture, save_tiny_model
+from conftest import SSCD, Run, Store, error_line, names_in, picture, save_tiny_model
 
 from sscd_cli import errors
 
@@ -338,3 +339,70 @@ def test_an_image_that_pair_or_search_cannot_read(tiny: Run, tmp_path: Path, nam
         assert (ran.status, ran.out) == (3, b"")
         assert error_line(ran).startswith(f"cannot read {name}: ")
         assert error_line(ran).endswith("; name an image file")
+
+
+def test_a_working_directory_that_is_gone_is_told(
+    sscd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    message = "the working directory is gone; cd to a folder that is there"
+    for words in (["embed", tmp_path], ["dedup", "-d", tmp_path], ["models", "list"]):
+        failed(sscd, 3, message, *words)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_too_small_an_address_space_is_told_before_a_library_ends_the_process() -> None:
+    ran = subprocess.run(
+        ["bash", "-c", f"ulimit -v 300000; {SSCD} dedup -d nowhere"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (3, "")
+    assert ran.stderr == (
+        "sscd: error: ulimit -v leaves 307 MB of memory; raise it to 2 GB or more\n"
+    )
+
+
+LACKS = {
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9"): "out of memory;",
+    RuntimeError("std::bad_alloc"): "out of memory;",
+    MemoryError(): "out of memory;",
+    ImportError("libtorch_cpu.so: failed to map segment from shared object"): "out of memory;",
+    OSError(24, "Too many open files"): "too many open files; raise the limit (ulimit -n)",
+    RuntimeError("can't start new thread"): "no more threads; raise the limits",
+    ImportError("libgomp.so.1: no such file", name="faiss"): "cannot load faiss: libgomp.so.1: no",
+}
+
+
+@pytest.mark.parametrize("error", LACKS, ids=str)
+def test_what_the_machine_lacks_is_told_whatever_the_library_says(
+    sscd: Run, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("sscd_cli.index.run", fail)
+    ran = sscd("index")
+    assert ran.status == 3
+    assert error_line(ran).startswith(LACKS[error])
+
+
+def test_a_shard_that_memory_does_not_suffice_for_is_not_called_damaged(
+    sscd: Run, tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow as pa
+
+    store(tmp_path / "descriptors", {picture(tmp_path / "a.png", 1): A})
+    for error in (pa.ArrowException("Failed to launch worker thread"), pa.ArrowMemoryError("")):
+
+        def fail(*_: Any, error: Exception = error, **__: Any) -> None:
+            raise error
+
+        monkeypatch.setattr("pyarrow.parquet.ParquetFile", fail)
+        ran = sscd("dedup", "-t", "0.9")
+        assert ran.status == 3
+        assert "damaged" not in ran.err
+        assert error_line(ran).startswith(("no more threads", "out of memory"))

@@ -291,7 +291,7 @@ def test_impossible_requests_are_told(mirror: Path, cache: Path) -> None:
         store.pull("tiny", format="onnx")
     with pytest.raises(UsageError, match="part of sscd-cli"):
         store.remove(registry.BUNDLED)
-    with pytest.raises(ModelError, match="unknown model .tinny.; did you mean tiny?"):
+    with pytest.raises(ModelError, match=r"unknown model .tinny.; did you mean tiny\?"):
         store.pull("tinny")
     with pytest.raises(ModelError, match="not installed"):
         store.model_path("tiny")

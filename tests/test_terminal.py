@@ -87,7 +87,9 @@ def test_one_is_no_plural() -> None:
         (1, "queries"),
         (1, "exact copies"),
         (1, "matches"),
+        (1, "captions or annotations"),
     ]
     assert [counted(*count) for count in counts] == [
         "0 images", "1 image", "1,200 images", "1 query", "1 exact copy", "1 match",
+        "1 caption or annotation",
     ]  # fmt: skip

@@ -22,8 +22,14 @@ from sscd_cli.cli.models import models_app
 from sscd_cli.cli.pair import pair
 from sscd_cli.cli.train import train
 from sscd_cli.errors import SscdError, printable
+from sscd_cli.machine import lacking
 from sscd_cli.words import Argument
 
+_LACKS = {
+    "memory": "out of memory; use a smaller --batch-size or fewer --workers",
+    "open files": "too many open files; raise the limit (ulimit -n) or use fewer --workers",
+    "threads": "no more threads; raise the limits (ulimit -u, ulimit -v) or use fewer --workers",
+}
 INTERRUPTED = 130  # as Typer has it, whatever the signal
 
 app = typer.Typer(
@@ -38,7 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for function in (embed, fit, index, search, dedup, filter, pair, calibrate, train):
-    command.add(app, function)
+    command.add(app, function, works=True)
 app.add_typer(eval_app, name="eval")
 app.add_typer(models_app, name="models")
 
@@ -83,7 +89,7 @@ def run_alone(argv: Sequence[str]) -> int:
     return run(argv)
 
 
-def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one return for each kind of ending
+def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one for each ending
     """Run one command line and return its exit status."""
     terminal.state = terminal.State()
     asked = os.environ.get(completion.VARIABLE)
@@ -103,13 +109,8 @@ def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one return for each kin
         if isinstance(error.__context__, BrokenPipeError) and not asked:
             return _fail("a connection broke; run the same command again", 3)
         return error.code if isinstance(error.code, int) else 3
-    except OSError as error:
-        return _fail(f"{_refusal(error)}; see to that and run the same command again", 3)
-    except MemoryError:
-        return _fail("out of memory; use a smaller --batch-size or fewer --workers", 3)
     except Exception as error:
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return _fail(f"unexpected {printable(text)}; add --debug and report what it shows", 3)
+        return _fail(_unforeseen(error), 3)
     if status == INTERRUPTED:
         return _fail(*stopping.interrupted())
     return status if isinstance(status, int) else 0
@@ -122,10 +123,17 @@ def _fail(text: str, status: int) -> int:
     return status
 
 
-def _refusal(error: OSError) -> str:
-    """Return what the system refused, of which file if it says so."""
-    place = f"cannot use {os.fsdecode(error.filename)}: " if error.filename else ""
-    return printable(f"{place}{error.strerror or error}")
+def _unforeseen(error: Exception) -> str:
+    """Return what is wrong and what to do where no command has words for it."""
+    if lack := lacking(error):
+        return _LACKS[lack]
+    if isinstance(error, ImportError):
+        return f"cannot load {error.name or 'a library'}: {error}; install sscd-cli again"
+    if isinstance(error, OSError):
+        place = f"cannot use {os.fsdecode(error.filename)}: " if error.filename else ""
+        return f"{place}{error.strerror or error}; see to that and run the same command again"
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"unexpected {text}; add --debug and report what it shows"
 
 
 def _sentence(error: Exception) -> str:

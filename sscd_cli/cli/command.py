@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from inspect import Parameter, Signature, signature
@@ -15,24 +16,54 @@ from typer.core import TyperArgument, TyperCommand
 from sscd_cli.cli import terminal
 from sscd_cli.cli.completion import completer
 from sscd_cli.cli.values import filled, parser
+from sscd_cli.errors import SscdError, bytes_text
+from sscd_cli.machine import memory_limit
 from sscd_cli.words import Help
 
 _NO_BRACES = str.maketrans("", "", "{}")
 _VALUES: dict[Any, str] = {int: "NUMBER", float: "NUMBER", str: "TEXT", Path: "FILE"}
 
 
-def add(group: typer.Typer, function: Callable[..., None], name: str | None = None) -> None:
-    """Add to a group the command that a function is, see `spread`."""
-    group.command(name, cls=_Command)(spread(function))
+LEAST_MEMORY = 1 << 30  # below, libraries end the process in words of their own
 
 
-def spread(function: Callable[..., None], *, talks: bool = True) -> Callable[..., None]:
+def add(
+    group: typer.Typer,
+    function: Callable[..., None],
+    name: str | None = None,
+    *,
+    works: bool = False,
+) -> None:
+    """Add to a group the command that a function is, see `spread`.
+
+    works: it computes, which takes `LEAST_MEMORY`.
+    """
+    group.command(name, cls=_Command)(spread(function, works=works))
+
+
+def _check_ground(least_memory: int) -> None:
+    """Raise SscdError where libraries would end the process in words of their own."""
+    try:
+        os.getcwd()  # noqa: PTH109  # here it is to fail
+    except OSError:
+        what = "the working directory is gone"
+        raise SscdError(what, "cd to a folder that is there") from None
+    limit = memory_limit()
+    if limit is not None and limit < least_memory:
+        what = f"ulimit -v leaves {bytes_text(limit)} of memory"
+        raise SscdError(what, "raise it to 2 GB or more")
+
+
+def spread(
+    function: Callable[..., None], *, talks: bool = True, works: bool = False
+) -> Callable[..., None]:
     """Return a function as Typer wants it, with one parameter for each option.
 
     A parameter with a `Help` is an option. One that is a class of options stands for those of its
     fields that have a `Help`, and the function gets an object of the class. Options of one name
     are one, as the function itself describes it if it does. Those of a class that is annotated
     with a title stand under it in the help. talks: those of `terminal.State` are options, too.
+    works: as in `add`.
     """
     hints = get_type_hints(function, include_extras=True)
     own = signature(function).parameters
@@ -45,6 +76,7 @@ def spread(function: Callable[..., None], *, talks: bool = True) -> Callable[...
         said = defaults | plain
         if talks:
             terminal.state = _made(terminal.State, said)
+        _check_ground(LEAST_MEMORY if works else 0)
         objects = {name: _made(kind, said) for name, kind in classes.items()}
         function(**{name: said[name] for name in own.keys() - objects.keys()}, **objects)
 

@@ -76,3 +76,5 @@ def summarise(result: EmbedResult) -> None:
             + (f", after a start of {result.start:.1f} s" if result.start else "")
         )
         terminal.note(f"{result.start + result.elapsed:.1f} s in all, of the work: {shares}")
+    if worked or result.unreadable:
+        terminal.note(f"descriptors in {result.folder}")

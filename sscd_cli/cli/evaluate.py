@@ -21,7 +21,7 @@ for name, function in (
     ("disc", eval_disc),
     ("copydays", eval_copydays),
 ):
-    command.add(eval_app, function, name)
+    command.add(eval_app, function, name, works=True)
 
 
 @eval_app.callback(invoke_without_command=True)

@@ -37,7 +37,7 @@ def _summarise(result: FilterResult) -> None:
             f"{counted(result.lost, 'relative names')} in {result.output} not found from "
             "its folder; write it into the folder of its source, or move the images along"
         )
-    along = f" with {result.along:,} captions or annotations" if result.along else ""
+    along = f" with {counted(result.along, 'captions or annotations')}" if result.along else ""
     files = f" in {result.files:,} files" if result.files > 1 else ""
     terminal.note(
         f"{counted(result.images, 'images')}{files}: {result.removed:,} removed{along}, "

@@ -30,7 +30,7 @@ import numpy.typing as npt
 from sscd_cli.descriptors.moments import Moments, Sample, principal_axes, rank
 from sscd_cli.descriptors.schema import Descriptor, Provenance, difference
 from sscd_cli.descriptors.shards import writing
-from sscd_cli.errors import StoreError, UsageError, reason_of
+from sscd_cli.errors import StoreError, UsageError, counted, reason_of
 from sscd_cli.options import TRANSFORMS
 from sscd_cli.storage.files import file_here, output_file
 
@@ -247,8 +247,8 @@ def _axes(moments: Moments, transform: Transform, kept: int, dtype: str) -> Floa
     known, needed = rank(variance_D, dtype), max(1, kept) if transform != "none" else 0
     if known < needed:
         raise StoreError(
-            f"the sample is too small or too alike: {moments.count:,} images vary in {known:,} "
-            f"dimensions, and {transform} needs {needed:,}",
+            f"the sample is too small or too alike: {counted(moments.count, 'images')} vary in "
+            f"{known:,} dimensions, and {transform} needs {needed:,}",
             f"fit on {needed + 1:,} distinct images at the least"
             + (f", or use --dimensions {known}" if 0 < known < kept else ""),
         )

@@ -26,6 +26,7 @@ from sscd_cli.descriptors.schema import (
     shard_schema,
 )
 from sscd_cli.errors import StoreError, reason_of
+from sscd_cli.machine import lacking
 from sscd_cli.storage.places import RemotePath
 from sscd_cli.storage.servers import check_takes_files
 from sscd_cli.tasks import Task
@@ -223,6 +224,8 @@ def _shard(path: Path) -> Iterator[pq.ParquetFile]:
     except (FileNotFoundError, PermissionError) as error:
         raise unreadable_file(path, error) from error
     except (OSError, pa.ArrowException, ValueError) as error:
+        if lacking(error):
+            raise
         raise StoreError(f"{path} is damaged", "delete it and run sscd embed again") from error
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from sscd_cli.descriptors.schema import names_from_columns, names_to_columns
 from sscd_cli.errors import StoreError, reason_of
+from sscd_cli.machine import lacking
 
 Column = Sequence[Any] | npt.NDArray[Any]
 
@@ -56,6 +57,8 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         table = pq.read_table(pa.BufferReader(path.read_bytes()))
         return {name: table[name].to_numpy() for name in table.column_names}
     except (OSError, pa.ArrowException) as error:
+        if lacking(error):
+            raise
         raise StoreError(f"{path} is damaged", "delete it and run that task again") from error
 
 

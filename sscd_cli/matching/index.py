@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.errors import StoreError, UsageError, reason_of
+from sscd_cli.errors import StoreError, UsageError, counted, reason_of
 from sscd_cli.matching.products import Indices
 from sscd_cli.storage.files import whole_file
 
@@ -182,7 +182,7 @@ class Index:
                 reader = faiss.PyCallbackIOReader(file.read, _BUFFER_BYTES)
                 faiss_index = faiss.read_index(reader)
             if faiss_index.ntotal != manifest.rows:
-                raise ValueError(f"{faiss_index.ntotal} rows, not {manifest.rows}")
+                raise ValueError(f"{counted(faiss_index.ntotal, 'rows')}, not {manifest.rows}")
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             reason = str(error).rpartition("Error: ")[2]  # FAISS puts its source line before it
             raise StoreError(
@@ -212,7 +212,7 @@ def _trained(descriptors_ND: NDArray[Any], factory: str) -> Any:
     except RuntimeError as error:
         reason = str(error).rpartition("Error: ")[2].rpartition(": ")[2]
         raise UsageError(
-            f"FAISS cannot make the index {factory!r} of {count} rows: {reason}",
+            f"FAISS cannot make the index {factory!r} of {counted(count, 'rows')}: {reason}",
             "leave out --factory or name another, such as Flat or IVF4096,SQfp16",
         ) from error
     if lists:

@@ -20,6 +20,7 @@ from typing import Any, Protocol, cast
 from zipfile import ZIP_DEFLATED, ZIP_STORED
 
 from sscd_cli.errors import ModelError
+from sscd_cli.machine import lacking
 from sscd_cli.models.tensors import ITEM_BYTES, StoredTensor, as_shape, contiguous
 from sscd_cli.models.unpickle import Opaque, Refused, read_pickle
 
@@ -76,6 +77,8 @@ def opened(path: Path) -> Iterator[Contents]:
         fix = f"{OTHER}, or a file of its state_dict()"
         raise ModelError(f"{path} is not safe to read: {refusal}", fix) from refusal
     except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, ValueError) as error:
+        if lacking(error):
+            raise
         raise ModelError(f"{path} is truncated or damaged ({error})", AGAIN) from error
     except (OSError, NotImplementedError, RuntimeError) as error:
         raise ModelError(f"cannot read the model {path}: {error}", AGAIN) from error

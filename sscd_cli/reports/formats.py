@@ -72,8 +72,8 @@ def _verdict(member: Member) -> str:
 
 
 def _title(cluster: Cluster) -> str:
-    count = len(cluster.members)
-    return f"cluster {cluster.name}  {count} images, weakest link {cluster.weakest_link:.3f}"
+    count = counted(len(cluster.members), "images")
+    return f"cluster {cluster.name}  {count}, weakest link {cluster.weakest_link:.3f}"
 
 
 def _pixels(member: Member) -> str:
