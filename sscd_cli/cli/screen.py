@@ -14,6 +14,7 @@ _COLOURS = (
     (re.compile("cluster [0-9a-f]{12}"), _BOLD),
     (re.compile("  keep(?= )"), _GREEN),
     (re.compile("  remove(?= )"), _RED),
+    (re.compile("  look at(?= )"), _YELLOW),
     (re.compile("sscd: error:"), _RED),
     (re.compile("sscd: warning:"), _YELLOW),
 )
