@@ -12,12 +12,14 @@ from sscd_cli.embed_job import (
     SHOWN_ERRORS,
     EmbedResult,
     Progress,
+    drop_mended,
     job_words,
     no_images,
     prune_vanished,
 )
 from sscd_cli.engine import Cluster
 from sscd_cli.errors import UsageError
+from sscd_cli.images.survey import joined
 from sscd_cli.options import ClusterOptions, EmbedOptions
 from sscd_cli.tasks import Task, all_tasks
 
@@ -54,6 +56,7 @@ def finished(result: EmbedResult, options: EmbedOptions, progress: Progress) -> 
     """Do what is left when all tasks have ended. Raises: NoImagesError: none had an image."""
     if not result.images:
         raise no_images(options.sources)
+    drop_mended(result)
     if options.prune:
         result.vanished = prune_vanished(options.descriptors)
     progress(result)
@@ -80,4 +83,7 @@ def together(results: Sequence[EmbedResult], started: float) -> EmbedResult:
     }
     errors = [error for result in results for error in result.errors]
     total.errors = errors[:SHOWN_ERRORS]
+    total.faults = [fault for result in results for fault in result.faults]
+    total.mended = [path for result in results for path in result.mended]
+    total.survey = joined(result.survey for result in results)
     return total

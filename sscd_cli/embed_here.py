@@ -11,6 +11,7 @@ from sscd_cli.embed_job import (
     EmbedResult,
     Progress,
     decoder_of,
+    drop_mended,
     image_key,
     images_of,
     job_words,
@@ -59,7 +60,7 @@ def run_here(options: EmbedOptions, progress: Progress) -> EmbedResult:
     )
     started = time.perf_counter()
     result.start = started - called
-    refs = images_of(options)
+    refs = images_of(options, result.survey)
     writer = ShardWriter(
         options.descriptors,
         provenance,
@@ -78,6 +79,9 @@ def run_here(options: EmbedOptions, progress: Progress) -> EmbedResult:
             result.seconds["write"] += time.perf_counter() - writing
             result.elapsed = time.perf_counter() - started
             progress(result)
+    result.mended = result.survey.whole(ledger.faults)
+    if not options.task:
+        drop_mended(result)
     if options.prune:
         result.vanished = prune_vanished(options.descriptors)
     result.elapsed = time.perf_counter() - started
@@ -191,7 +195,8 @@ def _row(
         content_hash=image.content_hash,
     )
     if isinstance(image, Unreadable):
-        result.note_unreadable(image.ref.name, image.error)
+        note = result.note_fault if image.ref.fault else result.note_unreadable
+        note(image.ref.name, image.error)
         return replace(row, error=image.error)
     known = by_content.get(image.content_hash)
     if known is None and ledger.holds(image.content_hash):

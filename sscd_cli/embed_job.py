@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sscd_cli import __version__
 from sscd_cli.errors import NoImagesError, StoreError, UsageError
+from sscd_cli.images.survey import Survey
 from sscd_cli.options import (
     DECODES,
     OUTPUT_KINDS,
@@ -42,7 +43,9 @@ class EmbedResult:
     `images` = `embedded` + `copies` + `unreadable` + `unchanged`. copies: files with the very
     bytes of another, which share its descriptor. unreadable: damaged ones of an earlier run, too.
     unchanged: embedded by an earlier run. vanished: rows that `prune` dropped. seconds: of work,
-    summed over the workers. By the clock, `start` went into libraries and the model, then
+    summed over the workers. faults: folders, archives and lists that could not be read to their
+    end, each an unreadable image; mended: those of an earlier run that could be now. survey: what
+    the sources hold besides images. By the clock, `start` went into libraries and the model, then
     `elapsed` into the images.
     """
 
@@ -62,6 +65,9 @@ class EmbedResult:
         default_factory=lambda: {"read": 0.0, "decode": 0.0, "network": 0.0, "write": 0.0}
     )
     errors: list[tuple[str, str]] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    mended: list[str] = field(default_factory=list)
+    survey: Survey = field(default_factory=Survey)
     _seen: bytearray = field(default_factory=bytearray, repr=False)
 
     def note_seen(self, key: bytes) -> None:
@@ -72,6 +78,10 @@ class EmbedResult:
         self.unreadable += 1
         if len(self.errors) < SHOWN_ERRORS:
             self.errors.append((name, error))
+
+    def note_fault(self, name: str, error: str) -> None:
+        self.unreadable += 1
+        self.faults.append((name, error))
 
     def saw(self, sources: Iterable[str], ids: Iterable[str]) -> NDArray[np.bool_]:
         """Return which of the named images this run came across, bool (N,).
@@ -106,12 +116,12 @@ def check(options: EmbedOptions) -> None:
         raise UsageError("--prune needs the whole dataset", "run it without --task at the end")
 
 
-def images_of(options: EmbedOptions) -> Iterator[ImageRef]:
+def images_of(options: EmbedOptions, survey: Survey | None = None) -> Iterator[ImageRef]:
     """Return all images, after making sure that there is one: a writer would make the folder.
 
-    Of a task, its images only, of which there may be none.
+    Of a task, its images only, of which there may be none. survey: notes what is left out.
     """
-    from itertools import chain
+    from itertools import chain, islice
 
     from sscd_cli.images.columns import Columns
     from sscd_cli.images.sources import iter_images
@@ -124,13 +134,21 @@ def images_of(options: EmbedOptions) -> Iterator[ImageRef]:
         exclude=options.exclude,
         columns=Columns(options.image_column, options.id_column),
         opens=task.holds,
+        survey=survey or Survey(),
     )
     if options.task:
-        return (ref for ref in refs if ref.member is not None or task.holds(ref.source, ref.id))
-    first = next(refs, None)
-    if first is None:
+        return (ref for ref in refs if _is_in_archive(ref) or task.holds(ref.source, ref.id))
+    some = list(islice(refs, 2))
+    if not some:
         raise no_images(options.sources)
-    return chain([first], refs)
+    if len(some) == 1 and (fault := some[0].fault):
+        raise fault.as_error(some[0].path)
+    return chain(some, refs)
+
+
+def _is_in_archive(ref: ImageRef) -> bool:
+    """Whether the task that opened its archive, the only one, named an image."""
+    return ref.member is not None or (ref.fault is not None and ref.fault.kind == "archive")
 
 
 def job_words(options: EmbedOptions) -> list[str]:
@@ -218,6 +236,15 @@ def provenance_of(
         tool_version=__version__,
         pillow_version=PIL.__version__,
     )
+
+
+def drop_mended(result: EmbedResult) -> None:
+    """Drop the rows that say of folders and archives that they cannot be read, where they can."""
+    from sscd_cli.descriptors.prune import prune
+
+    if result.mended:
+        mended = set(result.mended)
+        prune(result.folder, lambda source, id: not source and id in mended)
 
 
 def prune_vanished(folder: Path) -> int:

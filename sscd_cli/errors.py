@@ -31,6 +31,10 @@ class SscdError(Exception):
         return printable(f"{self.what}; {self.fix}")
 
 
+class SscdWarning(UserWarning):
+    """Something that ends no run, but that the user had better know."""
+
+
 class UsageError(SscdError):
     """The command line asks for something impossible."""
 

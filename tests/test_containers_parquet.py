@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from sscd_cli.images.containers import parquet
 from sscd_cli.images.read import is_unchanged, read_bytes, stat_image, stored_ref
 from sscd_cli.images.refs import ImageRef, MissingMemberError
 from sscd_cli.images.sources import iter_images
+from sscd_cli.images.survey import Survey
 
 ROWS = [f"image {number}".encode() for number in range(10)]
 
@@ -54,22 +57,135 @@ def test_rows_are_images_whose_ids_are_their_numbers(tmp_path: Path, column: pa.
     assert contents([stored_ref(str(path), "7")]) == [ROWS[7]]
 
 
-def test_reading_keeps_two_row_groups_at_most(
+def decoded_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list of the rows of each array that is decoded from now on."""
+    rows: list[int] = []
+    batches = parquet.ParquetTable.batches
+
+    def noted(self: Any, group: int, column: str) -> Any:
+        for batch in batches(self, group, column):
+            rows.append(len(batch))
+            yield batch
+
+    monkeypatch.setattr(parquet.ParquetTable, "batches", noted)
+    return rows
+
+
+def test_a_row_group_is_decoded_once_whatever_the_number_of_threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = written(tmp_path / "a.parquet", {"image": ROWS}, row_group_size=2)
-    loaded: list[int] = []
-    load = parquet.ParquetContainer.images
+    values = [random.Random(n).randbytes(20_000) for n in range(256)]
+    path = written(tmp_path / "a.parquet", {"image": values}, row_group_size=128)
+    rows = decoded_rows(monkeypatch)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda ref: read_bytes(ref, 1 << 20)[0], refs(path)))
+    assert found == values
+    assert sum(rows) == 256
 
-    def noted(self: Any, group: int) -> Any:
-        loaded.append(group)
-        return load(self, group)
 
-    monkeypatch.setattr(parquet.ParquetContainer, "images", noted)
-    parquet._images.cache_clear()
-    contents(refs(path))
-    assert loaded == [0, 1, 2, 3, 4]
-    assert parquet._images.cache_info().currsize == 2
+def test_a_row_that_is_kept_no_longer_is_decoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sscd_cli.images.containers.table.KEPT_BYTES", 1)
+    monkeypatch.setattr("sscd_cli.images.containers.parquet.BATCH_BYTES", 1)
+    path = written(tmp_path / "a.parquet", {"image": ROWS}, row_group_size=5)
+    assert contents(refs(path)[::-1]) == ROWS[::-1]
+
+
+def test_values_that_share_their_bytes_are_decoded_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = random.Random(0).randbytes(1_000_000)
+    path = written(tmp_path / "a.parquet", {"image": [value] * 500})
+    assert path.stat().st_size < 3_000_000
+    rows = decoded_rows(monkeypatch)
+    assert contents(refs(path)[:9]) == [value] * 9
+    assert max(rows) * len(value) <= 32 << 20
+
+
+def claiming(path: Path, rows: int) -> Path:
+    """Write one row, and a footer that tells of more: each number 1 of rows becomes another."""
+    written(path, {"image": [bytes(300_000)]}, compression="none", use_dictionary=False)
+    data = path.read_bytes()
+    size = int.from_bytes(data[-8:-4], "little")
+    body, footer = data[: -8 - size], data[-8 - size : -8]
+    number, rest = b"", 2 * rows  # as Thrift's compact protocol writes it
+    while rest:
+        number += bytes([rest & 127 | (128 if rest > 127 else 0)])
+        rest >>= 7
+    footer = footer.replace(b"\x16\x02", b"\x16" + number)
+    path.write_bytes(body + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    return path
+
+
+@pytest.mark.parametrize("rows", [900, 1_000_000_000])
+def test_a_file_that_claims_more_rows_than_it_has_ends_where_they_do(
+    tmp_path: Path, rows: int
+) -> None:
+    path = claiming(tmp_path / "a.parquet", rows)
+    assert pq.ParquetFile(path).metadata.row_group(0).num_rows == rows
+    images = iter_images([str(path)], survey=Survey())
+    first = next(images)
+    assert len(read_bytes(first, 1 << 20)[0]) == 300_000
+    second = next(images)
+    if second.fault is None:  # where it is not known before the rows are read
+        with pytest.raises(OSError, match="ends"):
+            read_bytes(second, 1 << 20)
+        (second,) = images
+    assert second.fault is not None
+    assert "ends" in second.fault.reason or "nd of" in second.fault.reason
+
+
+@pytest.mark.parametrize("kind", ["struct", "binary"])
+def test_a_row_may_hold_several_images(tmp_path: Path, kind: str) -> None:
+    lists: list[Any] = [ROWS[:2], [], ROWS[2:5], None]
+    if kind == "struct":
+        image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        lists = [r if r is None else [{"bytes": b, "path": "p"} for b in r] for r in lists]
+    else:
+        image = pa.binary()
+    column = pa.array(lists, pa.list_(image))
+    path = written(tmp_path / "a.parquet", {"images": column, "id": list("wxyz")})
+    images = refs(path)
+    assert [ref.id for ref in images] == ["0/0", "0/1", "2/0", "2/1", "2/2"]
+    assert contents(images) == ROWS[:5]
+    keyed = refs(path, id="id")
+    assert [ref.id for ref in keyed] == ["w/0", "w/1", "y/0", "y/1", "y/2"]
+    assert contents([stored_ref(ref.source, ref.id) for ref in keyed]) == ROWS[:5]
+    for key in ("0/2", "1/0", "0", "0/x", "9/0"):
+        with pytest.raises(MissingMemberError):
+            read_bytes(stored_ref(str(path), key), 1 << 20)
+
+
+def test_a_row_that_holds_only_a_path_is_the_file_of_that_path(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "a.jpg").write_bytes(b"here")
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    rows = [{"bytes": None, "path": path} for path in ("p/a.jpg", str(tmp_path / "p/a.jpg"), "no")]
+    path = written(tmp_path / "a.parquet", {"image": pa.array(rows, image)})
+    images = refs(path)
+    assert contents(images[:2]) == [b"here", b"here"]
+    with pytest.raises(OSError, match="the row holds only a path, no: No such file"):
+        contents(images[2:])
+
+
+@pytest.mark.parametrize("kind", ["stream", "file"])
+def test_arrow_files_are_tables_too(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "data-00000-of-00001.arrow"
+    table = pa.table({"image": structs(ROWS)})
+    begin = pa.ipc.new_stream if kind == "stream" else pa.ipc.new_file
+    with begin(str(path), table.schema) as writer:
+        writer.write_table(table, max_chunksize=3)
+    (tmp_path / "cache-1.arrow").write_bytes(path.read_bytes())
+    (tmp_path / "state.json").write_text("{}")
+    images = refs(tmp_path)  # the folder, as `datasets.save_to_disk` leaves it
+    assert [ref.source for ref in images] == [str(path)] * 10
+    assert contents(images) == ROWS
+    assert contents([stored_ref(str(path), "7")]) == [ROWS[7]]
+    path.write_bytes(path.read_bytes()[:-100])
+    if kind == "file":
+        with pytest.raises(SscdError, match="cannot read the archive"):
+            refs(path)
 
 
 def test_keys_come_from_a_chosen_column_and_lead_back(tmp_path: Path) -> None:

@@ -283,9 +283,17 @@ def test_a_signal_keeps_the_open_shard_and_says_so(
 def test_an_error_in_the_sources_ends_the_run_but_keeps_what_was_embedded(
     tiny: Run, photos: Path
 ) -> None:
-    ran = tiny("embed", "photos", "nowhere", "--batch-size", "4", "--shard-rows", "4")
+    Path("list.csv").write_text("image,n\nphotos/0.png,1\n,2\n")
+    ran = tiny("embed", "photos", "list.csv", "--batch-size", "4", "--shard-rows", "4")
+    assert ran.status == 2
+    assert error_line(ran).endswith("list.csv names no image; fill it in, or drop it")
+    assert len(content(Path("descriptors"))) >= COUNT
+
+
+def test_a_missing_source_is_told_before_anything_is_embedded(tiny: Run, photos: Path) -> None:
+    ran = tiny("embed", "photos", "nowhere")
     assert ran.status == 3
     assert error_line(ran) == (
         "cannot read the source nowhere: No such file or directory; check the path"
     )
-    assert len(content(Path("descriptors"))) >= COUNT - 4
+    assert not Path("descriptors").exists()

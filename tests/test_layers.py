@@ -38,7 +38,14 @@ HOMES = {
     "typer": ("cli",),
     "rich": ("cli",),
     "tqdm": ("cli",),
-    "pyarrow": ("descriptors", "images.containers.parquet", "images.rewrite.parquet"),
+    "pyarrow": (
+        "descriptors",
+        "images.containers.arrow",
+        "images.containers.parquet",
+        "images.containers.table",
+        "images.containers.zstandard",
+        "images.rewrite.table",
+    ),
     "faiss": ("matching",),
     "torch": (
         *("models", "images.batches", "images.preprocess", "training"),

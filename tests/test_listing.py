@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from pathlib import Path
 
 import pytest
+from conftest import picture
 
 from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.images.columns import Columns
 from sscd_cli.images.listing import iter_records
 from sscd_cli.images.read import stored_ref
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.images.rewrite.listing import rewrite_listing
 from sscd_cli.images.sources import iter_images
 
 COCO = {
@@ -114,3 +117,58 @@ def test_a_damaged_list_is_named(tmp_path: Path, name: str, text: str | bytes) -
 def test_json_that_is_no_coco_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError, match="is no COCO file"):
         refs(listed(tmp_path / "a.json", text))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pandas.csv", ",filename,label\n0,b/2.jpg,a\n1,1.jpg,b\n"),
+        ("bare.csv", "b/2.jpg,a\n1.jpg,b\n"),
+        ("long.csv", f'filename,rle\nb/2.jpg,"{"7" * 200_000}"\n1.jpg,1\n'),
+        ("bom.jsonl", '\ufeff{"file_name": "b/2.jpg"}\n{"file_name": "1.jpg"}\n'),
+        ("several.jsonl", '{"images": ["b/2.jpg", "1.jpg"]}\n{"images": []}\n'),
+        ("records.jsonl", '{"images": [{"path": "b/2.jpg"}, {"path": "1.jpg"}]}\n'),
+        ("names.txt", "b/2.jpg\r\n\r\n1.jpg\r\n"),
+        ("bom.txt", "\ufeffb/2.jpg\n1.jpg"),
+    ],
+)
+def test_lists_are_read_as_people_have_them(tmp_path: Path, name: str, text: str) -> None:
+    picture(tmp_path / "b" / "2.jpg", 1)
+    path = listed(tmp_path / name, text)
+    assert [ref.id for ref in refs(path)] == ["b/2.jpg", "1.jpg"]
+    assert "".join(record.text for record in iter_records(str(path), "")) == text
+
+
+def test_a_text_that_is_no_list_is_called_that(tmp_path: Path) -> None:
+    path = listed(tmp_path / "notes.txt", "Dear all,\nplease find a.jpg attached.\n")
+    with pytest.raises(UsageError, match="is no list of images: its first line names none"):
+        refs(path)
+
+
+def test_a_line_or_cell_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sscd_cli.images.listing.MOST_CHARACTERS", 1000)
+    monkeypatch.setattr("sscd_cli.images.listing.MOST_LINES", 10)
+    long = listed(tmp_path / "a.jsonl", '{"file_name": "1.jpg"}\n{"x": "' + "y" * 2000 + '"}\n')
+    with pytest.raises(SscdError, match="line 2 is longer than"):
+        refs(long)
+    quoted = listed(tmp_path / "a.csv", 'image,n\n"1.jpg,1\n' + "2.jpg,2\n" * 20)
+    with pytest.raises(SscdError, match="a quote is left open"):
+        refs(quoted)
+
+
+def test_a_list_without_some_images_of_a_row_keeps_the_others(tmp_path: Path) -> None:
+    text = '{"images": ["1.jpg", "2.jpg"], "n": 1}\n{"images": ["3.jpg"]}\n'
+    path = listed(tmp_path / "a.jsonl", text)
+    rewrite_listing(str(path), str(tmp_path / "b.jsonl"), {"1.jpg", "3.jpg"})
+    assert (tmp_path / "b.jsonl").read_text() == '{"images": ["2.jpg"], "n": 1}\n'
+
+
+def test_a_carriage_return_ends_a_name_on_stdin_unless_it_is_part_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b.jpg\r").touch()
+    stdin = io.BytesIO(b"a.jpg\r\nb.jpg\r\n")
+    assert [ref.id for ref in iter_images(["-"], stdin=stdin)] == ["a.jpg", "b.jpg\r"]

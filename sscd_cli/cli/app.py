@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
@@ -21,7 +23,7 @@ from sscd_cli.cli.index import index, search
 from sscd_cli.cli.models import models_app
 from sscd_cli.cli.pair import pair
 from sscd_cli.cli.train import train
-from sscd_cli.errors import SscdError, printable
+from sscd_cli.errors import SscdError, SscdWarning, printable
 from sscd_cli.machine import lacking
 from sscd_cli.words import Argument
 
@@ -86,7 +88,16 @@ def _sscd(
 def run_alone(argv: Sequence[str]) -> int:
     """Run the command line of this process, to which signals are sent."""
     stopping.end_as_ctrl_c_does()
+    warnings.showwarning = partial(_show_warning, warnings.showwarning)
     return run(argv)
+
+
+def _show_warning(other: Any, message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Show a warning of ours in one line, and any other as Python does."""
+    if issubclass(category, SscdWarning):
+        terminal.warn(str(message))
+    else:
+        other(message, category, *where)
 
 
 def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one for each ending

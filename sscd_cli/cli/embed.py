@@ -15,7 +15,12 @@ from sscd_cli.errors import counted, printable
 from sscd_cli.options import ClusterOptions, EmbedOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sscd_cli.embed import EmbedResult
+    from sscd_cli.images.survey import Survey
+
+SHOWN_SUFFIXES = 8
 
 
 def embed(
@@ -49,9 +54,11 @@ def summarise(result: EmbedResult) -> None:
     from sscd_cli.reports.clusters import shown_path, working_folder
 
     here = working_folder()
+    for path, error in result.faults:
+        terminal.warn(f"{shown_path(path, here)}: {error}")
     for path, error in result.errors:
         terminal.note(f"unreadable: {printable(shown_path(path, here))}: {error}")
-    more = result.unreadable - len(result.errors)
+    more = result.unreadable - len(result.errors) - len(result.faults)
     if more > 0:
         terminal.note(f"unreadable: and {more:,} more, listed in {result.folder}")
     counts = [
@@ -63,6 +70,8 @@ def summarise(result: EmbedResult) -> None:
     if result.vanished:
         counts.append(f"{result.vanished:,} vanished and dropped")
     terminal.note(f"{counted(result.images, 'images')}: {', '.join(counts)}")
+    for line in _beside(result.survey):
+        terminal.note(line)
     worked = result.embedded + result.copies
     if worked:
         speed = worked / max(result.elapsed, 1e-9)
@@ -78,3 +87,17 @@ def summarise(result: EmbedResult) -> None:
         terminal.note(f"{result.start + result.elapsed:.1f} s in all, of the work: {shares}")
     if worked or result.unreadable:
         terminal.note(f"descriptors in {result.folder}")
+
+
+def _beside(survey: Survey) -> Iterator[str]:
+    """Say what the sources hold besides images, in as many lines as there are kinds of it."""
+    for what, found in (("not images", survey.left_out), ("skipped", survey.bins)):
+        if found:
+            most = found.most_common(SHOWN_SUFFIXES)
+            named = [f"{count:,} {name or 'without a suffix'}" for name, count in most]
+            if len(found) > len(most):
+                named.append(f"{found.total() - sum(dict(most).values()):,} others")
+            yield f"{what}: {printable(', '.join(named))}"
+    if survey.repeated:
+        names = counted(survey.repeated, "members")
+        yield f"{names} of archives left out: a later one has the same name"

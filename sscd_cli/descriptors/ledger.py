@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from sscd_cli.descriptors.schema import (
     name_bytes,
     name_digest,
     name_digests,
+    names_from_columns,
 )
 from sscd_cli.descriptors.shards import read_shard, shard_path, shard_paths
 from sscd_cli.errors import printable
@@ -123,6 +125,7 @@ class Ledger:
         self._stamps = DigestMap()  # name -> size and time of its newest row
         self._places = DigestMap()  # content -> shard << 32 | row in the shard
         self._failures = DigestMap()  # name -> why the newest row could not even be read
+        self.faults: set[str] = set()  # what was named by its absolute path and not even read
         self._open: dict[int, Known] = {}
         self._closed: dict[int, pa.Table] = {}
         self._earlier = shard_paths(folder, task)
@@ -210,6 +213,7 @@ class Ledger:
     def _load(self, number: int, path: Path) -> None:
         table = read_shard(path, [*_NAMES, *_FACTS])
         facts = zip(*(table[column].to_pylist() for column in _FACTS), strict=True)
+        self.faults |= _unread_paths(table)
         rows = zip(name_digests(table), facts, strict=True)
         for place, (name, row) in enumerate(rows, number << 32):
             self._record(name, place, row)
@@ -228,6 +232,15 @@ class Ledger:
         if number >= _EARLIER:
             return self._earlier[number - _EARLIER]
         return shard_path(self._folder, number, self._task)
+
+
+def _unread_paths(table: pa.Table) -> set[str]:
+    """Return the ids of a shard's rows without a source whose file could not even be read."""
+    import pyarrow.compute as pc
+
+    unread = pc.and_(pc.equal(table["status"], "unreadable"), pc.is_null(table["content_hash"]))
+    rows = table.filter(pc.and_(unread, pc.equal(table["source"], "")))
+    return {os.fsdecode(id) for id in names_from_columns(rows, "id").to_pylist()}
 
 
 def _stamp(mtime_ns: int | None, file_bytes: int | None) -> int:

@@ -8,9 +8,11 @@ import mimetypes
 import os
 import re
 import shlex
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -25,13 +27,15 @@ from sscd_cli.descriptors.schema import (
     difference,
     shard_schema,
 )
-from sscd_cli.errors import StoreError, reason_of
+from sscd_cli.errors import SscdWarning, StoreError, reason_of
 from sscd_cli.machine import lacking
 from sscd_cli.storage.places import RemotePath
 from sscd_cli.storage.servers import check_takes_files
 from sscd_cli.tasks import Task
 
 LOCK = ".lock"
+# what file systems without locks answer (Lustre and NFS as some mount them)
+NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 _SHARD = re.compile(r"shard-(\d{6,})(?:-(\d+)of(\d+))?\.parquet")
 
 
@@ -133,11 +137,28 @@ def _lock(folder: Path, name: str, kind: int, part: str) -> Iterator[None]:
             file = held.enter_context((folder / name).open("a+b"))
             try:
                 fcntl.lockf(file, kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                what = f"another sscd is writing to{part} {folder}"
-                fix = "wait for it to end, or choose another place with -d"
-                raise StoreError(what, fix) from None
+            except OSError as error:
+                if error.errno in NO_LOCKS:
+                    _warn_of_no_locks(folder)
+                elif error.errno in {errno.EAGAIN, errno.EACCES}:
+                    raise _is_taken(folder, part) from None
+                else:
+                    raise
         yield
+
+
+def _is_taken(folder: Path, part: str) -> StoreError:
+    what = f"another sscd is writing to{part} {folder}"
+    return StoreError(what, "wait for it to end, or choose another place with -d")
+
+
+@cache
+def _warn_of_no_locks(folder: Path) -> None:
+    warnings.warn(
+        f"{folder} lies on a file system without locks: see to it that no other run writes there",
+        SscdWarning,
+        stacklevel=2,
+    )
 
 
 def remove_leftovers(folder: Path, task: Task | None = None) -> None:

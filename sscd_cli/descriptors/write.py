@@ -24,7 +24,7 @@ from sscd_cli.descriptors.shards import (
     to_parquet,
     writing,
 )
-from sscd_cli.errors import StoreError
+from sscd_cli.errors import ModelError, SscdError, StoreError
 from sscd_cli.storage.files import whole_file
 from sscd_cli.tasks import Task
 
@@ -35,8 +35,8 @@ class ShardWriter:
     """Append rows to a descriptor dataset; a context manager, one at a time per folder.
 
     Every `rows_per_shard` rows become a shard, complete or absent: a killed process loses only
-    the open one. Leaving the context writes the open rows, after Ctrl-C too; any other exception
-    drops them, for they may be what is wrong.
+    the open one. Leaving the context writes the open rows, after Ctrl-C and after an error in what
+    was to come, too; any other exception drops them, for they may be what is wrong.
 
     Of a dataset that several machines write, a writer for one `task` holds that part's lock, names
     its shards after it, and keeps the part's record (see `parts`). words: the command line that
@@ -90,7 +90,7 @@ class ShardWriter:
         traceback: TracebackType | None,
     ) -> None:
         with self._held:
-            if self._rows and (kind is None or issubclass(kind, KeyboardInterrupt)):
+            if self._rows and (kind is None or _leaves_rows_sound(kind)):
                 self._close_shard()
             if kind is None:
                 self._record(done=True)
@@ -140,3 +140,9 @@ class ShardWriter:
                 f"{path} holds descriptors that cannot be mixed with this run's: {contrast}",
                 fix,
             )
+
+
+def _leaves_rows_sound(kind: type[BaseException]) -> bool:
+    """Whether what ended a run says nothing against the rows so far: an interrupt, a bad source."""
+    in_source = issubclass(kind, SscdError) and not issubclass(kind, StoreError | ModelError)
+    return in_source or issubclass(kind, KeyboardInterrupt)

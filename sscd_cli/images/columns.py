@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl, urlencode
 from sscd_cli.errors import UsageError
 
 CHOSEN = re.compile(
-    r"(.+\.(?:parquet|pq|csv|tsv|jsonl|ndjson))#((?:image|id)=[^#]*)", re.IGNORECASE | re.DOTALL
+    r"(.+\.(?:parquet|pq|arrow|csv|tsv|jsonl|ndjson))#((?:image|id)=[^#]*)",
+    re.IGNORECASE | re.DOTALL,
 )
 USUAL = ("image", "file_name", "img", "jpg", "path", "file", "filename", "url")
 

@@ -9,12 +9,16 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sscd_cli.errors import cannot_read
-from sscd_cli.images.refs import ImageRef, Place, is_image_name
+from sscd_cli.errors import reason_of
+from sscd_cli.images.containers.kinds import is_archive, is_container
+from sscd_cli.images.refs import Fault, ImageRef, Place, is_bin, is_image_name
+from sscd_cli.images.signatures import may_be_image, starts_like_image
+from sscd_cli.images.survey import Survey
 from sscd_cli.storage.servers import is_url, join, list_folder
 
 # version control folders that a leading dot does not hide already
-VCS_FOLDERS = frozenset({b"CVS", b"_darcs"})
+VCS_FOLDERS = frozenset({"CVS", "_darcs"})
+TRASHED = ".trashed-"  # a photo in the bin of a phone
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,56 +30,104 @@ class _Folder:
 
     key: str
     names: list[bytes]
-    identity: tuple[int, int]
+    identity: tuple[int, int] = (0, 0)
     places: Mapping[bytes, Place] = field(default_factory=dict)
 
 
-def iter_folder(root: str, enter: Callable[[str], bool]) -> Iterator[ImageRef]:
+def iter_folder(
+    root: str,
+    enter: Callable[[str], bool],
+    *,
+    survey: Survey | None = None,
+    takes: Callable[[str], bool] = lambda key: False,
+    archives: list[str] | None = None,
+) -> Iterator[ImageRef]:
     """Name the images below `root`, ids in the order of their bytes.
 
-    Hidden files and version control folders are skipped, symbolic links followed, a link to a
-    folder that it lies in is not. enter: asked with the id of each folder.
-    Raises: SscdError: a folder cannot be read.
+    A file counts whose name ends as an image's does, or which begins as images do although its
+    name tells no other type (a server is not asked for that). Hidden files, recycle bins and
+    version control folders are skipped, symbolic links followed, a link to a folder that it lies
+    in is not. A folder that cannot be read is yielded as an image with a `fault`.
+
+    Args: enter: asked with the id of each folder. survey: notes what is left out. takes: asked
+    with the id of each file that is not named as an image whether it counts, whatever it holds.
+    archives: filled with the ids of files that hold images themselves.
     """
+    survey = survey or Survey()
     # one open level per depth, so that depth has no limit
-    levels = [_opened(root, "")]
+    levels: list[_Folder] = []
+
+    def open_level(key: str) -> Iterator[ImageRef]:
+        path = join(root, key)
+        try:
+            level = _opened(path, key, survey)
+        except OSError as error:
+            yield _unreadable(path, key, error)
+            return
+        if all(level.identity != above.identity for above in levels):
+            levels.append(level)
+
+    yield from open_level("")
     while levels:
         level = levels[-1]
         if not level.names:
+            survey.note_whole(_named(join(root, level.key)))
             levels.pop()
             continue
         name = level.names.pop()
         key = level.key + os.fsdecode(name)
-        path = join(root, key)
-        if not key.endswith("/"):
-            yield ImageRef(key, root, path, place=level.places.get(name))
-        elif enter(key[:-1]):
-            below = _opened(path, key)
-            if all(below.identity != above.identity for above in levels):
-                levels.append(below)
+        if key.endswith("/"):
+            if enter(key[:-1]):
+                yield from open_level(key)
+        elif takes(key) or is_image_file(key, join(root, key)):
+            yield ImageRef(key, root, join(root, key), place=level.places.get(name))
+        elif archives is not None and is_archive(key):
+            archives.append(key)
+        else:
+            survey.leave_out(key)
 
 
-def _opened(path: str, key: str) -> _Folder:
+def is_image_file(name: str, path: str) -> bool:
+    """Whether a file is one of a folder's images, by its name or by how it begins."""
+    if is_image_name(name):
+        return True
+    is_candidate = may_be_image(name) and not is_container(name) and not is_url(path)
+    return is_candidate and starts_like_image(path)
+
+
+def is_skipped(name: str, *, is_folder: bool) -> bool:
+    """Whether a name in a folder is hidden, that of a recycle bin or of version control."""
+    return name.startswith(".") or (is_folder and (name in VCS_FOLDERS or is_bin(name)))
+
+
+def _unreadable(path: str, key: str, error: OSError) -> ImageRef:
+    name = _named(path)
+    leave_out = f" or leave it out with --exclude '{key[:-1]}'" if key else ""
+    fault = Fault("folder", reason_of(error), f"make it readable{leave_out}")
+    return ImageRef(name, "", name, fault=fault)
+
+
+def _named(folder: str) -> str:
+    return folder.rstrip("/") or "/"
+
+
+def _opened(path: str, key: str, survey: Survey) -> _Folder:
     """List one folder; one that has vanished since its parent was listed has no names."""
     try:
         if is_url(path):
-            return _remote(path, key)
+            return _remote(path, key, survey)
         status = os.stat(path)
         with os.scandir(path) as entries:
-            names = sorted((name for e in entries if (name := _listing(e))), reverse=True)
+            names = [name for e in entries if (name := _listed(e.name, _is_folder(e), survey))]
     except FileNotFoundError:
-        return _Folder(key, [], (0, 0))
-    except OSError as error:
-        fix = f"make it readable or leave it out with --exclude '{key[:-1]}'"
-        fix = fix if key else "make it readable"
-        raise cannot_read("folder", path.rstrip("/") or "/", error, fix) from None
-    return _Folder(key, names, (status.st_dev, status.st_ino))
+        return _Folder(key, [])
+    return _Folder(key, sorted(names, reverse=True), (status.st_dev, status.st_ino))
 
 
-def _remote(url: str, key: str) -> _Folder:
+def _remote(url: str, key: str, survey: Survey) -> _Folder:
     """List a folder on a server, with what it tells of its files."""
     entries = {
-        _listed_name(name, entry.is_folder): entry for name, entry in list_folder(url).items()
+        _listed(name, entry.is_folder, survey): entry for name, entry in list_folder(url).items()
     }
     entries.pop(b"", None)
     names = sorted(entries, reverse=True)
@@ -83,17 +135,13 @@ def _remote(url: str, key: str) -> _Folder:
     return _Folder(key, names, (0, hash(url)), places)
 
 
-def _listing(entry: os.DirEntry[str]) -> bytes:
-    """The name under which `entry` is listed, sorting as its id does; empty to leave it out."""
-    return b"" if entry.name.startswith(".") else _listed_name(entry.name, _is_folder(entry))
-
-
-def _listed_name(name: str, is_folder: bool) -> bytes:
-    if name.startswith("."):
+def _listed(name: str, is_folder: bool, survey: Survey) -> bytes:
+    """Return the name under which an entry is listed, sorting as its id does; empty: left out."""
+    if is_bin(name) if is_folder else name.startswith(TRASHED):
+        survey.bins[name if is_folder else TRASHED + "*"] += 1
+    if is_skipped(name, is_folder=is_folder):
         return b""
-    if is_folder:
-        return b"" if os.fsencode(name) in VCS_FOLDERS else os.fsencode(name) + b"/"
-    return os.fsencode(name) if is_image_name(name) else b""
+    return os.fsencode(name) + (b"/" if is_folder else b"")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -13,6 +13,7 @@ from sscd_cli.errors import UsageError
 from sscd_cli.storage.servers import exists, matching, without_file_scheme
 
 BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d+\.\.\d+)\}")
+SUFFIX = re.compile(r"\.[^*?\[\]./]+\Z")
 MAX_FILES = 1_000_000
 
 
@@ -22,15 +23,24 @@ class Globs:
 
     include: tuple[re.Pattern[str], ...]
     exclude: tuple[re.Pattern[str], ...]
+    all_kinds: tuple[re.Pattern[str], ...] = ()
 
     @classmethod
     def of(cls, include: Sequence[str], exclude: Sequence[str]) -> Globs:
-        return cls(_compiled(include), _compiled(exclude))
+        all_kinds = [p for p in include if p == "*" or SUFFIX.search(p)]
+        return cls(_compiled(include), _compiled(exclude), _compiled(all_kinds))
 
     def allow(self, key: str) -> bool:
         """Whether the image `key` matches an include pattern (if any) and no exclude pattern."""
         included = not self.include or any(p.match(key) for p in self.include)
         return included and not any(p.match(key) for p in self.exclude)
+
+    def takes(self, key: str) -> bool:
+        """Whether an include pattern asks for the file `key` although no image is named so.
+
+        `*` asks for all files, and a pattern that ends in a suffix (`*.dat`) for those.
+        """
+        return any(p.match(key) for p in self.all_kinds)
 
     def enter(self, key: str) -> bool:
         """Whether to look into the folder `key`: not when it is excluded, as "a" or as "a/"."""
@@ -41,6 +51,12 @@ def _compiled(patterns: Sequence[str]) -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(fnmatch.translate(pattern)) for pattern in patterns)
 
 
+def is_pattern(source: str) -> bool:
+    """Whether a source stands for others: as it is written, nothing lies there."""
+    path = without_file_scheme(source)
+    return bool(glob.has_magic(path) or BRACES.search(path)) and not exists(path)
+
+
 def expand(source: str) -> Iterator[str]:
     """Yield the names that `source` stands for: braces first, then `*`, `?` and `[...]`.
 
@@ -49,7 +65,7 @@ def expand(source: str) -> Iterator[str]:
     Raises: UsageError: more than a million names. OSError: a server does not answer.
     """
     path = without_file_scheme(source)
-    if not (glob.has_magic(path) or BRACES.search(path)) or exists(path):
+    if not is_pattern(path):
         yield path
         return
     for name in _braces(path):

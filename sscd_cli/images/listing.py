@@ -1,4 +1,4 @@
-"""Lists that name image files: CSV, TSV, JSON Lines, COCO.
+"""Lists that name image files: CSV, TSV, JSON Lines, COCO, plain text.
 
 A name is relative to the folder of its list; the image's id is the name, its source that folder,
 so that an image is the same one in two lists, and in its folder.
@@ -13,32 +13,43 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TextIO
 
 from sscd_cli.errors import UsageError
 from sscd_cli.images.columns import image_column
 from sscd_cli.images.refs import ImageRef, is_image_name
-from sscd_cli.storage.servers import is_url, join, open_binary, without_file_scheme
+from sscd_cli.storage.servers import exists, is_url, join, open_binary, without_file_scheme
 
 TABLES = {".csv": ",", ".tsv": "\t"}
 LINES = (".jsonl", ".ndjson")
+NAMES = ".txt"
 COCO = ".json"
+MOST_CHARACTERS = 64 << 20  # of a line or a cell, so that no file fills the memory
+MOST_LINES = 100_000  # of one row
+CHUNK_BYTES = 1 << 16
+BOM = "\ufeff"
+# what a row of JSON calls the file, where it describes an image by a record
+KEYS = ("path", "file_name", "filename", "file", "url", "image")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A row of a list as it stands there, with the image that it names; None for a header."""
+    """A row of a list as it stands there, with the images that it names: a header names none.
+
+    without: makes the text of the same row without some names; None where each row is one image.
+    """
 
     text: str
-    name: str | None
+    names: tuple[str, ...] = ()
+    without: Callable[[Set[str]], str] | None = None
 
 
 def is_listing(source: str) -> bool:
     """Whether a source's name is that of a list of images."""
-    return source.lower().endswith((*TABLES, *LINES, COCO))
+    return source.lower().endswith((*TABLES, *LINES, NAMES, COCO))
 
 
 def iter_listing(path: str, column: str) -> Iterator[ImageRef]:
@@ -49,8 +60,8 @@ def iter_listing(path: str, column: str) -> Iterator[ImageRef]:
     """
     folder = os.path.dirname(path)
     for record in iter_records(path, column):
-        if record.name is not None:
-            yield named_image(folder, record.name)
+        for name in record.names:
+            yield named_image(folder, name)
 
 
 def named_image(folder: str, name: str) -> ImageRef:
@@ -71,12 +82,12 @@ def iter_records(path: str, column: str) -> Iterator[Record]:
     """
     if path.lower().endswith(COCO):
         records: Iterator[Record] = (
-            Record("", image["file_name"]) for image in read_coco(path)["images"]
+            Record("", (image["file_name"],)) for image in read_coco(path)["images"]
         )
     else:
         records = _iter_rows(path, column)
     for number, record in enumerate(records, 1):
-        if record.name == "":
+        if "" in record.names:
             raise UsageError(f"row {number} of {path} names no image", "fill it in, or drop it")
         yield record
 
@@ -97,55 +108,147 @@ def _is_coco_image(image: object) -> bool:
 
 
 def _iter_rows(path: str, column: str) -> Iterator[Record]:
+    extension = os.path.splitext(path.lower())[1]  # noqa: PTH122
+    ends = "\n" if extension == NAMES else ""  # "": a carriage return ends a line, too
     with (
         open_binary(path) as stream,
-        io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline="") as file,
+        io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline=ends) as file,
     ):
-        extension = os.path.splitext(path.lower())[1]  # noqa: PTH122
-        if extension in LINES:
-            yield from _of_lines(path, file, column)
+        lines = _lines(file)
+        if extension == NAMES:
+            yield from _of_names(path, lines)
+        elif extension in LINES:
+            yield from _of_lines(path, lines, column)
         else:
-            yield from _of_table(path, file, column, TABLES[extension])
+            yield from _of_table(path, lines, column, TABLES[extension])
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """Yield the lines of a file with their ends. Raises: ValueError: one is too long."""
+    number = 0
+    while line := file.readline(MOST_CHARACTERS + 1):
+        number += 1
+        if len(line) > MOST_CHARACTERS:
+            raise ValueError(f"line {number} is longer than {MOST_CHARACTERS >> 20} MiB")
+        yield line
+
+
+def iter_names(stream: io.BufferedIOBase, *, null: bool) -> Iterator[str]:
+    """Yield the names of a list as they arrive, each byte of them kept; empty ones are none.
+
+    A carriage return before the end of a line, as Windows writes it, belongs to no name, but to
+    that of a file which exists.
+    Raises: UsageError: NUL bytes in a list of lines.
+    """
+    separator = b"\0" if null else b"\n"
+    rest = b""
+    while chunk := stream.read1(CHUNK_BYTES):
+        if not null and b"\0" in chunk:
+            raise UsageError("the list on stdin is separated by NUL bytes", "add --null (-0)")
+        *names, rest = (rest + chunk).split(separator)
+        yield from (_as_name(name, null) for name in names if name)
+    if rest:
+        yield _as_name(rest, null)
+
+
+def _as_name(line: bytes, null: bool) -> str:
+    name = os.fsdecode(line)
+    if not null and name.endswith("\r") and not os.path.lexists(name):
+        return name[:-1]
+    return name
+
+
+def _of_names(path: str, lines: Iterable[str]) -> Iterator[Record]:
+    """Read a list of one name a line. Raises: UsageError: the first line names no image."""
+    folder = os.path.dirname(path)
+    is_list = False
+    for text in lines:
+        name = text.removesuffix("\n").removesuffix("\r")
+        name = name if is_list else name.removeprefix(BOM)
+        if name and not is_list and not (_is_name(name) or _is_there(folder, name)):
+            what = f"{path} is no list of images: its first line names none"
+            raise UsageError(what, "name an image, or a list of one path a line")
+        is_list = is_list or bool(name)
+        yield Record(text, (name,) if name else ())
 
 
 def _of_lines(path: str, lines: Iterable[str], column: str) -> Iterator[Record]:
     found = ""
-    for line in lines:
+    for number, text in enumerate(lines, 1):
+        line = text.removeprefix(BOM) if number == 1 else text
         if not line.strip():
-            yield Record(line, None)
+            yield Record(text)
             continue
-        row = json.loads(line)
-        if not isinstance(row, dict):
-            raise ValueError("a line is no JSON object")
+        row = _json_row(line, number)
         found = found or _name_column(path, column, row)
-        name = row.get(found)
-        yield Record(line, name if isinstance(name, str) else "")
+        yield _json_record(text, row, found)
+
+
+def _json_row(line: str, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {number}, column {error.colno}: {error.msg}") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"line {number} is no JSON object")
+    return row
+
+
+def _json_record(text: str, row: dict[str, Any], column: str) -> Record:
+    """Return what a row says of one image, or of the images in an array."""
+    value = row.get(column)
+    if not isinstance(value, list):
+        return Record(text, (_named(value),))
+
+    def without(names: Set[str]) -> str:
+        kept = [entry for entry in value if _named(entry) not in names]
+        end = text[len(text.rstrip("\r\n")) :]
+        return json.dumps({**row, column: kept}, ensure_ascii=False) + end
+
+    return Record(text, tuple(map(_named, value)), without)
+
+
+def _named(value: object) -> str:
+    """Return the name in a value of JSON, which may be a record; "" if there is none."""
+    if isinstance(value, dict):
+        value = next((value[key] for key in KEYS if isinstance(value.get(key), str)), "")
+    return value if isinstance(value, str) else ""
 
 
 def _of_table(path: str, lines: Iterable[str], column: str, delimiter: str) -> Iterator[Record]:
     taken: list[str] = []  # the lines of one row, for a quoted field may span some
+    csv.field_size_limit(MOST_CHARACTERS)
     rows = csv.reader(_noting(lines, taken), delimiter=delimiter, strict=True)
     try:
         header = next(rows, [])
-        header_text = _take(taken)
-        header[:1] = [name.removeprefix("\ufeff") for name in header[:1]]
-        at = None
+        header[:1] = [name.removeprefix(BOM) for name in header[:1]]
+        folder = os.path.dirname(path)
+        here = [at for at, cell in enumerate(header) if _is_name(cell) and _is_there(folder, cell)]
+        at = here[0] if here and not column else None  # a first row that names an image: no header
+        yield Record(_take(taken), () if at is None else (header[at],))
         for row in rows:
             if at is None:
-                found = _name_column(path, column, dict(zip(header, row, strict=False)))
-                at = header.index(found)
-                yield Record(header_text, None)
-            name = (row[at] if at < len(row) else "") if row else None
-            yield Record(_take(taken), name)
-        if at is None:
-            yield Record(header_text, None)
+                at = header.index(_name_column(path, column, dict(zip(header, row, strict=False))))
+            names = (row[at] if at < len(row) else "",) if row else ()
+            yield Record(_take(taken), names)
     except csv.Error as error:
         raise ValueError(f"line {rows.line_num}: {error}") from error
 
 
+def _is_there(folder: str, name: str) -> bool:
+    """Whether a name in a list leads to a file."""
+    try:
+        return exists(named_image(folder, name).path)
+    except (OSError, ValueError):
+        return False
+
+
 def _noting(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
+    """Pass the lines on. Raises: ValueError: one row, left open by a quote, takes too many."""
     for line in lines:
         taken.append(line)
+        if len(taken) > MOST_LINES:
+            raise csv.Error(f"a row of more than {MOST_LINES:,} lines: a quote is left open")
         yield line
 
 
@@ -157,10 +260,15 @@ def _take(taken: list[str]) -> str:
 
 def _name_column(path: str, chosen: str, first: dict[str, Any]) -> str:
     """Find the column of names by what the first row holds; a chosen one may hold anything."""
-    found = [key for key, value in first.items() if isinstance(value, str) and _is_name(value)]
-    if chosen in first:
+    if chosen and chosen in first:
         return chosen
+    found = [key for key, value in first.items() if _holds_names(value)]
     return image_column(path, chosen, found, [key for key in first if key not in found])
+
+
+def _holds_names(value: object) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return bool(values) and all(_is_name(_named(one)) for one in values)
 
 
 def _is_name(value: str) -> bool:

@@ -10,9 +10,10 @@ import stat
 import time
 from functools import lru_cache
 
+from sscd_cli.errors import reason_of
 from sscd_cli.images.columns import split_columns
 from sscd_cli.images.containers.kinds import is_container, open_container
-from sscd_cli.images.refs import FileStatus, ImageRef, MissingMemberError
+from sscd_cli.images.refs import ElsewhereError, FileStatus, ImageRef, MissingMemberError
 from sscd_cli.storage.servers import exists, is_url, join, list_folder, look, read_url
 
 
@@ -80,7 +81,7 @@ def stat_image(ref: ImageRef) -> FileStatus:
     if is_url(ref.path):
         return _status_on_server(ref)
     status = os.stat(ref.path)  # noqa: PTH116  # no Path for each of ten million files
-    return FileStatus(status.st_size, status.st_mtime_ns)
+    return FileStatus(status.st_size, storable_time(status.st_mtime_ns))
 
 
 def _status_on_server(ref: ImageRef) -> FileStatus:
@@ -96,7 +97,12 @@ def _container_time(path: str) -> int:
     """Return when a container was written, as it is known for a minute of one on a server."""
     if is_url(path):
         return _remote_time(path, _minute(), os.getpid())
-    return os.stat(path).st_mtime_ns  # noqa: PTH116
+    return storable_time(os.stat(path).st_mtime_ns)  # noqa: PTH116
+
+
+def storable_time(mtime_ns: int) -> int:
+    """Return the nearest time that 64 bits of nanoseconds can tell: of the years 1677 to 2262."""
+    return max(-(1 << 63), min(mtime_ns, (1 << 63) - 1))
 
 
 def _minute() -> int:
@@ -121,6 +127,9 @@ def read_bytes(ref: ImageRef, max_bytes: int) -> tuple[bytes, FileStatus]:
     it was read. ValueError, EOFError, and the errors of a damaged container: a name that cannot
     be one, a container that cannot be read.
     """
+    if ref.fault is not None:
+        fault = ref.fault
+        raise OSError(f"the {fault.kind} cannot be read to its end: {fault.reason}; {fault.fix}")
     if ref.member is not None:
         return _read_member(ref, max_bytes)
     if is_url(ref.path):
@@ -138,7 +147,17 @@ def read_bytes(ref: ImageRef, max_bytes: int) -> tuple[bytes, FileStatus]:
         os.close(descriptor)
     if len(data) != local.st_size:
         raise OSError("the file changed while it was read")
-    return data, FileStatus(len(data), local.st_mtime_ns)
+    return data, FileStatus(len(data), storable_time(local.st_mtime_ns))
+
+
+def _read_named(ref: ImageRef, name: str, max_bytes: int) -> bytes:
+    """Read a file that a container names, relative to its own folder."""
+    folder = os.path.dirname(ref.path)  # noqa: PTH120
+    path = name if is_url(name) else join(folder, name)
+    try:
+        return read_bytes(ImageRef(name, "", path), max_bytes)[0]
+    except OSError as error:
+        raise OSError(f"the row holds only a path, {name}: {reason_of(error)}") from error
 
 
 def _check(status: os.stat_result, max_bytes: int) -> None:
@@ -158,6 +177,9 @@ def _read_member(ref: ImageRef, max_bytes: int) -> tuple[bytes, FileStatus]:
     mtime_ns = _container_time(ref.path)
     container = open_container(ref.source, mtime_ns)
     _check_size(container.size(ref) or 0, max_bytes)
-    data = container.read(ref)
+    try:
+        data = container.read(ref, max_bytes)
+    except ElsewhereError as error:
+        data = _read_named(ref, str(error), max_bytes)
     _check_size(len(data), max_bytes)
     return data, FileStatus(len(data), mtime_ns)

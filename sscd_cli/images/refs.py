@@ -7,10 +7,19 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from sscd_cli.errors import SscdError, UsageError
+
 IMAGE_NAME = re.compile(
-    r"\.(apng|avifs?|bmp|dds|dib|gif|hei[cf]|icns|ico|j2[ck]|jfif|jp[2efgx]|jpeg|jxl|mpo"
-    r"|pbm|pcx|pfm|pgm|png|pnm|ppm|psd|qoi|sgi|tga|tiff?|webp"
-    r"|arw|cr[23]|dng|nef|orf|pef|raf|rw2)\Z",
+    r"\.(apng|avifs?|bmp|dds|dib|gif|hei[cf]|hif|icns|ico|j2[ck]|jfif|jp[2efgx]|jpeg|jxl|mpo"
+    r"|pbm|pcx|pfm|pgm|png|pnm|ppm|psd|qoi|ras|rgba?|sgi|tga|tiff?|webp"
+    r"|3fr|arw|cr[23w]|dcr|dng|erf|gpr|iiq|kdc|mef|mos|mrw|nef|nrw|orf|pef|raf|rw[2l]|s?rw|x3f)\Z",
+    re.IGNORECASE,
+)
+
+# what people threw away, and thumbnails, on network drives and Windows: their owners keep others
+BINS = re.compile(
+    r"#recycle|@recycle|@eadir|\$recycle\.bin|system volume information|#snapshot"
+    r"|\.trash.*|\.thumbnails",
     re.IGNORECASE,
 )
 
@@ -26,6 +35,18 @@ class Place(NamedTuple):
     mtime_ns: int
 
 
+class Fault(NamedTuple):
+    """Why no more images of a folder, an archive or a list (its `kind`) could be named."""
+
+    kind: str
+    reason: str
+    fix: str
+
+    def as_error(self, path: str) -> SscdError:
+        """Return the error that ends a run which needs all of the images."""
+        return SscdError(f"cannot read the {self.kind} {path}: {self.reason}", self.fix)
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRef:
     """One image that has been named but not yet opened.
@@ -34,7 +55,8 @@ class ImageRef:
     by itself, its path as given without "." steps and doubled slashes. source: absolute path of
     the folder or container; for a file given by itself the working directory, or "" if its path
     is absolute. path: what to open. member: key inside a container, None for a file of its own.
-    place: spares looking the member up.
+    place: spares looking the member up. fault: it stands for the images of a folder, an archive or
+    a list that could not be named; then `path` and `id` are those of the folder or file.
     """
 
     id: str
@@ -42,6 +64,7 @@ class ImageRef:
     path: str
     member: str | None = None
     place: Place | None = None
+    fault: Fault | None = None
 
     @property
     def name(self) -> str:
@@ -60,6 +83,17 @@ class FileStatus(NamedTuple):
     mtime_ns: int
 
 
+class ElsewhereError(OSError):
+    """A container names a file instead of holding the image; its path is the argument."""
+
+
+class DescriptorsError(UsageError):
+    """A table holds the descriptors of images, not images."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} holds descriptors, not images", "name its folder with -d")
+
+
 class MissingMemberError(OSError):
     """A container has no image of that name."""
 
@@ -69,7 +103,13 @@ def is_image_name(name: str) -> bool:
     return IMAGE_NAME.search(name) is not None
 
 
+def is_bin(name: str) -> bool:
+    """Whether a folder of this name holds what was thrown away, or thumbnails."""
+    return BINS.fullmatch(name) is not None
+
+
 def is_hidden(key: str) -> bool:
-    """Whether a name inside a container is hidden or lies in a hidden folder."""
+    """Whether a name inside a container is hidden, or lies in a hidden folder or a recycle bin."""
     parts = PurePosixPath(key).parts
-    return any(part.startswith(".") and part != ".." for part in parts)
+    hidden = any(part.startswith(".") and part != ".." for part in parts)
+    return hidden or any(map(is_bin, parts[:-1]))

@@ -1,4 +1,4 @@
-"""Where images come from: folders, files, lists of files, containers (tar, zip, Parquet).
+"""Where images come from: folders, files, lists of files, containers (tar, zip, tables).
 
 Everything here is lazy: no more than one folder's names (and those left over in its
 ancestors), or one container's, are in memory, so ten million files cost what the largest folder
@@ -17,21 +17,33 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import cast
+from typing import NamedTuple, cast
 
-from sscd_cli.errors import UsageError, cannot_read
+from sscd_cli.errors import UsageError, cannot_read, counted, reason_of
 from sscd_cli.images.columns import FOUND, Columns, join_columns, split_columns
 from sscd_cli.images.containers.kinds import is_container, is_table, open_container
 from sscd_cli.images.folder import iter_folder
-from sscd_cli.images.globs import Globs, expand
-from sscd_cli.images.listing import is_listing, iter_listing
-from sscd_cli.images.refs import ImageRef
-from sscd_cli.storage.servers import has_unknown_scheme, is_url, look
+from sscd_cli.images.globs import Globs, expand, is_pattern
+from sscd_cli.images.listing import is_listing, iter_listing, iter_names
+from sscd_cli.images.refs import DescriptorsError, Fault, ImageRef
+from sscd_cli.images.signatures import LFS_FIX, LFS_REASON, is_lfs_pointer
+from sscd_cli.images.survey import Survey
+from sscd_cli.storage.servers import (
+    Entry,
+    has_unknown_scheme,
+    is_url,
+    join,
+    look,
+    without_file_scheme,
+)
 
-CHUNK_BYTES = 1 << 16
+FAILURES = (
+    *(OSError, EOFError, ValueError, NotImplementedError, RecursionError),
+    *(tarfile.TarError, zlib.error, zipfile.BadZipFile),
+)
+NESTED = "its values are nested too deeply"
 
 
 def iter_images(
@@ -43,14 +55,16 @@ def iter_images(
     columns: Columns = FOUND,
     stdin: io.BufferedIOBase | None = None,
     opens: Callable[[str], bool] = lambda container: True,
+    survey: Survey | None = None,
 ) -> Iterator[ImageRef]:
     """Name the images of `sources` one by one, in an order that depends on names alone.
 
-    - a folder: its files with an image extension, recursively (see `folder.iter_folder`);
+    - a folder: its images, recursively (see `folder.iter_folder`); of one that holds none but
+      archives, those of its archives;
     - "-": the files listed on stdin, one a line or NUL-separated, whatever their extension;
-    - a `.tar`, `.tar.gz`, `.tgz` or `.zip` file: its members with an image extension, as stored;
-    - a `.parquet` file: a row is an image (see `containers.parquet`);
-    - a `.csv`, `.tsv`, `.jsonl` or COCO `.json` file: the images it names (see `listing`);
+    - a tar or zip file: its members with an image extension, as stored;
+    - a Parquet or Arrow file: a row is an image, or several (see `containers.table`);
+    - a `.csv`, `.tsv`, `.jsonl`, `.txt` or COCO `.json` file: the images it names (see `listing`);
     - any other file: itself, whatever its extension;
     - a pattern (`shard-{000..099}.tar`, `*.zip`): all that it stands for, in order.
 
@@ -60,47 +74,135 @@ def iter_images(
     once for each of them.
 
     Args: include, exclude: shell patterns for the id (`fnmatch`, case matters, `*` matches "/"
-    too); a folder that matches an exclude pattern is not entered. columns: of Parquet files and
-    lists; a source's own (`rows.parquet#image=photo&id=key`) come first. stdin: bytes, by default
-    the process's own. opens: asked with the absolute path of each container (with the columns
-    chosen in it) whether to look into it.
-    Raises: SscdError: a source is missing, a folder or a container cannot be read. UsageError: a
-    list with NUL bytes without `stdin_null`; a table of which no column holds images.
+    too); a folder that matches an exclude pattern is not entered. columns: of tables and lists; a
+    source's own (`rows.parquet#image=photo&id=key`) come first. stdin: bytes, by default the
+    process's own. opens: asked with the absolute path of each container (with the columns chosen
+    in it) whether to look into it. survey: notes what is left out; with one, a folder, an archive
+    or a list that cannot be read to its end becomes an image with a `fault`, and no error.
+    Raises: SscdError: a source is missing, which shows before any image is named; without a
+    survey, a folder, an archive or a list cannot be read. UsageError: a list with NUL bytes
+    without `stdin_null`; a table of which no column holds images.
     """
-    globs = Globs.of(include, exclude)
+    naming = _Naming(Globs.of(include, exclude), columns, opens, survey or Survey())
+    for source in sources:
+        if source != "-" and not is_pattern(source):
+            _found(source)
     refs: Iterator[ImageRef]
     for source in sources:
         if source == "-":
-            refs = map(_file, _listed(stdin or _own_stdin(), stdin_null))
+            refs = map(_file, iter_names(stdin or _own_stdin(), null=stdin_null))
         else:
-            some = (_of_source(name, globs, columns, opens) for name in expand(source))
-            refs = chain.from_iterable(some)
-        yield from (ref for ref in refs if globs.allow(ref.id))
+            refs = naming.of_sources(expand(source))
+        for ref in refs:
+            if ref.fault is not None and survey is None:
+                raise ref.fault.as_error(ref.path)
+            if ref.fault is not None or naming.globs.allow(ref.id):
+                yield ref
 
 
-def _of_source(
-    source: str, globs: Globs, columns: Columns, opens: Callable[[str], bool]
-) -> Iterator[ImageRef]:
+class _Found(NamedTuple):
+    """A source: its path, the columns chosen in it, and what lies there."""
+
+    path: str
+    columns: Columns
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class _Naming:
+    """How the images of each source are named; the fields are arguments of `iter_images`."""
+
+    globs: Globs
+    columns: Columns
+    opens: Callable[[str], bool]
+    survey: Survey
+
+    def of_sources(self, names: Iterator[str]) -> Iterator[ImageRef]:
+        """Name the images of what a pattern stands for, of which the first must be there."""
+        yield from self.of_source(_found(next(names)))
+        for name in names:
+            try:
+                found = _looked_at(name)
+            except (OSError, ValueError) as error:
+                fault = Fault("source", reason_of(error), "fetch it, or leave it out")
+                yield ImageRef(name, "", name, fault=fault)
+            else:
+                yield from self.of_source(found)
+
+    def of_source(self, found: _Found) -> Iterator[ImageRef]:
+        path, own, entry = found
+        columns = Columns(*(ours or all for ours, all in zip(own, self.columns, strict=True)))
+        place = _absolute(path)
+        if entry.is_folder:
+            return self._of_folder(place)
+        if entry.is_file and is_container(path):
+            return self._of_container(join_columns(place, columns) if is_table(path) else place)
+        if entry.is_file and is_listing(path):
+            return self._to_its_end("list", place, iter_listing(place, columns.image))
+        return iter((_file(path),))
+
+    def _of_folder(self, root: str) -> Iterator[ImageRef]:
+        globs, archives = self.globs, list[str]()
+        ref = None
+        for ref in iter_folder(
+            root, globs.enter, survey=self.survey, takes=globs.takes, archives=archives
+        ):
+            yield ref
+        for key in archives if ref is None else ():
+            try:
+                yield from self.of_source(_found(join(root, key)))
+            except DescriptorsError:
+                self.survey.leave_out(key)
+        for key in archives if ref is not None else ():
+            self.survey.leave_out(key)
+
+    def _of_container(self, source: str) -> Iterator[ImageRef]:
+        if self.opens(source):
+            path = split_columns(source)[0]
+            yield from self._to_its_end("archive", path, _members(source, self.survey))
+
+    def _to_its_end(self, kind: str, path: str, refs: Iterator[ImageRef]) -> Iterator[ImageRef]:
+        """Yield images, and what keeps the rest from being named as the last of them."""
+        count = 0
+        try:
+            for ref in refs:
+                yield ref
+                count += 1
+        except FAILURES as error:
+            reason = NESTED if isinstance(error, RecursionError) else reason_of(error)
+            after = f" (after {counted(count, 'images')})" if count else ""
+            fix = LFS_FIX if reason == LFS_REASON else "fetch or make it again"
+            fault = Fault(kind, reason + after, fix)
+            yield ImageRef(path, "", path, fault=fault)
+        else:
+            self.survey.note_whole(path)
+
+
+def _found(source: str) -> _Found:
+    """Say what a source is. Raises: SscdError: nothing lies there."""
+    try:
+        return _looked_at(source)
+    except (OSError, ValueError) as error:
+        raise cannot_read("source", source, error, "check the path") from None
+
+
+def _looked_at(source: str) -> _Found:
+    source = without_file_scheme(source)
     if has_unknown_scheme(source):
         what = f"{source} has no known scheme"
         raise UsageError(what, "name a path, or one of s3://, gs://, hf://, http(s)://, file://")
-    path, chosen = source, FOUND
-    try:
-        if not os.path.lexists(source):
-            path, chosen = split_columns(source)
-        entry = look(path)
-    except (OSError, ValueError) as error:
-        raise cannot_read("source", source, error, "check the path") from None
-    chosen = Columns(*(own or common for own, common in zip(chosen, columns, strict=True)))
-    if entry.is_folder:
-        return iter_folder(_absolute(path), globs.enter)
-    if entry.is_file and is_container(path):
-        place = _absolute(path)
-        container = join_columns(place, chosen) if is_table(place) else place
-        return _of_container(container, entry.mtime_ns) if opens(container) else iter(())
-    if entry.is_file and is_listing(path):
-        return _of_listing(_absolute(path), chosen.image)
-    return iter((_file(path),))
+    path, columns = source, FOUND
+    if not os.path.lexists(path):
+        path, columns = split_columns(path)
+    return _Found(path, columns, look(path))
+
+
+def _members(source: str, survey: Survey) -> Iterator[ImageRef]:
+    """Name the images of a container, which is opened when the first of them is asked for."""
+    path = split_columns(source)[0]
+    if not is_url(path) and is_lfs_pointer(path):
+        raise OSError(LFS_REASON)
+    yield from open_container(source, look(path).mtime_ns).refs(survey)
 
 
 def is_folder(source: str) -> bool:
@@ -126,40 +228,6 @@ def _absolute(source: str) -> str:
         return source.rstrip("/")
     absolute, real = os.path.abspath(source), os.path.realpath(source)
     return absolute if os.path.realpath(absolute) == real else real
-
-
-def _of_container(source: str, mtime_ns: int) -> Iterator[ImageRef]:
-    with _naming_failures("archive", split_columns(source)[0]):
-        yield from open_container(source, mtime_ns).refs()
-
-
-def _of_listing(path: str, column: str) -> Iterator[ImageRef]:
-    with _naming_failures("list", path):
-        yield from iter_listing(path, column)
-
-
-@contextmanager
-def _naming_failures(kind: str, path: str) -> Iterator[None]:
-    try:
-        yield
-    except (
-        *(OSError, EOFError, ValueError, NotImplementedError),
-        *(tarfile.TarError, zlib.error, zipfile.BadZipFile),
-    ) as error:
-        raise cannot_read(kind, path, error, "fetch or make it again") from None
-
-
-def _listed(stdin: io.BufferedIOBase, null: bool) -> Iterator[str]:
-    """Yield the names of a list as they arrive, each byte of them kept; empty ones are none."""
-    separator = b"\0" if null else b"\n"
-    rest = b""
-    while chunk := stdin.read1(CHUNK_BYTES):
-        if not null and b"\0" in chunk:
-            raise UsageError("the list on stdin is separated by NUL bytes", "add --null (-0)")
-        *names, rest = (rest + chunk).split(separator)
-        yield from (os.fsdecode(name) for name in names if name)
-    if rest:
-        yield os.fsdecode(rest)
 
 
 def _own_stdin() -> io.BufferedIOBase:

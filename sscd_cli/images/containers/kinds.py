@@ -6,22 +6,34 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from pathlib import PurePosixPath
 from typing import Protocol
 
 from sscd_cli.images.columns import split_columns
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.images.survey import Survey
 
 KEPT_OPEN = 32
-TAR = (".tar", ".tar.gz", ".tgz")
-ZIP = (".zip",)
+KEPT_SHARED = 8
+PACKED_TAR = (
+    *(".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz"),
+    *(".tar.xz", ".txz", ".tar.zst", ".tzst"),
+)
+TAR = (".tar", *PACKED_TAR)
+ZIP = (".zip", ".cbz")
 PARQUET = (".parquet", ".pq")
+ARROW = (".arrow",)  # what `datasets` saves to disk
+SHARED = (*PACKED_TAR, *PARQUET, *ARROW)
 
 
 class Container(Protocol):
     """One open file that holds images; the keys of its members are the ids of its images."""
 
-    def refs(self) -> Iterator[ImageRef]:
-        """Name the images in their order."""
+    def refs(self, survey: Survey | None = None) -> Iterator[ImageRef]:
+        """Name the images in their order, and note in `survey` what else is there.
+
+        Raises: as `open_container`, after the images before the damage.
+        """
 
     def size(self, ref: ImageRef) -> int | None:
         """Return an image's size in bytes, None where only reading it would tell.
@@ -29,8 +41,12 @@ class Container(Protocol):
         Raises: MissingMemberError: there is no such image.
         """
 
-    def read(self, ref: ImageRef) -> bytes:
-        """Return an image's bytes. Raises: OSError, ValueError and the format's own errors."""
+    def read(self, ref: ImageRef, max_bytes: int) -> bytes:
+        """Return an image's bytes, without reading many more than `max_bytes`.
+
+        Raises: ElsewhereError: they lie in another file. OSError, ValueError and the format's own
+        errors.
+        """
 
 
 def is_container(source: str) -> bool:
@@ -38,9 +54,18 @@ def is_container(source: str) -> bool:
     return _opener(source) is not None
 
 
+def is_archive(name: str) -> bool:
+    """Whether a file in a folder holds images that no other file there holds.
+
+    `datasets` keeps what it computes of a saved data set beside it.
+    """
+    is_cache = name.endswith(ARROW) and PurePosixPath(name).name.startswith("cache-")
+    return is_container(name) and not is_cache
+
+
 def is_table(source: str) -> bool:
     """Whether a container has columns to choose."""
-    return split_columns(source)[0].lower().endswith(PARQUET)
+    return split_columns(source)[0].lower().endswith((*PARQUET, *ARROW))
 
 
 def open_container(source: str, mtime_ns: int) -> Container:
@@ -49,12 +74,24 @@ def open_container(source: str, mtime_ns: int) -> Container:
     Raises: OSError, ValueError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile: it
         cannot be read, or is damaged.
     """
+    if split_columns(source)[0].lower().endswith(SHARED):
+        return _shared(source, mtime_ns, os.getpid())
     # forked processes and threads would share the position in an open file
-    return _opened(source, mtime_ns, os.getpid(), threading.get_ident())
+    return _own(source, mtime_ns, os.getpid(), threading.get_ident())
+
+
+@lru_cache(maxsize=KEPT_SHARED)
+def _shared(source: str, mtime_ns: int, process: int) -> Container:
+    """Open what threads share, for unpacking or decoding it takes long; it locks itself."""
+    return _opened(source, mtime_ns)
 
 
 @lru_cache(maxsize=KEPT_OPEN)
-def _opened(source: str, mtime_ns: int, process: int, thread: int) -> Container:
+def _own(source: str, mtime_ns: int, process: int, thread: int) -> Container:
+    return _opened(source, mtime_ns)
+
+
+def _opened(source: str, mtime_ns: int) -> Container:
     opener = _opener(source)
     if opener is None:
         raise OSError("not a container of images")
@@ -72,7 +109,11 @@ def _opener(source: str) -> Callable[[str, int], Container] | None:
 
         return ZipContainer
     if name.endswith(PARQUET):
-        from sscd_cli.images.containers.parquet import ParquetContainer
+        from sscd_cli.images.containers.parquet import open_parquet
 
-        return ParquetContainer
+        return open_parquet
+    if name.endswith(ARROW):
+        from sscd_cli.images.containers.arrow import open_arrow
+
+        return open_arrow
     return None

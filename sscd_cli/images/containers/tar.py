@@ -3,94 +3,141 @@
 from __future__ import annotations
 
 import tarfile
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import IO, cast
 
-from sscd_cli.images.containers.tar_members import Members, key_of, members_of, seekable
+from sscd_cli.images.containers.packing import DAMAGE, ZSTANDARD, opened, packing, unpack
+from sscd_cli.images.containers.tar_members import Members, key_of, members_of, open_tar
 from sscd_cli.images.refs import ImageRef, MissingMemberError, Place, is_hidden, is_image_name
+from sscd_cli.images.survey import Survey, suffix_of
 from sscd_cli.storage.servers import open_binary
 
-REWINDS = 3  # one follows naming, and one more each of the two readings of `sscd filter`
+REWINDS = 3
 
 
 class TarContainer:
     """An open tar archive, compressed or not.
 
-    Naming its images takes one pass over the headers (two where links lead to members that are no
-    images) and about 350 bytes of memory a member; reading one that a pass of this or another
-    process has named takes one seek. Reading members of a compressed archive in their order is
-    cheap; one that is read otherwise is unpacked into a temporary file. Of members with one name
-    the last counts, as it does for `tar -x`. A link is the file in the archive that it leads to.
+    Naming its images takes one pass over the headers and about 350 bytes of memory a member;
+    reading one that a pass of this or another process has named takes one seek. A compressed
+    archive is unpacked into a temporary file when its images are named, or when its members are
+    read out of their order, and threads share it. Of members with one name the last counts, as it
+    does for `tar -x`. A link is the file in the archive that it leads to.
     """
 
     def __init__(self, source: str, mtime_ns: int) -> None:
         self._source = source
         self._mtime_ns = mtime_ns
+        self._lock = threading.RLock()
+        self._rewinds = 0
+        self._is_unpacked = False
         self._file = open_binary(source)
-        self._open()
+        self._damage: Exception | None = None
+        if packing(self._file) == ZSTANDARD:  # of which there are no streams that go back
+            self._stream, self._damage = unpack(self._file)
+            self._is_unpacked = True
+        else:
+            self._stream = opened(self._file)
 
     def __del__(self) -> None:
-        for file in ("_stream", "_tar", "_file"):
+        for file in ("_stream", "_file"):
             if hasattr(self, file):
                 getattr(self, file).close()
 
-    def _open(self) -> None:
-        self._file.seek(0)
-        self._tar = tarfile.open(fileobj=self._file, encoding="utf-8")  # noqa: SIM115
-        self._stream = cast("IO[bytes]", self._tar.fileobj)
-        self._rewinds = 0
+    def refs(self, survey: Survey | None = None) -> Iterator[ImageRef]:
+        """Name the members with an image extension, also those that turn out unreadable.
+
+        Raises: as `tar_members.members_of`, after the members before the damage.
+        """
+        survey = survey or Survey()
+        survey.left_out += self._places.left_out
+        survey.repeated += self._places.repeated
+        for key, (name, place) in self._places.images.items():
+            yield ImageRef(key, self._source, self._source, name, place)
+        if self._damage is not None:
+            raise self._damage
 
     @cached_property
-    def _places(self) -> dict[str, tuple[str, Place | None]]:
-        """Each image's member name, and its place; no place for what is no file in the archive."""
-        names, members = self._listed(is_image_name)
-        targets = set(members.links.values())
-        if not targets <= members.files.keys() | members.links.keys():
-            self._open()
-            names, members = self._listed(lambda key: is_image_name(key) or key in targets)
-        return {key: (name, members.place(key)) for key, name in names.items()}
+    def _places(self) -> _Places:
+        """Name all members in one pass, or two where links lead to what is named as no image."""
+        with self._lock:
+            self._unpack()
+            places, members = self._listed(is_image_name)
+            targets = set(members.links.values())
+            if not targets <= members.files.keys() | members.links.keys():
+                places, members = self._listed(lambda key: is_image_name(key) or key in targets)
+            for key, (name, _) in places.images.items():
+                places.images[key] = name, members.place(key)
+            return places
 
-    def _listed(self, wanted: Callable[[str], bool]) -> tuple[dict[str, str], Members]:
+    def _listed(self, wanted: Callable[[str], bool]) -> tuple[_Places, Members]:
         """Make a pass: the images' names by their keys, and where the `wanted` files are."""
-        names: dict[str, str] = {}
-        members = Members(self._mtime_ns)
-        for member in members_of(self._tar):
-            key = key_of(member)
-            if member.issym() or member.islnk() or wanted(key):
-                members.add(key, member)
-            if not member.isdir() and is_image_name(key) and not is_hidden(key):
-                names.pop(key, None)
-                names[key] = member.name
-        return names, members
-
-    def refs(self) -> Iterator[ImageRef]:
-        """Name the members with an image extension, also those that turn out unreadable."""
-        for key, (name, place) in self._places.items():
-            yield ImageRef(key, self._source, self._source, name, place)
+        places, members = _Places(), Members(self._mtime_ns)
+        try:
+            for member in members_of(open_tar(self._stream)):
+                key = key_of(member)
+                if member.issym() or member.islnk() or wanted(key):
+                    members.add(key, member)
+                if not member.isdir():
+                    places.add(key, member.name)
+        except (*DAMAGE, tarfile.TarError) as error:
+            self._damage = self._damage or error
+        return places, members
 
     def size(self, ref: ImageRef) -> int:
         """Return a member's size. Raises: MissingMemberError: no regular file of that name."""
         return self._place(ref).size
 
-    def read(self, ref: ImageRef) -> bytes:
+    def read(self, ref: ImageRef, max_bytes: int) -> bytes:
         """Return a member's bytes. Raises: OSError: the archive is truncated."""
         place = self._place(ref)
-        if place.offset < self._stream.tell():
-            self._rewinds += 1
-        if self._rewinds > REWINDS:
-            self._stream = seekable(self._stream)
-            self._rewinds = 0
-        self._stream.seek(place.offset)
-        data = self._stream.read(place.size)
+        with self._lock:
+            if self._stream is not self._file and place.offset < self._stream.tell():
+                self._rewinds += 1
+                if self._rewinds > REWINDS:
+                    self._unpack()
+            self._stream.seek(place.offset)
+            data = self._stream.read(place.size)
         if len(data) != place.size:
             raise OSError("the archive is truncated")
         return data
 
+    def _unpack(self) -> None:
+        """Unpack what is packed where the disk has room; slow is better than not at all."""
+        self._rewinds = 0
+        if self._is_unpacked or not packing(self._file):
+            return
+        try:
+            self._stream, self._damage = unpack(self._file)
+            self._is_unpacked = True
+        except OSError:
+            self._stream = opened(self._file)
+
     def _place(self, ref: ImageRef) -> Place:
         if ref.place is not None and ref.place.mtime_ns == self._mtime_ns:
             return ref.place
-        _, place = self._places.get(ref.id, ("", None))
+        _, place = self._places.images.get(ref.id, ("", None))
         if place is None:
             raise MissingMemberError("not a regular file in the archive")
         return place
+
+
+@dataclass
+class _Places:
+    """Each image's member name, and its place; no place for what is no file in the archive."""
+
+    images: dict[str, tuple[str, Place | None]] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0
+
+    def add(self, key: str, name: str) -> None:
+        if is_hidden(key):
+            return
+        if is_image_name(key):
+            self.repeated += self.images.pop(key, None) is not None
+            self.images[key] = name, None
+        else:
+            self.left_out[suffix_of(key)] += 1

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 import posixpath
-import shutil
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import IO
@@ -71,12 +66,23 @@ def target_of(member: tarfile.TarInfo) -> str:
     return ""
 
 
+def open_tar(stream: IO[bytes]) -> tarfile.TarFile:
+    """Read a stream, which is not packed, as an archive. Raises: tarfile.ReadError: it is none."""
+    stream.seek(0)
+    try:
+        return tarfile.TarFile(fileobj=stream, encoding="utf-8")
+    except tarfile.ReadError:
+        raise tarfile.ReadError("not a tar archive, or cut off in its first header") from None
+
+
 def members_of(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """Yield the headers of an archive, and make sure that it ends where they end.
 
-    Raises: tarfile.ReadError: the next header is damaged, which `tarfile` takes for the end.
+    Raises: tarfile.ReadError: the archive ends too early; or the next header is damaged, which
+        `tarfile` takes for the end. OSError, EOFError, zlib.error, lzma.LZMAError: as its
+        compression says.
     """
-    while (member := archive.next()) is not None:
+    while (member := _next(archive)) is not None:
         archive.members.clear()  # type: ignore[attr-defined]  # it would keep every header
         yield member
     file, end = archive.fileobj, archive.offset  # type: ignore[attr-defined]
@@ -86,18 +92,9 @@ def members_of(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         raise tarfile.ReadError(f"damaged header at byte {end}")
 
 
-def seekable(stream: IO[bytes]) -> IO[bytes]:
-    """Return a compressed stream unpacked into a temporary file, and any other as it is.
-
-    Going back in a compressed stream means to unpack it from its beginning.
-    """
-    if not isinstance(stream, (gzip.GzipFile, bz2.BZ2File, lzma.LZMAFile)):
-        return stream
-    unpacked = tempfile.TemporaryFile()  # noqa: SIM115
+def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
     try:
-        stream.seek(0)
-        shutil.copyfileobj(stream, unpacked, 1 << 20)
-    except OSError:  # a full disk: slow is better than not at all
-        unpacked.close()
-        return stream
-    return unpacked
+        return archive.next()
+    except tarfile.ReadError as error:
+        at = archive.offset  # type: ignore[attr-defined]
+        raise tarfile.ReadError(f"truncated or damaged before byte {at}: {error}") from None

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from sscd_cli.images.refs import ImageRef, MissingMemberError, is_hidden, is_image_name
+from sscd_cli.images.survey import Survey, suffix_of
 from sscd_cli.storage.servers import open_binary
+
+CHUNK_BYTES = 1 << 20
+ENCRYPTED = 1  # a bit of a member's flags
 
 
 class ZipContainer:
@@ -21,7 +26,10 @@ class ZipContainer:
         self._source = source
         self._file = open_binary(source)
         self._zip = zipfile.ZipFile(self._file)
-        self._images = dict(self._listed())
+        self._left_out: Counter[str] = Counter()
+        images = list(self._listed())
+        self._images = dict(images)
+        self._repeated = len(images) - len(self._images)
 
     def __del__(self) -> None:
         for file in ("_zip", "_file"):
@@ -31,11 +39,18 @@ class ZipContainer:
     def _listed(self) -> Iterator[tuple[str, zipfile.ZipInfo]]:
         for info in self._zip.infolist():
             key = str(PurePosixPath(info.filename))
-            if not info.is_dir() and is_image_name(key) and not is_hidden(key):
+            if info.is_dir() or is_hidden(key):
+                continue
+            if is_image_name(key):
                 yield key, info
+            else:
+                self._left_out[suffix_of(key)] += 1
 
-    def refs(self) -> Iterator[ImageRef]:
+    def refs(self, survey: Survey | None = None) -> Iterator[ImageRef]:
         """Name the members with an image extension, as stored."""
+        survey = survey or Survey()
+        survey.left_out += self._left_out
+        survey.repeated += self._repeated
         for key, info in self._images.items():
             yield ImageRef(key, self._source, self._source, info.filename)
 
@@ -43,12 +58,17 @@ class ZipContainer:
         """Return a member's unpacked size. Raises: MissingMemberError: there is none."""
         return self._info(ref).file_size
 
-    def read(self, ref: ImageRef) -> bytes:
+    def read(self, ref: ImageRef, max_bytes: int) -> bytes:
         """Return a member's bytes, their checksum verified.
 
-        Raises: zipfile.BadZipFile, zlib.error: damaged. RuntimeError: encrypted.
+        It is unpacked bit by bit, for a damaged directory may tell too small a size.
+        Raises: zipfile.BadZipFile, zlib.error: damaged. OSError: encrypted.
         """
-        return self._zip.read(self._info(ref))
+        info = self._info(ref)
+        if info.flag_bits & ENCRYPTED:
+            raise OSError("encrypted with a password: unpack the archive")
+        with self._zip.open(info) as member:
+            return b"".join(iter(lambda: member.read(CHUNK_BYTES), b""))
 
     def _info(self, ref: ImageRef) -> zipfile.ZipInfo:
         if ref.id not in self._images:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Set
 from functools import partial
 from itertools import chain
 
-from sscd_cli.images.folder import VCS_FOLDERS, iter_folder
-from sscd_cli.images.refs import is_hidden, is_image_name
+from sscd_cli.images.folder import is_image_file, is_skipped, iter_folder
+from sscd_cli.images.refs import ImageRef
 from sscd_cli.storage.servers import at_once, copy_file, is_url, join, list_folder
 
 Copy = Callable[[str, str], None]
@@ -44,10 +44,18 @@ def copy_folder(
 
     if not is_url(target):
         os.makedirs(target)
-    images = (ref.id for ref in iter_folder(source, lambda key: True) if ref.id not in removed)
+    images = (ref.id for ref in _images(source) if ref.id not in removed)
     keys = chain(images, _other_files(source))
     for _ in map(copied, keys) if copy is not copy_file else at_once(copied, keys):
         pass
+
+
+def _images(source: str) -> Iterator[ImageRef]:
+    """Name a folder's images. Raises: OSError: a folder in it cannot be read."""
+    for ref in iter_folder(source, lambda key: True):
+        if ref.fault is not None:
+            raise OSError(f"{ref.path}: {ref.fault.reason}")
+        yield ref
 
 
 def _copy(old: str, new: str, *, link: bool) -> None:
@@ -62,7 +70,7 @@ def _copy(old: str, new: str, *, link: bool) -> None:
 def _other_files(source: str) -> Iterator[str]:
     """Yield the names below `source` that `iter_folder` leaves out, links to folders apart."""
     files = _remote_files(source, "") if is_url(source) else _local_files(source)
-    return (key for key in files if not _is_listed(key))
+    return (key for key in files if not _is_listed(source, key))
 
 
 def _local_files(source: str) -> Iterator[str]:
@@ -82,6 +90,8 @@ def _remote_files(source: str, below: str) -> Iterator[str]:
             yield f"{below}{name}"
 
 
-def _is_listed(key: str) -> bool:
-    in_vcs = not VCS_FOLDERS.isdisjoint(map(os.fsencode, key.split("/")[:-1]))
-    return is_image_name(key) and not is_hidden(key) and not in_vcs
+def _is_listed(source: str, key: str) -> bool:
+    *folders, name = key.split("/")
+    if is_skipped(name, is_folder=False) or any(is_skipped(f, is_folder=True) for f in folders):
+        return False
+    return is_image_file(key, join(source, key))

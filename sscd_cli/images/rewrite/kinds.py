@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Set
 
 from sscd_cli.images.columns import split_columns
-from sscd_cli.images.containers.kinds import PARQUET, TAR, ZIP
+from sscd_cli.images.containers.kinds import ARROW, PARQUET, TAR, ZIP
 from sscd_cli.images.listing import is_listing
 
 Rewrite = Callable[[str, str, Set[str]], int]
@@ -29,9 +29,13 @@ def rewriter(source: str) -> Rewrite | None:
 
         return rewrite_zip
     if name.endswith(PARQUET):
-        from sscd_cli.images.rewrite.parquet import rewrite_parquet
+        from sscd_cli.images.rewrite.table import rewrite_parquet
 
         return rewrite_parquet
+    if name.endswith(ARROW):
+        from sscd_cli.images.rewrite.table import rewrite_arrow
+
+        return rewrite_arrow
     if is_listing(name):
         from sscd_cli.images.rewrite.listing import rewrite_listing
 

@@ -24,8 +24,11 @@ def rewrite_listing(source: str, target: str, removed: Set[str]) -> int:
         target, "w", encoding="utf-8", errors="surrogateescape", newline=""
     ) as output:
         for record in iter_records(path, columns.image):
-            if record.name is None or named_image(folder, record.name).id not in removed:
+            gone = {name for name in record.names if named_image(folder, name).id in removed}
+            if not gone:
                 output.write(record.text)
+            elif record.without and gone != set(record.names):
+                output.write(record.without(gone))
     return 0
 
 

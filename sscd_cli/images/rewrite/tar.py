@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import bz2
 import copy
-import gzip
-import lzma
 import tarfile
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
-from typing import IO, Any, cast
+from typing import IO, Any
 
+from sscd_cli.images.containers.packing import opened, packing, unpack, writer
 from sscd_cli.images.containers.tar_members import (
     Members,
     key_of,
     members_of,
-    seekable,
+    open_tar,
     target_of,
 )
 from sscd_cli.images.refs import Place, is_hidden, is_image_name
@@ -57,15 +55,16 @@ def rewrite_tar(source: str, target: str, removed: Set[str]) -> int:
     number is returned. A link that stays while what it leads to goes becomes a file.
     Raises: ValueError: what such a link leads to is no plain file; and what `tarfile` raises.
     """
-    with open_binary(source) as file, tarfile.open(fileobj=file, encoding="utf-8") as tar:
+    with open_binary(source) as file, opened(file) as headers:
+        tar = open_tar(headers)
         files = Members(0)
         members = list(_members(tar, files))
         gone = _gone(members, removed)
         broken = _broken(members, files, gone)
-        packed = cast("IO[bytes]", tar.fileobj)
+        kind = packing(file)
         with (
-            seekable(packed) if broken else packed as stream,
-            _opened_like(source, target) as output,
+            unpack(file).file if broken and kind else opened(file) as stream,
+            writer(kind, target) as output,
         ):
             end = 0
             for number, member in enumerate(members):
@@ -126,18 +125,6 @@ def _write_file(stream: IO[bytes], output: IO[bytes], link: tarfile.TarInfo, pla
     output.write(member.tobuf(style, "utf-8", "surrogateescape"))
     _copy(stream, output, place.offset, place.offset + place.size)
     output.write(bytes(-place.size % tarfile.BLOCKSIZE))
-
-
-def _opened_like(source: str, target: str) -> IO[bytes]:
-    with open_binary(source) as file:
-        magic = file.read(6)
-    if magic.startswith(b"\x1f\x8b"):
-        return cast("IO[bytes]", gzip.GzipFile(target, "wb", mtime=0))
-    if magic.startswith(b"BZh"):
-        return cast("IO[bytes]", bz2.open(target, "wb"))
-    if magic.startswith(b"\xfd7zXZ\0"):
-        return cast("IO[bytes]", lzma.open(target, "wb"))
-    return open(target, "wb")  # noqa: PTH123
 
 
 def _copy(stream: IO[bytes], output: IO[bytes], start: int, end: int) -> None:

@@ -1,0 +1,269 @@
+"""Tables with a column of images: an image's id is its row number, or a chosen column's value.
+
+The images are binary values, structs `{bytes, path}` as Hugging Face's `datasets` writes them, or
+lists of either, whose ids are `row/0`, `row/1`, and so on. A struct without bytes names a file,
+relative to the folder of the table.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from sscd_cli.errors import UsageError, reason_of
+from sscd_cli.images.columns import image_column, split_columns
+from sscd_cli.images.refs import ElsewhereError, ImageRef, MissingMemberError
+from sscd_cli.images.survey import Survey
+
+BATCH_BYTES = 16 << 20
+KEPT_BYTES = 64 << 20  # of a group's rows, so that threads may read them out of order
+KEPT_GROUPS = 3
+
+
+class Table(Protocol):
+    """A file of rows in groups, read from the first row of a group on."""
+
+    schema: pa.Schema
+
+    @property
+    def counts(self) -> Sequence[int]:
+        """How many rows each group claims to hold."""
+
+    def batches(self, group: int, column: str) -> Iterator[pa.Array]:
+        """Yield a column of a group, in arrays of about `BATCH_BYTES`, or of one row."""
+
+    def may_claim_too_much(self, group: int) -> bool:
+        """Whether a group is too small in bytes for its rows, so that they must be counted."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+class TableContainer:
+    """The images of an open table.
+
+    Its rows are decoded in their order, once for all threads: of the groups that were read last,
+    the last rows are kept. Keys of a chosen column take about 150 bytes of memory a row.
+    """
+
+    def __init__(self, source: str, table: Table) -> None:
+        self._source = source
+        self._path, columns = split_columns(source)
+        self._table = table
+        self._lock = threading.RLock()
+        self._id_column = columns.id
+        self._column = find_images(self._path, table.schema, columns.image)
+        self._holds_lists = is_list(table.schema.field(self._column).type)
+        self._ends = list(accumulate(table.counts))
+        self._damage: OSError | None = None
+        self._readings = 0
+
+    def __del__(self) -> None:
+        if hasattr(self, "_table"):
+            self._table.close()
+
+    def refs(self, survey: Survey | None = None) -> Iterator[ImageRef]:
+        """Name the images row by row, also those of rows without one, which are unreadable.
+
+        Raises: OSError: a group ends before the number of its rows; as soon as that shows, here or
+        where one of them is read.
+        """
+        keys = iter(self._rows) if self._id_column else None
+        for group, count in enumerate(self._table.counts):
+            start = self._ends[group] - count
+            for row, images in enumerate(self._images_in(group), start):
+                key = str(row) if keys is None else next(keys)
+                for id in [key] if images is None else [f"{key}/{n}" for n in range(images)]:
+                    yield ImageRef(id, self._source, self._path, id)
+                if self._damage is not None:
+                    raise self._damage
+
+    def _images_in(self, group: int) -> Iterator[int | None]:
+        """Yield the length of the list of images in each row; None where a row is one image."""
+        count = self._table.counts[group]
+        if not self._holds_lists and not self._table.may_claim_too_much(group):
+            yield from (None for _ in range(count))
+            return
+        found = 0
+        for batch in self._batches(group):
+            found += len(batch)
+            if self._holds_lists:
+                yield from (length or 0 for length in batch.value_lengths().to_pylist())
+            else:
+                yield from (None for _ in range(len(batch)))
+        if found != count:
+            raise OSError(_short(group, found, count))
+
+    def _batches(self, group: int) -> Iterator[pa.Array]:
+        batches = self._table.batches(group, self._column)
+        while True:
+            with self._lock, arrow_errors():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    def size(self, ref: ImageRef) -> None:
+        """Say nothing, for only reading would tell. Raises: MissingMemberError: no such row."""
+        self._place(ref.id)
+
+    def read(self, ref: ImageRef, max_bytes: int) -> bytes:
+        """Return an image. Raises: OSError: the row has none, the file is damaged.
+
+        ElsewhereError: the row names a file.
+        """
+        row, number = self._place(ref.id)
+        with self._lock:
+            image = self._value(row)
+        if number is not None:
+            if image is None or number >= len(image):
+                raise MissingMemberError("no such image in the row")
+            image = image[number]
+        data = image.get("bytes") if isinstance(image, dict) else image
+        if data is None and isinstance(image, dict) and image.get("path"):
+            raise ElsewhereError(image["path"])
+        if data is None:
+            raise OSError("the row holds no image")
+        return bytes(data)
+
+    def _value(self, row: int) -> Any:
+        group = bisect_right(self._ends, row)
+        count = self._table.counts[group]
+        at = row - (self._ends[group] - count)
+        window = _window(self, group, self._readings)
+        if at < window.first:  # it is kept no longer
+            self._readings += 1
+            window = _window(self, group, self._readings)
+        value = window.value(at)
+        if value is None and window.ended and at >= window.end:
+            self._damage = OSError(_short(group, window.end, count))
+            raise self._damage
+        return None if value is None else value.as_py()
+
+    def _place(self, id: str) -> tuple[int, int | None]:
+        """Return the row of an image, and which of its images it is, if it may hold several."""
+        key, slash, number = id.rpartition("/") if self._holds_lists else (id, "", "")
+        if self._holds_lists and not (slash and number.isascii() and number.isdigit()):
+            raise MissingMemberError("no such row")
+        if self._id_column:
+            row = self._rows.get(key, -1)
+        else:
+            row = int(key) if key.isascii() and key.isdigit() else -1
+        if not self._ends or not 0 <= row < self._ends[-1]:
+            raise MissingMemberError("no such row")
+        return row, int(number) if self._holds_lists else None
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        """The row of each key of the chosen column, in their order."""
+        if self._id_column not in self._table.schema.names:
+            names = ", ".join(self._table.schema.names)
+            what = f"{self._path} has no column {self._id_column}"
+            raise UsageError(what, f"choose one with --id-column ({names})")
+        values: list[Any] = []
+        with self._lock, arrow_errors():
+            for group in range(len(self._table.counts)):
+                for batch in self._table.batches(group, self._id_column):
+                    values += batch.to_pylist()
+        rows = {str(value): row for row, value in enumerate(values)}
+        if len(rows) != len(values) or None in values:
+            what = f"column {self._id_column} of {self._path} repeats a value or lacks one"
+            raise UsageError(what, "choose another --id-column, or none for the row number")
+        return rows
+
+    def window(self, group: int) -> _Window:
+        """Begin to read a group."""
+        return _Window(self._batches(group))
+
+
+@lru_cache(maxsize=KEPT_GROUPS)
+def _window(container: TableContainer, group: int, reading: int) -> _Window:
+    return container.window(group)
+
+
+class _Window:
+    """The last rows of those of a group that have been read; it reads on as it is asked.
+
+    first, end: the rows that are kept, `end` not counted. ended: whether there are no more.
+    """
+
+    def __init__(self, batches: Iterator[pa.Array]) -> None:
+        self._batches = batches
+        self._kept: deque[pa.Array] = deque()
+        self._bytes = 0
+        self.first = self.end = 0
+        self.ended = False
+
+    def value(self, row: int) -> pa.Scalar | None:
+        """Return a row's value; None past the end."""
+        while row >= self.end and not self.ended:
+            self._read_on()
+        at = row - self.first
+        for batch in self._kept:
+            if at < len(batch):
+                return batch[at]
+            at -= len(batch)
+        return None
+
+    def _read_on(self) -> None:
+        batch = next(self._batches, None)
+        if batch is None:
+            self.ended = True
+            return
+        self._kept.append(batch)
+        self.end += len(batch)
+        self._bytes += batch.get_total_buffer_size()
+        while self._bytes > KEPT_BYTES and len(self._kept) > 1:
+            old = self._kept.popleft()
+            self.first += len(old)
+            self._bytes -= old.get_total_buffer_size()
+
+
+def _short(group: int, found: int, claimed: int) -> str:
+    return f"row group {group} ends after {found:,} of the {claimed:,} rows that it claims"
+
+
+def find_images(path: str, schema: pa.Schema, chosen: str) -> str:
+    """Return the name of the column of images; Raises: UsageError: none, or not clear which."""
+    found = [field.name for field in schema if _holds_images(field.type)]
+    others = [field.name for field in schema if field.name not in found]
+    return image_column(path, chosen, found, others)
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a row of this type holds several values."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _holds_images(kind: pa.DataType) -> bool:
+    if is_list(kind):
+        return not is_list(kind.value_type) and _holds_images(kind.value_type)
+    if pa.types.is_struct(kind):
+        at = kind.get_field_index("bytes")
+        return at >= 0 and _holds_images(kind.field(at).type)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+@contextmanager
+def arrow_errors() -> Iterator[None]:
+    """Turn whatever Arrow says of a damaged file into an OSError of one line."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise
+        raise OSError(_in_our_words(reason_of(error))) from error
+
+
+def _in_our_words(reason: str) -> str:
+    if "magic bytes not found" in reason:
+        return "truncated, or not a Parquet file"
+    return reason

@@ -1,0 +1,52 @@
+"""What a file is by its first bytes, where its name does not tell."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import re
+
+FIRST_BYTES = 64
+IMAGE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP|BM.{4}\0\0\0\0|II\*\0|MM\0\*|II\+\0"
+    rb"|MM\0\+|.{4}ftyp(?:avi[fs]|hei[cxms]|hev[cxms]|mif1|msf1|crx )|\xff\x0a|\0\0\0\x0cJXL "
+    rb"|\0\0\0\x0cjP  |\xff\x4f\xff\x51|P[1-6][\s#]|P[Ff]\s|8BPS|qoif|icns|DDS "
+    rb"|\x01\xda[\0\x01][\x01\x02]|\x59\xa6\x6a\x95|\0\0\x01\0[\x01-\x40]\0|FUJIFILMCCD-RAW|II(?:RO|RS|U\0)|MMOR|FOVb|\0MRM",
+    re.DOTALL,
+)
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+LFS_REASON, LFS_FIX = "a Git LFS pointer, not the file itself", "run git lfs pull"
+# of files that are on their way, or that editors left: what is in them is not what it will be
+UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".tmp", ".temp", ".swp")
+# without the machine's own table, so that a folder holds the same images everywhere
+TYPES = mimetypes.MimeTypes()
+
+
+def may_be_image(name: str) -> bool:
+    """Whether it is worth opening a file that is not named as an image: no other type is known."""
+    return TYPES.guess_type(name)[0] is None and not name.lower().endswith(UNFINISHED)
+
+
+def starts_like_image(path: str) -> bool:
+    """Whether a file here begins as images do; one that cannot be read does not."""
+    return IMAGE.match(first_bytes(path)) is not None
+
+
+def is_lfs_pointer(path: str) -> bool:
+    """Whether a file here is what Git keeps in place of a large file."""
+    return first_bytes(path).startswith(LFS_POINTER)
+
+
+def first_bytes(path: str) -> bytes:
+    """Return how a regular file here begins; nothing of any other, or of one out of reach."""
+    try:
+        # without O_NONBLOCK, opening a pipe waits for its writer
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return b""
+    try:
+        return os.read(file, FIRST_BYTES)
+    except OSError:  # a folder, an empty pipe
+        return b""
+    finally:
+        os.close(file)
