@@ -45,8 +45,13 @@ def contents(images: list[ImageRef]) -> list[bytes]:
 
 @pytest.mark.parametrize(
     "column",
-    [pa.array(ROWS), pa.array(ROWS, pa.large_binary()), structs(ROWS)],
-    ids=["binary", "large", "struct"],
+    [
+        pa.array(ROWS),
+        pa.array(ROWS, pa.large_binary()),
+        structs(ROWS),
+        pa.array(ROWS).dictionary_encode(),
+    ],
+    ids=["binary", "large", "struct", "categories"],
 )
 def test_rows_are_images_whose_ids_are_their_numbers(tmp_path: Path, column: pa.Array) -> None:
     path = written(tmp_path / "a.parquet", {"n": range(10), "photo": column}, row_group_size=3)

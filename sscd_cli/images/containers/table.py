@@ -249,6 +249,8 @@ def _holds_images(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         at = kind.get_field_index("bytes")
         return at >= 0 and _holds_images(kind.field(at).type)
+    if pa.types.is_dictionary(kind):  # as categories of pandas are stored
+        return _holds_images(kind.value_type)
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
