@@ -265,9 +265,14 @@ def _check_keepers(removals: Removals, folders: set[str], seen: set[Key]) -> Non
 
 
 def _images(source: str) -> Iterator[ImageRef]:
+    from sscd_cli.images.containers.kinds import is_container
     from sscd_cli.images.sources import iter_images
 
-    return iter_images([source])
+    for ref in iter_images([source]):
+        if ref.member is not None and not is_container(source):
+            pattern = f"{os.path.dirname(ref.path)}/*{os.path.splitext(ref.path)[1]}"  # noqa: PTH120, PTH122
+            raise UsageError(f"{source} holds archives, no images", f"name '{pattern}'")
+        yield ref
 
 
 def _written(cut: _Cut, target: str) -> Iterator[ImageRef]:

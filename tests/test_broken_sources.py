@@ -320,3 +320,17 @@ def test_members_of_one_name_are_told(tiny: Run, tmp_path: Path) -> None:
             archive.add(picture(tmp_path / "x.png", seed), "x.png")
     ran = tiny("embed", "a.tar")
     assert "1 member of archives left out: a later one has the same name" in ran.err
+
+
+def test_a_folder_of_archives_is_filtered_by_their_names(
+    tiny: Run, tmp_path: Path, shards: list[Path]
+) -> None:
+    (tmp_path / "all").mkdir()
+    shutil.copy(shards[0], tmp_path / "all" / "a.tar")
+    shutil.copy(shards[0], tmp_path / "all" / "b.tar")
+    assert tiny("dedup", "all", "-t", "0.99", "-f", "jsonl", "-o", "r.jsonl").status == 0
+    ran = tiny("filter", "all", "--remove", "r.jsonl", "-o", "clean")
+    assert ran.status == 2
+    assert f"holds archives, no images; name '{tmp_path}/all/*.tar'" in ran.err
+    assert tiny("filter", "all/*.tar", "--remove", "r.jsonl", "-o", "clean").status == 0
+    assert sum(1 for _ in iter_images([f"{tmp_path}/clean/*.tar"])) == 2
