@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
 from sscd_cli import embed, join, join_report
 from sscd_cli.doubts import RowDoubts, find_doubts, low_content
 from sscd_cli.join_report import Joined
 from sscd_cli.options import DedupOptions, EmbedOptions
+from sscd_cli.originals import Originals
 from sscd_cli.verify import check_files
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class DedupResult:
     no disk of this machine. removable_bytes: what removing would free. recall: of the pairs, on a
     sample, where an approximate join found them. embedded: what embedding the sources did, if
     there were any. stored, found: the dataset, or its images with a copy where tasks found the
-    pairs, and what became of each row of it.
+    pairs, and what became of each row of it. originals: which images are edited copies, and why.
     """
 
     model: str
@@ -64,11 +66,12 @@ class DedupResult:
     embedded: embed.EmbedResult | None
     stored: DescriptorSet
     found: Clusters
+    originals: Originals
 
     def __iter__(self) -> Iterator[Cluster]:
         from sscd_cli.reports.clusters import describe
 
-        return describe(self.stored, self.found, self.scale)
+        return describe(self.stored, self.found, self.scale, self.originals.reason)
 
 
 def run(
@@ -102,7 +105,7 @@ def run(
         joined = _joined_here(options, scale, embedded, announce)
     stored, copies = joined.stored, joined.copies
     doubts = find_doubts(joined, options)
-    found, left_out = _among_present_files(stored, copies, options, doubts)
+    found, originals, left_out = _among_present_files(stored, copies, options, doubts)
     removable = found.removable
     return DedupResult(
         model=stored.provenance.model,
@@ -126,6 +129,7 @@ def run(
         embedded=embedded,
         stored=stored,
         found=found,
+        originals=originals,
     )
 
 
@@ -164,7 +168,7 @@ class _LeftOut:
 
 def _among_present_files(
     stored: DescriptorSet, copies: Copies, options: DedupOptions, doubts: RowDoubts
-) -> tuple[Clusters, _LeftOut]:
+) -> tuple[Clusters, Originals, _LeftOut]:
     """Cluster the images whose files are still there, each file once.
 
     An image on no disk of this machine may be in a cluster of such images only: nothing that
@@ -177,7 +181,8 @@ def _among_present_files(
 
     copies = at_threshold(copies, doubts.pairs.threshold)
     files = check_files(stored, np.flatnonzero(copies.rows).tolist())
-    order = _keep_order(stored, copies.rows, options.keep)
+    originals = Originals.of(stored)
+    order = _keep_order(originals, copies.rows, options)
 
     def clusters(present: NDArray[np.bool_]) -> Clusters:
         rows, linkage = stored.descriptors, options.linkage
@@ -190,25 +195,46 @@ def _among_present_files(
     here = found.component[found.clustered & ~files.elsewhere]
     mixed = files.elsewhere & np.isin(found.component, here)
     if mixed.any():
-        found = clusters(present & ~mixed)
-    return found, _LeftOut(
-        stale=int((files.stale | mixed).sum()),
-        aliases=int(files.aliases.sum()),
-        unchecked=int((files.elsewhere & found.clustered).sum()),
+        present &= ~mixed
+        found = clusters(present)
+    for _ in range(_ROUNDS if "original" in options.keep else 0):
+        if not originals.judge(found, order):
+            break
+        order = _keep_order(originals, copies.rows, options)
+        found = clusters(present)
+    return (
+        found,
+        originals,
+        _LeftOut(
+            stale=int((files.stale | mixed).sum()),
+            aliases=int(files.aliases.sum()),
+            unchecked=int((files.elsewhere & found.clustered).sum()),
+        ),
     )
 
 
+_ROUNDS = 2  # of judging: what stays after the first may be compared with others
+
+
 def _keep_order(
-    stored: DescriptorSet, rows_N: NDArray[np.bool_], policy: tuple[str, ...]
+    originals: Originals, rows_N: NDArray[np.bool_], options: DedupOptions
 ) -> NDArray[np.int64]:
     """Return the rank among the rows of a mask of each of them, and 0 for the others."""
     import numpy as np
 
     from sscd_cli.matching.keepers import keep_order
 
+    stored = originals.stored
     columns = {name: values[rows_N] for name, values in stored.columns.items()}
+    columns["edited"] = originals.beaten[rows_N]
     names = {"id": stored.ids.filter(rows_N), "source": stored.sources.filter(rows_N)}
+    if options.keep_path:
+        preferred = (
+            any(fnmatch(stored.path(int(row)), glob) for glob in options.keep_path)
+            for row in np.flatnonzero(rows_N)
+        )
+        columns["preferred"] = np.fromiter(preferred, np.bool_)
     texts = {name: np.array(list(values), object) for name, values in names.items()}
     order = np.zeros(len(rows_N), np.int64)
-    order[rows_N] = keep_order(policy, {**columns, **texts})
+    order[rows_N] = keep_order(options.keep, {**columns, **texts})
     return order

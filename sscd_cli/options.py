@@ -19,7 +19,7 @@ from sscd_cli.words import SHARE, Argument, Help, Range
 
 Linkage = Literal["leader", "components", "complete"]
 Method = Literal["auto", "exact", "sketch", "groups"]
-KeepWord = Literal["resolution", "bytes", "oldest", "newest", "path", "first"]
+KeepWord = Literal["original", "resolution", "bytes", "oldest", "newest", "path", "first"]
 Transform = Literal["center", "pca", "whiten", "none"]
 Decode = Literal["auto", "exact", "fast"]
 OutputKind = Literal["descriptor", "embedding", "logits"]
@@ -206,12 +206,16 @@ class DedupOptions(words.Options):
     keep: Annotated[
         tuple[str, ...],
         Help(
-            "What decides which copy stays, in this order: resolution, bytes, oldest, newest, "
-            "path, first.",
+            "What decides which copy stays, in this order: original, what its pixels say is no "
+            "edited copy; resolution, bytes, oldest, newest, path, first.",
             value="WORD,…",
             separator=",",
         ),
-    ] = ("resolution", "bytes", "oldest", "path")
+    ] = ("original", "resolution", "bytes", "oldest", "path")
+    keep_path: Annotated[
+        tuple[str, ...],
+        Help("What has a path like this stays before all others.", value="GLOB"),
+    ] = ()
     low_content: Annotated[
         bool,
         Help(

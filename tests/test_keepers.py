@@ -24,6 +24,7 @@ def table(count=60, seed=0):
         "height": sizes[1].astype(np.int32),
         "file_bytes": generator.integers(-1, 3, count),
         "mtime_ns": generator.integers(-1, 3, count) * 10**18,
+        "edited": generator.random(count) < 0.5,
     }
 
 
@@ -31,6 +32,7 @@ def plain_key(word, columns, row):
     pixels = int(columns["width"][row]) * int(columns["height"][row])
     size, time = columns["file_bytes"][row], columns["mtime_ns"][row]
     return {
+        "original": (columns["edited"][row],),
         "resolution": (-pixels,),
         "bytes": (-size if size > 0 else 0,),
         "oldest": (time if time > 0 else math.inf,),
@@ -69,6 +71,12 @@ def test_unknown_values_rank_last_for_either_direction():
     assert best["oldest"] == [1, 2, 0]
 
 
+def test_what_is_preferred_stays_before_all_others():
+    columns = table() | {"preferred": np.arange(60) % 7 == 3}
+    rank = keep_order(["original", "resolution"], columns)
+    assert rank[columns["preferred"]].max() < rank[~columns["preferred"]].min()
+
+
 def test_order_of_paths_does_not_depend_on_the_input_order():
     columns = table(seed=1)
     columns["id"] = np.array([f"{i:02}\udce4.jpg" for i in range(60)], object)
@@ -87,5 +95,6 @@ def test_unknown_word_is_named_with_the_known():
     with pytest.raises(UsageError) as caught:
         keep_order(["resolution", "prettiest"], table())
     assert str(caught.value) == (
-        "unknown keep word 'prettiest'; use one of resolution, bytes, oldest, newest, path, first"
+        "unknown keep word 'prettiest'; use one of original, resolution, bytes, oldest, newest, "
+        "path, first"
     )

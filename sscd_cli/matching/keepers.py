@@ -21,7 +21,8 @@ def keep_order(policy: Sequence[str], table: Table) -> Indices:
         the path, the source and the input order decide last, so that runs agree.
         table: arrays (N,): `id` (str objects), and as the words need them `width` and `height`
         (pixels), `file_bytes`, `mtime_ns` (int64), `source` (str objects). A negative number, a
-        zero or a NaN is unknown and ranks behind what is known.
+        zero or a NaN is unknown and ranks behind what is known. As far as they are there: `edited`
+        (bool), copies of other rows, and `preferred` (bool), which stay before all others.
     Returns: int64 (N,), a permutation of 0..N-1.
     Raises: UsageError: a word that is not in `KEEP_WORDS`.
     """
@@ -29,10 +30,15 @@ def keep_order(policy: Sequence[str], table: Table) -> Indices:
         check_word("keep word", word, KEEP_WORDS)
     count = len(table["id"])
     words = list(dict.fromkeys([*policy, "path", "first"]))
-    keys = [key for word in words[: words.index("first") + 1] for key in _WORDS[word](table)]
+    keys = [~table["preferred"]] if "preferred" in table else []
+    keys += [key for word in words[: words.index("first") + 1] for key in _WORDS[word](table)]
     rank = np.empty(count, np.int64)
     rank[np.lexsort(tuple(keys[::-1]))] = np.arange(count)
     return rank
+
+
+def _original(table: Table) -> list[NDArray[Any]]:
+    return [table["edited"]] if "edited" in table else []
 
 
 def _resolution(table: Table) -> list[NDArray[Any]]:
@@ -82,6 +88,7 @@ def _text_rank(texts: NDArray[Any]) -> Indices:
 
 
 _WORDS: dict[str, Callable[[Table], list[NDArray[Any]]]] = {
+    "original": _original,
     "resolution": _resolution,
     "bytes": _bytes,
     "oldest": _oldest,

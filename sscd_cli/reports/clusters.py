@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,8 @@ class Member:
     path: where it is, relative to the working directory if it lies below. keep: it stays.
     keeper: the path of the image that stays for it, or beside which it is to be looked at; its
     own if neither. similarity: to the keeper; to itself, a cosine of 1.0, if it is its own.
-    band: one of `BANDS`, "" for its own keeper. width, height: pixels. id, source: its key in the
+    band: one of `BANDS`, "" for its own keeper. reason: why the keeper stays for it: what this
+    image is of the keeper. width, height: pixels. id, source: its key in the
     descriptor dataset.
     """
 
@@ -41,6 +42,7 @@ class Member:
     keeper: str
     similarity: float
     band: str
+    reason: str
     width: int
     height: int
     file_bytes: int
@@ -71,7 +73,15 @@ class Cluster:
     members: tuple[Member, ...]
 
 
-def describe(stored: DescriptorSet, found: Clusters, scale: str) -> Iterator[Cluster]:
+Reason = Callable[[int, int], str]
+
+
+def describe(
+    stored: DescriptorSet,
+    found: Clusters,
+    scale: str,
+    reason: Reason = lambda keeper, copy: "",
+) -> Iterator[Cluster]:
     """Yield the clusters one by one, in the order of their first images."""
     import numpy as np
 
@@ -91,7 +101,7 @@ def describe(stored: DescriptorSet, found: Clusters, scale: str) -> Iterator[Clu
             name=_name(stored.columns["content_hash"][members]),
             weakest_link=round(float(found.weakest_link[members[0]]), 6),
             scale=scale,
-            members=tuple(_member(stored, found, int(row), here) for row in members),
+            members=tuple(_member(stored, found, int(row), here, reason) for row in members),
         )
 
 
@@ -104,7 +114,7 @@ def _name(hashes: NDArray[np.uint8]) -> str:
     return hashlib.blake2b(contents, digest_size=6).hexdigest()
 
 
-def _member(stored: DescriptorSet, found: Clusters, row: int, here: str) -> Member:
+def _member(stored: DescriptorSet, found: Clusters, row: int, here: str, reason: Reason) -> Member:
     keeper = int(found.keeper[row])
     return Member(
         path=shown_path(stored.path(row), here),
@@ -112,6 +122,7 @@ def _member(stored: DescriptorSet, found: Clusters, row: int, here: str) -> Memb
         keeper=shown_path(stored.path(keeper), here),
         similarity=round(float(found.similarity[row]), 6),
         band=_band(stored, found, row),
+        reason=reason(keeper, row) if keeper != row else "",
         width=int(stored.columns["width"][row]),
         height=int(stored.columns["height"][row]),
         file_bytes=int(stored.columns["file_bytes"][row]),
