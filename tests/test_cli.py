@@ -472,7 +472,7 @@ def test_help_puts_the_options_of_one_part_under_its_title(sscd: Run) -> None:
 
 def test_help_names_every_default(sscd: Run) -> None:
     shown = " ".join(sscd("dedup", "--help").out.decode().split())
-    for default in ("descriptors", "leader", "resolution,bytes,oldest,path", "text"):
+    for default in ("descriptors", "leader", "original,resolution,bytes,oldest,path", "text"):
         assert f"[default: {default}]" in shown
 
 

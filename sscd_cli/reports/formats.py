@@ -98,7 +98,8 @@ def _picture(member: Member) -> Picture:
     explanation = member.explanation if isinstance(member, ExplainedMember) else ""
     size = f"{_pixels(member)}  {bytes_text(member.file_bytes)}"
     return Picture(
-        *(member.source, member.id, member.path, verdict), (similarity, explanation, size)
+        *(member.source, member.id, member.path, verdict),
+        (similarity, member.reason, explanation, size),
     )
 
 
