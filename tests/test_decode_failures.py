@@ -13,6 +13,7 @@ from decoding import encoded, gradient, ref_to, unreadable, written
 from PIL import Image
 
 from sscd_cli.images import decode as decoding
+from sscd_cli.images import noise
 from sscd_cli.images.decode import (
     Decoded,
     Limits,
@@ -164,9 +165,9 @@ def test_any_exception_becomes_a_one_line_reason(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(decoding, "_open", fail)
+    monkeypatch.setattr(decoding, "open_picture", fail)
     result = unreadable(written(tmp_path, b"x"))
-    assert 0 < len(result.error) <= decoding.REASON_CHARACTERS
+    assert 0 < len(result.error) <= noise.REASON_CHARACTERS
 
 
 def test_a_damaged_member_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +179,7 @@ def test_a_damaged_member_is_told_in_words(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("step", ["_open", "read_bytes"])
+@pytest.mark.parametrize("step", ["open_picture", "read_bytes"])
 def test_interrupts_pass_through(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], step: str
 ) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sscd_cli.images import decode as decoding
+from sscd_cli.images import opening
 from sscd_cli.images.decode import Decoded, Limits, Unreadable, decode
 from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.images.refs import ImageRef
@@ -64,8 +64,8 @@ def test_a_large_jpeg_is_never_decoded_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref, seen = written(tmp_path, scene(1700, 1300)), []
-    real = decoding._to_rgb
-    monkeypatch.setattr(decoding, "_to_rgb", lambda image: seen.append(image.size) or real(image))
+    real = opening.to_rgb
+    monkeypatch.setattr(opening, "to_rgb", lambda image: seen.append(image.size) or real(image))
     decoded(ref, FAST)
     decoded(ref, replace(FAST, decode="exact"))
     assert seen == [(425, 325), (1700, 1300)]

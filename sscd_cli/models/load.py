@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sscd_cli.errors import UsageError
-from sscd_cli.images.decode import load_file, upright_rgb
+from sscd_cli.images.decode import load_file
+from sscd_cli.images.opening import upright_rgb
 from sscd_cli.images.preprocess import resize
 from sscd_cli.models.device import choose_device, choose_precision
 from sscd_cli.models.network import Network

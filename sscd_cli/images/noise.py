@@ -1,0 +1,70 @@
+"""What codecs say: kept from the terminal, and a failure of theirs told in one line."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from PIL import Image, UnidentifiedImageError
+
+from sscd_cli.errors import printable
+
+REASON_CHARACTERS = 200
+
+# what Pillow logs about a damaged file would reach stderr
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+@contextmanager
+def quiet_codecs(max_pixels: int) -> Iterator[None]:
+    """Silence Pillow's warnings, and set its own guard for images inside images.
+
+    Both are the process's: the first thread to come saves them, the last one to go restores them.
+    """
+    with _QUIET.lock:
+        if not _QUIET.threads:
+            _QUIET.guard = Image.MAX_IMAGE_PIXELS
+            _QUIET.filters = warnings.catch_warnings()
+            _QUIET.filters.__enter__()
+            warnings.simplefilter("ignore")
+        # Pillow refuses above twice this number
+        Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2
+        _QUIET.threads += 1
+    try:
+        yield
+    finally:
+        with _QUIET.lock:
+            _QUIET.threads -= 1
+            if not _QUIET.threads:
+                _QUIET.filters.__exit__(None, None, None)
+                Image.MAX_IMAGE_PIXELS = _QUIET.guard
+
+
+@dataclass
+class _Quiet:
+    """How many threads decode now, and what to restore after the last."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    threads: int = 0
+    guard: int | None = None
+    filters: warnings.catch_warnings[None] = field(default_factory=warnings.catch_warnings)
+
+
+_QUIET = _Quiet()
+
+
+def reason_of_failure(error: Exception) -> str:
+    """Say in one line, the same in every run, why an image could not be read."""
+    if isinstance(error, UnidentifiedImageError):  # its text holds a memory address
+        return "not an image in a known format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text, kind = str(error), type(error).__name__
+    # such as "'x'" of a KeyError, which says nothing without its kind
+    told = not isinstance(error, LookupError | TypeError | AttributeError | SyntaxError)
+    reason = text if text and told else f"{kind}: {text}" if text else kind
+    return printable(reason)[:REASON_CHARACTERS]
