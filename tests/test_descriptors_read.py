@@ -16,7 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from stores import PROVENANCE, row, rows
 
-from sscd_cli.descriptors.read import COLUMNS, read_descriptors
+from sscd_cli.descriptors.read import (
+    COLUMNS,
+    read_comparable,
+    read_descriptors,
+    stream_comparable,
+)
 from sscd_cli.descriptors.schema import Provenance, Row
 from sscd_cli.descriptors.write import ShardWriter
 from sscd_cli.errors import StoreError
@@ -227,6 +232,26 @@ def test_no_changed_byte_gives_a_wrong_answer_or_a_traceback(tmp_path: Path) -> 
             continue
         assert list(after.ids) == list(before.ids)
         np.testing.assert_array_equal(after.descriptors, before.descriptors)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, 0.9, -1.0])
+def test_descriptors_that_are_not_of_length_1_are_not_compared(
+    tmp_path: Path, value: float
+) -> None:
+    vector = np.array([0, 1, 0, 0], np.float32)
+    store(tmp_path, [replace(row(name), descriptor=vector) for name in "ab"])
+    path = tmp_path / "shard-000000.parquet"
+    table = pq.read_table(path)
+    column = table.column_names.index("descriptor")
+    values = np.array([[0, 1, 0, 0], [0, value, 0, 0]], np.float16)
+    spoilt = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), 4)
+    pq.write_table(table.set_column(column, table.schema.field(column), spoilt), path)
+    if value == -1:
+        assert len(read_comparable(tmp_path)) == 2
+        return
+    for compare in (read_comparable, lambda folder: list(stream_comparable(folder)[1])):
+        with pytest.raises(StoreError, match=r"a descriptor's length is .*, not 1; delete it and"):
+            compare(tmp_path)
 
 
 @pytest.mark.parametrize("footer", [None, b"[]", b"{", json.dumps({"model": "a"}).encode()])

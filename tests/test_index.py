@@ -209,8 +209,8 @@ def test_queries_of_another_model_are_refused():
 def test_a_dataset_that_outgrows_an_exact_index_gets_lists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rng = np.random.default_rng(0)
-    files = {picture(tmp_path / f"{seed}.png", seed): rng.normal(size=4) for seed in range(40)}
+    rows = descriptors(40, 4)
+    files = {picture(tmp_path / f"{seed}.png", seed): row for seed, row in enumerate(rows)}
     options = IndexOptions(descriptors=save_store(tmp_path / "descriptors", files))
     assert run(options).factory == "Flat"
     monkeypatch.setattr("sscd_cli.matching.index.EXACT_ROWS", 39)

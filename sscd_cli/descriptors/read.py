@@ -33,6 +33,8 @@ from sscd_cli.errors import StoreError
 from sscd_cli.storage.places import place
 
 COLUMNS = ("width", "height", "format", "file_bytes", "mtime_ns", "content_hash", *LATER_COLUMNS)
+_CHECKED_AT_ONCE = 4096  # rows
+_OFF_UNIT = 0.02  # of a squared length; 512 values in float16 move it by 0.001 at most
 NAME_COLUMNS = ("id", "id_bytes", "source", "source_bytes")
 
 
@@ -147,12 +149,17 @@ class DescriptorSet:
 
 
 def read_descriptors(
-    folder: str | Path, *, columns: Sequence[str] = COLUMNS, post: PostProcessing | None = None
+    folder: str | Path,
+    *,
+    columns: Sequence[str] = COLUMNS,
+    post: PostProcessing | None = None,
+    of_length_1: bool = False,
 ) -> DescriptorSet:
     """Read the newest row of each image.
 
     Args: folder: here, or the URL of one on a server. columns: which of `COLUMNS` to read. post:
-        applied to each shard as it is read.
+        applied to each shard as it is read. of_length_1: refuse descriptors that are not, before
+        that.
     Raises: StoreError: no shard in `folder` (says whether it holds images), a damaged one,
         shards that cannot be compared, or `post` was learned from others than these.
     Limits: memory is the result, the names of all rows, and one shard.
@@ -170,7 +177,7 @@ def read_descriptors(
     return DescriptorSet(
         folder=folder,
         provenance=applied,
-        descriptors=_descriptors(paths, masks, provenance, post),
+        descriptors=_descriptors(paths, masks, provenance, post, of_length_1),
         **said_of(kept, columns),
         unreadable=Unreadable(
             Names(names_from_columns(failed, "id")),
@@ -188,9 +195,10 @@ def read_comparable(
 ) -> DescriptorSet:
     """Read a dataset whose rows can be compared by cosine; otherwise as `read_descriptors`.
 
-    Raises: StoreError: it holds another output of the network than descriptors.
+    Raises: StoreError: it holds another output of the network than descriptors, or some that are
+        not of unit length.
     """
-    stored = read_descriptors(folder, columns=columns, post=post)
+    stored = read_descriptors(folder, columns=columns, post=post, of_length_1=True)
     refuse_other_outputs(folder, stored.provenance)
     return stored
 
@@ -213,7 +221,21 @@ def readable_rows(path: Path, provenance: Provenance) -> tuple[npt.NDArray[np.in
     table = read_shard(path, ["status", "descriptor"])
     values = descriptor_values(table["descriptor"], provenance.dimensions)
     rows = np.flatnonzero(_equals(table["status"], "ok"))
+    _check_lengths(path, provenance, values[rows])
     return rows, values[rows]
+
+
+def _check_lengths(path: Path, provenance: Provenance, rows: Descriptor) -> None:
+    """Raise StoreError unless the descriptors of a shard are of unit length."""
+    if provenance.output_kind != "descriptor":
+        return
+    for start in range(0, len(rows), _CHECKED_AT_ONCE):
+        some = rows[start : start + _CHECKED_AT_ONCE].astype(np.float32)
+        squares = np.einsum("ND,ND->N", some, some)
+        wrong = np.flatnonzero(~(np.abs(squares - 1) < _OFF_UNIT))  # NaN is wrong, too
+        if len(wrong):
+            what = f"{path} is damaged: a descriptor's length is {squares[wrong[0]] ** 0.5:.3g}"
+            raise StoreError(f"{what}, not 1", "delete it and run sscd embed again")
 
 
 def refuse_other_outputs(folder: Path, provenance: Provenance) -> None:
@@ -277,6 +299,7 @@ def _descriptors(
     masks: Sequence[npt.NDArray[np.bool_]],
     provenance: Provenance,
     post: PostProcessing | None,
+    of_length_1: bool,
 ) -> Descriptor:
     """Fill one array shard by shard with the rows that count, post-processed if asked for."""
     total = sum(int(mask.sum()) for mask in masks)
@@ -292,6 +315,8 @@ def _descriptors(
             raise StoreError(f"{path} changed while it was read", "run the same command again")
         stop = start + int(mask.sum())
         rows = descriptor_values(column, provenance.dimensions)[mask]
+        if of_length_1:
+            _check_lengths(path, provenance, rows)
         filled[start:stop] = post.apply(rows) if post else rows
         start = stop
     return filled
