@@ -10,6 +10,7 @@ from sscd_cli import embed, join
 from sscd_cli.doubts import MatchDoubts
 from sscd_cli.errors import StoreError
 from sscd_cli.options import DedupOptions, EmbedOptions
+from sscd_cli.reports.header import Header
 from sscd_cli.verify import check_files
 
 if TYPE_CHECKING:
@@ -58,6 +59,27 @@ class AgainstResult:
     pairs: Pairs
     checked: NDArray[np.bool_]
     sure: NDArray[np.bool_]
+
+    @property
+    def no_files(self) -> int:
+        """Return how many of the leaked images are no files of this machine."""
+        from sscd_cli.images.read import is_file
+
+        names = self.stored.sources, self.stored.ids
+        rows = set(self.pairs.left.tolist())
+        return sum(not is_file(*(column[row] for column in names)) for row in rows)
+
+    def header(self, command: str = "") -> Header:
+        """Return what a report of this begins with; `command` is what was typed."""
+        counts = {
+            "images": self.images,
+            "others": self.others,
+            "unreadable": self.unreadable,
+            "matches": len(self.pairs),
+            "leaked": self.leaked,
+        }
+        how = self.threshold, self.scale, counts
+        return Header.of(self.stored, *how, against=self.other, command=command)
 
     def __iter__(self) -> Iterator[Match]:
         from sscd_cli.reports.matches import describe

@@ -12,6 +12,7 @@ from sscd_cli.doubts import RowDoubts, find_doubts, low_content
 from sscd_cli.join_report import Joined
 from sscd_cli.options import DedupOptions, EmbedOptions
 from sscd_cli.originals import Originals
+from sscd_cli.reports.header import Header
 from sscd_cli.verify import check_files
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class DedupResult:
     many stay beside an image that they resemble. images: with a descriptor, of those asked for.
     stale: of them, left out because the file has vanished or changed since it was embedded.
     aliases: left out because another image is the very same file. unchecked: in clusters, but on
-    no disk of this machine. removable_bytes: what removing would free. recall: of the pairs, on a
+    no disk of this machine. removable_bytes: what removing would free, nothing for a
+    file with other hard links. recall: of the pairs, on a
     sample, where an approximate join found them. embedded: what embedding the sources did, if
     there were any. stored, found: the dataset, or its images with a copy where tasks found the
     pairs, and what became of each row of it. originals: which images are edited copies, and why.
@@ -67,6 +69,27 @@ class DedupResult:
     stored: DescriptorSet
     found: Clusters
     originals: Originals
+
+    @property
+    def no_files(self) -> int:
+        """Return how many removable images are no files of this machine."""
+        from sscd_cli.images.read import is_file
+
+        names = self.stored.sources, self.stored.ids
+        rows = self.found.removable.nonzero()[0].tolist()
+        return sum(not is_file(*(column[row] for column in names)) for row in rows)
+
+    def header(self, command: str = "") -> Header:
+        """Return what a report of this begins with; `command` is what was typed."""
+        counts = {
+            "images": self.images,
+            "unreadable": self.unreadable,
+            "clusters": self.clusters,
+            "members": int(self.found.clustered.sum()),
+            "removable": self.removable,
+            "removable_bytes": self.removable_bytes,
+        }
+        return Header.of(self.stored, self.threshold, self.scale, counts, command=command)
 
     def __iter__(self) -> Iterator[Cluster]:
         from sscd_cli.reports.clusters import describe
@@ -124,7 +147,7 @@ def run(
         unchecked=left_out.unchecked,
         clusters=found.count,
         removable=int(removable.sum()),
-        removable_bytes=int(stored.columns["file_bytes"][removable].sum()),
+        removable_bytes=int(stored.columns["file_bytes"][removable & ~left_out.linked].sum()),
         recall=copies.recall,
         embedded=embedded,
         stored=stored,
@@ -164,6 +187,7 @@ class _LeftOut:
     stale: int
     aliases: int
     unchecked: int
+    linked: NDArray[np.bool_]
 
 
 def _among_present_files(
@@ -209,6 +233,7 @@ def _among_present_files(
             stale=int((files.stale | mixed).sum()),
             aliases=int(files.aliases.sum()),
             unchecked=int((files.elsewhere & found.clustered).sum()),
+            linked=files.linked,
         ),
     )
 

@@ -12,10 +12,11 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from sscd_cli.errors import NoImagesError, SscdError, UsageError, reason_of
+from sscd_cli.errors import NoImagesError, SscdError, UsageError, counted, reason_of
 from sscd_cli.filter_output import publishing
 from sscd_cli.options import FilterOptions
 from sscd_cli.storage.files import check_output
@@ -24,7 +25,7 @@ from sscd_cli.storage.servers import at_once, exists, is_url
 
 if TYPE_CHECKING:
     from sscd_cli.images.refs import ImageRef
-    from sscd_cli.reports.removals import Key, Removals
+    from sscd_cli.reports.removals import Key, Removal, Removals, Reported
 
 FAILURES = (
     *(OSError, EOFError, ValueError, RuntimeError, zlib.error),
@@ -38,7 +39,7 @@ UNREAD = b"unread"
 class FilterResult:
     """What was written, in images: of `images`, `removed` went.
 
-    along: captions of WebDataset samples and COCO annotations that went with their images.
+    along: captions and other files beside images, and COCO annotations, that went with them.
     spared: removable ones that `never_remove` kept. elsewhere: removable ones of the report that
     lie in no source named here. files: how many sources were written. unread: those that stay
     without being verified, for they cannot be read. lost: the rows of the written lists whose
@@ -79,12 +80,17 @@ def run(options: FilterOptions) -> FilterResult:
     (ids and bytes; of a list, which holds no images, the ids), before it takes its name. Several
     sources, named by a pattern, become files of the same names in a folder.
 
+    Before anything is written, what goes and what stays for it are compared with the hashes of
+    the report, and what stays must be an image.
+
     Raises: UsageError: the report or the source is of no use here, or the output exists.
         NoImagesError: the sources hold none. SscdError: an image has changed since the report, one
         that must stay has gone, a source cannot be read or the output not be written, or what was
         written differs.
     """
-    removals = _read_report(options)
+    from sscd_cli.reports.removals import load_removals
+
+    removals = load_removals(options.remove)
     sources = _sources(options, removals)
     _check_output(options, sources)
     result = FilterResult(options.output, len(sources))
@@ -171,19 +177,6 @@ def _lies_in(output: Path, folder: str) -> bool:
     return output.resolve().is_relative_to(Path(folder).resolve())
 
 
-def _read_report(options: FilterOptions) -> Removals:
-    from sscd_cli.reports.removals import read_removals
-
-    name = str(options.remove)
-    try:
-        if name == "-" and sys.stdin is None:
-            raise UsageError("stdin is closed", "pipe a report into the command")
-        data = sys.stdin.buffer.read() if name == "-" else options.remove.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {name}: {reason_of(error)}", "check --remove") from None
-    return read_removals(data, "the report on stdin" if name == "-" else name)
-
-
 def _plan(
     sources: Sequence[str], removals: Removals, options: FilterOptions, result: FilterResult
 ) -> list[_Cut]:
@@ -192,17 +185,14 @@ def _plan(
     Raises: SscdError: the report does not fit the sources.
     """
     protects = _protection(options.never_remove)
-    keepers: set[Key] = set()
     found: set[Key] = set()
-    folders: set[str] = set()
+    going: dict[Key, Removal] = {}
 
     def staying(cut: _Cut) -> Iterator[ImageRef]:
         for ref in _images(cut.source):
             result.images += 1
-            folders.add(ref.source)
-            if (ref.source, ref.id) in removals.keepers:
-                keepers.add((ref.source, ref.id))
-            if not removals.names(ref.source, ref.id):
+            removal = removals.removals.get((ref.source, ref.id))
+            if removal is None:
                 yield ref
                 continue
             found.add((ref.source, ref.id))
@@ -210,7 +200,7 @@ def _plan(
                 result.spared += 1
                 yield ref
             else:
-                _check_unchanged(ref, removals)
+                going[ref.source, ref.id] = removal
                 cut.removed.add(ref.id)
                 result.removed += 1
 
@@ -222,10 +212,41 @@ def _plan(
     if not result.images:
         raise NoImagesError(f"no images in {options.source}", "name what sscd embed was given")
     if removals and not found:
-        what = f"none of the {len(removals):,} removable images is in {options.source}"
+        gone = counted(len(removals), "removable images")
+        what = f"{options.source} holds none of the {gone} of the report"
         raise SscdError(what, "name the source that the report was made from, where it was then")
-    _check_keepers(removals, folders, keepers)
+    _check_evidence(list(going.values()))
     return cuts
+
+
+def _check_evidence(going: Sequence[Removal]) -> None:
+    """Make sure that what goes, and what stays for it, are the images that were compared.
+
+    Raises: SscdError: one has changed or gone.
+    """
+    from sscd_cli.reports.evidence import (
+        refuse_changed,
+        refuse_same_file,
+        refuse_unfit_keeper,
+    )
+
+    keepers = {removal.keeper.key: removal.keeper for removal in going}
+    for removal in going:
+        refuse_same_file(removal)
+    for _ in chain(
+        _each(refuse_changed, [removal.image for removal in going]),
+        _each(refuse_unfit_keeper, list(keepers.values())),
+    ):
+        pass
+
+
+def _each(check: Callable[[Reported], None], images: Sequence[Reported]) -> Iterator[None]:
+    """Check images, those that are files on servers at once."""
+    from sscd_cli.images.containers.kinds import is_container
+
+    remote = all(is_url(image.source or image.id) for image in images)
+    alone = remote and not any(is_container(image.source) for image in images)
+    return at_once(check, images) if alone else map(check, images)
 
 
 def _protection(patterns: Sequence[str]) -> Callable[[ImageRef], bool]:
@@ -242,26 +263,6 @@ def _protection(patterns: Sequence[str]) -> Callable[[ImageRef], bool]:
         return any(pattern.match(name) for pattern in compiled for name in names)
 
     return protects
-
-
-def _check_unchanged(ref: ImageRef, removals: Removals) -> None:
-    from sscd_cli.images.read import stat_image
-
-    size = removals.sizes.get((ref.source, ref.id))
-    found = stat_image(ref).file_bytes
-    if size not in {None, found} and found is not None:
-        what = f"{ref.id} in {ref.source or 'a list'} has changed since the report"
-        raise SscdError(what, "run sscd embed and sscd dedup again")
-
-
-def _check_keepers(removals: Removals, folders: set[str], seen: set[Key]) -> None:
-    """Make sure that the images of these sources that must stay are there."""
-    from sscd_cli.images.read import still_there
-
-    for source, id in removals.keepers - seen:
-        if source in folders and not still_there(source, id):
-            what = f"{id} in {source}, which must stay, has gone since the report"
-            raise SscdError(what, "run sscd embed --prune and sscd dedup again")
 
 
 def _images(source: str) -> Iterator[ImageRef]:

@@ -33,8 +33,8 @@ class Output:
 
         write = rewriter(source)
         if write is None or is_folder(source):
-            copy_folder(source, target, removed, link=link, uploaded=self._uploaded.append)
-            return 0
+            uploaded = self._uploaded.append
+            return copy_folder(source, target, removed, link=link, uploaded=uploaded)
         if not is_url(target):
             return write(source, target, removed)
         with tempfile.TemporaryDirectory(prefix="sscd-filter-") as folder:

@@ -317,7 +317,7 @@ class FilterOptions(words.Options):
     remove: Annotated[
         Path,
         Help(
-            "A report of sscd dedup in jsonl, csv, parquet or paths; - is stdin.",
+            "A report of sscd dedup in jsonl, csv or parquet; - is stdin.",
             value="REPORT",
             parse=place,
         ),

@@ -22,12 +22,11 @@ if TYPE_CHECKING:
 
 
 class _Place(NamedTuple):
-    """What tells one image from all others. links: how many names its file may go by."""
+    """What tells one image from all others."""
 
     device: int
     file: int | str
     member: str | None
-    links: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +35,15 @@ class FileCheck:
 
     stale: vanished, or not of the size and time that were embedded. elsewhere: not to be looked
     for, because the whole source is not on this machine or closed to us. aliases: another row
-    that is not stale names the very same file, so that removing one would take the other away;
-    of files elsewhere, those with the very same path.
+    that is not stale names the very same file, be it by a link, so that removing one would take
+    the other away or free nothing; of files elsewhere, those with the very same path. linked: the
+    file has other hard links, so that removing it frees nothing.
     """
 
     stale: NDArray[np.bool_]
     elsewhere: NDArray[np.bool_]
     aliases: NDArray[np.bool_]
+    linked: NDArray[np.bool_]
 
 
 def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
@@ -51,7 +52,7 @@ def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
 
     from sscd_cli.images.read import is_here, is_unchanged, stored_ref
 
-    found = FileCheck(*(np.zeros(len(stored), bool) for _ in range(3)))
+    found = FileCheck(*(np.zeros(len(stored), bool) for _ in range(4)))
     sizes, times = stored.columns["file_bytes"], stored.columns["mtime_ns"]
     here: dict[str, bool] = {"": True}
     places: defaultdict[_Place, list[int]] = defaultdict(list)
@@ -61,19 +62,20 @@ def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
             here[source] = is_here(source)  # False without permission
         if not here[source]:
             found.elsewhere[row] = True
-            places[_Place(0, stored.path(row), None, 1)].append(row)
+            places[_Place(0, stored.path(row), None)].append(row)
             continue
         ref = stored_ref(source, stored.ids[row])
         try:
             if is_unchanged(ref, sizes[row], times[row]):
-                places[_place(ref)].append(row)
+                place, found.linked[row] = _place(ref)
+                places[place].append(row)
             else:
                 found.stale[row] = True
         except Exception:  # whatever stands there now, it is not the image
             found.stale[row] = True
-    for place, shared in places.items():
+    for shared in places.values():
         if len(shared) > 1:
-            found.aliases[_aliases(stored, shared, place.links)] = True
+            found.aliases[_aliases(stored, shared)] = True
     return found
 
 
@@ -89,39 +91,22 @@ def is_as_embedded(stored: DescriptorSet, row: int) -> bool:
         return False
 
 
-def _place(ref: ImageRef) -> _Place:
+def _place(ref: ImageRef) -> tuple[_Place, bool]:
+    """Return where an image lies, and whether its file has other hard links."""
     if is_url(ref.path):
-        return _Place(0, ref.path, ref.member, 1)
+        return _Place(0, ref.path, ref.member), False
     status = os.stat(ref.path)  # noqa: PTH116
-    return _Place(status.st_dev, status.st_ino, ref.member, status.st_nlink)
+    return _Place(status.st_dev, status.st_ino, ref.member), status.st_nlink > 1
 
 
-def _aliases(stored: DescriptorSet, rows: list[int], links: int) -> list[int]:
-    """Return those of some rows with one file that name what another of them names, too.
-
-    Of one name twice (sources overlap, a folder is linked) the first row stays, and of a link
-    and its file the file. Hard links, and links to a file that is no row, are names of their
-    own: removing one takes nothing from the others. Where there are more names than links, some
-    are of one (a folder mounted twice, a disk that ignores case): then the first row stays.
-    """
-    names = {row: _name(stored.path(row)) for row in rows}
-    files = {name for name, is_link in names.values() if not is_link}
-    if len(files) > links:
-        stays = next(row for row, (_, is_link) in names.items() if not is_link)
-        return [row for row in rows if row != stays]
-    taken: set[str] = set()
-    aliases = []
-    for row, (name, is_link) in names.items():
-        if name in taken or (is_link and os.path.realpath(name) in files):
-            aliases.append(row)
-        taken.add(name)
-    return aliases
+def _aliases(stored: DescriptorSet, rows: list[int]) -> list[int]:
+    """Return all rows of one file but the first of those that links lead to least."""
+    stays = min(rows, key=lambda row: _led_to(stored.path(row)))
+    return [row for row in rows if row != stays]
 
 
-def _name(path: str) -> tuple[str, bool]:
-    """Return the absolute name of a file, links to its folders resolved; and whether it links."""
+def _led_to(path: str) -> int:
+    """Return 2 for a link, 1 for a file in a folder that a link leads to, else 0."""
     if is_url(path):
-        return path, False
-    folder, base = os.path.split(path)
-    name = os.path.join(os.path.realpath(folder), base)  # noqa: PTH118
-    return name, os.path.islink(name)  # noqa: PTH114
+        return 0
+    return 2 if os.path.islink(path) else int(os.path.realpath(path) != path)  # noqa: PTH114

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -193,6 +194,22 @@ def picture(path: Path, seed: int, size: tuple[int, int] = (40, 30)) -> Path:
     coarse.resize(size).save(path)
     os.utime(path, (MTIME + seed, MTIME + seed))
     return path
+
+
+def records_of(report: bytes | str) -> list[dict[str, Any]]:
+    """Return the records of a report in JSON Lines, between its header and its end."""
+    text = report.decode() if isinstance(report, bytes) else report
+    header, *records, end = (json.loads(line) for line in text.removesuffix("\n").split("\n"))
+    assert header["tool"] == "sscd"
+    assert end["end"] is True
+    return records
+
+
+def csv_rows_of(report: bytes) -> list[dict[str, str]]:
+    """Return the rows of a report in CSV, below its header."""
+    header, _, rows = report.decode("utf-8", "surrogateescape").partition("\n")
+    assert json.loads(header.removeprefix("# "))["tool"] == "sscd"
+    return list(csv.DictReader(io.StringIO(rows, newline="")))
 
 
 def names_in(folder: Path) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from clouds import GoogleStorage, Hub
-from conftest import Run, error_line, names_in, picture
+from conftest import Run, error_line, names_in, picture, records_of
 from servers import running
 
 from sscd_cli.descriptors.read import read_descriptors
@@ -154,7 +153,7 @@ def test_a_data_set_of_the_hub_goes_through_and_is_filtered(
     suffix = Path(kind).suffix
     ran = tiny("filter", source, "--remove", "r.jsonl", "-o", f"out{suffix}")
     assert ran.err == f"4 images: 1 removed, 3 kept and verified in out{suffix}\n"
-    (cluster,) = map(json.loads, Path("r.jsonl").read_text().splitlines())
+    (cluster,) = records_of(Path("r.jsonl").read_text())
     assert [member["id"] for member in cluster["members"]] == ["0.png", "copy.png"]
 
 

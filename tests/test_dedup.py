@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MTIME, Ran, Run, Store, drawn_provenance, error_line, picture
+from conftest import MTIME, Ran, Run, Store, drawn_provenance, error_line, picture, records_of
 
 from sscd_cli.descriptors.post import PostProcessing
 
@@ -26,7 +26,7 @@ def near(base: Any, similarity: float, free: int) -> Any:
 def clusters(ran: Ran) -> list[dict[str, bool]]:
     """Return each cluster of a JSON Lines report as {path: kept}."""
     assert ran.status == 0, ran.err
-    found = [json.loads(line) for line in ran.lines]
+    found = records_of(ran.out)
     return [{member["path"]: member["keep"] for member in one["members"]} for one in found]
 
 
@@ -120,7 +120,8 @@ def test_a_cluster_keeps_its_name_in_another_dataset(report: Any, tmp_path: Path
     moved = report(
         {picture(tmp_path / "x.png", 5): B, **copies(tmp_path / "new", "z.png", "y.png")}
     )
-    assert json.loads(first.lines[0])["name"] == json.loads(moved.lines[0])["name"]
+    (ours,), (theirs,) = records_of(first.out), records_of(moved.out)
+    assert ours["cluster"] == theirs["cluster"]
 
 
 def test_a_vanished_keeper_makes_nothing_removable(report: Any, sscd: Run, tmp_path: Path) -> None:
@@ -202,9 +203,7 @@ def test_a_linked_folder_holds_no_copies(tiny: Run, tmp_path: Path) -> None:
     assert (ran.status, ran.out) == (0, b"")
 
 
-def test_links_to_a_file_outside_are_copies_and_so_are_hard_links(
-    tiny: Run, tmp_path: Path
-) -> None:
+def test_links_are_no_copies_and_removing_one_frees_nothing(tiny: Run, tmp_path: Path) -> None:
     outside = picture(tmp_path / "outside.png", 1)
     (tmp_path / "photos").mkdir()
     for name in ("a.png", "b.png"):
@@ -212,7 +211,12 @@ def test_links_to_a_file_outside_are_copies_and_so_are_hard_links(
     hard = picture(tmp_path / "photos" / "c.png", 2)
     (tmp_path / "photos" / "d.png").hardlink_to(hard)
     ran = tiny("dedup", "photos", "-f", "paths")
-    assert ran.out == b"photos/b.png\nphotos/d.png\n"
+    assert ran.out == b""
+    assert "2 more names of the same files left out" in ran.err
+    shutil.copy2(hard, tmp_path / "photos" / "a-copy.png")
+    ran = tiny("dedup", "photos", "-f", "paths", "--keep", "path")
+    assert ran.out == b"photos/c.png\n"
+    assert "1 cluster, 1 removable (0 B)" in ran.err
 
 
 @pytest.fixture
@@ -273,9 +277,23 @@ def test_members_of_an_archive_are_compared(tiny: Run, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "photos.tar", "w") as archive:
         for name in ("a.png", "b.png"):
             archive.add(path, name)
-    assert tiny("dedup", "photos.tar", "-f", "paths").out == b"photos.tar/b.png\n"
+    (found,) = records_of(tiny("dedup", "photos.tar", "-f", "jsonl").out)
+    assert [m["path"] for m in found["members"] if not m["keep"]] == ["photos.tar/b.png"]
     os.utime(tmp_path / "photos.tar", (1, 1))
-    assert tiny("dedup", "-f", "paths").out == b""
+    assert records_of(tiny("dedup", "-f", "jsonl").out) == []
+
+
+def test_paths_are_files_and_what_is_in_archives_is_counted(tiny: Run, tmp_path: Path) -> None:
+    path = picture(tmp_path / "photos" / "a.png", 1)
+    picture(tmp_path / "photos" / "b.png", 1)
+    with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+        archive.add(path, "c.png")
+    ran = tiny("dedup", "photos", "photos.tar", "-f", "paths", "--keep", "first")
+    assert ran.out == b"photos/b.png\n"
+    assert (
+        "sscd: warning: 1 removable image in archives or on servers is no path; "
+        "sscd filter writes those again without it\n"
+    ) in ran.err
 
 
 def test_sources_narrow_the_report_to_their_images(tiny: Run, tmp_path: Path) -> None:
@@ -316,7 +334,12 @@ def test_against_reports_the_images_here_that_have_a_copy_there(
     assert sscd("dedup", "--against", "other", "-f", "paths").out == b"train/a.png\n"
     (tmp_path / "test" / "y.png").unlink()
     ran = sscd("dedup", "--against", "other", "-f", "csv")
-    assert ran.out == (
+    header, rows = ran.out.split(b"\n", 1)
+    told = json.loads(header.removeprefix(b"# "))
+    folders = told["dataset"], told["against"]
+    assert folders == (str(tmp_path / "descriptors"), str(tmp_path / "other"))
+    assert (told["report"], told["matches"], told["leaked"]) == ("matches", 1, 1)
+    assert rows == (
         b"path,other,similarity,band,checked,id,source,other_id,other_source,scale\n"
         b"train/a.png,test/x.png,0.875,edited copy,true,%b,,%b,,cosine\n"
         % (bytes(tmp_path / "train" / "a.png"), bytes(tmp_path / "test" / "x.png"))
@@ -398,7 +421,7 @@ def test_normalised_similarities_are_those_of_the_definition(
     ran = report(files, *words, "0.4")
     assert z @ B > x @ y
     assert clusters(ran) == [{"x.png": True, "y.png": False}]
-    (found,) = [json.loads(line) for line in ran.lines]
+    (found,) = records_of(ran.out)
     both = x @ y - (bias(x) + bias(y)) / 2
     assert found["weakest_link"] == pytest.approx(both, abs=1e-6)
     similarities = [member["similarity"] for member in found["members"]]
@@ -410,7 +433,7 @@ def test_normalised_similarities_are_those_of_the_definition(
 
     store(tmp_path / "theirs", {picture(tmp_path / "t.png", 9): x})
     ran = sscd("dedup", "-f", "jsonl", "--against", "theirs", *words, "0.1")
-    records = [json.loads(line) for line in ran.lines]
+    records = records_of(ran.out)
     assert {record["scale"] for record in records} == {found["scale"]}
     matches = {record["path"]: record["similarity"] for record in records}
     assert matches == pytest.approx({"x.png": 1 - bias(x), "y.png": y @ x - bias(y)}, abs=1e-6)
@@ -422,7 +445,7 @@ def test_dedup_compares_what_post_makes_of_descriptors(report: Any, tmp_path: Pa
     x, y = near(B, 0.9, 3), near(B, 0.9, 4)
     files = {picture(tmp_path / f"{i}.png", i): row for i, row in enumerate((x, y))}
     ran = report(files, "--post", "post", "-t", "0.1")
-    (found,) = [json.loads(line) for line in ran.lines]
+    (found,) = records_of(ran.out)
     left, right = post.apply(np.stack([x, y]).astype(np.float32))
     assert found["weakest_link"] == pytest.approx(float(left @ right), abs=1e-5)
     assert found["weakest_link"] != pytest.approx(float(x @ y), abs=1e-2)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import subprocess
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DATA, SSCD, names_in
+from conftest import DATA, SSCD, csv_rows_of, names_in, records_of
 
 # what the bundled model finds: all copies of the gallery but the quarter turn
 FOUND = {
@@ -51,7 +49,7 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
 def clusters(worked: dict[str, Any]) -> list[dict[str, Any]]:
     ran = worked["ran"]
     assert ran.returncode == 0, ran.stderr
-    return [json.loads(line) for line in ran.stdout.splitlines()]
+    return records_of(ran.stdout)
 
 
 def test_easy_copies_are_in_the_cluster_of_their_original(
@@ -88,10 +86,10 @@ def test_later_runs_read_what_the_first_one_stored(
     folder = worked["folder"]
     again = run(folder, "dedup", "-q", "-f", "jsonl", "--exit-code")
     assert (again.returncode, again.stderr) == (1, b"")
-    assert again.stdout == worked["ran"].stdout
+    assert records_of(again.stdout) == clusters
     text = run(folder, "dedup", "-t", "0.9999", "-f", "csv", "--strict")
     assert text.returncode == 4
-    rows = list(csv.DictReader(io.StringIO(text.stdout.decode())))
+    rows = csv_rows_of(text.stdout)
     assert {"marbles.jpg", "marbles-again.jpg"} <= {row["id"] for row in rows}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import random
 from collections.abc import Sequence
@@ -11,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Run, error_line
+from conftest import Run, csv_rows_of, error_line, records_of
 from drawn_pictures import draw_picture
 from numpy.typing import NDArray
 from PIL import Image
@@ -143,15 +141,12 @@ def test_dedup_explains_each_removable_image(sscd: Run, flipped: Path) -> None:
     ran = sscd("dedup", ".", "-t", "0.2", "--explain", "--low-content")
     assert "         this is what stays, flipped left-right: 0." in ran.out.decode()
     ran = sscd("dedup", "--low-content", "-t", "0.2", "--explain", "-f", "csv")
-    kept, removable = csv.DictReader(io.StringIO(ran.out.decode()))
+    kept, removable = csv_rows_of(ran.out)
     assert kept["explanation"] == ""
     assert "flipped left-right" in removable["explanation"]
     plain = sscd("dedup", "--low-content", "-t", "0.2", "-f", "csv")
-    assert "explanation" not in plain.lines[0]
-    (cluster,) = (
-        json.loads(line)
-        for line in sscd("dedup", "--low-content", "-t", "0.2", "-f", "jsonl").lines
-    )
+    assert "explanation" not in plain.lines[1]
+    (cluster,) = records_of(sscd("dedup", "--low-content", "-t", "0.2", "-f", "jsonl").out)
     assert "explanation" not in cluster["members"][1]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import hashlib
 import io
@@ -17,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Run, error_line, names_in, picture
+from conftest import Run, csv_rows_of, error_line, names_in, picture, records_of
 
 from sscd_cli.descriptors.read import read_descriptors
 from sscd_cli.images import read as reading
@@ -74,17 +73,18 @@ def summary(images: int, removed: int, output: str, along: str = "") -> str:
     return f"{images} images: {removed} removed{along}, {kept}\n"
 
 
-@pytest.mark.parametrize("format", ["jsonl", "csv", "parquet", "paths"])
+@pytest.mark.parametrize("format", ["jsonl", "csv", "parquet"])
 def test_a_folder_is_copied_without_what_any_report_calls_removable(
     tiny: Run, tmp_path: Path, pictures: dict[str, bytes], format: str
 ) -> None:
     files = {f"in/{name}": data for name, data in pictures.items()}
-    others = {"in/b.txt": b"a caption", ".hidden/x.png": b"x", "notes": b""}
+    others = {"in/a.txt": b"a caption", "in/b.txt": b"another", ".hidden/x.png": b"x", "notes": b""}
     folder_of(tmp_path / "photos", {**files, **others})
     before = report(tiny, "photos", format)
     ran = tiny("filter", "photos", "--remove", before, "-o", "out")
     assert ran.status == 0, ran.err
-    assert ran.err == summary(5, 2, "out")
+    assert ran.err == summary(5, 2, "out", " with 1 caption or annotation")
+    others.pop("in/b.txt")
     kept = {f"in/{name}" for name in pictures if name not in COPIES} | others.keys()
     assert {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*")} | {
         "notes"
@@ -94,7 +94,7 @@ def test_a_folder_is_copied_without_what_any_report_calls_removable(
         assert new.read_bytes() == old.read_bytes()
         assert new.stat().st_mtime_ns == old.stat().st_mtime_ns
         assert new.stat().st_ino != old.stat().st_ino
-    assert len(list((tmp_path / "photos" / "in").iterdir())) == 6
+    assert len(list((tmp_path / "photos" / "in").iterdir())) == 7
 
 
 def test_hard_links_take_no_space(tiny: Run, tmp_path: Path, pictures: dict[str, bytes]) -> None:
@@ -154,9 +154,9 @@ def test_a_webdataset_loses_whole_samples_and_nothing_else(
 def test_a_tar_from_which_nothing_goes_keeps_every_byte(
     tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
 ) -> None:
-    tar_of(tmp_path / "a.tar", pictures)
-    Path("none").write_bytes(b"")
-    assert tiny("filter", "a.tar", "--remove", "none", "-o", "b.tar").status == 0
+    one = {name: pictures[name] for name in ("a.png", "c.png", "e.png")}
+    tar_of(tmp_path / "a.tar", one)
+    assert tiny("filter", "a.tar", "--remove", report(tiny, "a.tar"), "-o", "b.tar").status == 0
     assert Path("b.tar").read_bytes() == Path("a.tar").read_bytes()
 
 
@@ -195,12 +195,14 @@ def test_a_link_that_stays_becomes_the_file_that_goes(
         (tmp_path / name).write_bytes(gzip.compress(path.read_bytes()))
     ran = tiny("dedup", name, "-f", "jsonl", "--keep", "oldest", "-o", "r.jsonl")
     assert ran.status == 0, ran.err
-    (cluster,) = map(json.loads, Path("r.jsonl").read_text().splitlines())
+    (cluster,) = records_of(Path("r.jsonl").read_bytes())
     keep, gone = cluster["members"]
-    swapped = json.dumps({"members": [{**gone, "keep": True}, {**keep, "keep": False}]})
-    for round, text in enumerate((json.dumps(cluster), swapped)):
-        kept = {m["id"] for m in json.loads(text)["members"] if m["keep"]}
-        Path("r.jsonl").write_text(f"{text}\n")
+    swapped = [
+        {**member, "keep": member is gone, "keeper": gone["path"]} for member in (gone, keep)
+    ]
+    for round, members_now in enumerate((cluster["members"], swapped)):
+        kept = {m["id"] for m in members_now if m["keep"]}
+        rewrite(Path("r.jsonl"), {**cluster, "members": members_now})
         ran = tiny("filter", name, "--remove", "r.jsonl", "-o", f"{round}-{name}")
         assert ran.err == summary(3, 1, f"{round}-{name}")
         with tarfile.open(f"{round}-{name}") as tar:
@@ -270,7 +272,7 @@ def test_a_parquet_dataset_keeps_order_columns_and_features(
     assert file.metadata.row_group(0).column(0).compression == "ZSTD"
 
 
-@pytest.mark.parametrize("format", ["csv", "paths"])
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
 def test_the_report_says_which_columns_were_chosen(
     tiny: Run, pictures: dict[str, bytes], format: str
 ) -> None:
@@ -371,7 +373,7 @@ def test_a_split_can_be_spared(
     for name, data in pictures.items():
         folder_of(tmp_path / "photos", {f"{'test' if name == 'b.png' else 'train'}/{name}": data})
     before = report(tiny, "photos")
-    if json.loads(before.read_text().splitlines()[0])["members"][0]["id"] == "test/b.png":
+    if records_of(before.read_bytes())[0]["members"][0]["id"] == "test/b.png":
         pytest.fail("the image of the test split is not removable here")
     ran = tiny("filter", "photos", "--remove", before, "-o", "out", "--never-remove", policy)
     assert ran.err == ("1 removable image spared by --never-remove\n" + summary(5, 1, "out")), (
@@ -389,7 +391,7 @@ def test_a_report_of_two_sources_filters_each(
     ran = tiny("filter", "two", "--remove", "r.jsonl", "-o", "out")
     assert ran.err == summary(3, 2, "out")
     error = error_line(tiny("filter", "one.tar", "--remove", "r.jsonl", "-o", "o.tar"))
-    assert error.startswith("none of the 2 removable images is in one.tar; name the source that")
+    assert error.startswith("one.tar holds none of the 2 removable images of the report; name the")
 
 
 def refusals(tmp_path: Path) -> dict[str, tuple[list[str], str]]:
@@ -413,7 +415,7 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(
     folder_of(tmp_path / "photos", pictures)
     (tmp_path / "empty").mkdir()
     tar_of(tmp_path / "s.tar", pictures)
-    before = report(tiny, "photos", "paths")
+    before = report(tiny, "photos")
     there = names_in(tmp_path)
     words, what = refusals(tmp_path)[case]
     ran = tiny("filter", *words, "--remove", before)
@@ -422,52 +424,153 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(
     assert names_in(tmp_path) == there
 
 
-@pytest.mark.parametrize(
-    ("text", "what"),
-    [
-        (b"cluster 0123  2 images, weakest link 0.900\n", "is a report for people; write it with"),
-        (b'{"members": [{"id": "a"}]}\n', "r is no report of clusters: it lacks 'source'"),
-        (b'{"path": "a", "other": "b"}\n', "r is no report of clusters: it lacks 'members'"),
-        (b"path,other,similarity\na,b,1\n", "r is no report of clusters: it lacks 'keep'"),
-        (b"PAR1 no more", "r is no report of clusters: "),
-        (b"cluster,keep,source,id,file_bytes\n1,yes,s,i,3\n", "keep is 'yes'"),
-        (
-            b"cluster,keep,source,id,file_bytes\n1,true,/s,i,3\n1,false,/s,i,3\n",
-            "r says that /s/i stays and that it goes; name one report of one run",
-        ),
-    ],
-)
-def test_a_report_of_another_kind_is_refused(
-    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], text: bytes, what: str
-) -> None:
-    folder_of(tmp_path / "photos", pictures)
+def rewrite(path: Path, *clusters: dict[str, Any]) -> bytes:
+    """Put other clusters between the first and the last record of a report."""
+    first, *_, last = path.read_bytes().removesuffix(b"\n").split(b"\n")
+    lines = [first, *(json.dumps(cluster).encode() for cluster in clusters), last]
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    return path.read_bytes()
+
+
+def refused(tiny: Run, text: bytes) -> str:
+    """Return why a report is refused, of which nothing may come."""
     Path("r").write_bytes(text)
     ran = tiny("filter", "photos", "--remove", "r", "-o", "out")
-    assert ran.status == 2
-    assert what in error_line(ran)
+    assert ran.status == 2, ran.err
+    assert not Path("out").exists()
+    error = error_line(ran)
+    assert error.endswith("; run sscd dedup again with -f jsonl -o FILE")
+    return error.rpartition("; ")[0]
 
 
-@pytest.mark.parametrize("options", [["paths"], ["paths", "-0"], ["csv"], ["jsonl"]])
-def test_a_report_cut_within_a_line_is_refused(
-    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], options: list[str]
+NO_FIRST = (
+    "r is no whole report of clusters: it has no first record (text, html and paths have none)"
+)
+
+
+@pytest.mark.parametrize(
+    ("format", "what"),
+    [("text", NO_FIRST), ("html", NO_FIRST), ("paths", NO_FIRST)],
+)
+def test_a_report_for_people_and_bare_paths_are_no_evidence(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], format: str, what: str
 ) -> None:
     folder_of(tmp_path / "photos", pictures)
-    data = tiny("dedup", "photos", "-f", *options).out
-    last = data[:-2].rfind(b"\0" if "-0" in options else b"\n") + 1
-    for end in {len(data) - 1, len(data) - 4, last + 1}:
-        Path("cut").write_bytes(data[:end])
-        ran = tiny("filter", "photos", "--remove", "cut", "-o", "out")
-        assert ran.status == 2
-        assert error_line(ran).startswith("cut is cut: its last line has no end; write the report")
-    assert not Path("out").exists()
+    assert refused(tiny, tiny("dedup", "photos", "-f", format).out) == what
+
+
+def test_nothing_from_a_dedup_that_failed_is_no_report(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    folder_of(tmp_path / "photos", pictures)
+    failed = tiny("dedup", "nowhere", "-f", "jsonl")
+    assert (failed.status, failed.out) == (3, b"")
+    assert refused(tiny, failed.out) == "r is empty: no run of sscd dedup ended"
+
+
+def test_a_report_without_copies_is_whole(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    folder_of(tmp_path / "photos", {name: pictures[name] for name in ("a.png", "c.png")})
+    for format in ("jsonl", "csv", "parquet"):
+        before = report(tiny, "photos", format)
+        ran = tiny("filter", "photos", "--remove", before, "-o", f"out-{format}")
+        assert ran.err == summary(2, 0, f"out-{format}")
+
+
+def test_a_report_of_matches_is_refused(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    folder_of(tmp_path / "photos", pictures)
+    assert tiny("embed", "photos", "-d", "other").status == 0
+    for format in ("jsonl", "csv", "parquet"):
+        found = tiny("dedup", "photos", "--against", "other", "-f", format).out
+        assert refused(tiny, found) == ("r is no whole report of clusters: its records are matches")
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+def test_a_cut_report_is_refused_wherever_it_ends(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], format: str
+) -> None:
+    folder_of(tmp_path / "photos", pictures)
+    data = tiny("dedup", "photos", "-f", format).out
+    lines = data.removesuffix(b"\n").split(b"\n")
+    for stop in range(1, len(lines)):
+        whole = b"".join(line + b"\n" for line in lines[:stop])
+        assert "r is cut: " in refused(tiny, whole) or "lacks" in refused(tiny, whole)
+    for end in (len(data) - 1, len(data) - 4, len(data) - len(lines[-1])):
+        assert refused(tiny, data[:end]).startswith("r is cut: its last ")
+
+
+MEMBER = {
+    "path": "photos/a.png",
+    "keep": True,
+    "keeper": "photos/a.png",
+    "id": "a.png",
+    "file_bytes": 1,
+    "mtime_ns": 1,
+    "content_hash": "0" * 32,
+    "source": "/photos",
+}
+GOES = {**MEMBER, "path": "photos/b.png", "id": "b.png", "keep": False}
+
+
+@pytest.mark.parametrize(
+    ("members", "what"),
+    [
+        ([{**MEMBER, "keep": None}, GOES], "keep is None"),
+        ([MEMBER, {**GOES, "keep": "false"}], "keep is 'false'"),
+        ([MEMBER, {**GOES, "keep": 0}], "keep is 0"),
+        ([MEMBER, {**GOES, "file_bytes": float("inf")}], "Infinity is no number"),
+        ([MEMBER, {**GOES, "similarity": float("nan")}], "NaN is no number"),
+        ([MEMBER, {**GOES, "file_bytes": "12"}], "file_bytes is '12'"),
+        ([MEMBER, {**GOES, "content_hash": ""}], "content_hash is ''"),
+        ([MEMBER, {k: v for k, v in GOES.items() if k != "source"}], "it lacks 'source'"),
+        ([MEMBER, {**MEMBER, "keep": False}], "photos/a.png stays in it and goes"),
+        (
+            [GOES, {**GOES, "path": "photos/a.png", "id": "a.png"}],
+            "photos/b.png goes for photos/a.png, which does not stay in it",
+        ),
+        ([MEMBER, "b.png"], "'str' object"),
+        ([MEMBER, None], "'NoneType' object"),
+        (None, "'NoneType' object"),
+    ],
+)
+def test_a_report_that_contradicts_itself_or_is_damaged_is_refused(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], members: Any, what: str
+) -> None:
+    folder_of(tmp_path / "photos", pictures)
+    text = rewrite(report(tiny, "photos"), {"cluster": "0", "members": members})
+    why = refused(tiny, text)
+    assert why.startswith("r is no whole report of clusters: ")
+    assert what in why
+
+
+def test_a_nested_line_is_no_report(tiny: Run, tmp_path: Path, pictures: dict[str, bytes]) -> None:
+    folder_of(tmp_path / "photos", pictures)
+    first, *_ = report(tiny, "photos").read_bytes().split(b"\n")
+    nested = b'{"members":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    why = refused(tiny, b"\n".join([first, nested, b'{"end": true}', b""]))
+    assert why == "r is no report of sscd dedup: nested too deeply"
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv", "parquet"])
+def test_line_breaks_of_unicode_are_part_of_a_name(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], format: str
+) -> None:
+    names = [f"{mark}.png" for mark in ("a\u2028b", "c\x85d", "e\x1cf", "g\rh", "i\nj")]
+    folder_of(tmp_path / "photos", dict.fromkeys(names, pictures["a.png"]))
+    before = report(tiny, "photos", format)
+    ran = tiny("filter", "photos", "--remove", before, "-o", "out")
+    assert ran.err == summary(5, 4, "out")
 
 
 def test_a_report_may_come_through_a_pipe(
     tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
 ) -> None:
     folder_of(tmp_path / "photos", {**pictures, "new\nline.png": pictures["e.png"]})
-    paths = tiny("dedup", "photos", "-f", "paths", "-0").out
-    ran = tiny("filter", "photos", "--remove", "-", "-o", "out", stdin=paths)
+    found = tiny("dedup", "photos", "-f", "csv").out
+    ran = tiny("filter", "photos", "--remove", "-", "-o", "out", stdin=found)
     assert ran.err == summary(6, 3, "out")
 
 
@@ -476,26 +579,110 @@ def test_names_of_any_bytes_are_found_again(
 ) -> None:
     names = [os.fsdecode(b"\xff%d.png" % number) for number in range(3)]
     tar_of(tmp_path / "s.tar", dict.fromkeys(names, pictures["a.png"]), encoding="utf-8")
-    for format in ("jsonl", "csv", "parquet", "paths"):
+    for format in ("jsonl", "csv", "parquet"):
         before = report(tiny, "s.tar", format)
         ran = tiny("filter", "s.tar", "--remove", before, "-o", f"{format}.tar")
         assert ran.err == summary(3, 2, f"{format}.tar")
         assert [name for name, _, _ in members(tmp_path / f"{format}.tar")] == names[:1]
 
 
-def test_images_that_changed_or_went_since_the_report_stop_it(
+def photos_of(tmp_path: Path, kind: str, files: Mapping[str, bytes]) -> str:
+    """Write pictures as a source of a kind, and return its name."""
+    source = {"folder": "photos", "list": "photos/l.csv"}.get(kind, f"s.{kind}")
+    if kind in {"folder", "list"}:
+        folder_of(tmp_path / "photos", files)
+        (tmp_path / "photos" / "l.csv").write_text("\n".join(["image", *files, ""]))
+    elif kind == "tar":
+        tar_of(tmp_path / source, files)
+    elif kind == "zip":
+        zip_of(tmp_path / source, files)
+    else:
+        rows = {"image": list(files.values()), "key": list(files)}
+        pq.write_table(pa.table(rows), tmp_path / source)
+    return source
+
+
+@pytest.mark.parametrize("kind", ["folder", "list", "tar", "zip", "parquet"])
+@pytest.mark.parametrize("hurt", ["a.png", "b.png"])
+def test_an_image_that_changed_since_the_report_stops_it_whatever_its_size(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], kind: str, hurt: str
+) -> None:
+    before = report(tiny, photos_of(tmp_path, kind, pictures))
+    torn = bytes(len(pictures[hurt]))  # of the same size
+    source = photos_of(tmp_path, kind, {**pictures, hurt: torn})
+    output = f"photos/out{Path(source).suffix}" if kind == "list" else f"o{Path(source).suffix}"
+    output = "out" if kind == "folder" else output
+    error = error_line(tiny("filter", source, "--remove", before, "-o", output))
+    id = str(list(pictures).index(hurt)) if kind == "parquet" else hurt
+    stays = ", which must stay," if hurt == "a.png" else ""
+    folder = "photos" if kind == "list" else source
+    assert error == (
+        f"{id} in {tmp_path}/{folder}{stays} has changed since the report; run sscd dedup again"
+    )
+    assert not Path(output).exists()
+
+
+@pytest.mark.parametrize("change", ["empty", "torn", "folder", "gone", "other picture"])
+def test_copies_stay_where_what_they_are_copies_of_is_no_more(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], change: str
+) -> None:
+    folder_of(tmp_path / "kept", {"a.png": pictures["a.png"]})
+    folder_of(tmp_path / "copies", {"b.png": pictures["a.png"]})
+    assert tiny("dedup", "kept", "copies", "--keep", "first", "-f", "csv", "-o", "r").status == 0
+    path = tmp_path / "kept/a.png"
+    if change in {"folder", "gone"}:
+        path.unlink()
+        if change == "folder":
+            path.mkdir()
+    else:
+        torn = path.read_bytes()[:-20] if change == "torn" else b""
+        path.write_bytes(pictures["e.png"] if change == "other picture" else torn)
+    error = error_line(tiny("filter", "copies", "--remove", "r", "-o", "out"))
+    assert error.startswith(f"a.png in {tmp_path}/kept, which must stay, ")
+    assert ("cannot be read: " in error) == (change in {"folder", "gone"})
+    assert not Path("out").exists()
+
+
+def test_what_must_stay_is_an_image_whatever_a_report_says(
     tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
 ) -> None:
     folder_of(tmp_path / "photos", pictures)
     before = report(tiny, "photos")
-    (tmp_path / "photos/b.png").write_bytes(pictures["e.png"] + b"more")
+    first, second = records_of(before.read_bytes())
+    (tmp_path / "photos/a.png").write_bytes(b"no image")
+    digest = hashlib.blake2b(b"no image", digest_size=16).hexdigest()
+    first["members"][0]["content_hash"] = digest
+    rewrite(before, first, second)
     error = error_line(tiny("filter", "photos", "--remove", before, "-o", "out"))
-    assert error.startswith(f"b.png in {tmp_path}/photos has changed since the report; run sscd")
+    assert error.startswith(f"a.png in {tmp_path}/photos, which must stay, cannot be read: ")
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("link", ["hard", "soft"])
+def test_what_goes_and_what_stays_may_not_have_become_one_file(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], link: str
+) -> None:
     folder_of(tmp_path / "photos", pictures)
-    (tmp_path / "photos/a.png").unlink()
+    before = report(tiny, "photos")
+    keeper, copy = tmp_path / "photos/a.png", tmp_path / "photos/b.png"
+    keeper.unlink()
+    keeper.hardlink_to(copy) if link == "hard" else keeper.symlink_to(copy)
     error = error_line(tiny("filter", "photos", "--remove", before, "-o", "out"))
-    assert error.startswith(f"a.png in {tmp_path}/photos, which must stay, has gone since")
-    assert not (tmp_path / "out").exists()
+    assert error.startswith(
+        f"b.png in {tmp_path}/photos and what must stay for it have become one file; run sscd"
+    )
+
+
+def test_what_lies_beside_an_image_goes_with_it_unless_another_needs_it(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    beside = ["b.txt", "b.png.json", "b.XMP", "b.html", "a.txt", "d.txt", "d.png.xmp", "bb.txt"]
+    files = {**pictures, "d.tif.png": pictures["e.png"], "d.webp": b"torn"}
+    folder_of(tmp_path / "photos", {**files, **dict.fromkeys(beside, b"x")})
+    ran = tiny("filter", "photos", "--remove", report(tiny, "photos"), "-o", "out")
+    assert "3 removed with 4 captions or annotations" in ran.err
+    stayed = set(names_in(tmp_path / "out")) & set(beside)
+    assert stayed == {"b.html", "a.txt", "d.txt", "bb.txt"}
 
 
 @pytest.mark.parametrize("name", ["s.tar", "s.zip", "photos"])
@@ -609,8 +796,7 @@ def test_the_report_itself_is_the_oracle_of_what_goes(
 ) -> None:
     folder_of(tmp_path / "photos", pictures)
     before = report(tiny, "photos", "csv")
-    with before.open(newline="") as file:
-        kept = {row["id"] for row in csv.DictReader(file) if row["keep"] == "true"}
+    kept = {row["id"] for row in csv_rows_of(before.read_bytes()) if row["keep"] == "true"}
     assert tiny("filter", "photos", "--remove", before, "-o", "out").status == 0
     assert names_in(tmp_path / "out") == sorted(kept | {"e.png"})
     assert tiny("dedup", "out", "-d", "again", "-f", "paths").out == b""

@@ -38,7 +38,7 @@ def many(tmp_path: Path, store: Store) -> Path:
     files: dict[Path, Any] = {path: A}
     for number in range(400):
         name = tmp_path / f"{'long' * 40}{number}.png"
-        os.link(path, name)
+        shutil.copy2(path, name)
         files[name] = A
     return store(tmp_path / "descriptors", files)
 
@@ -126,7 +126,7 @@ def test_a_reader_that_never_reads_is_no_error(bash: Any, many: Path) -> None:
 def test_the_first_line_of_json_is_whole(bash: Any, many: Path) -> None:
     ran = bash("sscd dedup --format jsonl | head -1")
     assert ran.returncode == 0
-    assert len(json.loads(ran.stdout)["members"]) == 401
+    assert json.loads(ran.stdout)["members"] == 401
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -162,5 +162,5 @@ def test_what_is_told_of_the_tool_itself_notices_a_full_device_too(bash: Any, wo
 
 def test_summaries_stay_out_of_the_pipe(bash: Any, many: Path) -> None:
     ran = bash("sscd dedup --format csv | wc -l")
-    assert ran.stdout.strip() == b"402"
+    assert ran.stdout.strip() == b"403"
     assert b"401 images, 0 unreadable: 1 cluster, 400 removable" in ran.stderr

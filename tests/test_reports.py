@@ -6,8 +6,6 @@ folder of the test written as /here.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import DATA, Run, Store, picture
+from conftest import DATA, Run, Store, csv_rows_of, picture, records_of
 
 from sscd_cli.errors import bytes_text
 from sscd_cli.reports.formats import csv_lines, path_lines
@@ -73,15 +71,23 @@ def test_a_format_is_what_it_was_byte_for_byte(
 def test_all_formats_say_the_same(
     sscd: Run, gallery_dataset: dict[str, Any], tmp_path: Path
 ) -> None:
-    objects = [json.loads(line) for line in sscd("dedup", "-f", "jsonl").lines]
+    objects = records_of(sscd("dedup", "-f", "jsonl").out)
     flat = [
-        {"cluster": one["name"], "weakest_link": one["weakest_link"], **member, "scale": "cosine"}
+        {
+            "cluster": one["cluster"],
+            "weakest_link": one["weakest_link"],
+            **member,
+            "scale": "cosine",
+        }
         for one in objects
         for member in one["members"]
     ]
-    rows = list(csv.DictReader(io.StringIO(sscd("dedup", "-f", "csv").out.decode())))
+    rows = csv_rows_of(sscd("dedup", "-f", "csv").out)
     assert rows == [
-        {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in row.items()}
+        {
+            k: "" if v is None else str(v).lower() if isinstance(v, bool) else str(v)
+            for k, v in row.items()
+        }
         for row in flat
     ]
     (tmp_path / "report.parquet").write_bytes(sscd("dedup", "-f", "parquet").out)
@@ -99,8 +105,8 @@ def test_the_report_is_true(
 ) -> None:
     """Each similarity is the product of the two descriptors, each cluster one original."""
     families = []
-    for line in sscd("dedup", "-f", "jsonl").lines:
-        members = json.loads(line)["members"]
+    for record in records_of(sscd("dedup", "-f", "jsonl").out):
+        members = record["members"]
         families.append({truth.get(m["id"], m["id"]) for m in members})
         for member in members:
             keeper = Path(member["keeper"]).name
@@ -133,13 +139,12 @@ def test_names_of_any_bytes_survive_in_every_format(
     assert sorted(map(os.fsdecode, nul[:-1])) == shown
     assert all((tmp_path / os.fsdecode(name)).exists() for name in nul[:-1])
 
-    (line,) = sscd("dedup", "-f", "jsonl").lines
-    members = json.loads(line)["members"]
+    (record,) = records_of(sscd("dedup", "-f", "jsonl").out)
+    members = record["members"]
     assert sorted(m["path"] for m in members if not m["keep"]) == shown
     assert sorted(m["id"] for m in members if not m["keep"]) == sorted(odd)
 
-    text = sscd("dedup", "-f", "csv").out.decode("utf-8", "surrogateescape")
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    rows = csv_rows_of(sscd("dedup", "-f", "csv").out)
     assert sorted(row["path"] for row in rows if row["keep"] == "false") == shown
 
     text = sscd("dedup").out.decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -103,6 +104,7 @@ def _show_warning(other: Any, message: Warning | str, category: type[Warning], *
 def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one for each ending
     """Run one command line and return its exit status."""
     terminal.state = terminal.State()
+    terminal.command_line = shlex.join(["sscd", *argv])
     asked = os.environ.get(completion.VARIABLE)
     if asked:
         completion.make_shells_known()

@@ -144,8 +144,11 @@ def _report_clusters(
         if target.explain:
             _write_explained(found, target, embedding, stream)
         else:
-            write_clusters(found, target.format, stream, null=target.null)
+            header = found.header(terminal.command_line)
+            write_clusters(found, header, target.format, stream, null=target.null)
     _summarise_clusters(found)
+    if target.format == "paths":
+        _warn_of_no_paths(found.no_files)
     return found.removable, found.unreadable
 
 
@@ -163,7 +166,8 @@ def _write_explained(
     model = None if embedding.model == MODEL else embedding.model  # else that of the descriptors
     with terminal.count_progress() as progress:
         clusters = verb.run(found, model=model, device=embedding.devices[0], progress=progress)
-        write_clusters(clusters, target.format, stream, explained=True)
+        header = found.header(terminal.command_line)
+        write_clusters(clusters, header, target.format, stream, explained=True)
 
 
 def _report_matches(
@@ -178,8 +182,11 @@ def _report_matches(
     if found.embedded:
         summarise_embedding(found.embedded)
     with terminal.report_stream(target.output) as stream:
-        write_matches(found, target.format, stream, null=target.null)
+        header = found.header(terminal.command_line)
+        write_matches(found, header, target.format, stream, null=target.null)
     _summarise_matches(found)
+    if target.format == "paths":
+        _warn_of_no_paths(found.no_files)
     return found.leaked, found.unreadable
 
 
@@ -285,6 +292,15 @@ def _warn_of_overlap(count: int) -> None:
         terminal.warn(
             f"the background of --post holds {counted(count, 'images')} of these, which lowers "
             "similarities; fit on other images"
+        )
+
+
+def _warn_of_no_paths(count: int) -> None:
+    if count:
+        is_no, those = ("is no path", "it") if count == 1 else ("are no paths", "them")
+        terminal.warn(
+            f"{counted(count, 'removable images')} in archives or on servers {is_no}; "
+            f"sscd filter writes those again without {those}"
         )
 
 

@@ -33,6 +33,7 @@ class State:
 
 
 state = State()
+command_line = "sscd"  # as it was typed, for reports
 
 # tqdm would say "2.5s/" where less than one is done in a second
 _NO_TOTAL = "{desc}: {n_fmt} [{elapsed}, {rate_noinv_fmt}{postfix}]"

@@ -19,8 +19,10 @@ from sscd_cli.machine import lacking
 Column = Sequence[Any] | npt.NDArray[Any]
 
 
-def write_table(stream: BinaryIO, columns: Mapping[str, Column]) -> None:
-    """Write columns of equal length to a stream.
+def write_table(
+    stream: BinaryIO, columns: Mapping[str, Column], metadata: Mapping[bytes, bytes] | None = None
+) -> None:
+    """Write columns of equal length to a stream, with what else is said of them all.
 
     Text that is not valid UTF-8 (a file name) is backslash-escaped, and a column `NAME_bytes`
     beside it then holds the true bytes, null where the text is true.
@@ -29,7 +31,7 @@ def write_table(stream: BinaryIO, columns: Mapping[str, Column]) -> None:
     arrays: dict[str, pa.Array] = {}
     for name, values in columns.items():
         arrays |= _arrays(name, values)
-    table = pa.table(arrays)
+    table = pa.table(arrays, metadata=dict(metadata) if metadata else None)
     payload = pa.BufferOutputStream()  # Arrow closes what it writes to itself
     pq.write_table(table, payload, compression="zstd")
     stream.write(payload.getvalue())
@@ -62,14 +64,18 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise StoreError(f"{path} is damaged", "delete it and run that task again") from error
 
 
-def read_table(payload: bytes, columns: Sequence[str]) -> dict[str, list[Any]]:
-    """Read some columns of what `write_table` wrote, true names included.
+def read_table(
+    payload: bytes, columns: Sequence[str]
+) -> tuple[dict[str, list[Any]], dict[bytes, bytes]]:
+    """Read what `write_table` wrote: those of some columns that it has, true names included, and
+    the metadata.
 
-    Raises: ValueError: no Parquet file, or a column is missing.
+    Raises: ValueError: no Parquet file.
     """
     try:
         table = pq.read_table(pa.BufferReader(payload))
-        return {name: _values(table, name) for name in columns}
+        there = [name for name in columns if name in table.column_names]
+        return {name: _values(table, name) for name in there}, table.schema.metadata or {}
     except (pa.ArrowException, OSError, KeyError) as error:
         raise ValueError(reason_of(error)) from error
 

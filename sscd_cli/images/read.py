@@ -28,6 +28,13 @@ def stored_ref(source: str, id: str) -> ImageRef:
     return ImageRef(id, source, join(source, id))
 
 
+def is_file(source: str, id: str) -> bool:
+    """Say whether a stored image is a file of this machine, and not in an archive or elsewhere."""
+    if is_container(source) and not os.path.isdir(split_columns(source)[0]):  # noqa: PTH112
+        return False
+    return not is_url(stored_ref(source, id).path)
+
+
 def is_here(source: str) -> bool:
     """Say whether anything at all lies where a stored source was."""
     try:

@@ -33,8 +33,10 @@ class Member:
     keeper: the path of the image that stays for it, or beside which it is to be looked at; its
     own if neither. similarity: to the keeper; to itself, a cosine of 1.0, if it is its own.
     band: one of `BANDS`, "" for its own keeper. reason: why the keeper stays for it: what this
-    image is of the keeper. width, height: pixels. id, source: its key in the
-    descriptor dataset.
+    image is of the keeper. width, height: pixels. frames: pictures in the file. content: how much
+    there is to see (see `images.content`); both None where unknown. mtime_ns: when its file was
+    written. content_hash: BLAKE2b-128 of the file's bytes, in hexadecimal digits. id, source: its
+    key in the descriptor dataset.
     """
 
     path: str
@@ -45,7 +47,11 @@ class Member:
     reason: str
     width: int
     height: int
+    frames: int | None
+    content: int | None
     file_bytes: int
+    mtime_ns: int
+    content_hash: str
     id: str
     source: str
 
@@ -61,13 +67,14 @@ class ExplainedMember(Member):
 class Cluster:
     """Images joined by chains of pairs at or above the threshold.
 
-    name: 12 hexadecimal digits that follow from the contents of the members, whatever the run.
-    weakest_link: the similarity above which the cluster would fall apart. scale: of all
-    similarities, "cosine" or what was done before and after (see `descriptors.scale`).
-    members: the kept ones first, each followed by what it stands for, the most similar first.
+    cluster: its name, 12 hexadecimal digits that follow from the contents of the members,
+    whatever the run. weakest_link: the similarity above which the cluster would fall apart.
+    scale: of all similarities, "cosine" or what was done before and after (see
+    `descriptors.scale`). members: the kept ones first, each followed by what it stands for, the
+    most similar first.
     """
 
-    name: str
+    cluster: str
     weakest_link: float
     scale: str
     members: tuple[Member, ...]
@@ -98,7 +105,7 @@ def describe(
     here = working_folder()
     for members in np.split(rows, starts[1:]):
         yield Cluster(
-            name=_name(stored.columns["content_hash"][members]),
+            cluster=_name(stored.columns["content_hash"][members]),
             weakest_link=round(float(found.weakest_link[members[0]]), 6),
             scale=scale,
             members=tuple(_member(stored, found, int(row), here, reason) for row in members),
@@ -115,7 +122,7 @@ def _name(hashes: NDArray[np.uint8]) -> str:
 
 
 def _member(stored: DescriptorSet, found: Clusters, row: int, here: str, reason: Reason) -> Member:
-    keeper = int(found.keeper[row])
+    keeper, content = int(found.keeper[row]), int(stored.columns["content"][row])
     return Member(
         path=shown_path(stored.path(row), here),
         keep=keeper == row or bool(found.look_at[row]),
@@ -125,7 +132,11 @@ def _member(stored: DescriptorSet, found: Clusters, row: int, here: str, reason:
         reason=reason(keeper, row) if keeper != row else "",
         width=int(stored.columns["width"][row]),
         height=int(stored.columns["height"][row]),
+        frames=int(stored.columns["frames"][row]) or None,
+        content=None if content < 0 else content,
         file_bytes=int(stored.columns["file_bytes"][row]),
+        mtime_ns=int(stored.columns["mtime_ns"][row]),
+        content_hash=stored.columns["content_hash"][row].tobytes().hex(),
         id=stored.ids[row],
         source=stored.sources[row],
     )

@@ -10,12 +10,15 @@ from dataclasses import asdict, fields
 from typing import Any, BinaryIO
 
 from sscd_cli.errors import UsageError, bytes_text, counted, printable
+from sscd_cli.images.read import is_file
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
+from sscd_cli.reports.header import COMMENT, METADATA_KEY, Header
 from sscd_cli.reports.page import Card, Picture, page
 
 
 def write_clusters(
     clusters: Iterable[Cluster],
+    header: Header,
     format: str,
     stream: BinaryIO,
     *,
@@ -25,22 +28,23 @@ def write_clusters(
     """Write clusters to a binary stream, one by one but for Parquet and HTML.
 
     text: for people, names made printable. html: for people, with the images. jsonl: one object
-    a cluster. csv, parquet: one row an image. paths: the removable images, one a line, or
-    NUL-separated with `null`. A name that is not UTF-8 keeps its bytes in csv and paths, and is
-    escaped as `\\udcXX` in JSON.
+    a cluster. csv, parquet: one row an image. These three begin with the header. paths: the
+    removable files, one a line, or NUL-separated with `null`; what is in an archive or on a
+    server is no file. A name that is not UTF-8 keeps its bytes in csv and paths, and is escaped
+    as `\\udcXX` in JSON.
     explained: all members are `ExplainedMember`, which csv and parquet have a column for.
 
     Raises: UsageError: a path holds a line break and `null` is not given.
     """
     columns = (*COLUMNS, "explanation") if explained else COLUMNS
     if format == "parquet":
-        _write_parquet(clusters, stream, columns)
+        _write_parquet(clusters, header, stream, columns)
         return
     pieces: dict[str, Callable[[], Iterator[str]]] = {
         "text": lambda: _text(clusters),
-        "html": lambda: _html(clusters),
-        "jsonl": lambda: _jsonl(clusters),
-        "csv": lambda: csv_lines(columns, rows_of(clusters)),
+        "html": lambda: _html(header, clusters),
+        "jsonl": lambda: json_lines(header, clusters),
+        "csv": lambda: csv_report(header, columns, rows_of(clusters)),
         "paths": lambda: _paths(clusters, null),
     }
     for piece in pieces[format]():
@@ -73,23 +77,21 @@ def _verdict(member: Member) -> str:
 
 def _title(cluster: Cluster) -> str:
     count = counted(len(cluster.members), "images")
-    return f"cluster {cluster.name}  {count}, weakest link {cluster.weakest_link:.3f}"
+    return f"cluster {cluster.cluster}  {count}, weakest link {cluster.weakest_link:.3f}"
 
 
 def _pixels(member: Member) -> str:
     return f"{member.width}×{member.height}" if member.width else ""
 
 
-def _html(clusters: Iterable[Cluster]) -> Iterator[str]:
-    cards, removable = [], []
+def _html(header: Header, clusters: Iterable[Cluster]) -> Iterator[str]:
+    cards = []
     for cluster in clusters:
         pictures = [_picture(member) for member in cluster.members]
         cards.append(Card(_title(cluster), cluster.weakest_link, pictures))
-        removable += [member.file_bytes for member in cluster.members if not member.keep]
-    size = bytes_text(sum(removable))
-    yield from page(
-        cards, f"{counted(len(cards), 'clusters')}, {len(removable):,} removable ({size})"
-    )
+    removable, size = header.counts["removable"], header.counts["removable_bytes"]
+    summary = f"{counted(len(cards), 'clusters')}, {removable:,} removable ({bytes_text(size)})"
+    yield from page(cards, summary)
 
 
 def _picture(member: Member) -> Picture:
@@ -103,9 +105,19 @@ def _picture(member: Member) -> Picture:
     )
 
 
-def _jsonl(clusters: Iterable[Cluster]) -> Iterator[str]:
-    for cluster in clusters:
-        yield json.dumps(asdict(cluster)) + "\n"
+def json_lines(header: Header, records: Iterable[Any]) -> Iterator[str]:
+    """Yield a report of data classes as JSON Lines, from its header to its end."""
+    yield header.line()
+    yield from (json.dumps(asdict(record)) + "\n" for record in records)
+    yield header.end()
+
+
+def csv_report(
+    header: Header, columns: Iterable[str], rows: Iterable[dict[str, Any]]
+) -> Iterator[str]:
+    """Yield a report as CSV below a line that is its header; the counts in it tell a cut one."""
+    yield COMMENT + header.line()
+    yield from csv_lines(columns, rows)
 
 
 def rows_of(clusters: Iterable[Cluster]) -> Iterator[dict[str, Any]]:
@@ -113,7 +125,7 @@ def rows_of(clusters: Iterable[Cluster]) -> Iterator[dict[str, Any]]:
     for cluster in clusters:
         for member in cluster.members:
             yield {
-                "cluster": cluster.name,
+                "cluster": cluster.cluster,
                 "weakest_link": cluster.weakest_link,
                 **{field.name: getattr(member, field.name) for field in fields(member)},
                 "scale": cluster.scale,
@@ -144,7 +156,8 @@ def _taken(buffer: io.StringIO) -> str:
 
 
 def _paths(clusters: Iterable[Cluster], null: bool) -> Iterator[str]:
-    paths = (m.path for cluster in clusters for m in cluster.members if not m.keep)
+    gone = (m for cluster in clusters for m in cluster.members if not m.keep)
+    paths = (member.path for member in gone if is_file(member.source, member.id))
     yield from path_lines(paths, null)
 
 
@@ -165,11 +178,13 @@ def path_lines(paths: Iterable[str], null: bool) -> Iterator[str]:
     yield "".join(lines)
 
 
-def _write_parquet(clusters: Iterable[Cluster], stream: BinaryIO, names: Sequence[str]) -> None:
+def _write_parquet(
+    clusters: Iterable[Cluster], header: Header, stream: BinaryIO, names: Sequence[str]
+) -> None:
     from sscd_cli.descriptors.tables import write_table
 
     columns: dict[str, list[Any]] = {name: [] for name in names}
     for row in rows_of(clusters):
         for name, value in row.items():
             columns[name].append(value)
-    write_table(stream, columns)
+    write_table(stream, columns, {METADATA_KEY: header.line().encode()})

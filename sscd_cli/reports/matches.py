@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
@@ -10,8 +9,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING, BinaryIO
 
 from sscd_cli.errors import counted, printable
+from sscd_cli.images.read import is_file
 from sscd_cli.reports.clusters import LOOK_AT, likeness, shown_path, working_folder
-from sscd_cli.reports.formats import csv_lines, path_lines
+from sscd_cli.reports.formats import csv_report, json_lines, path_lines
+from sscd_cli.reports.header import METADATA_KEY, Header
 from sscd_cli.reports.page import Card, Picture, page
 
 if TYPE_CHECKING:
@@ -76,29 +77,36 @@ def describe(
 
 
 def write_matches(
-    matches: Iterable[Match], format: str, stream: BinaryIO, *, null: bool = False
+    matches: Iterable[Match],
+    header: Header,
+    format: str,
+    stream: BinaryIO,
+    *,
+    null: bool = False,
 ) -> None:
     """Write matches to a binary stream in one of `formats.FORMATS`.
 
-    paths: our images that have a copy there which was found and is no image of ours, each once,
-    one a line or NUL-separated; none that is only to be looked at.
+    paths: our files that have a copy there which was found and is no image of ours, each once,
+    one a line or NUL-separated; none that is only to be looked at. jsonl, csv and parquet begin
+    with the header.
     Raises: UsageError: a path holds a line break and `null` is not given.
     """
     if format == "parquet":
         from sscd_cli.descriptors.tables import write_table
 
         rows = [asdict(match) for match in matches]
-        write_table(stream, {name: [row[name] for row in rows] for name in COLUMNS})
+        columns = {name: [row[name] for row in rows] for name in COLUMNS}
+        write_table(stream, columns, {METADATA_KEY: header.line().encode()})
         return
-    for line in _lines(matches, format, null):
+    for line in _lines(matches, header, format, null):
         stream.write(line.encode("utf-8", "surrogateescape"))
 
 
-def _lines(matches: Iterable[Match], format: str, null: bool) -> Iterator[str]:
+def _lines(matches: Iterable[Match], header: Header, format: str, null: bool) -> Iterator[str]:
     if format == "csv":
-        yield from csv_lines(COLUMNS, map(asdict, matches))
+        yield from csv_report(header, COLUMNS, map(asdict, matches))
     elif format == "jsonl":
-        yield from (json.dumps(asdict(match)) + "\n" for match in matches)
+        yield from json_lines(header, matches)
     elif format == "paths":
         yield from path_lines(_removable(matches), null)
     elif format == "html":
@@ -132,13 +140,14 @@ def _copy(match: Match) -> Picture:
 
 def _removable(matches: Iterable[Match]) -> Iterator[str]:
     """Yield our images with a copy that stays when all of them go: found, and not ours, too."""
-    files = [
-        (match.path, _file(match.other), match.checked and match.band != LOOK_AT)
-        for match in matches
-    ]
+    files = [(match.path, _file(match.other), _is_removable(match)) for match in matches]
     ours = {_file(path) for path, _, _ in files}
     copied = (path for path, other, fine in files if fine and other not in ours)
     yield from (path for path, _ in groupby(copied))
+
+
+def _is_removable(match: Match) -> bool:
+    return match.checked and match.band != LOOK_AT and is_file(match.source, match.id)
 
 
 def _file(path: str) -> str | tuple[int, int]:

@@ -1,126 +1,214 @@
-"""What a report of `sscd dedup` says may go, read back from the formats that programs read."""
+"""What a report of `sscd dedup` says may go, read back from the formats that programs read.
+
+Nothing is taken from a report that is not whole: it begins with its header, holds as much as that
+says, and names what stays for each image that goes.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
-from sscd_cli.errors import UsageError
-from sscd_cli.storage.servers import is_url
+from sscd_cli.errors import UsageError, reason_of
+from sscd_cli.reports.header import COMMENT, METADATA_KEY
 
 Key = tuple[str, str]  # source, id
-FIELDS = ("keep", "source", "id", "file_bytes")
+AGAIN = "run sscd dedup again with -f jsonl -o FILE"
+_TEXTS = ("cluster", "path", "keeper", "content_hash", "id", "source")
+_NUMBERS = ("file_bytes", "mtime_ns")
+_FIELDS = (*_TEXTS, *_NUMBERS, "keep")
+_MORE = {"similarity": float, "reason": str, "band": str}
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """An image as a report knows it; content_hash: BLAKE2b-128 of its bytes, hexadecimal."""
+
+    source: str
+    id: str
+    path: str
+    file_bytes: int
+    mtime_ns: int
+    content_hash: str
+
+    @property
+    def key(self) -> Key:
+        """Return what names it in a descriptor dataset."""
+        return self.source, self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """An image that may go, and the one that stays for it; similarity: of the two."""
+
+    image: Reported
+    keeper: Reported
+    cluster: str
+    similarity: float
+    reason: str = ""
+    band: str = ""
+
+
+@dataclass(frozen=True)
 class Removals:
-    """The removable images of a report, by key, or by path where the report has paths alone.
+    """What a whole report says. header: its first record. keepers: all images that must stay."""
 
-    sizes: of each removable image, in bytes, by key. keepers: of the images that must stay.
-    """
-
-    sizes: dict[Key, int] = field(default_factory=dict)
-    keepers: set[Key] = field(default_factory=set)
-    paths: set[str] = field(default_factory=set)
+    header: Mapping[str, Any]
+    removals: dict[Key, Removal] = field(default_factory=dict)
+    keepers: dict[Key, Reported] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.sizes) + len(self.paths)
-
-    def names(self, source: str, id: str) -> bool:
-        """Say whether the report calls this image removable."""
-        return (source, id) in self.sizes or bool(self.paths and _path(source, id) in self.paths)
+        return len(self.removals)
 
     def tables(self, path: str) -> set[str]:
         """Return how the report names a table of this path: with the columns chosen in it."""
-        start = f"{path}#"
-        named = chain((source for source, _ in chain(self.sizes, self.keepers)), self.paths)
-        rests = (name.removeprefix(start) for name in named if name.startswith(start))
-        return {start + rest.partition("/")[0] for rest in rests}
+        named = (source for source, _ in chain(self.removals, self.keepers))
+        return {source for source in named if source.startswith(f"{path}#")}
+
+
+def load_removals(place: Path) -> Removals:
+    """Read the report at a place, or the one on stdin where that is "-".
+
+    Raises: UsageError: it cannot be read; and as `read_removals`.
+    """
+    try:
+        if str(place) != "-":
+            return read_removals(place.read_bytes(), str(place))
+        if sys.stdin is None:
+            raise UsageError("stdin is closed", "pipe a report into the command")
+        return read_removals(sys.stdin.buffer.read(), "the report on stdin")
+    except OSError as error:
+        what = f"cannot read {place}: {reason_of(error)}"
+        raise UsageError(what, "name a report of sscd dedup") from None
 
 
 def read_removals(data: bytes, name: str) -> Removals:
-    """Read a report: JSON Lines, CSV, Parquet, or paths separated by line feeds or NULs.
+    """Read a report of clusters: JSON Lines, CSV or Parquet.
 
     Args: name: of the file, for errors.
-    Raises: UsageError: it is a text report, one of matches, cut, or damaged; or it calls an image
-        both removable and a keeper.
+    Raises: UsageError: it is no such report, cut, or damaged; or it contradicts itself.
     """
-    if data.startswith(b"cluster ") and b" images, weakest link " in data.partition(b"\n")[0]:
-        raise UsageError(f"{name} is a report for people", "write it with --format jsonl")
-    if _is_cut(data):
-        raise UsageError(f"{name} is cut: its last line has no end", "write the report again")
+    if not data:
+        raise UsageError(f"{name} is empty: no run of sscd dedup ended", AGAIN)
     try:
-        rows = _rows(data)
-        if rows is None:
-            return Removals(paths={_path("", path) for path in _paths(data)})
-        found = Removals()
-        for row in rows:
-            _note(found, row)
+        header, rows = _read(data)
+        if header.get("report") != "clusters":
+            raise ValueError(f"its records are {header.get('report')}")
+        return _removals(header, rows)
+    except EOFError as error:
+        raise UsageError(f"{name} is cut: {error}", AGAIN) from None
+    except RecursionError:
+        raise UsageError(f"{name} is no report of sscd dedup: nested too deeply", AGAIN) from None
     except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else error
-        what = f"{name} is no report of clusters: {reason}"
-        raise UsageError(
-            what, "name a report of sscd dedup in jsonl, csv, parquet or paths"
-        ) from None
-    both = found.keepers & found.sizes.keys()
-    if both:
-        what = f"{name} says that {_path(*min(both))} stays and that it goes"
-        raise UsageError(what, "name one report of one run")
+        raise UsageError(f"{name} is no whole report of clusters: {reason}", AGAIN) from None
+
+
+def _read(data: bytes) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
+    """Return the header of a report and its images, each with its `_FIELDS`."""
+    if data.startswith(b"PAR1"):
+        return _read_parquet(data)
+    if data.startswith(b"{"):
+        return _read_json_lines(data)
+    if data.startswith(COMMENT.encode()):
+        return _read_csv(data)
+    raise ValueError("it has no first record (text, html and paths have none)")
+
+
+def _read_parquet(data: bytes) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
+    from sscd_cli.descriptors.tables import read_table
+
+    columns, metadata = read_table(data, (*_FIELDS, *_MORE))
+    if METADATA_KEY not in metadata:
+        raise ValueError("its schema does not say what was compared")
+    rows = zip(*columns.values(), strict=True)
+    return _json(metadata[METADATA_KEY]), [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _read_json_lines(data: bytes) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
+    if not data.endswith(b"\n"):
+        raise EOFError("its last line has no end")
+    first, *records = (_json(line) for line in data[:-1].split(b"\n"))
+    if "tool" not in first:
+        raise ValueError("its first record does not say what was compared")
+    if not records or records.pop().get("end") is not True:
+        raise EOFError("its last record is missing")
+    rows = [
+        {**member, "cluster": record["cluster"]}
+        for record in records
+        for member in record.get("members", [])
+    ]
+    return first, rows
+
+
+def _read_csv(data: bytes) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
+    if not data.endswith(b"\n"):
+        raise EOFError("its last line has no end")
+    first, _, rest = data.partition(b"\n")
+    text = io.StringIO(rest.decode("utf-8", "surrogateescape"), newline="")
+    rows = [_typed(row) for row in csv.DictReader(text, strict=True)]
+    return _json(first.removeprefix(COMMENT.encode())), rows
+
+
+def _typed(row: dict[str, str]) -> dict[str, Any]:
+    numbers = {name: int(row[name]) for name in _NUMBERS if name in row}
+    keep = {"true": True, "false": False}.get(row.get("keep", ""))
+    return {**row, **numbers, "keep": keep, "similarity": float(row.get("similarity") or "nan")}
+
+
+def _json(line: bytes) -> dict[str, Any]:
+    found = json.loads(line.decode("utf-8", "surrogateescape"), parse_constant=_refuse_constant)
+    if not isinstance(found, dict):
+        raise ValueError("a line is no JSON object")
     return found
 
 
-def _is_cut(data: bytes) -> bool:
-    """Say whether a report of lines ends within one: what is left of a name may be another's."""
-    end = b"\0" if b"\0" in data else b"\n"
-    return bool(data) and not data.startswith(b"PAR1") and not data.endswith(end)
+def _refuse_constant(word: str) -> float:
+    raise ValueError(f"{word} is no number")
 
 
-def _rows(data: bytes) -> Iterable[dict[str, Any]] | None:
-    """Return the images of a report, each with its `FIELDS`; None if it has paths alone."""
-    if data.startswith(b"PAR1"):
-        from sscd_cli.descriptors.tables import read_table
+def _removals(header: Mapping[str, Any], rows: list[dict[str, Any]]) -> Removals:
+    """Put together what goes and what stays for it.
 
-        columns = read_table(data, FIELDS)
-        values = zip(*columns.values(), strict=True)
-        return (dict(zip(FIELDS, row, strict=True)) for row in values)
-    if data.startswith(b"{"):
-        lines = data.decode("utf-8", "surrogateescape").splitlines()
-        return (member for line in lines for member in json.loads(line)["members"])
-    if data.startswith((b"cluster,", b"path,other")):
-        text = io.StringIO(data.decode("utf-8", "surrogateescape"), newline="")
-        return _csv_rows(csv.DictReader(text, strict=True))
-    if data.startswith(b"<!doctype html>"):
-        raise ValueError("it is a page for people")
-    return None
-
-
-def _csv_rows(rows: Iterable[dict[str, str]]) -> Iterator[dict[str, Any]]:
-    for row in rows:
-        if row["keep"] not in {"true", "false"}:
-            raise ValueError(f"keep is {row['keep']!r}")
-        yield {**row, "keep": row["keep"] == "true"}
+    Raises: EOFError: images are missing. ValueError, KeyError: a record is wrong.
+    """
+    images = [_image(row) for row in rows]
+    keepers = {i.path: i for i, row in zip(images, rows, strict=True) if row["keep"]}
+    found = Removals(header, keepers={image.key: image for image in keepers.values()})
+    for image, row in zip(images, rows, strict=True):
+        if row["keep"]:
+            continue
+        if image.key in found.keepers or image.path in keepers:
+            raise ValueError(f"{image.path} stays in it and goes")
+        if row["keeper"] not in keepers:
+            raise ValueError(f"{image.path} goes for {row['keeper']}, which does not stay in it")
+        more = {name: kind(row[name]) for name, kind in _MORE.items() if row.get(name) is not None}
+        found.removals[image.key] = Removal(image, keepers[row["keeper"]], row["cluster"], **more)
+    _check_counts(header, len(rows), len(found))
+    return found
 
 
-def _note(found: Removals, row: dict[str, Any]) -> None:
-    key = str(row["source"]), str(row["id"])
-    if row["keep"]:
-        found.keepers.add(key)
-    else:
-        found.sizes[key] = int(row["file_bytes"])
+def _image(row: Mapping[str, Any]) -> Reported:
+    for name in _FIELDS:
+        kind = str if name in _TEXTS else int if name in _NUMBERS else bool
+        if type(row[name]) is not kind:
+            raise ValueError(f"{name} is {row[name]!r}")
+    if len(row["content_hash"]) != 32:
+        raise ValueError(f"content_hash is {row['content_hash']!r}")
+    names = (row["source"], row["id"], row["path"])
+    return Reported(*names, row["file_bytes"], row["mtime_ns"], row["content_hash"])
 
 
-def _paths(data: bytes) -> Iterator[str]:
-    separator = b"\0" if b"\0" in data else b"\n"
-    return (os.fsdecode(path) for path in data.split(separator) if path)
-
-
-def _path(source: str, id: str) -> str:
-    """Return the one way to write where an image lies."""
-    path = f"{source.rstrip('/')}/{id}" if source else id
-    return path if is_url(path) else os.path.abspath(path)  # noqa: PTH100  # no Path for each of ten million names
+def _check_counts(header: Mapping[str, Any], members: int, removable: int) -> None:
+    told = header["members"], header["removable"]
+    if (members, removable) != told:
+        raise EOFError(
+            f"it holds {members} images of {told[0]}, {removable} removable of {told[1]}"
+        )

@@ -23,6 +23,11 @@ def place(path: str | Path) -> Path:
     return RemotePath(text) if URL.match(text) else Path(text)
 
 
+def absolute(path: Path) -> str:
+    """Return the whole name of a path here, or the URL of one on a server."""
+    return str(path) if isinstance(path, RemotePath) else os.path.abspath(path)  # noqa: PTH100
+
+
 class RemotePath(PosixPath):
     """A path on a server with those methods of `Path` that datasets and reports need.
 

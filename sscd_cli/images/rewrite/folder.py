@@ -13,6 +13,7 @@ from itertools import chain
 
 from sscd_cli.images.folder import is_image_file, is_skipped, iter_folder
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.images.sidecars import Sidecars
 from sscd_cli.storage.servers import at_once, copy_file, is_url, join, list_folder
 
 Copy = Callable[[str, str], None]
@@ -20,8 +21,10 @@ Copy = Callable[[str, str], None]
 
 def copy_folder(
     source: str, target: str, removed: Set[str], *, link: bool, uploaded: Callable[[str], None]
-) -> None:
+) -> int:
     """Copy `source` to `target`, each here or on a server, without the images `removed`.
+
+    What lies beside a removed image goes with it (see `images.sidecars`); its number is returned.
 
     Here times and permissions are kept, and a link to a file or a folder of images is copied as
     what it leads to. link: make hard links instead of copies, so that no image takes space twice.
@@ -44,10 +47,28 @@ def copy_folder(
 
     if not is_url(target):
         os.makedirs(target)
-    images = (ref.id for ref in _images(source) if ref.id not in removed)
-    keys = chain(images, _other_files(source))
+    beside = Sidecars(removed)
+    along = 0
+
+    def others() -> Iterator[str]:
+        nonlocal along
+        for key in _other_files(source):
+            if beside.goes(key):
+                along += 1
+            else:
+                yield key
+
+    keys = chain(_staying(source, removed, beside), others())
     for _ in map(copied, keys) if copy is not copy_file else at_once(copied, keys):
         pass
+    return along
+
+
+def _staying(source: str, removed: Set[str], beside: Sidecars) -> Iterator[str]:
+    for ref in _images(source):
+        if ref.id not in removed:
+            beside.stays(ref.id)
+            yield ref.id
 
 
 def _images(source: str) -> Iterator[ImageRef]:

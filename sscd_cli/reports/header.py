@@ -1,0 +1,81 @@
+"""The first record of a report: what was compared, how, and what the report must hold to be whole.
+
+JSON Lines begin with it and end with `{"end": true}` and its counts; CSV begins with it as a line
+of JSON after "# "; Parquet has it in the metadata of its schema, under `METADATA_KEY`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from sscd_cli import __version__
+
+if TYPE_CHECKING:
+    from sscd_cli.descriptors.read import DescriptorSet
+
+METADATA_KEY = b"sscd_report"
+COMMENT = "# "
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What made a report.
+
+    report: what its records are. dataset, against: absolute, the second one of matches.
+    threshold, scale: of all similarities in it. command: as it was typed. folder: to which the
+    paths are relative. counts: "images" with a descriptor, "unreadable" ones, and what the report
+    holds: "clusters", "members", "removable" and "removable_bytes", or "matches" and "leaked".
+    """
+
+    report: Literal["clusters", "matches"]
+    dataset: str
+    against: str | None
+    model: str
+    weights_sha256: str
+    threshold: float
+    scale: str
+    command: str
+    folder: str
+    counts: Mapping[str, int]
+
+    @classmethod
+    def of(
+        cls,
+        stored: DescriptorSet,
+        threshold: float,
+        scale: str,
+        counts: Mapping[str, int],
+        *,
+        against: DescriptorSet | None = None,
+        command: str = "",
+    ) -> Header:
+        """Describe what was found in a dataset, here and now."""
+        import os
+
+        from sscd_cli.storage.places import absolute
+
+        return cls(
+            report="matches" if against else "clusters",
+            dataset=absolute(stored.folder),
+            against=absolute(against.folder) if against else None,
+            model=stored.provenance.model,
+            weights_sha256=stored.provenance.weights_sha256,
+            threshold=round(threshold, 6),
+            scale=scale,
+            command=command,
+            folder=os.getcwd(),  # noqa: PTH109
+            counts=counts,
+        )
+
+    def line(self) -> str:
+        """Return the record as one line of JSON, the counts flat in it."""
+        said: dict[str, Any] = {"tool": "sscd", "version": __version__, **asdict(self)}
+        counts = said.pop("counts")
+        return json.dumps(said | counts) + "\n"
+
+    def end(self) -> str:
+        """Return the last record of JSON Lines."""
+        return json.dumps({"end": True, **self.counts}) + "\n"
