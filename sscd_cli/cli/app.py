@@ -23,6 +23,7 @@ from sscd_cli.cli.fit import fit
 from sscd_cli.cli.index import index, search
 from sscd_cli.cli.models import models_app
 from sscd_cli.cli.pair import pair
+from sscd_cli.cli.review import review
 from sscd_cli.cli.train import train
 from sscd_cli.errors import SscdError, SscdWarning, printable
 from sscd_cli.machine import lacking
@@ -46,7 +47,7 @@ app = typer.Typer(
     suggest_commands=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for function in (embed, fit, index, search, dedup, filter, pair, calibrate, train):
+for function in (embed, fit, index, search, dedup, review, filter, pair, calibrate, train):
     command.add(app, function, works=True)
 app.add_typer(eval_app, name="eval")
 app.add_typer(models_app, name="models")

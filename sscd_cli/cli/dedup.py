@@ -23,6 +23,7 @@ from sscd_cli.options import (
     ReportFormat,
     SourceOptions,
 )
+from sscd_cli.storage.places import base_of
 from sscd_cli.tasks import Task
 from sscd_cli.words import Argument, Help
 
@@ -145,7 +146,8 @@ def _report_clusters(
             _write_explained(found, target, embedding, stream)
         else:
             header = found.header(terminal.command_line)
-            write_clusters(found, header, target.format, stream, null=target.null)
+            base = base_of(header.folder, target.output)
+            write_clusters(found, header, target.format, stream, null=target.null, base=base)
     _summarise_clusters(found)
     if target.format == "paths":
         _warn_of_no_paths(found.no_files)
@@ -167,7 +169,8 @@ def _write_explained(
     with terminal.count_progress() as progress:
         clusters = verb.run(found, model=model, device=embedding.devices[0], progress=progress)
         header = found.header(terminal.command_line)
-        write_clusters(clusters, header, target.format, stream, explained=True)
+        base = base_of(header.folder, target.output)
+        write_clusters(clusters, header, target.format, stream, explained=True, base=base)
 
 
 def _report_matches(
@@ -183,7 +186,8 @@ def _report_matches(
         summarise_embedding(found.embedded)
     with terminal.report_stream(target.output) as stream:
         header = found.header(terminal.command_line)
-        write_matches(found, header, target.format, stream, null=target.null)
+        base = base_of(header.folder, target.output)
+        write_matches(found, header, target.format, stream, null=target.null, base=base)
     _summarise_matches(found)
     if target.format == "paths":
         _warn_of_no_paths(found.no_files)

@@ -8,17 +8,19 @@ from sscd_cli.images.decode import load_image
 from sscd_cli.images.preprocess import Recipe
 from sscd_cli.images.refs import ImageRef
 
-_QUALITY = 75
-_METHOD = 2  # 4 takes four times as long and saves a thirtieth of the bytes
+_QUALITY = 80
 
 
 def thumbnail(ref: ImageRef, side: int) -> bytes:
-    """Return an image upright as a WebP file, its longer edge `side` pixels at most.
+    """Return an image upright as a JPEG file, its longer edge `side` pixels at most.
 
+    WebP would save a quarter of the bytes and take ten times as long.
     Raises: SscdError: the image cannot be read.
     """
-    image = load_image(ref, recipe=Recipe("thumbnail", side, square=False, decode="fast"))
+    # a fast recipe decodes at no less than twice its size
+    recipe = Recipe("thumbnail", (side + 1) // 2, square=False, decode="fast")
+    image = load_image(ref, recipe=recipe)
     image.thumbnail((side, side))
     stream = io.BytesIO()
-    image.save(stream, "WEBP", quality=_QUALITY, method=_METHOD)
+    image.save(stream, "JPEG", quality=_QUALITY)
     return stream.getvalue()

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,10 +33,10 @@ class Member:
     keeper: the path of the image that stays for it, or beside which it is to be looked at; its
     own if neither. similarity: to the keeper; to itself, a cosine of 1.0, if it is its own.
     band: one of `BANDS`, "" for its own keeper. reason: why the keeper stays for it: what this
-    image is of the keeper. width, height: pixels. frames: pictures in the file. content: how much
-    there is to see (see `images.content`); both None where unknown. mtime_ns: when its file was
-    written. content_hash: BLAKE2b-128 of the file's bytes, in hexadecimal digits. id, source: its
-    key in the descriptor dataset.
+    image is of the keeper. width, height: pixels. format: of the file, as Pillow names it.
+    frames: pictures in it. content: how much there is to see (see `images.content`); both None
+    where unknown. mtime_ns: when the file was written. content_hash: BLAKE2b-128 of its bytes, in
+    hexadecimal digits. id, source: its key in the descriptor dataset.
     """
 
     path: str
@@ -47,6 +47,7 @@ class Member:
     reason: str
     width: int
     height: int
+    format: str
     frames: int | None
     content: int | None
     file_bytes: int
@@ -122,7 +123,7 @@ def _name(hashes: NDArray[np.uint8]) -> str:
 
 
 def _member(stored: DescriptorSet, found: Clusters, row: int, here: str, reason: Reason) -> Member:
-    keeper, content = int(found.keeper[row]), int(stored.columns["content"][row])
+    keeper = int(found.keeper[row])
     return Member(
         path=shown_path(stored.path(row), here),
         keep=keeper == row or bool(found.look_at[row]),
@@ -130,16 +131,25 @@ def _member(stored: DescriptorSet, found: Clusters, row: int, here: str, reason:
         similarity=round(float(found.similarity[row]), 6),
         band=_band(stored, found, row),
         reason=reason(keeper, row) if keeper != row else "",
-        width=int(stored.columns["width"][row]),
-        height=int(stored.columns["height"][row]),
-        frames=int(stored.columns["frames"][row]) or None,
-        content=None if content < 0 else content,
-        file_bytes=int(stored.columns["file_bytes"][row]),
-        mtime_ns=int(stored.columns["mtime_ns"][row]),
-        content_hash=stored.columns["content_hash"][row].tobytes().hex(),
-        id=stored.ids[row],
-        source=stored.sources[row],
+        **facts(stored, row),
     )
+
+
+def facts(stored: DescriptorSet, row: int) -> dict[str, Any]:
+    """Return what a report says of an image and its file, whatever it is compared with."""
+    numbers = {name: int(stored.columns[name][row]) for name in _NUMBERS}
+    return {
+        **numbers,
+        "frames": numbers["frames"] or None,
+        "content": None if numbers["content"] < 0 else numbers["content"],
+        "format": str(stored.columns["format"][row]),
+        "content_hash": stored.columns["content_hash"][row].tobytes().hex(),
+        "id": stored.ids[row],
+        "source": stored.sources[row],
+    }
+
+
+_NUMBERS = ("width", "height", "frames", "content", "file_bytes", "mtime_ns")
 
 
 def _band(stored: DescriptorSet, found: Clusters, row: int) -> str:

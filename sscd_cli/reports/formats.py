@@ -13,7 +13,8 @@ from sscd_cli.errors import UsageError, bytes_text, counted, printable
 from sscd_cli.images.read import is_file
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
 from sscd_cli.reports.header import COMMENT, METADATA_KEY, Header
-from sscd_cli.reports.page import Card, Picture, page
+from sscd_cli.reports.review.page import page
+from sscd_cli.reports.review.shown import ShownCluster
 
 
 def write_clusters(
@@ -24,15 +25,17 @@ def write_clusters(
     *,
     null: bool = False,
     explained: bool = False,
+    base: str = ".",
 ) -> None:
     """Write clusters to a binary stream, one by one but for Parquet and HTML.
 
-    text: for people, names made printable. html: for people, with the images. jsonl: one object
+    text: for people, names made printable. html: the page to decide on. jsonl: one object
     a cluster. csv, parquet: one row an image. These three begin with the header. paths: the
     removable files, one a line, or NUL-separated with `null`; what is in an archive or on a
     server is no file. A name that is not UTF-8 keeps its bytes in csv and paths, and is escaped
     as `\\udcXX` in JSON.
     explained: all members are `ExplainedMember`, which csv and parquet have a column for.
+    base: the working directory as seen from where the page will lie.
 
     Raises: UsageError: a path holds a line break and `null` is not given.
     """
@@ -42,7 +45,7 @@ def write_clusters(
         return
     pieces: dict[str, Callable[[], Iterator[str]]] = {
         "text": lambda: _text(clusters),
-        "html": lambda: _html(header, clusters),
+        "html": lambda: page({**header.record(), "base": base}, map(_shown, clusters)),
         "jsonl": lambda: json_lines(header, clusters),
         "csv": lambda: csv_report(header, columns, rows_of(clusters)),
         "paths": lambda: _paths(clusters, null),
@@ -84,25 +87,8 @@ def _pixels(member: Member) -> str:
     return f"{member.width}×{member.height}" if member.width else ""
 
 
-def _html(header: Header, clusters: Iterable[Cluster]) -> Iterator[str]:
-    cards = []
-    for cluster in clusters:
-        pictures = [_picture(member) for member in cluster.members]
-        cards.append(Card(_title(cluster), cluster.weakest_link, pictures))
-    removable, size = header.counts["removable"], header.counts["removable_bytes"]
-    summary = f"{counted(len(cards), 'clusters')}, {removable:,} removable ({bytes_text(size)})"
-    yield from page(cards, summary)
-
-
-def _picture(member: Member) -> Picture:
-    verdict = _verdict(member)
-    similarity = f"similarity {member.similarity:.3f}" if member.band else ""
-    explanation = member.explanation if isinstance(member, ExplainedMember) else ""
-    size = f"{_pixels(member)}  {bytes_text(member.file_bytes)}"
-    return Picture(
-        *(member.source, member.id, member.path, verdict),
-        (similarity, member.reason, explanation, size),
-    )
+def _shown(cluster: Cluster) -> ShownCluster:
+    return ShownCluster.of(asdict(cluster))
 
 
 def json_lines(header: Header, records: Iterable[Any]) -> Iterator[str]:

@@ -70,11 +70,15 @@ class Header:
             counts=counts,
         )
 
-    def line(self) -> str:
-        """Return the record as one line of JSON, the counts flat in it."""
+    def record(self) -> dict[str, Any]:
+        """Return the record, the counts flat in it."""
         said: dict[str, Any] = {"tool": "sscd", "version": __version__, **asdict(self)}
-        counts = said.pop("counts")
-        return json.dumps(said | counts) + "\n"
+        counts: Mapping[str, int] = said.pop("counts")
+        return {**said, **counts}
+
+    def line(self) -> str:
+        """Return the record as one line of JSON."""
+        return json.dumps(self.record()) + "\n"
 
     def end(self) -> str:
         """Return the last record of JSON Lines."""

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 from typing import TYPE_CHECKING, BinaryIO
 
-from sscd_cli.errors import counted, printable
+from sscd_cli.errors import printable
 from sscd_cli.images.read import is_file
-from sscd_cli.reports.clusters import LOOK_AT, likeness, shown_path, working_folder
+from sscd_cli.reports.clusters import LOOK_AT, facts, likeness, shown_path, working_folder
 from sscd_cli.reports.formats import csv_report, json_lines, path_lines
 from sscd_cli.reports.header import METADATA_KEY, Header
-from sscd_cli.reports.page import Card, Picture, page
+from sscd_cli.reports.review.page import page
+from sscd_cli.reports.review.shown import clusters_of_matches
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,9 +29,9 @@ class Match:
     """An image of our dataset, its copy in the other one, and their similarity.
 
     checked: both files were looked for and are there, as they were when they were embedded.
-    id, source: the key of our image in its descriptor dataset; other_id, other_source: the copy's.
-    band: one of `clusters.BANDS`. scale: of the similarity, "cosine" or what was done before and
-    after.
+    width to source: what is known of our image, as of a `clusters.Member`; other_width to
+    other_source: the same of the copy. band: one of `clusters.BANDS`. scale: of the similarity,
+    "cosine" or what was done before and after.
     """
 
     path: str
@@ -38,8 +39,24 @@ class Match:
     similarity: float
     band: str
     checked: bool
+    width: int
+    height: int
+    format: str
+    frames: int | None
+    content: int | None
+    file_bytes: int
+    mtime_ns: int
+    content_hash: str
     id: str
     source: str
+    other_width: int
+    other_height: int
+    other_format: str
+    other_frames: int | None
+    other_content: int | None
+    other_file_bytes: int
+    other_mtime_ns: int
+    other_content_hash: str
     other_id: str
     other_source: str
     scale: str
@@ -68,10 +85,8 @@ def describe(
             similarity=round(float(pairs.similarity[place]), 6),
             band=likeness(ours, row, theirs, other) if sure_P[place] else LOOK_AT,
             checked=bool(checked_P[place]),
-            id=ours.ids[row],
-            source=ours.sources[row],
-            other_id=theirs.ids[other],
-            other_source=theirs.sources[other],
+            **facts(ours, row),
+            **{f"other_{name}": value for name, value in facts(theirs, other).items()},
             scale=scale,
         )
 
@@ -83,12 +98,13 @@ def write_matches(
     stream: BinaryIO,
     *,
     null: bool = False,
+    base: str = ".",
 ) -> None:
     """Write matches to a binary stream in one of `formats.FORMATS`.
 
     paths: our files that have a copy there which was found and is no image of ours, each once,
     one a line or NUL-separated; none that is only to be looked at. jsonl, csv and parquet begin
-    with the header.
+    with the header. base: the working directory as seen from where the page will lie.
     Raises: UsageError: a path holds a line break and `null` is not given.
     """
     if format == "parquet":
@@ -98,11 +114,13 @@ def write_matches(
         columns = {name: [row[name] for row in rows] for name in COLUMNS}
         write_table(stream, columns, {METADATA_KEY: header.line().encode()})
         return
-    for line in _lines(matches, header, format, null):
+    for line in _lines(matches, header, format, null, base):
         stream.write(line.encode("utf-8", "surrogateescape"))
 
 
-def _lines(matches: Iterable[Match], header: Header, format: str, null: bool) -> Iterator[str]:
+def _lines(
+    matches: Iterable[Match], header: Header, format: str, null: bool, base: str
+) -> Iterator[str]:
     if format == "csv":
         yield from csv_report(header, COLUMNS, map(asdict, matches))
     elif format == "jsonl":
@@ -110,7 +128,8 @@ def _lines(matches: Iterable[Match], header: Header, format: str, null: bool) ->
     elif format == "paths":
         yield from path_lines(_removable(matches), null)
     elif format == "html":
-        yield from _html(matches)
+        clusters = clusters_of_matches(map(asdict, matches))
+        yield from page({**header.record(), "base": base}, clusters)
     else:
         for path, group in groupby(matches, key=lambda match: match.path):
             yield f"{printable(path)}\n"
@@ -123,21 +142,6 @@ def _text_line(match: Match) -> str:
     return f"  {match.similarity:.3f}  {printable(match.other)}{doubts}\n"
 
 
-def _html(matches: Iterable[Match]) -> Iterator[str]:
-    cards = []
-    for path, group in groupby(matches, key=lambda match: match.path):
-        copies = list(group)
-        ours = Picture(copies[0].source, copies[0].id, path, "image", ())
-        cards.append(Card(printable(path), copies[0].similarity, [ours, *map(_copy, copies)]))
-    yield from page(cards, f"{counted(len(cards), 'images')} with a copy in the other dataset")
-
-
-def _copy(match: Match) -> Picture:
-    lines = f"similarity {match.similarity:.3f}", "" if match.checked else "not checked"
-    verdict = "look at" if match.band == LOOK_AT else "copy"
-    return Picture(match.other_source, match.other_id, match.other, verdict, lines)
-
-
 def _removable(matches: Iterable[Match]) -> Iterator[str]:
     """Yield our images with a copy that stays when all of them go: found, and not ours, too."""
     files = [(match.path, _file(match.other), _is_removable(match)) for match in matches]
@@ -147,6 +151,10 @@ def _removable(matches: Iterable[Match]) -> Iterator[str]:
 
 
 def _is_removable(match: Match) -> bool:
+    return match.checked and match.band != LOOK_AT and is_file(match.source, match.id)
+
+
+def _may_go(match: Match) -> bool:
     return match.checked and match.band != LOOK_AT and is_file(match.source, match.id)
 
 

@@ -23,6 +23,13 @@ def place(path: str | Path) -> Path:
     return RemotePath(text) if URL.match(text) else Path(text)
 
 
+def base_of(folder: str, page: Path | None) -> str:
+    """Return a folder as seen from where a page lies, by default in the folder itself."""
+    if page is None or isinstance(page, RemotePath):
+        return "."
+    return os.path.relpath(folder, os.path.dirname(os.path.abspath(page)))  # noqa: PTH100, PTH120
+
+
 def absolute(path: Path) -> str:
     """Return the whole name of a path here, or the URL of one on a server."""
     return str(path) if isinstance(path, RemotePath) else os.path.abspath(path)  # noqa: PTH100

@@ -1,0 +1,149 @@
+"""The page, put together: one document, one script, no network.
+
+Everything that comes from files is JSON in a block that no browser runs, and the page's policy
+lets it run nothing but its own script.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from html import escape
+from importlib.resources import files
+from itertools import islice
+from string import Template
+from types import MappingProxyType
+from typing import Any
+
+from sscd_cli.errors import bytes_text, counted
+from sscd_cli.reports.options import PREVIEW_SIDE, PREVIEWS
+from sscd_cli.reports.review.previews import previews
+from sscd_cli.reports.review.shown import Digest, Shown, ShownCluster, in_order
+
+# verdict by sorted pair of content hashes, and the hash that stays
+Decided = Mapping[tuple[str, str], tuple[str, str]]
+
+_SCRIPTS = ("report.js", "state.js", "align.js", "picture.js", "lists.js", "app.js")
+# what could end the block or begin another, were it not escaped
+_SAFE = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
+
+
+def page(
+    header: Mapping[str, Any],
+    clusters: Iterable[ShownCluster],
+    *,
+    decided: Decided = MappingProxyType({}),
+    side: int = PREVIEW_SIDE,
+    most: int = PREVIEWS,
+) -> Iterator[str]:
+    """Yield the page piece by piece, with previews of the first images within it.
+
+    Memory: all clusters, and a few previews. Images without a preview are linked where they are
+    files.
+
+    Args: side: longer edge of the previews in pixels. most: how many there are at most.
+    """
+    ordered = in_order(clusters)
+    yield _head(header)
+    yield from _data_block(header, ordered, decided)
+    every = (image for cluster in ordered for image in cluster.images)
+    for place, made in enumerate(previews(islice(every, most), side)):
+        yield _preview_block(place, made)
+    yield _tail()
+
+
+def served_page(
+    header: Mapping[str, Any], clusters: Iterable[ShownCluster], decided: Decided
+) -> Iterator[str]:
+    """Yield the page without previews, cluster by cluster, for a server that makes them."""
+    yield _head(header)
+    yield from _data_block(header, clusters, decided)
+    yield _tail()
+
+
+def _head(header: Mapping[str, Any]) -> str:
+    """Return the page up to its data."""
+    script, style = _script(), _text("page.css")
+    names = {
+        "title": escape(title_of(header)),
+        "style": style,
+        "script_hash": _source_hash(script),
+    }
+    return Template(_text("page.html").partition("<!-- data -->")[0]).substitute(names)
+
+
+def title_of(header: Mapping[str, Any]) -> str:
+    """Say in a line what a report found."""
+    if header.get("report") == "matches":
+        images = counted(header["leaked"], "images")
+        return f"sscd review: {images} with a copy in the other data set"
+    clusters, size = counted(header["clusters"], "clusters"), bytes_text(header["removable_bytes"])
+    return f"sscd review: {clusters}, {header['removable']:,} removable ({size})"
+
+
+def _tail() -> str:
+    """Return the page from its data to its end."""
+    rest = _text("page.html").partition("<!-- data -->")[2]
+    return Template(rest).substitute(script=_script())
+
+
+def _data_block(
+    header: Mapping[str, Any], clusters: Iterable[ShownCluster], decided: Decided
+) -> Iterator[str]:
+    """Yield the block of data, cluster by cluster: a JSON array of the header, the clusters and
+    the digest of all."""
+    digest = Digest()
+    yield f'<script type="application/json" id="report">[{_json(header)}'
+    for cluster in clusters:
+        digest.add(cluster)
+        yield f",\n{_json(_row(cluster, decided))}"
+    yield f",\n{_json(str(digest))}]</script>\n"
+
+
+def _preview_block(place: int, preview: bytes | str) -> str:
+    """Return the preview of the image of this number, or the reason why there is none."""
+    if isinstance(preview, str):
+        return f'<template id="p{place}" data-reason="{escape(preview)}"></template>\n'
+    return f'<template id="p{place}">{base64.b64encode(preview).decode()}</template>\n'
+
+
+def _row(cluster: ShownCluster, decided: Decided) -> list[Any]:
+    keepers = cluster.keepers()
+    images = [
+        [
+            *(image.path, keeper, image.similarity, image.width, image.height, image.file_bytes),
+            *(image.kind, image.mtime_ns // 1_000_000, image.content_hash, image.band),
+            *(image.reason, image.explanation, int(image.fixed), int(image.is_file)),
+            *_said(image, cluster.images[keeper], decided),
+        ]
+        for image, keeper in zip(cluster.images, keepers, strict=True)
+    ]
+    return [cluster.name, cluster.weakest_link, images]
+
+
+def _said(image: Shown, keeper: Shown, decided: Decided) -> tuple[str, ...]:
+    """Return what was decided of an image and its keeper: the verdict and what stays."""
+    if image is keeper or not decided:
+        return ()
+    low, high = sorted((image.content_hash, keeper.content_hash))
+    return decided.get((low, high), ())
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":")).translate(_SAFE)
+
+
+def _script() -> str:
+    inner = "".join(_text(name) for name in _SCRIPTS)
+    return f'"use strict";\n{inner}'
+
+
+def _source_hash(script: str) -> str:
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _text(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,138 @@
+"""`sscd review`: a page on which a person decides about what `sscd dedup` found."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from sscd_cli.errors import SscdError, UsageError, reason_of
+from sscd_cli.reports.options import ReviewOptions
+from sscd_cli.storage.files import output_file
+from sscd_cli.storage.places import base_of
+
+if TYPE_CHECKING:
+    from sscd_cli.reports.review.reading import Report
+    from sscd_cli.reports.review.server import Site
+    from sscd_cli.reports.review.spool import Spool
+
+_FULL_SIDE = 4096  # pixels of what is looked at closely
+
+
+@dataclass
+class ReviewResult:
+    """What was made.
+
+    output: the page, or the file of decisions. clusters: to decide on. decisions: that the
+    server wrote.
+    """
+
+    output: Path
+    clusters: int
+    decisions: int = 0
+
+
+def run(
+    options: ReviewOptions, announce: Callable[[str], None] = lambda address: None
+) -> ReviewResult:
+    """Write the page; or serve it, `announce` its address, and wait until the person is done.
+
+    Raises: UsageError: the report is none, cut or damaged. SscdError: the page cannot be written,
+        or the port is taken.
+    """
+    options.check()
+    from sscd_cli.reports.review.reading import read_report
+
+    with _opened(options.report) as stream:
+        report = read_report(stream, _name(options.report))
+        if options.output is not None:
+            return _write(report, options, options.output)
+        return _serve(report, options, announce)
+
+
+def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult:
+    from sscd_cli.reports.review.page import page
+
+    result = ReviewResult(output, 0)
+
+    def counted() -> Iterator[Any]:
+        for cluster in report.clusters:
+            result.clusters += 1
+            yield cluster
+
+    header = {**report.header, "base": base_of(report.header["folder"], output)}
+    try:
+        with output_file(output) as file:
+            for piece in page(header, counted(), side=options.side, most=options.previews):
+                file.write(piece.encode())
+    except OSError as error:
+        what = f"cannot write {output}: {reason_of(error)}"
+        raise SscdError(what, "name another file with -o") from error
+    return result
+
+
+def _serve(report: Report, options: ReviewOptions, announce: Callable[[str], None]) -> ReviewResult:
+    from sscd_cli.reports.review.server import Server
+    from sscd_cli.reports.review.spool import Spool
+
+    with closing(Spool(report.clusters)) as spool:
+        result = ReviewResult(options.decisions or Path("decisions.jsonl"), len(spool))
+        try:
+            server = Server(_site(report, spool, options, result), options.port)
+        except OSError as error:
+            what = f"cannot serve at port {options.port}: {reason_of(error)}"
+            raise SscdError(what, "name another --port, or 0 for any") from error
+        # Ctrl-C is as good an end as any: what was decided is written
+        with server, suppress(KeyboardInterrupt):
+            announce(server.address)
+            server.serve_forever()
+    return result
+
+
+def _site(report: Report, spool: Spool, options: ReviewOptions, result: ReviewResult) -> Site:
+    from sscd_cli.reports.review.page import served_page
+    from sscd_cli.reports.review.previews import preview
+    from sscd_cli.reports.review.server import Site
+
+    header = {**report.header, "serve": str(result.output)}
+
+    def write(decisions: list[dict[str, Any]]) -> None:
+        lines = "".join(json.dumps(decision) + "\n" for decision in decisions)
+        with result.output.open("ab") as file:
+            file.write(lines.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        result.decisions += len(decisions)
+
+    return Site(
+        page=lambda: served_page(header, spool, decided={}),
+        preview=lambda number, full: preview(
+            spool.image(number), _FULL_SIDE if full else options.side
+        ),
+        write=write,
+    )
+
+
+@contextmanager
+def _opened(report: Path) -> Iterator[BinaryIO]:
+    if str(report) == "-":
+        if sys.stdin is None:
+            raise UsageError("stdin is closed", "pipe a report into the command")
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = report.open("rb")
+    except OSError as error:
+        what = f"cannot read {report}: {reason_of(error)}"
+        raise UsageError(what, "name a report of sscd dedup") from None
+    with stream:
+        yield stream
+
+
+def _name(report: Path) -> str:
+    return "the report on stdin" if str(report) == "-" else str(report)
