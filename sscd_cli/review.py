@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -56,6 +54,7 @@ def run(
 
 
 def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult:
+    from sscd_cli.reports.review.decided import read_decided
     from sscd_cli.reports.review.page import page
 
     result = ReviewResult(output, 0)
@@ -66,9 +65,11 @@ def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult
             yield cluster
 
     header = {**report.header, "base": base_of(report.header["folder"], output)}
+    decided = read_decided(_decisions_file(report, options))
+    sizes = {"side": options.side, "most": options.previews}
     try:
         with output_file(output) as file:
-            for piece in page(header, counted(), side=options.side, most=options.previews):
+            for piece in page(header, counted(), decided=decided, **sizes):
                 file.write(piece.encode())
     except OSError as error:
         what = f"cannot write {output}: {reason_of(error)}"
@@ -81,7 +82,7 @@ def _serve(report: Report, options: ReviewOptions, announce: Callable[[str], Non
     from sscd_cli.reports.review.spool import Spool
 
     with closing(Spool(report.clusters)) as spool:
-        result = ReviewResult(options.decisions or Path("decisions.jsonl"), len(spool))
+        result = ReviewResult(_decisions_file(report, options), len(spool))
         try:
             server = Server(_site(report, spool, options, result), options.port)
         except OSError as error:
@@ -94,23 +95,29 @@ def _serve(report: Report, options: ReviewOptions, announce: Callable[[str], Non
     return result
 
 
+def _decisions_file(report: Report, options: ReviewOptions) -> Path:
+    """Return where decisions lie: as the user says, or beside the descriptors."""
+    if options.decisions is not None:
+        return options.decisions
+    dataset = Path(report.header["dataset"])
+    return (dataset if dataset.is_dir() else Path()) / "decisions.jsonl"
+
+
 def _site(report: Report, spool: Spool, options: ReviewOptions, result: ReviewResult) -> Site:
+    from sscd_cli.reports.review.decided import append_decisions, read_decided
     from sscd_cli.reports.review.page import served_page
     from sscd_cli.reports.review.previews import preview
     from sscd_cli.reports.review.server import Site
 
     header = {**report.header, "serve": str(result.output)}
+    read_decided(result.output)  # what is wrong with it is told now, and not to the browser
 
     def write(decisions: list[dict[str, Any]]) -> None:
-        lines = "".join(json.dumps(decision) + "\n" for decision in decisions)
-        with result.output.open("ab") as file:
-            file.write(lines.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        append_decisions(result.output, decisions)
         result.decisions += len(decisions)
 
     return Site(
-        page=lambda: served_page(header, spool, decided={}),
+        page=lambda: served_page(header, spool, read_decided(result.output)),
         preview=lambda number, full: preview(
             spool.image(number), _FULL_SIDE if full else options.side
         ),

@@ -20,10 +20,11 @@ import numpy as np
 import pytest
 from conftest import Run, Store, error_line, picture
 from PIL import Image
-from review_reports import clusters_report, member, pair_of_pictures
+from review_reports import clusters_report, hash_of, member, pair_of_pictures
 
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.thumbnail import thumbnail
+from sscd_cli.reports.review.decided import append_decisions, read_decided
 from sscd_cli.reports.review.page import page
 from sscd_cli.reports.review.server import Server, Site
 from sscd_cli.reports.review.shown import Shown, ShownCluster
@@ -160,6 +161,51 @@ def test_a_page_needs_one_place(sscd: Run, tmp_path: Path) -> None:
     for words in ([], ["--serve", "-o", "page.html"]):
         ran = sscd("review", "report.jsonl", *words)
         assert (ran.status, "name a file with -o, or add --serve" in error_line(ran)) == (2, True)
+
+
+A1, B1 = "a" * 32, "b" * 32
+SAME = {"left": A1, "right": B1, "verdict": "same", "keeper": B1}
+
+
+def test_the_last_decision_on_a_pair_holds(tmp_path: Path) -> None:
+    file = tmp_path / "decisions.jsonl"
+    assert read_decided(file) == {}
+    append_decisions(file, [SAME, {**SAME, "verdict": "other_shot", "keeper": None}])
+    assert read_decided(file) == {(A1, B1): ("other_shot", "")}
+    file.write_bytes(file.read_bytes().rstrip())
+    append_decisions(file, [SAME])
+    assert read_decided(file) == {(A1, B1): ("same", B1)}
+    append_decisions(file, [{**SAME, "verdict": "revoked", "keeper": None}])
+    assert read_decided(file) == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"left": B1, "right": A1}, {"left": "a"}, {"verdict": "yes"}, {"keeper": None}, {"right": 1}],
+)
+def test_what_is_no_decision_is_never_written(tmp_path: Path, change: dict[str, Any]) -> None:
+    file = tmp_path / "decisions.jsonl"
+    with pytest.raises((ValueError, TypeError)):
+        append_decisions(file, [SAME, {**SAME, **change}])
+    assert not file.exists()
+
+
+def test_a_line_that_is_no_decision_is_named(sscd: Run, tmp_path: Path) -> None:
+    report = clusters_report(tmp_path / "r.jsonl", [pair_of_pictures(tmp_path, 1, 0.75)])
+    (tmp_path / "decisions.jsonl").write_text(json.dumps(SAME) + "\n{\n")
+    ran = sscd("review", report, "-o", "page.html")
+    assert ran.status == 2
+    assert error_line(ran).startswith("line 2 of decisions.jsonl is no decision")
+
+
+def test_what_was_decided_before_is_on_the_page(sscd: Run, tmp_path: Path) -> None:
+    report = clusters_report(tmp_path / "r.jsonl", [pair_of_pictures(tmp_path, 1, 0.75)])
+    left, right = sorted(map(hash_of, ("kept/1.png", "copies/1.png")))
+    decision = {"left": left, "right": right, "verdict": "keep_both", "keeper": None}
+    append_decisions(tmp_path / "said.jsonl", [decision])
+    assert sscd("review", report, "-o", "page.html", "--decisions", "said.jsonl").status == 0
+    _, (_, _, images), _ = Page((tmp_path / "page.html").read_text()).data
+    assert images[1][-2:] == ["keep_both", ""]
 
 
 def test_a_spool_gives_each_image_by_its_number() -> None:

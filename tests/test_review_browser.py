@@ -335,6 +335,8 @@ def test_a_server_writes_each_decision_at_once(chromium: Browser, tmp_path: Path
         lines = [json.loads(line) for line in file.read_text().splitlines()]
         assert [line["verdict"] for line in lines] == ["same", "same", "revoked", "not_duplicate"]
         assert said(lines[-1:]) == {("not_duplicate", frozenset(of(7)), None)}
+        chromium.open(chromium.ask("location.href"))
+        assert chromium.text("#left") == "1 of 3 pairs left · 1.0 kB to free"
         chromium.click("#save")
         assert process.wait(20) == 0
         assert process.stderr.read() == b"4 decisions written to said.jsonl\n"

@@ -35,7 +35,13 @@ class ReviewOptions(words.Options):
         Help("Show the page from this machine until it is finished, and write what is decided."),
     ] = False
     decisions: Annotated[
-        Path | None, Help("Where --serve writes.", value="FILE", parse=words.file_to_write)
+        Path | None,
+        Help(
+            "What was decided before, and where --serve writes; by default decisions.jsonl with "
+            "the descriptors.",
+            value="FILE",
+            parse=words.file_to_write,
+        ),
     ] = None
     previews: Annotated[
         int,

@@ -1,0 +1,80 @@
+"""Decisions as the page makes them: lines of JSON, one a decision, the last one of a pair wins."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sscd_cli.errors import UsageError
+
+VERDICTS = ("same", "keep_both", "not_duplicate", "other_shot", "revoked")
+_HASH = re.compile("[0-9a-f]{32}")
+# verdict of a sorted pair of content hashes, and the hash of what stays ("" if both do)
+Decided = Mapping[tuple[str, str], tuple[str, str]]
+
+
+def read_decided(file: Path) -> Decided:
+    """Return what holds of each pair; nothing where there is no file yet.
+
+    Raises: UsageError: a line of it is no decision. OSError: it cannot be read.
+    """
+    found: dict[tuple[str, str], tuple[str, str]] = {}
+    for number, decision in _lines(file):
+        try:
+            check_decision(decision)
+        except (ValueError, KeyError, TypeError) as error:
+            what = f"line {number} of {file} is no decision: {error}"
+            raise UsageError(what, "mend or remove that line") from None
+        pair = decision["left"], decision["right"]
+        found.pop(pair, None)
+        if decision["verdict"] != "revoked":
+            found[pair] = decision["verdict"], decision["keeper"] or ""
+    return found
+
+
+def _lines(file: Path) -> Iterator[tuple[int, Any]]:
+    if not file.exists():
+        return
+    with file.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                yield number, json.loads(line)
+            except ValueError:
+                yield number, None
+
+
+def append_decisions(file: Path, decisions: Sequence[Any]) -> None:
+    """Add decisions to a file; they are on the disk when this returns.
+
+    Raises: ValueError, KeyError, TypeError: one is none; then none is written. OSError.
+    """
+    for decision in decisions:
+        check_decision(decision)
+    lines = "".join(json.dumps(decision) + "\n" for decision in decisions)
+    with file.open("a+b") as stream:
+        if stream.tell() and not _ends_a_line(stream):
+            stream.write(b"\n")
+        stream.write(lines.encode())
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _ends_a_line(stream: BinaryIO) -> bool:
+    stream.seek(-1, os.SEEK_END)
+    return stream.read(1) == b"\n"
+
+
+def check_decision(decision: Any) -> None:
+    """Raise ValueError, KeyError or TypeError for what is no decision on two contents."""
+    left, right, keeper = decision["left"], decision["right"], decision["keeper"]
+    if not (_HASH.fullmatch(left) and _HASH.fullmatch(right) and left <= right):
+        raise ValueError("left and right are no sorted content hashes")
+    verdict = decision["verdict"]
+    if verdict not in VERDICTS:
+        raise ValueError(f"verdict is {verdict!r}")
+    if keeper not in ((left, right) if verdict == "same" else (None,)):
+        raise ValueError(f"keeper is {keeper!r}")
