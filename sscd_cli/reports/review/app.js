@@ -247,7 +247,10 @@ function start() {
   if (header.serve) byId("save").textContent = "Finish";
   for (const name of new Set(images.map((image) => image.band)))
     if (name) byId("band").append(element("option", { value: name, textContent: name }));
-  if (matchMedia("(max-width: 700px)").matches) byId("filters").open = false;
+  const narrow = matchMedia("(max-width: 700px)");
+  const fold = () => { byId("filters").open = !narrow.matches; };
+  narrow.addEventListener("change", fold);
+  fold();
   loadGiven();
   const number = loadStored();
   buildActions();
