@@ -54,7 +54,7 @@ def run(
 
 
 def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult:
-    from sscd_cli.reports.review.decided import read_decided
+    from sscd_cli.decisions.records import read_decided
     from sscd_cli.reports.review.page import page
 
     result = ReviewResult(output, 0)
@@ -104,7 +104,7 @@ def _decisions_file(report: Report, options: ReviewOptions) -> Path:
 
 
 def _site(report: Report, spool: Spool, options: ReviewOptions, result: ReviewResult) -> Site:
-    from sscd_cli.reports.review.decided import append_decisions, read_decided
+    from sscd_cli.decisions.records import append_decisions, read_decided
     from sscd_cli.reports.review.page import served_page
     from sscd_cli.reports.review.previews import preview
     from sscd_cli.reports.review.server import Site

@@ -22,9 +22,9 @@ from conftest import Run, Store, error_line, picture
 from PIL import Image
 from review_reports import clusters_report, hash_of, member, pair_of_pictures
 
+from sscd_cli.decisions.records import append_decisions, read_decided
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.thumbnail import thumbnail
-from sscd_cli.reports.review.decided import append_decisions, read_decided
 from sscd_cli.reports.review.page import page
 from sscd_cli.reports.review.server import Server, Site
 from sscd_cli.reports.review.shown import Shown, ShownCluster

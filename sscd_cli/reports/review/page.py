@@ -19,9 +19,11 @@ from typing import Any
 
 from sscd_cli.errors import bytes_text, counted
 from sscd_cli.reports.options import PREVIEW_SIDE, PREVIEWS
-from sscd_cli.reports.review.decided import Decided
 from sscd_cli.reports.review.previews import previews
 from sscd_cli.reports.review.shown import Digest, Shown, ShownCluster, in_order
+
+# by sorted pair of content hashes: the verdict, and the hash of what stays ("" if both do)
+Decided = Mapping[tuple[str, str], tuple[str, str]]
 
 _SCRIPTS = ("report.js", "state.js", "align.js", "picture.js", "lists.js", "app.js")
 # what could end the block or begin another, were it not escaped

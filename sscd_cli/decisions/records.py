@@ -1,11 +1,19 @@
-"""Decisions as the page makes them: lines of JSON, one a decision, the last one of a pair wins."""
+"""What people decided, remembered by content: `decisions.jsonl`, one line a decision.
+
+    {"left": HASH, "right": HASH, "verdict": "same", "keeper": HASH, "similarity": 0.93,
+     "model": NAME, "who": NAME, "when": "2026-01-31T12:00:00Z", "note": TEXT}
+
+left and right are the sorted content hashes of a pair. Lines are only ever added, and the last one
+of a pair holds, so that files can be merged line by line; "revoked" takes back what was said.
+keeper is the one that stays of a pair that is the same image, else null.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,12 +21,12 @@ from sscd_cli.errors import UsageError
 
 VERDICTS = ("same", "keep_both", "not_duplicate", "other_shot", "revoked")
 _HASH = re.compile("[0-9a-f]{32}")
-# verdict of a sorted pair of content hashes, and the hash of what stays ("" if both do)
-Decided = Mapping[tuple[str, str], tuple[str, str]]
 
 
-def read_decided(file: Path) -> Decided:
-    """Return what holds of each pair; nothing where there is no file yet.
+def read_decided(file: Path) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return what holds of each pair: the verdict, and what stays ("" if both do).
+
+    Nothing holds where there is no file yet.
 
     Raises: UsageError: a line of it is no decision. OSError: it cannot be read.
     """
