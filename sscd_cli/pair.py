@@ -45,22 +45,23 @@ def run(options: PairOptions) -> PairResult:
     from sscd_cli.descriptors.scale import Scale
     from sscd_cli.descriptors.threshold import resolve
     from sscd_cli.embed_job import provenance_of
-    from sscd_cli.images.decode import load_file
     from sscd_cli.models.load import load_model
 
     scale = Scale.load(options.post, options.score_norm)
-    images = [load_file(path, exif=options.exif) for path in (options.left, options.right)]
+    paths = options.left, options.right
     model = load_model(options.model, device=options.device, precision=options.precision)
     made = provenance_of(model, exif=options.exif, dtype="float32")
     threshold = resolve(options.threshold, scale.provenance(made), DESCRIPTORS, scale)
-    rows = scale.apply(model.embed(images))
+    rows = scale.apply(model.embed(paths, exif=options.exif))
     cosine = min(float(rows[0] @ rows[1]), 1.0)
     bias = scale.bias(rows)
     similarity = cosine if bias is None else cosine - float(bias.mean())
     explanation = None
     if options.explain:
         from sscd_cli.evaluation.explanation import explain
+        from sscd_cli.images.decode import load_file
 
+        images = [load_file(path, exif=options.exif) for path in paths]
         explanation = explain(model.embed, *images, side=model.spec.recipe.size)
     return PairResult(
         left=options.left,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,16 +9,10 @@ from sscd_cli.errors import StoreError
 from sscd_cli.options import SearchOptions
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from sscd_cli.descriptors.read import DescriptorSet
     from sscd_cli.descriptors.schema import Provenance
     from sscd_cli.matching.index import Index
-    from sscd_cli.models.load import Model
     from sscd_cli.reports.hits import Hit
-
-_BATCH = 32  # queries that are decoded at once
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,7 @@ def run(options: SearchOptions) -> SearchResult:
     model = model_of(stored, options.model, options.device, options.precision)
     exif = bool(stored.provenance.preprocessing.get("exif", True))
     _refuse_others(stored, scale.provenance(provenance_of(model, exif=exif, dtype="float32")))
-    queries = scale.apply(_embedded(options.images, model, exif=exif))
+    queries = scale.apply(model.embed(options.images, exif=exif))
     index = load_current(stored)
     similarity, row = (index or _exact(stored)).search(queries, options.k)
     bias = scale.bias(queries)
@@ -62,18 +55,6 @@ def run(options: SearchOptions) -> SearchResult:
         similarity -= bias[:, None]
     hits = describe(options.images, stored, similarity, row, str(scale))
     return SearchResult(list(hits), str(scale), indexed=index is not None, images=len(stored))
-
-
-def _embedded(paths: Sequence[str], model: Model, *, exif: bool) -> NDArray[np.float32]:
-    """Return the descriptors of image files, a few of which are in memory at a time."""
-    import numpy as np
-
-    from sscd_cli.images.decode import load_file
-
-    batches = (paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH))
-    return np.concatenate(
-        [model.embed([load_file(path, exif=exif) for path in some]) for some in batches]
-    )
 
 
 def _exact(stored: DescriptorSet) -> Index:

@@ -13,8 +13,8 @@ from sscd_cli.images.decode import (
     Limits,
     Unreadable,
     decode,
-    open_image,
 )
+from sscd_cli.images.opening import open_image
 from sscd_cli.images.preprocess import RECIPES
 from sscd_cli.images.refs import ImageRef
 

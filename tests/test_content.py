@@ -96,19 +96,24 @@ def saved(format: str, frames: int, **options: object) -> bytes:
     return stream.getvalue()
 
 
+def opened(data: bytes) -> int:
+    with Image.open(io.BytesIO(data)) as image:
+        return frames_of(image)
+
+
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("frames", [1, 3])
 def test_frames_are_counted(format: str, frames: int) -> None:
-    assert frames_of(saved(format, frames), format) == frames
+    assert opened(saved(format, frames)) == frames
 
 
 def test_a_file_with_a_second_eye_is_one_picture() -> None:
-    assert frames_of(saved("MPO", 2), "MPO") == 1
+    assert opened(saved("MPO", 2)) == 1
 
 
 def test_a_file_damaged_behind_its_first_frame_has_more_than_one() -> None:
     data = saved("TIFF", 3)
-    assert frames_of(data[: len(data) // 2], "TIFF") > 1
+    assert opened(data[: len(data) // 2]) > 1
 
 
 def test_embed_stores_frames_content_and_a_digest_of_the_pixels(tiny: Run, tmp_path: Path) -> None:

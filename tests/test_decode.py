@@ -20,8 +20,8 @@ from sscd_cli.images.decode import (
     Limits,
     Unreadable,
     decode,
-    open_image,
 )
+from sscd_cli.images.opening import open_image
 from sscd_cli.images.preprocess import RECIPES, resize
 from sscd_cli.images.read import stat_image
 from sscd_cli.images.refs import FileStatus

@@ -13,7 +13,6 @@ from decoding import encoded, gradient, ref_to, unreadable, written
 from PIL import Image
 
 from sscd_cli.images import decode as decoding
-from sscd_cli.images import noise
 from sscd_cli.images.decode import (
     Decoded,
     Limits,
@@ -21,6 +20,7 @@ from sscd_cli.images.decode import (
     decode,
     hash_bytes,
 )
+from sscd_cli.images.noise import REASON_CHARACTERS
 from sscd_cli.images.sources import iter_images
 
 
@@ -167,7 +167,7 @@ def test_any_exception_becomes_a_one_line_reason(
 
     monkeypatch.setattr(decoding, "open_picture", fail)
     result = unreadable(written(tmp_path, b"x"))
-    assert 0 < len(result.error) <= noise.REASON_CHARACTERS
+    assert 0 < len(result.error) <= REASON_CHARACTERS
 
 
 def test_a_damaged_member_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

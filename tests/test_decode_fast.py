@@ -64,8 +64,8 @@ def test_a_large_jpeg_is_never_decoded_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref, seen = written(tmp_path, scene(1700, 1300)), []
-    real = opening.to_rgb
-    monkeypatch.setattr(opening, "to_rgb", lambda image: seen.append(image.size) or real(image))
+    real = opening.plain_rgb
+    monkeypatch.setattr(opening, "plain_rgb", lambda image: seen.append(image.size) or real(image))
     decoded(ref, FAST)
     decoded(ref, replace(FAST, decode="exact"))
     assert seen == [(425, 325), (1700, 1300)]

@@ -16,7 +16,7 @@ from drawn_pictures import draw_picture
 from PIL import Image
 
 from sscd_cli.images import formats, opening
-from sscd_cli.images.decode import open_image
+from sscd_cli.images.opening import open_image
 
 pytest.importorskip("pillow_heif")
 pytest.importorskip("pillow_jxl")
@@ -120,9 +120,9 @@ def without_extras() -> Iterator[None]:
             patch.setitem(sys.modules, package, None)
         for kind in ("HEIF", "JXL"):
             patch.delitem(Image.OPEN, kind, raising=False)
-        opening._formats.cache_clear()
+        opening.known_formats.cache_clear()
         yield
-    opening._formats.cache_clear()
+    opening.known_formats.cache_clear()
 
 
 def test_a_missing_extra_is_named_and_the_image_tried_again(tiny: Run, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from conftest import Run, picture
 
-from sscd_cli.models.load import Model
+from sscd_cli.models.runtime import Runtime
 
 
 def test_of_many_queries_a_few_are_decoded_at_a_time(
@@ -19,13 +19,13 @@ def test_of_many_queries_a_few_are_decoded_at_a_time(
     for seed, name in enumerate(names):
         picture(tmp_path / name, seed)
     assert tiny("embed", *names).status == 0
-    embed, sizes = Model.embed, []
+    embed, sizes = Runtime.embed, []
 
-    def counted(model: Model, images: list[Any]) -> Any:
-        sizes.append(len(images))
-        return embed(model, images)
+    def counted(runtime: Runtime, pixels: Any, kind: Any) -> Any:
+        sizes.append(len(pixels))
+        return embed(runtime, pixels, kind)
 
-    monkeypatch.setattr(Model, "embed", counted)
+    monkeypatch.setattr(Runtime, "embed", counted)
     found = [json.loads(line) for line in tiny("search", *names, "-k", "1", "-f", "jsonl").lines]
     assert [hit["query"] for hit in found] == names
     assert [Path(hit["path"]).name for hit in found] == names

@@ -15,13 +15,10 @@ from PIL import Image
 
 from sscd_cli.errors import SscdError
 from sscd_cli.images.content import content_of
-from sscd_cli.images.formats import (
-    MissingFormatError,
-)
-from sscd_cli.images.frames import frames_of
+from sscd_cli.images.formats import MissingFormatError
 from sscd_cli.images.noise import reason_of_failure
-from sscd_cli.images.opening import open_picture
-from sscd_cli.images.preprocess import Recipe, resize
+from sscd_cli.images.opening import Picture, open_picture
+from sscd_cli.images.preprocess import Recipe
 from sscd_cli.images.read import read_bytes, stat_image
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.options import MAX_BYTES, MAX_PIXELS
@@ -140,29 +137,24 @@ def decode_contents(
     size, ref = len(contents.data), contents.ref
     try:
         exif = recipe is None or recipe.exif
-        picture = open_picture(contents.data, exif, limits.pixels, recipe)
-        pixels = (
-            np.asarray(picture.image)
-            if recipe is None
-            else resize(picture.image, recipe, picture.size)
-        )
+        picture = open_picture(contents.data, exif=exif, max_pixels=limits.pixels, recipe=recipe)
+        pixels = picture.pixels() if recipe is None else picture.sized(recipe)
     except (Image.DecompressionBombError, MissingFormatError) as error:
         return Unreadable(ref, reason_of_failure(error), size, contents.mtime_ns, None)
     except Exception as error:
         return Unreadable(
             ref, reason_of_failure(error), size, contents.mtime_ns, contents.content_hash
         )
-    kind, frames = picture.image.format or "", frames_of(contents.data, picture.image.format or "")
-    whole = frames == 1 and picture.image.size == picture.size
+    whole = picture.frames == 1 and picture.is_whole
     return Decoded(
         ref,
         pixels,
         *picture.size,
-        kind,
+        picture.format,
         size,
         contents.mtime_ns,
         contents.content_hash,
-        frames,
+        picture.frames,
         None if recipe is None else content_of(pixels),
         hash_bytes(b"%d\0" % picture.size[0] + picture.image.tobytes()) if whole else None,
     )
@@ -173,20 +165,7 @@ def hash_bytes(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def open_image(data: bytes, *, exif: bool = True, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode the bytes of an image file to RGB, its `format` being that of the file.
-
-    The first frame of an animation counts; transparent pixels lie over white; 16-bit and float
-    modes are scaled to 8 bits; colour profiles are left alone. With `exif` the image is turned
-    upright (damaged EXIF data counts as none; Pillow itself always turns TIFF and HEIC files).
-
-    Raises: Image.DecompressionBombError: above `max_pixels`. ValueError: empty. OSError: no image,
-    or truncated. Pillow raises any other `Exception` for some damaged files.
-    """
-    return open_picture(data, exif, max_pixels, None).image
-
-
-def load_image(ref: ImageRef, *, exif: bool = True, recipe: Recipe | None = None) -> Image.Image:
+def load_picture(ref: ImageRef, *, exif: bool = True, recipe: Recipe | None = None) -> Picture:
     """Read one image that cannot be done without.
 
     recipe: a fast one says how much smaller than it is the image may be decoded.
@@ -196,16 +175,33 @@ def load_image(ref: ImageRef, *, exif: bool = True, recipe: Recipe | None = None
     try:
         if isinstance(contents, Unreadable):
             raise ValueError(contents.error)
-        return open_picture(contents.data, exif, MAX_PIXELS, recipe).image
+        return open_picture(contents.data, exif=exif, recipe=recipe)
     except Exception as error:
         raise SscdError(
             f"cannot read {ref.id}: {reason_of_failure(error)}", "name an image file"
         ) from error
 
 
+def load_image(ref: ImageRef, *, exif: bool = True, recipe: Recipe | None = None) -> Image.Image:
+    """Return the RGB image of `load_picture`, upright, without metadata."""
+    return load_picture(ref, exif=exif, recipe=recipe).image
+
+
 def load_file(path: str, *, exif: bool = True) -> Image.Image:
     """Read one image file that cannot be done without. Raises: SscdError: it cannot be read."""
-    return load_image(ImageRef(path, "", without_file_scheme(path)), exif=exif)
+    return load_image(_ref(path), exif=exif)
+
+
+def load_sized(path: str, recipe: Recipe) -> npt.NDArray[np.uint8]:
+    """Read one image file as `decode` does: what a network sees, uint8 (H, W, 3).
+
+    Raises: SscdError: it cannot be read.
+    """
+    return load_picture(_ref(path), exif=recipe.exif, recipe=recipe).sized(recipe)
+
+
+def _ref(path: str) -> ImageRef:
+    return ImageRef(path, "", without_file_scheme(path))
 
 
 def _missing(ref: ImageRef, error: Exception) -> Unreadable:

@@ -15,6 +15,7 @@ RAW = re.compile(rb"II\*\0.{4}CR\x02|.{4}ftypcrx |FUJIFILMCCD-RAW|II(RO|RS|U\0)|
 # tags of TIFF, and values of theirs
 NEW_SUBFILE_TYPE, PHOTOMETRIC, SUB_IFDS, DNG_VERSION = 254, 262, 330, 50706
 COLOUR_FILTER_ARRAY, LONG = 32803, 4
+_JXL_HEADER = 16  # bytes of its codestream that tell size and orientation
 JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
 
@@ -107,17 +108,28 @@ def refuse_jxl_bomb(data: bytes, max_pixels: int) -> None:
     """
     if not JPEG_XL.match(data):
         return
-    at = 0 if data.startswith(b"\xff\x0a") else _codestream(data)
-    bits = _Bits(int.from_bytes(data[at + 2 : at + 14], "little"))
+    refuse_bomb(*_jxl_size(_Bits.of(data)), max_pixels)
+
+
+def jxl_orientation(data: bytes) -> int:
+    """Return by EXIF's numbers how the codestream of a JPEG XL file says that it lies.
+
+    Source: ISO/IEC 18181-1, ImageMetadata.
+    """
+    bits = _Bits.of(data)
+    _jxl_size(bits)
+    is_default, has_more = bits.take(1), bits.take(1)
+    return 1 + bits.take(3) if has_more and not is_default else 1
+
+
+def _jxl_size(bits: _Bits) -> tuple[int, int]:
     small = bits.take(1)
     height = _jxl_side(bits, small)
     ratio = bits.take(3)
     if ratio:
         numerator, denominator = JXL_RATIOS[ratio - 1]
-        width = height * numerator // denominator
-    else:
-        width = _jxl_side(bits, small)
-    refuse_bomb(width, height, max_pixels)
+        return height * numerator // denominator, height
+    return _jxl_side(bits, small), height
 
 
 class _Bits:
@@ -125,6 +137,11 @@ class _Bits:
 
     def __init__(self, number: int) -> None:
         self._number = number
+
+    @classmethod
+    def of(cls, data: bytes) -> _Bits:
+        """Return what follows the signature of a JPEG XL file's codestream."""
+        return cls(int.from_bytes(_codestream(data)[2:], "little"))
 
     def take(self, count: int) -> int:
         value = self._number & ((1 << count) - 1)
@@ -138,17 +155,21 @@ def _jxl_side(bits: _Bits, small: int) -> int:
     return 1 + bits.take((9, 13, 18, 30)[bits.take(2)])
 
 
-def _codestream(data: bytes) -> int:
-    """Return where in a container of boxes the first codestream begins; the end if nowhere."""
-    at = 0
-    while at + 8 <= len(data):
+def _codestream(data: bytes) -> bytes:
+    """Return how the codestream of a file begins, which may lie in pieces in a row of boxes."""
+    if data.startswith(b"\xff\x0a"):
+        return data[:_JXL_HEADER]
+    at, found = 0, b""
+    while at + 8 <= len(data) and len(found) < _JXL_HEADER:
         size, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
         header = 16 if size == 1 else 8
         if size == 1:
             size = int.from_bytes(data[at + 8 : at + 16])
+        end = at + size if size else len(data)
         if kind in (b"jxlc", b"jxlp"):
-            return at + header + (4 if kind == b"jxlp" else 0)
-        if size < header:  # 0: the last box
+            start = at + header + (4 if kind == b"jxlp" else 0)
+            found += data[start : min(end, start + _JXL_HEADER)]
+        if end < at + header:
             break
-        at += size
-    return len(data)
+        at = end
+    return found

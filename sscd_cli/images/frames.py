@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import io
-
 from PIL import Image
 
 # what else these formats hold are layers, sizes, a gain map or a second eye of the one picture
 SEVERAL = frozenset({"GIF", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "JXL"})
 
 
-def frames_of(data: bytes, format: str) -> int:
-    """Return the number of frames or pages in the bytes of a file that Pillow knows as `format`.
+def frames_of(image: Image.Image) -> int:
+    """Return the number of frames or pages of an open file; the image is of no use after that.
 
     Decodes none of them. A file that is damaged behind its first frame counts as two.
     """
-    if format not in SEVERAL:
+    if image.format not in SEVERAL:
         return 1
     try:
-        with Image.open(io.BytesIO(data), formats=[format]) as image:
-            return int(getattr(image, "n_frames", 1))
+        return int(getattr(image, "n_frames", 1))
     except Exception:  # whatever a damaged frame raises, there is more than the first
         return 2

@@ -1,48 +1,87 @@
-"""Pillow images of any mode as RGB: depth, sign and transparency."""
+"""From a decoded image of any mode to RGB: deep values scaled, transparency laid over a ground."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Literal
+
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from sscd_cli.images.samples import Levels, is_deep, strips_of
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _grey_to_rgb(image)
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), rgba).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+Convert = Callable[[Image.Image], Image.Image]
+Ground = Literal["white", "black"] | None
+
+_FLAT = 12  # grey levels: the noise of a lossy file
 
 
-def _grey_to_rgb(image: Image.Image) -> Image.Image:
-    """Scale a grey image of 16-bit, 32-bit or float values to 8 bits a channel."""
-    values = np.asarray(image)
-    if values.dtype.itemsize == 2:
-        grey = (values >> 8).astype(np.uint8)  # as Pillow does with 16-bit colours
-    else:
-        real = image.mode == "F"
-        grey = _scaled(values.astype(np.float64), real=real).astype(np.uint8)
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[values == transparent] = 255
-    return Image.fromarray(grey).convert("RGB")
+def conversion(image: Image.Image) -> Convert:
+    """Return what turns an image into RGB, or any strip of it, by what the whole holds.
 
-
-def _scaled(values: npt.NDArray[np.float64], *, real: bool) -> npt.NDArray[np.float64]:
-    """Bring grey values to 0..255.
-
-    Real values within 0..1 are multiplied by 255, whole ones within 0..65535 are taken for 16
-    bits unless they fit into 8; what lies outside 0..255 is stretched from least to greatest.
-    Values that are not finite count as 0.
+    Transparent pixels lie over white; over black where nothing would be seen on white; and where
+    nothing would be seen on that either, transparency is left out.
     """
-    values = np.where(np.isfinite(values), values, 0)
-    low, high = float(values.min()), float(values.max())
-    if real and low >= 0 and high <= 1:
-        values *= 255
-    elif not real and low >= 0 and 255 < high <= 65535:
-        values /= 257
-    elif low < 0 or high > 255:
-        values = (values - low) * (255 / ((high - low) or 1))
-    return np.rint(values)
+    grey = Levels.of(image).grey if is_deep(image) else _as_it_is
+    if not image.has_transparency_data:
+        return lambda strip: _opaque(grey(strip))
+    ground = _ground(image, grey)
+    over = partial(_over, ground) if ground else _opaque
+    return lambda strip: over(grey(strip))
+
+
+def plain_rgb(image: Image.Image) -> Image.Image:
+    """Return an image as RGB and nothing else: of metadata that it held nothing is left."""
+    convert = conversion(image)
+    parts = [convert(strip) for strip in strips_of(image)]
+    if len(parts) > 1:
+        whole, top = Image.new("RGB", image.size), 0
+        for part in parts:
+            whole.paste(part, (0, top))
+            top += part.height
+        return whole
+    return bare(parts[0])
+
+
+def bare(image: Image.Image) -> Image.Image:
+    """Return the pixels of an RGB image in one that knows no more of the file."""
+    plain = image._new(image.im)
+    plain.info = {}
+    return plain
+
+
+def _as_it_is(image: Image.Image) -> Image.Image:
+    return image
+
+
+def _ground(image: Image.Image, grey: Convert) -> Ground:
+    """Return on which ground anything is to be seen; white where nothing ever is."""
+    for ground in ("white", "black", None):
+        way = partial(_over, ground) if ground else _opaque
+        if not _is_flat(way(grey(strip)) for strip in strips_of(image)):
+            return ground
+    return "white"
+
+
+def _is_flat(strips: Iterable[Image.Image]) -> bool:
+    """Whether RGB strips are all of one colour, but for a little noise."""
+    bands = [strip.getextrema() for strip in strips]
+    low = np.min(bands, axis=0)[:, 0]
+    high = np.max(bands, axis=0)[:, 1]
+    return bool((high - low <= _FLAT).all())
+
+
+def _rgba(image: Image.Image) -> Image.Image:
+    return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+
+
+def _over(ground: Literal["white", "black"], image: Image.Image) -> Image.Image:
+    rgba = _rgba(image)
+    return Image.alpha_composite(Image.new("RGBA", image.size, ground), rgba).convert("RGB")
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    return (_rgba(image) if image.has_transparency_data else image).convert("RGB")

@@ -1,15 +1,20 @@
-"""What codecs say: kept from the terminal, and a failure of theirs told in one line."""
+"""What libraries that decode images would print or warn about is kept from the terminal.
+
+An image that cannot be read has a reason, one in our words; nothing else is said of it.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, _imaging
 
 from sscd_cli.errors import printable
 
@@ -21,10 +26,11 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 @contextmanager
 def quiet_codecs(max_pixels: int) -> Iterator[None]:
-    """Silence Pillow's warnings, and set its own guard for images inside images.
+    """Silence codecs, and set Pillow's own guard for images inside images.
 
-    Both are the process's: the first thread to come saves them, the last one to go restores them.
+    All that is the process's: the first thread to come saves it, the last one to go restores it.
     """
+    _silence_libtiff()
     with _QUIET.lock:
         if not _QUIET.threads:
             _QUIET.guard = Image.MAX_IMAGE_PIXELS
@@ -55,6 +61,17 @@ class _Quiet:
 
 
 _QUIET = _Quiet()
+
+
+@lru_cache(maxsize=1)
+def _silence_libtiff() -> None:
+    """Take from libtiff, which Pillow has loaded, the functions that print to stderr."""
+    with suppress(OSError, AttributeError):  # a Pillow without it
+        libraries = ctypes.CDLL(_imaging.__file__)
+        for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+            set_handler = libraries[name]
+            set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+            set_handler(None)
 
 
 def reason_of_failure(error: Exception) -> str:

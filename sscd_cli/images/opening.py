@@ -1,30 +1,39 @@
-"""From bytes to an upright RGB picture, within limits, by the codec of the format."""
+"""From the bytes of a file to upright RGB pixels, whatever the file holds.
+
+This is the one way: what comes out knows nothing more of the file, so that nothing can be turned
+or converted twice.
+"""
 
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from sscd_cli.images.formats import (
     is_raw,
+    jxl_orientation,
     open_raw,
     refuse_bomb,
     refuse_jxl_bomb,
     refuse_missing,
     register,
 )
-from sscd_cli.images.modes import to_rgb
+from sscd_cli.images.frames import frames_of
+from sscd_cli.images.modes import plain_rgb
 from sscd_cli.images.noise import quiet_codecs
-from sscd_cli.images.preprocess import Recipe, shrink_while_decoding
+from sscd_cli.images.preprocess import Recipe, resize, shrink_while_decoding
+from sscd_cli.options import MAX_PIXELS
 
 # Pillow reads more, but some of it starts other programs (EPS) or needs them. TGA has no
 # signature, so it comes last.
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM"),
-    *("HEIF", "JXL", "QOI", "ICO", "ICNS", "DDS", "SGI", "PSD", "PCX", "TGA"),
+    *("HEIF", "JXL", "QOI", "ICO", "ICNS", "DDS", "SGI", "SUN", "PSD", "PCX", "TGA"),
 )
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -38,22 +47,56 @@ UPRIGHT = {
 TURNED_SIDEWAYS = (5, 6, 7, 8)
 
 
-class Picture(NamedTuple):
-    """An upright RGB image and the width and height that it has at full resolution."""
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture as RGB, upright, with no metadata left.
+
+    size: width and height that it has at full resolution; `image` may be decoded at less.
+    format: Pillow's name for the file's. frames: pictures in the file.
+    """
 
     image: Image.Image
     size: tuple[int, int]
+    format: str
+    frames: int = 1
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every pixel of the file was decoded."""
+        return self.image.size == self.size
+
+    def sized(self, recipe: Recipe) -> npt.NDArray[np.uint8]:
+        """Return the pixels that a network sees, uint8 (H, W, 3)."""
+        return resize(self.image, recipe, self.size)
+
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """Return all pixels, uint8 (H, W, 3)."""
+        return np.asarray(self.image)
 
 
-def open_picture(data: bytes, exif: bool, max_pixels: int, recipe: Recipe | None) -> Picture:
-    """As `open_image`, at a lower resolution where `recipe` says that this is enough."""
+def open_picture(
+    data: bytes,
+    *,
+    exif: bool = True,
+    max_pixels: int = MAX_PIXELS,
+    recipe: Recipe | None = None,
+) -> Picture:
+    """Decode the bytes of an image file, at a lower resolution where `recipe` says so.
+
+    The first frame of an animation counts; how transparency and deep values are treated is in
+    `modes` and `samples`; colour profiles are left alone. With `exif` the image is turned upright
+    (damaged EXIF data counts as none; Pillow itself always turns TIFF and HEIC files).
+
+    Raises: Image.DecompressionBombError: above `max_pixels`. ValueError: empty. OSError: no image,
+    or truncated. Pillow raises any other `Exception` for some damaged files.
+    """
     if not data:
         raise ValueError("the file is empty")
     with quiet_codecs(max_pixels):
         refuse_jxl_bomb(data, max_pixels)
         if is_raw(data):
             developed = open_raw(data, max_pixels, upright=exif)
-            return Picture(developed, developed.size)
+            return Picture(developed, developed.size, "RAW")
         image = _identified(data)
         full = image.size
         refuse_bomb(*full, max_pixels)
@@ -61,38 +104,58 @@ def open_picture(data: bytes, exif: bool, max_pixels: int, recipe: Recipe | None
             shrink_while_decoding(image, recipe)
         shrunk = image.size != full
         image.load()
-        upright = upright_rgb(image, exif=exif)
-        upright.format = image.format
-        if not shrunk:
-            return Picture(upright, upright.size)
-        sideways = exif and _orientation(image) in TURNED_SIDEWAYS
-        return Picture(upright, full[::-1] if sideways else full)
+        orientation = _orientation(image, data) if exif else 1
+        upright = _turned(plain_rgb(image), orientation)
+        frames = frames_of(image)
+    if shrunk and orientation in TURNED_SIDEWAYS:
+        full = full[::-1]
+    return Picture(upright, full if shrunk else upright.size, image.format or "", frames)
+
+
+def open_image(data: bytes, *, exif: bool = True, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Return all pixels of `open_picture` as an RGB image that knows its `format`."""
+    picture = open_picture(data, exif=exif, max_pixels=max_pixels)
+    picture.image.format = picture.format
+    return picture.image
+
+
+def upright_rgb(image: Image.Image | npt.NDArray[np.uint8], *, exif: bool = True) -> Image.Image:
+    """Return a Pillow image of any mode, or an array, as `open_image` returns the file it is from.
+
+    Args: image: arrays are uint8 (H, W, 3), or (H, W) for grey ones, and upright.
+    """
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    image.load()
+    return _turned(plain_rgb(image), _orientation(image) if exif else 1)
 
 
 def _identified(data: bytes) -> Image.Image:
     """Let Pillow tell the format. Raises: MissingFormatError: one that an extra would read."""
     try:
-        return Image.open(io.BytesIO(data), formats=_formats())
+        return Image.open(io.BytesIO(data), formats=known_formats())
     except UnidentifiedImageError:
         refuse_missing(data)
         raise
 
 
-def upright_rgb(image: Image.Image, *, exif: bool = True) -> Image.Image:
-    """Return a Pillow image of any mode as `open_image` returns the file it is from."""
-    rgb = to_rgb(image)
-    method = UPRIGHT.get(_orientation(image)) if exif else None
-    return rgb if method is None else rgb.transpose(method)
-
-
 @lru_cache(maxsize=1)
-def _formats() -> list[str]:
+def known_formats() -> list[str]:
+    """Return the formats that are read here, with the extras that are installed."""
     register()
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
 
 
-def _orientation(image: Image.Image) -> int:
+def _turned(rgb: Image.Image, orientation: int) -> Image.Image:
+    method = UPRIGHT.get(orientation)
+    return rgb if method is None else rgb.transpose(method)
+
+
+def _orientation(image: Image.Image, data: bytes = b"") -> int:
+    """Return how a loaded image still has to be turned, by EXIF's numbers."""
+    if image.format == "JXL" and not getattr(image, "jpeg", True) and jxl_orientation(data) != 1:
+        return 1  # its decoder has turned it, and what EXIF says of it does not count
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # damaged EXIF data is no reason to lose the image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sscd_cli.errors import UsageError
-from sscd_cli.images.decode import load_file
+from sscd_cli.images.decode import load_sized
 from sscd_cli.images.opening import upright_rgb
 from sscd_cli.images.preprocess import resize
 from sscd_cli.models.device import choose_device, choose_precision
@@ -22,6 +22,8 @@ from sscd_cli.models.registry import BUNDLED, ModelSpec, find_model
 from sscd_cli.models.runtime import Runtime
 from sscd_cli.models.weights import inspect_weights, read_network
 from sscd_cli.options import OutputKind
+
+Picture = Image.Image | NDArray[np.uint8] | str | Path
 
 
 @dataclass(frozen=True)
@@ -33,28 +35,30 @@ class Model:
 
     def embed(
         self,
-        images: Sequence[Image.Image | str | Path],
+        images: Sequence[Picture],
         batch_size: int = 32,
         kind: OutputKind = "descriptor",
+        *,
+        exif: bool | None = None,
     ) -> NDArray[np.float32]:
-        """Return one float32 row an image: a Pillow image of any mode, or the path of a file.
+        """Return one float32 row an image.
 
-        kind: "descriptor", unit length, (N, D); "logits", the same before normalisation; or
-        "embedding", the pooled features of the trunk. Raises: UsageError: another kind.
-        SscdError: a file cannot be read.
+        Args: images: Pillow images of any mode, arrays (uint8, (H, W, 3) or (H, W), upright), or
+        paths of files. kind: "descriptor", unit length, (N, D); "logits", the same before
+        normalisation; or "embedding", the pooled features of the trunk. exif: whether files and
+        Pillow images are turned as EXIF says; by default as the model's recipe says.
+        Raises: UsageError: another kind. SscdError: a file cannot be read.
         """
         parts = [np.empty((0, width(self.runtime.network, kind)), np.float32)]
         for start in range(0, len(images), batch_size):
-            sized = self._sized(images[start : start + batch_size])
+            sized = self._sized(images[start : start + batch_size], exif)
             if len({image.shape for image in sized}) == 1:
                 parts.append(self.runtime.embed(_pixels(sized), kind))
             else:
                 parts.extend(self.runtime.embed(_pixels([image]), kind) for image in sized)
         return np.concatenate(parts)
 
-    def detection_features(
-        self, images: Sequence[Image.Image | str | Path]
-    ) -> dict[str, NDArray[np.float32]]:
+    def detection_features(self, images: Sequence[Picture]) -> dict[str, NDArray[np.float32]]:
         """Return the feature maps "stage1" to "stage4" of images, float32 (N, C, H, W).
 
         All images go through the network at once; 3.1 million numbers an image at 320 × 320 for
@@ -65,15 +69,18 @@ class Model:
             raise UsageError("feature maps need images of one size", "pass one image at a time")
         return self.runtime.stage_maps(_pixels(sized))
 
-    def _sized(self, images: Sequence[Image.Image | str | Path]) -> list[NDArray[np.uint8]]:
+    def _sized(
+        self, images: Sequence[Picture], exif: bool | None = None
+    ) -> list[NDArray[np.uint8]]:
         recipe = self.spec.recipe
-        opened = (
-            upright_rgb(image, exif=recipe.exif)
-            if isinstance(image, Image.Image)
-            else load_file(str(image), exif=recipe.exif)
+        if exif is not None:
+            recipe = replace(recipe, exif=exif)
+        return [
+            load_sized(str(image), recipe)
+            if isinstance(image, str | Path)
+            else resize(upright_rgb(image, exif=recipe.exif), recipe)
             for image in images
-        )
-        return [resize(image, recipe) for image in opened]
+        ]
 
 
 def _pixels(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:

@@ -77,7 +77,7 @@ def find_model(name: str) -> ModelSpec:
         if name == BUNDLED:
             raise ModelError(f"the bundled model {path} is missing", "install sscd-cli again")
         raise unknown_model(name, "a name that `sscd models` lists or the path of a model file")
-    return _described(name if name == BUNDLED else None, path)
+    return _described(path)
 
 
 def unknown_model(name: str, use: str) -> UnknownModelError:
@@ -141,8 +141,12 @@ def check_published(model: Published, path: Path, digest: str) -> str:
 
 def check_bundled(digest: str) -> None:
     """Raise ModelError unless this is the digest of the network that comes with sscd."""
-    if BUNDLED_DIGEST.read_text(encoding="ascii").split()[0] != digest:
+    if digest != _bundled_digest():
         raise ModelError(f"{BUNDLED_FILE} is not the one of this release", "install sscd-cli again")
+
+
+def _bundled_digest() -> str:
+    return BUNDLED_DIGEST.read_text(encoding="ascii").split()[0]
 
 
 def expected_digest(source: Source) -> tuple[str | None, str]:
@@ -153,8 +157,9 @@ def expected_digest(source: Source) -> tuple[str | None, str]:
     return (record.sha256, "recorded") if record else (None, "nothing")
 
 
-def _described(name: str | None, path: Path) -> ModelSpec:
+def _described(path: Path) -> ModelSpec:
     weights, digest = inspect_weights(path), file_digest(path)
+    is_bundled = path == BUNDLED_FILE or digest == _bundled_digest()
     for model in PUBLISHED.values():
         if digest in {source.sha256 for source in model.sources}:
             return _spec_of(model, path, digest)
@@ -165,16 +170,16 @@ def _described(name: str | None, path: Path) -> ModelSpec:
     threshold, threshold_source, look_at = _threshold(stated)
     recipe = _recipe(weights, story)
     return ModelSpec(
-        name=name or str(story.get("name", path.name.partition(".")[0])),
+        name=BUNDLED if is_bundled else str(story.get("name", path.name.partition(".")[0])),
         path=path,
         trunk=weights.trunk,
         dimensions=weights.dimensions,
         # harmless to this network, see `difference`; unmeasured for others
-        recipe=replace(recipe, decode="fast") if name == BUNDLED else recipe,
+        recipe=replace(recipe, decode="fast") if is_bundled else recipe,
         threshold=threshold,
         threshold_source=threshold_source,
         weights_sha256=digest,
-        licence="MIT" if name == BUNDLED else str(story.get("licence", UNKNOWN)),
+        licence="MIT" if is_bundled else str(story.get("licence", UNKNOWN)),
         look_at=look_at,
     )
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sscd_cli.errors import SscdError
 from sscd_cli.images.batches import start_worker
-from sscd_cli.images.decode import open_image
+from sscd_cli.images.opening import open_image
 from sscd_cli.images.read import read_bytes
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.options import MAX_BYTES

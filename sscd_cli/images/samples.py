@@ -1,0 +1,174 @@
+"""Grey values of more than 8 bits, signed or real ones, brought to 0..255.
+
+What the file says of its values counts; where it does not say enough, they are stretched from
+their own least to their own greatest, so that 12 bits in a file of 16 are not taken for black.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
+
+Values = npt.NDArray[np.float64]
+
+STRIP_PIXELS = 1 << 22
+# tags of TIFF, and a value of one
+BITS, PHOTOMETRIC, LEAST, GREATEST, FORMAT = 258, 262, 340, 341, 339
+OLD_LEAST, OLD_GREATEST, NODATA = 280, 281, 42113
+WHITE_IS_ZERO = 0
+# the ranges that values are written in: of 8, 10, 12, 14, 15 and 16 bits; of real ones
+WHOLE, REAL = (255, 1023, 4095, 16383, 32767, 65535), (1, 255)
+# of numbers that Pillow takes for others, by mode, bits and SampleFormat
+_TYPES: dict[tuple[str, float | None, float | None], str] = {
+    ("I", 32, 1): "u4",
+    ("L", 8, 2): "i1",
+}
+_OUTLIERS = 0.001  # of the values at either end, if they are far from all others
+_FAR = 4  # times the range of the others; and values that use less than a fourth are stretched
+_NO_VALUE = 1e30  # and above: -3.4e38 stands for "nothing here"
+_SAMPLE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a file says of its values.
+
+    type: of the numbers where Pillow takes them for others. low, high: the range that they are
+    written in. inverted: the lowest is white. nodata: stands for no value.
+    """
+
+    type: str | None = None
+    low: float | None = None
+    high: float | None = None
+    inverted: bool = False
+    nodata: float | None = None
+
+    @classmethod
+    def of(cls, image: Image.Image) -> Samples:
+        """Read what a TIFF file says; of other files Pillow makes the most itself."""
+        if not isinstance(image, TiffImageFile):
+            return cls()
+        tags = image.tag_v2
+        bits, format = _first(tags.get(BITS)), _first(tags.get(FORMAT))
+        low, high = (
+            next((value for tag in pair if (value := _first(tags.get(tag))) is not None), None)
+            for pair in ((LEAST, OLD_LEAST), (GREATEST, OLD_GREATEST))
+        )
+        if low is None and bits == 12:
+            low, high = 0, 4095
+        return cls(
+            type=_TYPES.get((image.mode, bits, format)),
+            low=low if high is not None else None,
+            high=high if low is not None else None,
+            inverted=tags.get(PHOTOMETRIC) == WHITE_IS_ZERO and bits not in (1, 2, 4, 8),
+            nodata=_number(tags.get(NODATA)),
+        )
+
+
+def _first(value: object) -> float | None:
+    if isinstance(value, tuple):
+        value = value[0] if value else None
+    return _number(value)
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(value.strip("\0 ") if isinstance(value, str) else value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether Pillow would clip or misread the grey values of an image where it converts them."""
+    return image.mode == "F" or image.mode.startswith("I") or Samples.of(image).type is not None
+
+
+@dataclass(frozen=True)
+class Levels:
+    """How the values of one image become grey levels: `low` black, `high` white."""
+
+    samples: Samples
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, image: Image.Image) -> Levels:
+        """Look at all values of an image, a strip at a time."""
+        samples = Samples.of(image)
+        every = max(1, image.width * image.height // _SAMPLE)
+        ends, some = [], []
+        for strip in strips_of(image):
+            values = _values(strip, samples)
+            there = values[_there(values, samples)]
+            if len(there):
+                ends += [float(there.min()), float(there.max())]
+                some.append(there[::every])
+        if not ends:
+            return cls(samples, 0, 0)
+        low, high = _without_outliers(min(ends), max(ends), np.concatenate(some))
+        return cls(samples, *_written_in(low, high, samples, real=image.mode == "F"))
+
+    def grey(self, image: Image.Image) -> Image.Image:
+        """Return an image, or a strip of it, in grey; what holds no value is black.
+
+        "LA" where one of the values stands for transparency.
+        """
+        values = _values(image, self.samples)
+        there = _there(values, self.samples)
+        span = (self.high - self.low) or 1
+        levels = np.clip((np.where(there, values, self.low) - self.low) * (255 / span), 0, 255)
+        grey = np.rint(levels).astype(np.uint8)
+        if self.samples.inverted:
+            grey = np.where(there, 255 - grey, 0).astype(np.uint8)
+        transparent = image.info.get("transparency")
+        if not isinstance(transparent, int):
+            return Image.fromarray(grey)
+        alpha = np.where(values == transparent, 0, 255).astype(np.uint8)
+        return Image.fromarray(np.dstack([grey, alpha]))
+
+
+def strips_of(image: Image.Image) -> Iterator[Image.Image]:
+    """Yield an image in strips of rows from the top; a small one as it is."""
+    rows = max(1, STRIP_PIXELS // image.width)
+    if rows >= image.height:
+        yield image
+        return
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _values(image: Image.Image, samples: Samples) -> Values:
+    values = np.asarray(image)
+    return (values.view(samples.type) if samples.type else values).astype(np.float64)
+
+
+def _there(values: Values, samples: Samples) -> npt.NDArray[np.bool_]:
+    there: npt.NDArray[np.bool_] = np.abs(values) < _NO_VALUE  # nor are those that are not numbers
+    if samples.nodata is not None:
+        there &= values != np.float64(samples.nodata)
+    return there
+
+
+def _without_outliers(low: float, high: float, some: Values) -> tuple[float, float]:
+    """Leave out a few values that lie far from all others, as dead pixels do."""
+    inner_low, inner_high = np.quantile(some, [_OUTLIERS, 1 - _OUTLIERS]).tolist()
+    if high - low > _FAR * (inner_high - inner_low) > 0:
+        return inner_low, inner_high
+    return low, high
+
+
+def _written_in(low: float, high: float, samples: Samples, *, real: bool) -> tuple[float, float]:
+    """Return the range that values are written in; their own where they use little of any."""
+    if samples.low is not None and samples.high is not None:
+        narrow = high - low < (samples.high - samples.low) / _FAR
+        if samples.low <= low and high <= samples.high and not narrow:
+            return samples.low, samples.high
+    for top in REAL if real else WHOLE:
+        if low >= 0 and high <= top:
+            return (0, top) if high == low or high - low >= top / _FAR else (low, high)
+    return low, high
