@@ -144,6 +144,10 @@ def test_a_report_is_reviewed_as_a_page(sscd: Run, tmp_path: Path) -> None:
         (lambda text: text.replace('"content_hash"', '"hash"'), "lacks 'content_hash'"),
         (lambda text: text.replace('"keeper": "kept', '"keeper": "gone'), "lacks 'gone/1.png'"),
         (lambda text: "[" * 100_000 + "\n", "has no first record"),
+        (lambda text: text.replace('"width": 40', '"width": "<b>"'), "width is '<b>'"),
+        (lambda text: text.replace('"similarity": 0.75', '"similarity": NaN'), "similarity is nan"),
+        (lambda text: text.replace('_link": 0.75', '_link": []'), "weakest_link is []"),
+        (lambda text: text.replace('"members": [', '"members": 5, "x": ['), "no whole report"),
     ],
 )
 def test_a_report_that_is_not_whole_makes_no_page(

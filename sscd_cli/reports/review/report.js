@@ -49,7 +49,8 @@ function address(image) {
     path += sign === "/" ? sign
       : lone ? "%" + (code & 0xff).toString(16).padStart(2, "0") : encodeURIComponent(sign);
   }
-  if (path.startsWith("/")) return "file://" + path;
+  // two slashes would name another machine
+  if (path.startsWith("/")) return "file://" + path.replace(/^\/+/, "/");
   return (base.value.replace(/\/*$/, "/") || "./") + path;
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import groupby
@@ -41,12 +42,17 @@ class Shown:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Shown:
-        """Take what the page shows from a record of a report. Raises: KeyError: it lacks some."""
+        """Take what the page shows from a record of a report.
+
+        Raises: KeyError: it lacks some. ValueError: a value is of another kind.
+        """
         known = {name: record[name] for name in NAMES if record.get(name) is not None}
-        try:
-            return cls(**known)
-        except TypeError:
-            raise KeyError(next(name for name in NAMES[:7] if name not in known)) from None
+        for name, value in known.items():
+            _check(name, value)
+        missing = [name for name in NAMES[:_NEEDED] if name not in known]
+        if missing:
+            raise KeyError(missing[0])
+        return cls(**known)
 
     @property
     def kind(self) -> str:
@@ -60,6 +66,15 @@ class Shown:
 
 
 NAMES = tuple(field.name for field in fields(Shown))
+_NEEDED = NAMES.index("content_hash") + 1
+_TYPES = {"float": (float, int), "int": (int,), "bool": (bool,), "str": (str,)}
+_KINDS = {field.name: _TYPES[str(field.type)] for field in fields(Shown)}
+_KINDS["weakest_link"] = _TYPES["float"]
+
+
+def _check(name: str, value: Any) -> None:
+    if type(value) not in _KINDS[name] or (type(value) is float and not math.isfinite(value)):
+        raise ValueError(f"{name} is {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +87,10 @@ class ShownCluster:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> ShownCluster:
-        """Take a cluster from a record of a report. Raises: KeyError: it lacks something."""
+        """Take a cluster from a record of a report. Raises: as `Shown.of`."""
+        _check("weakest_link", record["weakest_link"])
         images = [Shown.of(member) for member in record["members"]]
-        return cls(record["cluster"], record["weakest_link"], images)
+        return cls(str(record["cluster"]), record["weakest_link"], images)
 
     def keepers(self) -> list[int]:
         """Return the place of each image's keeper. Raises: KeyError: it is not in the cluster."""
