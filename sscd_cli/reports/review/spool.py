@@ -7,10 +7,12 @@ import tempfile
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from operator import attrgetter
 from threading import Lock
 
-from sscd_cli.reports.review.shown import Shown, ShownCluster
+from sscd_cli.reports.review.shown import NAMES, Shown, ShownCluster
+
+_values = attrgetter(*NAMES)
 
 
 class Spool:
@@ -25,7 +27,8 @@ class Spool:
         for cluster in clusters:
             self._starts.append(self._file.tell())
             self._first.append(self.images)
-            self._file.write(json.dumps(asdict(cluster)).encode() + b"\n")
+            row = cluster.name, cluster.weakest_link, [_values(image) for image in cluster.images]
+            self._file.write(json.dumps(row).encode() + b"\n")
             self.images += len(cluster.images)
 
     def close(self) -> None:
@@ -48,6 +51,5 @@ class Spool:
     def _cluster(self, place: int) -> ShownCluster:
         with self._lock:
             self._file.seek(self._starts[place])
-            record = json.loads(self._file.readline())
-        images = [Shown(**image) for image in record["images"]]
-        return ShownCluster(record["name"], record["weakest_link"], images)
+            name, weakest_link, images = json.loads(self._file.readline())
+        return ShownCluster(name, weakest_link, [Shown(*image) for image in images])
