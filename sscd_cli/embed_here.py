@@ -17,6 +17,7 @@ from sscd_cli.embed_job import (
     job_words,
     provenance_of,
     prune_vanished,
+    refuse_other_settings,
 )
 from sscd_cli.errors import NoImagesError, UsageError
 from sscd_cli.options import EmbedOptions
@@ -58,6 +59,7 @@ def run_here(options: EmbedOptions, progress: Progress) -> EmbedResult:
     result = EmbedResult(
         options.descriptors, model.spec.name, str(model.runtime.device), model.runtime.precision
     )
+    refuse_other_settings(options, provenance)
     started = time.perf_counter()
     result.start = started - called
     refs = images_of(options, result.survey)

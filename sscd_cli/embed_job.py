@@ -6,12 +6,13 @@ import hashlib
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sscd_cli import __version__
-from sscd_cli.errors import NoImagesError, StoreError, UsageError
+from sscd_cli.errors import NoImagesError, StoreError, UnknownModelError, UsageError
 from sscd_cli.images.survey import Survey
 from sscd_cli.options import (
     DECODES,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sscd_cli.images.batches import Decoder
     from sscd_cli.images.refs import ImageRef
     from sscd_cli.models.load import Model
+    from sscd_cli.models.registry import ModelSpec
 
 SHOWN_ERRORS = 20
 
@@ -129,7 +131,7 @@ def images_of(options: EmbedOptions, survey: Survey | None = None) -> Iterator[I
     task = options.task or Task(1, 1)
     refs = iter_images(
         options.sources,
-        stdin_null=options.null,
+        from0=options.from0,
         include=options.include,
         exclude=options.exclude,
         columns=Columns(options.image_column, options.id_column),
@@ -149,6 +151,31 @@ def images_of(options: EmbedOptions, survey: Survey | None = None) -> Iterator[I
 def _is_in_archive(ref: ImageRef) -> bool:
     """Whether the task that opened its archive, the only one, named an image."""
     return ref.member is not None or (ref.fault is not None and ref.fault.kind == "archive")
+
+
+def refuse_other_settings(options: EmbedOptions, made: Provenance) -> None:
+    """Raise StoreError for a setting that was asked for and that stored descriptors do not have.
+
+    They can be compared, but what is stored would stay as it is.
+    Args: made: what the footer of a new shard would say. What cannot be compared is left to who
+        writes it.
+    """
+    from sscd_cli.descriptors.schema import difference
+    from sscd_cli.descriptors.shards import shard_paths, shard_provenance
+
+    for path in shard_paths(options.descriptors)[:1]:
+        there = shard_provenance(path)
+        if difference(there, made):
+            return
+        decode = (side.preprocessing.get("decode", "exact") for side in (there, made))
+        for option, wanted, theirs, ours in (
+            ("precision", options.precision, there.precision, made.precision),
+            ("decode", options.decode, *decode),
+        ):
+            if wanted != "auto" and theirs != ours:
+                what = f"the descriptors in {options.descriptors} are {theirs}, and stay so"
+                fix = f"leave out --{option} {wanted}, or choose another folder with -d"
+                raise StoreError(what, fix)
 
 
 def job_words(options: EmbedOptions) -> list[str]:
@@ -192,21 +219,53 @@ def model_of(
     """Return the model that made some descriptors, by its own name where none is given.
 
     precision: "auto" is int8 for descriptors that were made so, which no other can be compared to.
-    Raises: ModelError: there is none of that name. StoreError: it has other weights.
+    Raises: as `spec_of`.
     """
     from sscd_cli.models.load import load_model
 
     made_by = stored.provenance
     if precision == "auto" and made_by.precision.startswith("int8"):
         precision = "int8"
-    model = load_model(name or made_by.model, device=device, precision=precision)
-    if model.spec.weights_sha256 != made_by.weights_sha256:
-        raise StoreError(
-            f"{stored.folder} was made by {made_by.model} with other weights "
-            f"({made_by.weights_sha256[:12]}) than {model.spec.path}",
-            "name the file of its model with --model",
-        )
+    with _same_weights(stored.folder, made_by, name) as check:
+        model = load_model(name or made_by.model, device=device, precision=precision)
+        check(model.spec)
     return model
+
+
+def spec_of(folder: Path, made_by: Provenance, name: str | None) -> ModelSpec:
+    """Return what is known of the model that made some descriptors; its weights are not loaded.
+
+    Raises: ModelError: there is none of that name. StoreError: it has other weights.
+    """
+    from sscd_cli.models.registry import find_model
+
+    with _same_weights(folder, made_by, name) as check:
+        spec = find_model(name or made_by.model)
+        check(spec)
+    return spec
+
+
+@contextmanager
+def _same_weights(
+    folder: Path, made_by: Provenance, name: str | None
+) -> Iterator[Callable[[ModelSpec], None]]:
+    """Yield what refuses a model with other weights; say of which descriptors none is known."""
+
+    def check(spec: ModelSpec) -> None:
+        if spec.weights_sha256 != made_by.weights_sha256:
+            raise StoreError(
+                f"{folder} was made by {made_by.model} with other weights "
+                f"({made_by.weights_sha256[:12]}) than {spec.path}",
+                "name the file of its model with --model",
+            )
+
+    try:
+        yield check
+    except UnknownModelError:
+        if name:
+            raise
+        what = f"{folder} was made by {made_by.model}, which is a model of one's own"
+        raise StoreError(what, "name its file with --model") from None
 
 
 def provenance_of(

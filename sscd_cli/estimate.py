@@ -64,7 +64,13 @@ def run(options: EmbedOptions) -> Estimate:
 
     keep_large_allocations()
     model = load_model(options.model, device=options.device, precision=options.precision)
-    provenance = provenance_of(model, exif=options.exif, dtype=options.dtype)
+    provenance = provenance_of(
+        model,
+        exif=options.exif,
+        dtype=options.dtype,
+        kind=options.output_kind,
+        decode=options.decode,
+    )
     result = Estimate(model.spec.name, str(model.runtime.device), model.runtime.precision)
     ledger = Ledger(options.descriptors, provenance, options.task)
     sample = _sample(images_of(options), ledger, result)

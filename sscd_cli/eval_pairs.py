@@ -122,14 +122,12 @@ def _known(truth: PairTruth, stored: DescriptorSet, options: EvalPairsOptions) -
 
     Raises: SscdError: a pair is labelled both ways, or no copy is of readable images.
     """
+    from sscd_cli.descriptors.read import image_path
     from sscd_cli.evaluation.pair_truth import ImageNames, find_images
 
     failed = stored.unreadable
     ids, sources = [*stored.ids, *failed.ids], [*stored.sources, *failed.sources]
-    paths = [
-        f"{source.rstrip('/')}/{id}" if source else id
-        for source, id in zip(sources, ids, strict=True)
-    ]
+    paths = list(map(image_path, sources, ids))
     images = find_images(truth, ImageNames(ids, paths), str(options.descriptors))
     known: Known = {}
     left_out = 0

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from sscd_cli.embed_job import model_of
+from sscd_cli.embed_job import model_of, spec_of
 from sscd_cli.errors import SscdError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL import Image
 
     from sscd_cli.dedup import DedupResult
@@ -17,6 +19,16 @@ if TYPE_CHECKING:
     from sscd_cli.reports.clusters import Cluster, Member
 
 Progress = Callable[[int, int], None]
+
+
+def check(folder: Path, model: str | None) -> None:
+    """Raise what `run` would of a model, without a look at any row: before pairs are looked for.
+
+    Raises: StoreError: no descriptors in `folder`; and as `model_of`.
+    """
+    from sscd_cli.descriptors.shards import common_provenance, existing_shards
+
+    spec_of(folder, common_provenance(existing_shards(folder)), model)
 
 
 def run(

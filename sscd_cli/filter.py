@@ -163,12 +163,24 @@ def _check_output(options: FilterOptions, sources: Sequence[str]) -> None:
     if options.link and (is_url(str(output)) or any(map(is_url, sources)) or not folders):
         raise UsageError("--link is for a folder here, copied here", "leave it out")
     names = [_name(source) for source in sources]
+    if folders or len(names) > 1:
+        _refuse_file_name(output, names)
     if len(names) == 1 and folders:
         return
     if len(names) == 1 and suffix(output.name) != suffix(names[0]):
         raise UsageError(f"{output} is not named as {names[0]} is", f"use *{suffix(names[0])}")
     if len(set(names)) < len(names):
         raise UsageError("two of the sources have one name", "filter them one by one")
+
+
+def _refuse_file_name(output: Path, names: Sequence[str]) -> None:
+    """Raise UsageError where a folder would get the name of a file."""
+    from sscd_cli.images.rewrite.kinds import rewriter, suffix
+
+    if rewriter(output.name) is not None:
+        source = f"{names[0]}, a folder" if len(names) == 1 else f"{len(names)} sources"
+        what = f"{output} is the name of a {suffix(output.name)} file, and what becomes of {source}"
+        raise UsageError(f"{what}, is a folder", "name a folder with -o")
 
 
 def _lies_in(output: Path, folder: str) -> bool:

@@ -79,7 +79,7 @@ class SourceOptions(words.Options):
     model: words.Model = MODEL
     include: words.Include = ()
     exclude: words.Exclude = ()
-    null: words.Null = False
+    from0: words.From0 = False
     image_column: words.ImageColumn = ""
     id_column: words.IdColumn = ""
     exif: words.Exif = True
@@ -252,6 +252,8 @@ class DedupOptions(words.Options):
             if getattr(self, option):
                 word = "--" + option.replace("_", "-")
                 raise UsageError(f"{word} runs on one machine", "leave out --task and --engine")
+        if self.method == "sketch":
+            raise UsageError("--method sketch runs on one machine", "use exact, groups or auto")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,6 +346,15 @@ class PairOptions(words.Options):
     post: words.Post = None
     score_norm: words.ScoreNorm = None
     threshold: words.Threshold = None
+    descriptors: Annotated[
+        Path,
+        Help(
+            "The descriptor dataset whose threshold --threshold auto is.",
+            "-d",
+            value="FOLDER",
+            parse=place,
+        ),
+    ] = DESCRIPTORS
     explain: Annotated[
         bool,
         Help("Tell which single edit accounts for the pair; embeds a few hundred more images."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sscd_cli.options import DESCRIPTORS, PairOptions, check_threshold
+from sscd_cli.options import PairOptions, check_threshold
 
 if TYPE_CHECKING:
     from sscd_cli.evaluation.explanation import Explanation
@@ -34,12 +34,12 @@ class PairResult:
 def run(options: PairOptions) -> PairResult:
     """Embed two images and compare them at the threshold, by default the model's own.
 
-    A threshold "auto" is that of the descriptors in `DESCRIPTORS`.
+    A threshold "auto" is that of the descriptors in `options.descriptors`.
 
     Raises: SscdError: an image cannot be read. ModelError, UsageError: as `load_model`.
         StoreError: the post-processing is unreadable or another model's.
     """
-    check_threshold(options.threshold)
+    check_threshold(options.threshold, options.descriptors)
     import numpy as np
 
     from sscd_cli.descriptors.scale import Scale
@@ -51,7 +51,7 @@ def run(options: PairOptions) -> PairResult:
     paths = options.left, options.right
     model = load_model(options.model, device=options.device, precision=options.precision)
     made = provenance_of(model, exif=options.exif, dtype="float32")
-    threshold = resolve(options.threshold, scale.provenance(made), DESCRIPTORS, scale)
+    threshold = resolve(options.threshold, scale.provenance(made), options.descriptors, scale)
     rows = scale.apply(model.embed(paths, exif=options.exif))
     cosine = min(float(rows[0] @ rows[1]), 1.0)
     bias = scale.bias(rows)

@@ -89,6 +89,9 @@ def _check(options: TrainOptions) -> None:
             raise UsageError(f"unknown {word} {value!r}", f"use one of {', '.join(known)}")
     if options.holdout == 1:
         raise UsageError("--holdout 1 is too small", "use 2 or more, or 0 for no validation")
+    if options.output.suffix.lower() in (".safetensors", ".pt", ".onnx"):
+        what = f"--output {options.output} is the run's folder, not a model file"
+        raise UsageError(what, f"name a folder, in which {MODEL} will lie")
     checkpoint = options.output / "checkpoint.pt"
     if options.resume and not checkpoint.exists():
         raise SscdError(f"there is no run to resume in {options.output}", "leave out --resume")

@@ -158,7 +158,10 @@ Include = Annotated[
 Exclude = Annotated[
     tuple[str, ...], Help("No images or folders whose path matches this.", value="GLOB")
 ]
-Null = Annotated[bool, Help("Lists, in and out, are NUL-separated.", "-0")]
+From0 = Annotated[
+    bool,
+    Help("The list on stdin is NUL-separated; by default as it holds such bytes or none."),
+]
 ImageColumn = Annotated[
     str,
     Help(

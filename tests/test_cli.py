@@ -65,7 +65,7 @@ EMBED = {
     "model": ("some.safetensors", "some.safetensors"),
     "include": ("*.jpg", ("*.jpg",)),
     "exclude": ("*.png", ("*.png",)),
-    "null": ("1", True),
+    "from0": ("1", True),
     "exif": ("0", False),
     "device": ("cpu", "cpu"),
     "precision": ("fp32", "fp32"),
@@ -82,9 +82,9 @@ BENCHMARK: dict[str, tuple[str, Any]] = {
 }
 CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     "embed": (
-        ["embed", "photos"],
+        ["embed", "photos", "-"],
         "embed",
-        options.EmbedOptions(sources=("photos",)),
+        options.EmbedOptions(sources=("photos", "-")),
         {
             **EMBED,
             "prune": ("true", True),
@@ -209,7 +209,7 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
         },
     ),
 }
-SWITCHES = {"exif", "null", "prune", "rebuild", "global_candidates", "explain"}
+SWITCHES = {"exif", "from0", "prune", "rebuild", "global_candidates", "explain"}
 
 
 @pytest.mark.parametrize("how", ["default", "flag", "variable"])
@@ -251,8 +251,10 @@ def test_dedup_hands_its_embedding_options_on(sscd: Run, monkeypatch: pytest.Mon
     for name, (text, _) in EMBED.items():
         monkeypatch.setenv(f"SSCD_{name.upper()}", text)
     sscd("dedup", "photos")
+    sscd("dedup", "photos", "--engine", "ray")
     wanted = {key: value for key, (_, value) in EMBED.items()}
-    assert seen == [options.EmbedOptions(sources=("photos",), **wanted)]
+    here = options.EmbedOptions(sources=("photos",), **wanted)
+    assert seen == [here, dataclasses.replace(here, cluster=options.ClusterOptions())]
 
 
 @pytest.fixture

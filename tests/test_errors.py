@@ -63,9 +63,9 @@ def test_folder_without_images(tiny: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "descriptors").exists()
 
 
-def test_a_list_with_nul_bytes_without_the_option(tiny: Run, tmp_path: Path) -> None:
-    message = "the list on stdin is separated by NUL bytes; add --null (-0)"
-    failed(tiny, 2, message, "embed", "-", stdin=b"a\0b\0")
+def test_a_list_without_nul_bytes_with_the_option(tiny: Run, tmp_path: Path) -> None:
+    message = "the list on stdin holds no NUL byte; leave out --from0"
+    failed(tiny, 2, message, "embed", "-", "--from0", stdin=b"a\nb\n")
 
 
 def test_no_descriptors(sscd: Run, tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def small_disk(folder: Path, size: str, mode: str = "rw") -> Iterator[Path]:
 @pytest.mark.parametrize("format", ["torchvision", "torchscript"])
 def test_a_full_disk_holds_no_part_of_a_model(sscd: Run, tmp_path: Path, format: str) -> None:
     with small_disk(tmp_path / "disk", "100k") as disk:
-        ran = sscd("models", "export", "sscd_mini", "--format", format, "-o", "disk/m.pt")
+        ran = sscd("models", "export", "sscd_mini", "-f", format, "-o", "disk/m.pt")
         assert ran.status == 3
         assert "No space left on device" in error_line(ran)
         assert names_in(disk) == []

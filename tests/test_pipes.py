@@ -50,7 +50,7 @@ def test_find_feeds_embed_and_dedup_feeds_xargs_whatever_the_names(
         picture(tmp_path / "photos" / name, 1)
     picture(tmp_path / "photos" / "other.png", 9)
     ran = bash(
-        "cd photos; find . -name '*.png' -print0 | sscd embed -0 - -q -d ../descriptors"
+        "cd photos; find . -name '*.png' -print0 | sscd embed - -q -d ../descriptors"
         " && sscd dedup -d ../descriptors -q --format paths -0 --keep path"
         " | xargs -0 rm --"
     )

@@ -142,7 +142,9 @@ def test_stdin_lists_files_by_line_or_nul(null: bool, end: bytes) -> None:
     names = [b"a b.jpg", b"./c", b"", b"\xff.jpg", b"\r.jpg"] + [b"n\n.jpg"] * null
     for tail in (b"", end):
         stdin = io.BytesIO(end.join(names) + tail)
-        refs = list(iter_images(["-"], stdin=stdin, stdin_null=null))
+        refs = list(iter_images(["-"], stdin=stdin))
+        stdin.seek(0)
+        assert refs == list(iter_images(["-"], stdin=stdin, from0=null))
         assert [os.fsencode(r.path) for r in refs] == [name for name in names if name]
         assert {r.source for r in refs} == {str(Path.cwd())}
         assert refs[1].id == "c"
@@ -163,10 +165,33 @@ def test_names_longer_than_a_read_are_whole() -> None:
     assert ids("-", stdin=io.BytesIO("\n".join(names).encode())) == names
 
 
-def test_nul_list_without_null_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("chunks", "from0", "message"),
+    [
+        ([b"a.jpg\nb.jpg\n"], True, "the list on stdin holds no NUL byte; leave out --from0"),
+        (
+            [b"a\n", b"b.jpg\0c.jpg\0"],
+            False,
+            "the list on stdin holds line feeds and NUL bytes; add --from0",
+        ),
+    ],
+)
+def test_a_list_that_is_not_separated_as_it_seemed_is_refused(
+    chunks: list[bytes], from0: bool, message: str
+) -> None:
+    class Pipe(io.BytesIO):
+        def read1(self, size: int | None = -1, /) -> bytes:
+            return chunks.pop(0) if chunks else b""
+
     with pytest.raises(UsageError) as caught:
-        ids("-", stdin=io.BytesIO(b"a.jpg\0b.jpg\0"))
-    assert str(caught.value) == "the list on stdin is separated by NUL bytes; add --null (-0)"
+        list(iter_images(["-"], stdin=Pipe(), from0=from0))
+    assert str(caught.value) == message
+
+
+def test_a_name_alone_needs_no_separator() -> None:
+    for from0 in (False, True):
+        (ref,) = iter_images(["-"], stdin=io.BytesIO(b"a.jpg"), from0=from0)
+        assert ref.id == "a.jpg"
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])

@@ -511,7 +511,7 @@ def test_what_a_command_writes_may_go_to_a_bucket_and_be_read_from_there(
     s3.faults += [("500", "PUT /photos")]
     for words in (
         ["fit", there, "-o", f"{bucket}/post.safetensors"],
-        ["models", "export", "sscd_mini", "--format", "safetensors", "-o", f"{bucket}/model"],
+        ["models", "export", "sscd_mini", "-f", "safetensors", "-o", f"{bucket}/model"],
         ["dedup", "-d", there, "-f", "html", "-o", f"{bucket}/report.html"],
     ):
         ran = tiny(*words)

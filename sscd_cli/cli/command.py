@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import typer
 from typer.core import TyperArgument, TyperCommand
 
-from sscd_cli.cli import terminal
+from sscd_cli.cli import combinations, terminal
 from sscd_cli.cli.completion import completer
 from sscd_cli.cli.values import filled, parser
 from sscd_cli.errors import SscdError, bytes_text
@@ -70,8 +70,17 @@ def spread(
     classes = {name: kind for name, hint in hints.items() if is_dataclass(kind := _bare(hint))}
     defaults = {n: p.default for n, p in own.items() if p.default is not Parameter.empty}
     words = list(_words(own, hints, [terminal.State] if talks else []))
+    contexts = [] if "context" in own else [_word("context", typer.Context, Parameter.empty)]
+    formats = _formats(words)
 
     def run(**given: Any) -> None:
+        context = given["context"]
+        typed = _typed(context)
+        command = context.command_path.partition(" ")[2]
+        combinations.check(command, given, typed)
+        for name, known in formats.items():
+            output = given.get("output")
+            given[name] = combinations.format_of(command, output, given[name], known, typed)
         plain = {name: _plain(value) for name, value in given.items() if value is not None}
         said = defaults | plain
         if talks:
@@ -81,9 +90,35 @@ def spread(
         function(**{name: said[name] for name in own.keys() - objects.keys()}, **objects)
 
     run.__name__, run.__doc__ = function.__name__, function.__doc__
-    run.__signature__ = Signature(words)  # type: ignore[attr-defined]
-    run.__annotations__ = {word.name: word.annotation for word in words}
+    run.__signature__ = Signature([*words, *contexts])  # type: ignore[attr-defined]
+    run.__annotations__ = {word.name: word.annotation for word in [*words, *contexts]}
     return run
+
+
+def _typed(context: Any) -> dict[str, str]:
+    """Return the options that stand on the command line, each as it is spelled."""
+    return {
+        word.name: _spelled(word, context.params[word.name])
+        for word in context.command.params
+        if getattr(context.get_parameter_source(word.name), "name", "") == "COMMANDLINE"
+    }
+
+
+def _spelled(word: Any, value: Any) -> str:
+    if isinstance(word, TyperArgument):
+        return str(word.metavar)
+    names: list[str] = word.secondary_opts if value is False else word.opts
+    return max(names, key=len)
+
+
+def _formats(words: Sequence[Parameter]) -> dict[str, Sequence[str]]:
+    """Return the options that say how an output is written, with the words they take."""
+    known: dict[str, Sequence[str]] = {
+        word.name: get_args(get_args(word.annotation)[0])
+        for word in words
+        if word.name in ("format", "model_format")
+    }
+    return known if any(word.name == "output" for word in words) else {}
 
 
 def _plain(value: Any) -> Any:

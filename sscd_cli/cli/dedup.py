@@ -10,6 +10,7 @@ import typer
 
 from sscd_cli import words
 from sscd_cli.cli import terminal
+from sscd_cli.cli.embed import name_unreadable
 from sscd_cli.cli.embed import summarise as summarise_embedding
 from sscd_cli.cli.estimate import print_embed_estimate, print_join_estimate
 from sscd_cli.cli.models import fetch_if_missing
@@ -43,7 +44,7 @@ class _Target:
     format: Annotated[
         ReportFormat, Help("text, html, jsonl, csv, parquet, or paths (the removable files).", "-f")
     ] = "text"
-    null: words.Null = False
+    null: Annotated[bool, Help("Separate paths by NUL instead of line feeds.", "-0")] = False
     output: words.Report = None
     explain: Annotated[
         bool,
@@ -52,14 +53,11 @@ class _Target:
     exit_code: Annotated[bool, Help("Exit with 1 if copies were found.")] = False
     strict: words.Strict = False
 
-    def check(self, options: DedupOptions) -> None:
+    def check(self) -> None:
         """Raise UsageError for what cannot be written so, before any work is done."""
         to_terminal = self.output is None and sys.stdout and sys.stdout.isatty()
         if self.format in {"html", "parquet"} and to_terminal:
             raise UsageError(f"{self.format} is not for a terminal", "add -o FILE")
-        if self.explain and (options.against or self.format == "paths"):
-            fix = "leave out --explain, or ask sscd pair --explain about one pair"
-            raise UsageError("--explain belongs to reports of clusters", fix)
 
 
 def dedup(
@@ -90,14 +88,16 @@ def dedup(
     options = replace(options, method=method, cluster=cluster.of(engine))
     options.check()
     if task:
-        _join_task(options, embedding, task)
+        _join_task(options, task)
         return
     if estimate:
         _print_estimate(options, embedding)
         return
-    target.check(options)
+    target.check()
     if embedding.sources:
         fetch_if_missing(embedding.model)
+    elif target.explain:
+        _check_explainable(options, embedding)
     report = _report_matches if options.against else _report_clusters
     copies, unreadable = report(options, embedding, target)
     if target.strict and unreadable:
@@ -107,17 +107,14 @@ def dedup(
 
 
 def _print_estimate(options: DedupOptions, embedding: SourceOptions) -> None:
-    if images := _wanted(embedding):
+    if images := _wanted(options, embedding):
         print_embed_estimate(images)
     else:
         print_join_estimate(options)
 
 
-def _join_task(options: DedupOptions, embedding: SourceOptions, task: Task) -> None:
+def _join_task(options: DedupOptions, task: Task) -> None:
     """Find the pairs of one task's tiles and report nothing yet."""
-    if embedding.sources or options.cluster:
-        fix = "leave out the sources and --engine"
-        raise UsageError("--task is one part of the join of a whole dataset", fix)
     from sscd_cli import join
 
     with terminal.count_progress("tiles") as progress:
@@ -138,9 +135,8 @@ def _report_clusters(
     from sscd_cli.reports.formats import write_clusters
 
     with terminal.embed_progress() as progress, terminal.count_progress("tiles") as tiles:
-        found = verb.run(options, _wanted(embedding), progress, tiles, _announce)
-    if found.embedded:
-        summarise_embedding(found.embedded)
+        found = verb.run(options, _wanted(options, embedding), progress, tiles, _announce)
+    _tell_of_embedding(found, target)
     with terminal.report_stream(target.output) as stream:
         if target.explain:
             _write_explained(found, target, embedding, stream)
@@ -154,9 +150,22 @@ def _report_clusters(
     return found.removable, found.unreadable
 
 
-def _wanted(embedding: SourceOptions) -> EmbedOptions | None:
+def _wanted(options: DedupOptions, embedding: SourceOptions) -> EmbedOptions | None:
     """Return what shall be embedded first, if anything."""
-    return EmbedOptions(**vars(embedding)) if embedding.sources else None
+    if not embedding.sources:
+        return None
+    return EmbedOptions(**vars(embedding), cluster=options.cluster)
+
+
+def _own(embedding: SourceOptions) -> str | None:
+    """Return the model that was named; None stands for that of the descriptors."""
+    return None if embedding.model == MODEL else embedding.model
+
+
+def _check_explainable(options: DedupOptions, embedding: SourceOptions) -> None:
+    from sscd_cli import explain as verb
+
+    verb.check(options.descriptors, _own(embedding))
 
 
 def _write_explained(
@@ -165,9 +174,9 @@ def _write_explained(
     from sscd_cli import explain as verb
     from sscd_cli.reports.formats import write_clusters
 
-    model = None if embedding.model == MODEL else embedding.model  # else that of the descriptors
+    device = embedding.devices[0]
     with terminal.count_progress() as progress:
-        clusters = verb.run(found, model=model, device=embedding.devices[0], progress=progress)
+        clusters = verb.run(found, model=_own(embedding), device=device, progress=progress)
         header = found.header(terminal.command_line)
         base = base_of(header.folder, target.output)
         write_clusters(clusters, header, target.format, stream, explained=True, base=base)
@@ -181,9 +190,8 @@ def _report_matches(
     from sscd_cli.reports.matches import write_matches
 
     with terminal.embed_progress() as progress:
-        found = verb.run(options, _wanted(embedding), progress)
-    if found.embedded:
-        summarise_embedding(found.embedded)
+        found = verb.run(options, _wanted(options, embedding), progress)
+    _tell_of_embedding(found, target)
     with terminal.report_stream(target.output) as stream:
         header = found.header(terminal.command_line)
         base = base_of(header.folder, target.output)
@@ -192,6 +200,19 @@ def _report_matches(
     if target.format == "paths":
         _warn_of_no_paths(found.no_files)
     return found.leaked, found.unreadable
+
+
+def _tell_of_embedding(found: DedupResult | AgainstResult, target: _Target) -> None:
+    """Say what embedding did; of stored descriptors, with --strict, what could not be read."""
+    if found.embedded:
+        summarise_embedding(found.embedded, strict=target.strict)
+    elif target.strict:
+        from sscd_cli.descriptors.read import image_path
+
+        failed = found.stored.unreadable
+        paths = map(image_path, failed.sources, failed.ids)
+        errors = list(zip(paths, failed.errors, strict=True))
+        name_unreadable(errors, found.unreadable, strict=True)
 
 
 _HOW = {"exact": "exactly", "sketch": "by sketches", "groups": "by sketches within groups"}

@@ -15,12 +15,14 @@ from sscd_cli.errors import counted, printable
 from sscd_cli.options import ClusterOptions, EmbedOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sscd_cli.embed import EmbedResult
     from sscd_cli.images.survey import Survey
 
 SHOWN_SUFFIXES = 8
+
+SHOWN = 20  # of the images that could not be read
 
 
 def embed(
@@ -44,23 +46,34 @@ def embed(
     fetch_if_missing(options.model)
     with terminal.embed_progress() as progress:
         result = verb.run(options, progress)
-    summarise(result)
+    summarise(result, strict=strict)
     if strict and result.unreadable:
         raise typer.Exit(4)
 
 
-def summarise(result: EmbedResult) -> None:
+def name_unreadable(errors: Sequence[tuple[str, str]], count: int, *, strict: bool) -> None:
+    """Name some of the images that could not be read, each with its reason.
+
+    strict: they are why the command ends with 4, which it says whatever --quiet says.
+    """
+    from sscd_cli.reports.clusters import shown_path, working_folder
+
+    say = terminal.print_error if strict else terminal.note
+    here = working_folder()
+    for path, error in errors[:SHOWN]:
+        say(f"unreadable: {printable(shown_path(path, here))}: {printable(error)}")
+    more = count - len(errors[:SHOWN])
+    if more > 0:
+        say(f"unreadable: and {more:,} more")
+
+
+def summarise(result: EmbedResult, *, strict: bool = False) -> None:
     """Say what a run did, what it could not read, and where the time went."""
     from sscd_cli.reports.clusters import shown_path, working_folder
 
-    here = working_folder()
     for path, error in result.faults:
-        terminal.warn(f"{shown_path(path, here)}: {error}")
-    for path, error in result.errors:
-        terminal.note(f"unreadable: {printable(shown_path(path, here))}: {error}")
-    more = result.unreadable - len(result.errors) - len(result.faults)
-    if more > 0:
-        terminal.note(f"unreadable: and {more:,} more, listed in {result.folder}")
+        terminal.warn(f"{shown_path(path, working_folder())}: {error}")
+    name_unreadable(result.errors, result.unreadable - len(result.faults), strict=strict)
     counts = [
         f"{result.embedded:,} embedded",
         counted(result.copies, "exact copies"),

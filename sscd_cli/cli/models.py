@@ -65,7 +65,9 @@ def _json(entry: ModelEntry) -> str:
 
 def pull(
     name: Name,
-    format: Annotated[str | None, Help("classy, torchvision, torchscript, …", "-f")] = None,
+    model_format: Annotated[
+        str | None, Help("classy, torchvision, torchscript, …", "-f", value="WORD")
+    ] = None,
     mirror: Annotated[
         str | None, Help("Base address that has the published files.", value="URL")
     ] = None,
@@ -77,7 +79,7 @@ def pull(
     from sscd_cli.models import store
 
     with _download_progress() as progress:
-        _say(store.pull(name, format=format, mirror=mirror, progress=progress))
+        _say(store.pull(name, format=model_format, mirror=mirror, progress=progress))
 
 
 def verify(name: Name) -> None:
@@ -118,14 +120,14 @@ def remove(name: Name) -> None:
 def export(
     name: Annotated[str, Argument("A name or a model file.", value="NAME")],
     output: Output,
-    format: Annotated[
+    model_format: Annotated[
         Literal["torchscript", "torchvision", "onnx", "safetensors"],
-        Help("torchscript, torchvision, onnx or safetensors.", "-f"),
+        Help("torchscript, torchvision, onnx or safetensors; as the name of FILE says.", "-f"),
     ] = "torchscript",
 ) -> None:
     """Write a model as one file that loads without sscd.
 
-    Example: sscd models export sscd_mini -o sscd.onnx --format onnx
+    Example: sscd models export sscd_mini -o sscd.onnx
 
     The file is run once, and kept only if its descriptors are those of the model.
     torchscript and onnx take RGB as normalised float32 (B, 3, H, W), (pixel / 255 - mean) / std,
@@ -135,8 +137,10 @@ def export(
     fetch_if_missing(name)
     from sscd_cli.models.export import export_model
 
-    done = export_model(name, output, format)
-    terminal.note(f"{output}: {format}; its descriptors differ by at most {done.difference:.1e}")
+    done = export_model(name, output, model_format)
+    terminal.note(
+        f"{output}: {model_format}; its descriptors differ by at most {done.difference:.1e}"
+    )
     if done.lost:
         terminal.warn(
             f"{output} cannot say that images are prepared as {done.lost.name}; sscd would read it "

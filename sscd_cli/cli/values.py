@@ -37,6 +37,8 @@ def parser(name: str, kind: Any, separator: str) -> Callable[[Any], Any]:
 
 
 def _known(word: str, option: str, known: Sequence[str]) -> str:
+    if word == "jsonl" and "json" in known:  # one record, of which both are right names
+        word = "json"
     check_word(option.replace("_", " "), word, known)
     return word
 

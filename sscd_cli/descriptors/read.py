@@ -143,9 +143,13 @@ class DescriptorSet:
 
     def path(self, row: int) -> str:
         """Return where image `row` lay when it was embedded."""
-        source, id = self.sources[row], self.ids[row]
-        # a container may hold an absolute name, which is no path of this machine
-        return f"{source.rstrip('/')}/{id}" if source else id
+        return image_path(self.sources[row], self.ids[row])
+
+
+def image_path(source: str, id: str) -> str:
+    """Return where an image lay when it was embedded."""
+    # a container may hold an absolute name, which is no path of this machine
+    return f"{source.rstrip('/')}/{id}" if source else id
 
 
 def read_descriptors(

@@ -133,27 +133,35 @@ def _lines(file: TextIO) -> Iterator[str]:
         yield line
 
 
-def iter_names(stream: io.BufferedIOBase, *, null: bool) -> Iterator[str]:
+def iter_names(stream: io.BufferedIOBase, *, from0: bool) -> Iterator[str]:
     """Yield the names of a list as they arrive, each byte of them kept; empty ones are none.
 
-    A carriage return before the end of a line, as Windows writes it, belongs to no name, but to
-    that of a file which exists.
-    Raises: UsageError: NUL bytes in a list of lines.
+    What is read first tells how they are separated: no name holds a NUL, but one may hold a line
+    feed. So the list is one of NULs if it has one among its first bytes, up to a whole name. A
+    carriage return before the end of a line, as Windows writes it, belongs to no name, but to
+    that of a file which exists. from0: the names are separated by NULs.
+    Raises: UsageError: NUL bytes after lines; a list of lines with `from0`.
     """
-    separator = b"\0" if null else b"\n"
-    rest = b""
+    rest, separator = b"", b"\0" if from0 else b""
     while chunk := stream.read1(CHUNK_BYTES):
-        if not null and b"\0" in chunk:
-            raise UsageError("the list on stdin is separated by NUL bytes", "add --null (-0)")
-        *names, rest = (rest + chunk).split(separator)
-        yield from (_as_name(name, null) for name in names if name)
+        rest += chunk
+        if not separator and (b"\0" in rest or b"\n" in rest):
+            separator = b"\0" if b"\0" in rest else b"\n"
+        if separator == b"\n" and b"\0" in chunk:
+            raise UsageError("the list on stdin holds line feeds and NUL bytes", "add --from0")
+        if separator:
+            *names, rest = rest.split(separator)
+            yield from (_as_name(name, separator) for name in names if name)
+            from0 = from0 and not names
+    if from0 and b"\n" in rest:
+        raise UsageError("the list on stdin holds no NUL byte", "leave out --from0")
     if rest:
-        yield _as_name(rest, null)
+        yield _as_name(rest, separator)
 
 
-def _as_name(line: bytes, null: bool) -> str:
+def _as_name(line: bytes, separator: bytes) -> str:
     name = os.fsdecode(line)
-    if not null and name.endswith("\r") and not os.path.lexists(name):
+    if separator != b"\0" and name.endswith("\r") and not os.path.lexists(name):
         return name[:-1]
     return name
 

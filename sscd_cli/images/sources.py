@@ -49,7 +49,7 @@ NESTED = "its values are nested too deeply"
 def iter_images(
     sources: Sequence[str],
     *,
-    stdin_null: bool = False,
+    from0: bool = False,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     columns: Columns = FOUND,
@@ -61,7 +61,8 @@ def iter_images(
 
     - a folder: its images, recursively (see `folder.iter_folder`); of one that holds none but
       archives, those of its archives;
-    - "-": the files listed on stdin, one a line or NUL-separated, whatever their extension;
+    - "-": the files listed on stdin, NUL-separated or one a line (as the list holds
+      such bytes or none), whatever their extension;
     - a tar or zip file: its members with an image extension, as stored;
     - a Parquet or Arrow file: a row is an image, or several (see `containers.table`);
     - a `.csv`, `.tsv`, `.jsonl`, `.txt` or COCO `.json` file: the images it names (see `listing`);
@@ -75,13 +76,14 @@ def iter_images(
 
     Args: include, exclude: shell patterns for the id (`fnmatch`, case matters, `*` matches "/"
     too); a folder that matches an exclude pattern is not entered. columns: of tables and lists; a
-    source's own (`rows.parquet#image=photo&id=key`) come first. stdin: bytes, by default the
+    source's own (`rows.parquet#image=photo&id=key`) come first. from0: the list on stdin is NUL-separated, and refused if not.
+    stdin: bytes, by default the
     process's own. opens: asked with the absolute path of each container (with the columns chosen
     in it) whether to look into it. survey: notes what is left out; with one, a folder, an archive
     or a list that cannot be read to its end becomes an image with a `fault`, and no error.
     Raises: SscdError: a source is missing, which shows before any image is named; without a
-    survey, a folder, an archive or a list cannot be read. UsageError: a list with NUL bytes
-    without `stdin_null`; a table of which no column holds images.
+    survey, a folder, an archive or a list cannot be read. UsageError: a list of lines with
+    NUL bytes further on, or of lines with `from0`; a table of which no column holds images.
     """
     naming = _Naming(Globs.of(include, exclude), columns, opens, survey or Survey())
     for source in sources:
@@ -90,7 +92,7 @@ def iter_images(
     refs: Iterator[ImageRef]
     for source in sources:
         if source == "-":
-            refs = map(_file, iter_names(stdin or _own_stdin(), null=stdin_null))
+            refs = map(_file, iter_names(stdin or _own_stdin(), from0=from0))
         else:
             refs = naming.of_sources(expand(source))
         for ref in refs:

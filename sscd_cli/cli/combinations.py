@@ -1,0 +1,159 @@
+"""Which options of a command go together: one table, and what the name of an output file says.
+
+An option that cannot act is refused rather than swallowed. Only what is typed counts: a variable
+of the environment is meant for many commands, and what one of them has no use for is no mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sscd_cli.errors import UsageError
+
+Values = Mapping[str, Any]
+Test = Callable[[Values], Any]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Options that act only where a test holds; `what` is what the user has to add for that."""
+
+    options: str
+    what: str
+    holds: Test
+
+    def broken(self, values: Values) -> bool:
+        return not self.holds(values)
+
+    def error(self, option: str) -> UsageError:
+        return UsageError(
+            f"{option} does nothing without {self.what}", f"add {self.what}, or leave out {option}"
+        )
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Options that cannot act where a test holds; `what` is what the user typed for that."""
+
+    options: str
+    what: str
+    holds: Test
+
+    def broken(self, values: Values) -> bool:
+        return bool(self.holds(values))
+
+    def error(self, option: str) -> UsageError:
+        fix = f"leave out {option}" + (f" or {self.what}" if self.what.startswith("-") else "")
+        return UsageError(f"{option} does nothing with {self.what}", fix)
+
+
+def _is(name: str, word: str) -> Test:
+    return lambda values: values.get(name) == word
+
+
+def _given(name: str) -> Test:
+    return lambda values: values.get(name)
+
+
+def _names_dataset(values: Values) -> bool:
+    from sscd_cli.descriptors.shards import shard_paths
+
+    sources: list[str] = values.get("sources") or []
+    return len(sources) == 1 and bool(shard_paths(Path(sources[0])))
+
+
+_RAY = Needs("gpus_per_task cpus_per_task memory_per_task", "--engine ray", _is("engine", "ray"))
+_STDIN = Needs("from0", "- as SOURCE", lambda values: "-" in (values.get("sources") or ()))
+_EMBEDDING = "include exclude image_column id_column exif decode precision batch_size workers"
+_CSV = Needs("metadata", "--format csv", _is("format", "csv"))
+_REPORT = "format output null explain exit_code strict"
+
+RULES: dict[str, tuple[Needs | Bars, ...]] = {
+    "embed": (_RAY, _STDIN, Bars("strict prune engine", "--estimate", _given("estimate"))),
+    "dedup": (
+        _RAY,
+        _STDIN,
+        Needs(_EMBEDDING, "SOURCE", _given("sources")),
+        Needs("model", "SOURCE or --explain", lambda v: v.get("sources") or v.get("explain")),
+        Needs(
+            "device",
+            "SOURCE, or another --method",
+            lambda v: v.get("sources") or v.get("task") or v["method"] in ("auto", "exact"),
+        ),
+        Bars(f"estimate engine sources linkage keep {_REPORT}", "--task", _given("task")),
+        Bars(f"engine against {_REPORT}", "--estimate", _given("estimate")),
+        Bars("explain linkage keep method exact min_recall device", "--against", _given("against")),
+        Bars("method", "--exact", _given("exact")),
+        Bars(
+            "min_recall",
+            "an exact join",
+            lambda values: values.get("exact") or values.get("method") == "exact",
+        ),
+        Bars("explain", "--format paths", _is("format", "paths")),
+        Needs("null", "--format paths", _is("format", "paths")),
+    ),
+    "pair": (Needs("descriptors", "--threshold auto", _is("threshold", "auto")),),
+    "calibrate": (Bars("descriptors", "a descriptor dataset as SOURCE", _names_dataset),),
+    "eval disc": (_CSV,),
+    "eval copydays": (_CSV,),
+    "train": (
+        Bars("trunk dimensions", "--init", _given("init")),
+        Bars("momentum", "--optimizer adamw", _is("optimizer", "adamw")),
+        Bars("validate_every", "--holdout 0", lambda values: values["holdout"] == 0),
+    ),
+}
+
+# the first that a command knows is what such a name stands for
+_SUFFIXES: dict[str, tuple[str, ...]] = {
+    ".txt": ("text", "paths"),
+    ".html": ("html",),
+    ".htm": ("html",),
+    ".json": ("json",),
+    ".jsonl": ("jsonl",),
+    ".ndjson": ("jsonl",),
+    ".csv": ("csv",),
+    ".parquet": ("parquet",),
+    ".pt": ("torchscript", "torchvision"),
+    ".pth": ("torchvision", "torchscript"),
+    ".onnx": ("onnx",),
+    ".safetensors": ("safetensors",),
+}
+
+
+def check(command: str, values: Values, typed: Mapping[str, str]) -> None:
+    """Raise UsageError for the first option that was typed and cannot act.
+
+    Args: command: as "eval disc". typed: the options on the command line, each as it is spelled.
+    """
+    for rule in RULES.get(command, ()):
+        for name in rule.options.split():
+            if name in typed and rule.broken(values):
+                raise rule.error(typed[name])
+
+
+def format_of(
+    command: str, output: Path | None, format: str, known: Sequence[str], typed: Mapping[str, str]
+) -> str:
+    """Return the format of an output: the one that was asked for, or that its name stands for.
+
+    Args: format: that of `--format`, of the environment, or the default. known: what the command
+        writes. typed: as for `check`.
+    Raises: UsageError: the name is one of other formats.
+    """
+    suffix = PurePosixPath(str(output or "")).suffix.lower()
+    if suffix not in _SUFFIXES:
+        return format
+    fitting = [word for word in _SUFFIXES[suffix] if word in known]
+    if not fitting:
+        names = [f"*{end}" for end, words in _SUFFIXES.items() if {*words} & {*known}]
+        raise UsageError(f"sscd {command} writes no {suffix} file", f"use {', '.join(names)}")
+    if format in fitting:
+        return format
+    option = next((typed[name] for name in ("format", "model_format") if name in typed), None)
+    if option:
+        what = f"--output {output} is not named as {option} {format} is"
+        raise UsageError(what, f"leave out {option}, or name the output otherwise")
+    return fitting[0]
