@@ -76,10 +76,10 @@ def iter_images(
 
     Args: include, exclude: shell patterns for the id (`fnmatch`, case matters, `*` matches "/"
     too); a folder that matches an exclude pattern is not entered. columns: of tables and lists; a
-    source's own (`rows.parquet#image=photo&id=key`) come first. from0: the list on stdin is NUL-separated, and refused if not.
-    stdin: bytes, by default the
-    process's own. opens: asked with the absolute path of each container (with the columns chosen
-    in it) whether to look into it. survey: notes what is left out; with one, a folder, an archive
+    source's own (`rows.parquet#image=photo&id=key`) come first. from0: the list on stdin is
+    NUL-separated, and refused if not. stdin: bytes, by default the process's own. opens:
+    asked with the absolute path of each container (with the columns chosen in it) whether to look
+    into it. survey: notes what is left out; with one, a folder, an archive
     or a list that cannot be read to its end becomes an image with a `fault`, and no error.
     Raises: SscdError: a source is missing, which shows before any image is named; without a
     survey, a folder, an archive or a list cannot be read. UsageError: a list of lines with
