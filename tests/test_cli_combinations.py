@@ -135,7 +135,7 @@ def test_a_threshold_is_calibrated_on_one_dataset(sscd: Run, stored: Path) -> No
         ("x.HTM", b"<!doctype html>"),
         ("x.jsonl", b"{"),
         ("x.ndjson", b"{"),
-        ("x.csv", b"cluster,"),
+        ("x.csv", b"# {"),
         ("x.parquet", b"PAR1"),
         ("x.txt", b"cluster "),
         ("x", b"cluster "),
@@ -155,7 +155,7 @@ def test_a_suffix_outweighs_a_variable_and_fits_two_formats(
     assert (tmp_path / "x.txt").read_bytes() == b"b.png\n"
     monkeypatch.setenv("SSCD_FORMAT", "jsonl")
     assert sscd("dedup", "-o", "x.csv").status == 0
-    assert (tmp_path / "x.csv").read_bytes().startswith(b"cluster,")
+    assert (tmp_path / "x.csv").read_bytes().startswith(b"# {")
 
 
 @pytest.mark.parametrize(
