@@ -60,8 +60,8 @@ def save_tiny_model(path: Path, seed: int) -> Path:
     import torch
 
     from sscd_cli.images.preprocess import Recipe
+    from sscd_cli.models.files.safetensors_file import save_network
     from sscd_cli.models.network import Network
-    from sscd_cli.models.safetensors_file import save_network
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

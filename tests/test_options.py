@@ -10,11 +10,12 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import pytest
 from conftest import Run, error_line
 
-from sscd_cli import options, words
+from sscd_cli import options
 from sscd_cli.errors import UsageError
-from sscd_cli.evaluation import options as evaluation_options
-from sscd_cli.training import options as training_options
-from sscd_cli.words import Help, Range
+from sscd_cli.options import evaluate as evaluation_options
+from sscd_cli.options import shared as words
+from sscd_cli.options import train as training_options
+from sscd_cli.options.help import Help, Range
 
 HOMES = (options, evaluation_options, training_options)
 CHECKED_BY_ITSELF = {"threshold"}  # which may be a word, too

@@ -25,9 +25,10 @@ from sscd_cli.cli.models import models_app
 from sscd_cli.cli.pair import pair
 from sscd_cli.cli.review import review
 from sscd_cli.cli.train import train
-from sscd_cli.errors import SscdError, SscdWarning, printable
-from sscd_cli.machine import lacking
-from sscd_cli.words import Argument
+from sscd_cli.errors import SscdError, SscdWarning
+from sscd_cli.machines.hardware import lacking
+from sscd_cli.options.help import Argument
+from sscd_cli.text import printable
 
 _LACKS = {
     "memory": "out of memory; use a smaller --batch-size or fewer --workers",

@@ -9,15 +9,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from sscd_cli.choices import MODEL
 from sscd_cli.cli import terminal
 from sscd_cli.cli.embed import summarise as summarise_embedding
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import SscdError, counted
-from sscd_cli.options import MODEL, CalibrateOptions, EmbedOptions
-from sscd_cli.words import Argument, Help
+from sscd_cli.errors import SscdError
+from sscd_cli.options.calibrate import CalibrateOptions
+from sscd_cli.options.embed import EmbedOptions
+from sscd_cli.options.help import Argument, Help
+from sscd_cli.text import counted
 
 if TYPE_CHECKING:
-    from sscd_cli.calibrate import CalibrateResult
+    from sscd_cli.commands.calibrate import CalibrateResult
     from sscd_cli.evaluation.calibration import Estimate
 
 _EVERY, _LEAST_RECALL = 0.05, 0.0005  # of the lines of the table
@@ -41,7 +44,7 @@ def calibrate(
     Look-alikes are counted among the images themselves; copies are made by fifty edits. What is
     found is used by `sscd dedup --threshold auto`.
     """
-    from sscd_cli import calibrate as verb
+    from sscd_cli.commands import calibrate as verb
     from sscd_cli.descriptors.shards import shard_paths
 
     embedding = None

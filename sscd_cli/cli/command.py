@@ -16,9 +16,10 @@ from typer.core import TyperArgument, TyperCommand
 from sscd_cli.cli import combinations, terminal
 from sscd_cli.cli.completion import completer
 from sscd_cli.cli.values import filled, parser
-from sscd_cli.errors import SscdError, bytes_text
-from sscd_cli.machine import memory_limit
-from sscd_cli.words import Help
+from sscd_cli.errors import SscdError
+from sscd_cli.machines.hardware import memory_limit
+from sscd_cli.options.help import Help
+from sscd_cli.text import bytes_text
 
 _NO_BRACES = str.maketrans("", "", "{}")
 _VALUES: dict[Any, str] = {int: "NUMBER", float: "NUMBER", str: "TEXT", Path: "FILE"}

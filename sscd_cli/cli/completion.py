@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from typer.completion import get_completion_inspect_parameters
 
-from sscd_cli.options import KEEP_WORDS
+from sscd_cli.choices import KEEP_WORDS
 
 VARIABLE = "_SSCD_COMPLETE"
 _BASH = r"""
@@ -52,14 +52,14 @@ def make_shells_known() -> None:
 
 
 def _models() -> Iterable[str]:
-    from sscd_cli.models.published import PUBLISHED
-    from sscd_cli.models.registry import BUNDLED
+    from sscd_cli.models.catalogue.published import PUBLISHED
+    from sscd_cli.models.catalogue.registry import BUNDLED
 
     return BUNDLED, *PUBLISHED
 
 
 def _precisions() -> Iterable[str]:
-    from sscd_cli.models.device import PRECISIONS
+    from sscd_cli.models.runtime.device import PRECISIONS
 
     return PRECISIONS
 

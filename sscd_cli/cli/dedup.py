@@ -8,29 +8,24 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from sscd_cli import words
+from sscd_cli.choices import CROWD, MODEL, ReportFormat
 from sscd_cli.cli import terminal
 from sscd_cli.cli.embed import name_unreadable
 from sscd_cli.cli.embed import summarise as summarise_embedding
 from sscd_cli.cli.estimate import print_embed_estimate, print_join_estimate
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import UsageError, bytes_text, counted
-from sscd_cli.options import (
-    CROWD,
-    MODEL,
-    ClusterOptions,
-    DedupOptions,
-    EmbedOptions,
-    ReportFormat,
-    SourceOptions,
-)
+from sscd_cli.errors import UsageError
+from sscd_cli.machines.tasks import Task
+from sscd_cli.options import shared
+from sscd_cli.options.dedup import DedupOptions
+from sscd_cli.options.embed import ClusterOptions, EmbedOptions, SourceOptions
+from sscd_cli.options.help import Argument, Help
 from sscd_cli.storage.places import base_of
-from sscd_cli.tasks import Task
-from sscd_cli.words import Argument, Help
+from sscd_cli.text import bytes_text, counted
 
 if TYPE_CHECKING:
-    from sscd_cli.against import AgainstResult
-    from sscd_cli.dedup import DedupResult
+    from sscd_cli.commands.against import AgainstResult
+    from sscd_cli.commands.dedup import DedupResult
     from sscd_cli.matching.doubts import Resemblance
     from sscd_cli.matching.join import JoinPlan
 
@@ -45,13 +40,13 @@ class _Target:
         ReportFormat, Help("text, html, jsonl, csv, parquet, or paths (the removable files).", "-f")
     ] = "text"
     null: Annotated[bool, Help("Separate paths by NUL instead of line feeds.", "-0")] = False
-    output: words.Report = None
+    output: shared.Report = None
     explain: Annotated[
         bool,
         Help("Tell which single edit accounts for each removable image, at about a second each."),
     ] = False
     exit_code: Annotated[bool, Help("Exit with 1 if copies were found.")] = False
-    strict: words.Strict = False
+    strict: shared.Strict = False
 
     def check(self) -> None:
         """Raise UsageError for what cannot be written so, before any work is done."""
@@ -72,9 +67,9 @@ def dedup(
     options: DedupOptions,
     exact: Annotated[bool, Help("Short for --method exact.")] = False,
     target: Annotated[_Target, "Report"],
-    estimate: words.Estimate = False,
-    task: words.Task = None,
-    engine: words.Engine = "local",
+    estimate: shared.Estimate = False,
+    task: shared.Task = None,
+    engine: shared.Engine = "local",
     cluster: Annotated[ClusterOptions, "Each task of --engine ray"],
     embedding: Annotated[SourceOptions, "Embedding SOURCE"],
 ) -> None:
@@ -115,7 +110,7 @@ def _print_estimate(options: DedupOptions, embedding: SourceOptions) -> None:
 
 def _join_task(options: DedupOptions, task: Task) -> None:
     """Find the pairs of one task's tiles and report nothing yet."""
-    from sscd_cli import join
+    from sscd_cli.joining import tasks as join
 
     with terminal.count_progress("tiles") as progress:
         done = join.run(options, task, progress)
@@ -131,7 +126,7 @@ def _report_clusters(
     options: DedupOptions, embedding: SourceOptions, target: _Target
 ) -> tuple[int, int]:
     """Report the clusters; return how many images are removable and how many unreadable."""
-    from sscd_cli import dedup as verb
+    from sscd_cli.commands import dedup as verb
     from sscd_cli.reports.formats import write_clusters
 
     with terminal.embed_progress() as progress, terminal.count_progress("tiles") as tiles:
@@ -163,7 +158,7 @@ def _own(embedding: SourceOptions) -> str | None:
 
 
 def _check_explainable(options: DedupOptions, embedding: SourceOptions) -> None:
-    from sscd_cli import explain as verb
+    from sscd_cli.commands import explain as verb
 
     verb.check(options.descriptors, _own(embedding))
 
@@ -171,7 +166,7 @@ def _check_explainable(options: DedupOptions, embedding: SourceOptions) -> None:
 def _write_explained(
     found: DedupResult, target: _Target, embedding: SourceOptions, stream: BinaryIO
 ) -> None:
-    from sscd_cli import explain as verb
+    from sscd_cli.commands import explain as verb
     from sscd_cli.reports.formats import write_clusters
 
     device = embedding.devices[0]
@@ -186,7 +181,7 @@ def _report_matches(
     options: DedupOptions, embedding: SourceOptions, target: _Target
 ) -> tuple[int, int]:
     """Report the matches; return how many images have one and how many are unreadable."""
-    from sscd_cli import against as verb
+    from sscd_cli.commands import against as verb
     from sscd_cli.reports.matches import write_matches
 
     with terminal.embed_progress() as progress:

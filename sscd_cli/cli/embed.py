@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sscd_cli import words
 from sscd_cli.cli import terminal
 from sscd_cli.cli.estimate import print_embed_estimate
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import counted, printable
-from sscd_cli.options import ClusterOptions, EmbedOptions
+from sscd_cli.options import shared
+from sscd_cli.options.embed import ClusterOptions, EmbedOptions
+from sscd_cli.text import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sscd_cli.embed import EmbedResult
+    from sscd_cli.commands.embed import EmbedResult
     from sscd_cli.images.survey import Survey
 
 SHOWN_SUFFIXES = 8
@@ -28,16 +28,16 @@ SHOWN = 20  # of the images that could not be read
 def embed(
     *,
     options: EmbedOptions,
-    engine: words.Engine = "local",
+    engine: shared.Engine = "local",
     cluster: Annotated[ClusterOptions, "Each task of --engine ray"],
-    estimate: words.Estimate = False,
-    strict: words.Strict = False,
+    estimate: shared.Estimate = False,
+    strict: shared.Strict = False,
 ) -> None:
     """Turn images into descriptors; what is unchanged is skipped.
 
     Example: sscd embed ./photos
     """
-    from sscd_cli import embed as verb
+    from sscd_cli.commands import embed as verb
 
     options = replace(options, cluster=cluster.of(engine))
     if estimate:

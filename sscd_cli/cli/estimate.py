@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from sscd_cli.cli import terminal
-from sscd_cli.errors import bytes_text
-from sscd_cli.options import DedupOptions, EmbedOptions
+from sscd_cli.options.dedup import DedupOptions
+from sscd_cli.options.embed import EmbedOptions
+from sscd_cli.text import bytes_text
 
 
 def print_embed_estimate(options: EmbedOptions) -> None:
     """Say on stdout what embedding would take."""
-    from sscd_cli import estimate
+    from sscd_cli.commands import estimate
 
     found = estimate.run(options)
     todo = found.images - found.unchanged
@@ -26,7 +27,7 @@ def print_embed_estimate(options: EmbedOptions) -> None:
 
 def print_join_estimate(options: DedupOptions) -> None:
     """Say on stdout what looking for pairs would take."""
-    from sscd_cli import estimate
+    from sscd_cli.commands import estimate
 
     found = estimate.run_join(options)
     how = {

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import counted, printable
-from sscd_cli.evaluation.options import EvalCopydaysOptions, EvalDiscOptions
-from sscd_cli.words import Help, Report
+from sscd_cli.options.evaluate import EvalCopydaysOptions, EvalDiscOptions
+from sscd_cli.options.help import Help
+from sscd_cli.options.shared import Report
+from sscd_cli.text import counted, printable
 
 if TYPE_CHECKING:
-    from sscd_cli.eval_copydays import EvalCopydaysResult
-    from sscd_cli.eval_disc import EvalDiscResult
+    from sscd_cli.commands.evaluate.copydays import EvalCopydaysResult
+    from sscd_cli.commands.evaluate.disc import EvalDiscResult
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def eval_disc(options: EvalDiscOptions, target: _Target) -> None:
 
     Example: sscd eval disc ./disc -m sscd_disc_mixup
     """
-    from sscd_cli import eval_disc as verb
+    from sscd_cli.commands.evaluate import disc as verb
 
     fetch_if_missing(options.model)
     with terminal.embed_progress() as progress:
@@ -67,7 +68,7 @@ def eval_copydays(options: EvalCopydaysOptions, target: _Target) -> None:
 
     Example: sscd eval copydays ./copydays -m sscd_disc_mixup
     """
-    from sscd_cli import eval_copydays as verb
+    from sscd_cli.commands.evaluate import copydays as verb
 
     fetch_if_missing(options.model)
     with terminal.embed_progress() as progress:

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from sscd_cli import words
 from sscd_cli.cli import terminal
-from sscd_cli.errors import counted, printable
-from sscd_cli.evaluation.options import EvalPairsOptions
-from sscd_cli.words import Help
+from sscd_cli.options import shared
+from sscd_cli.options.evaluate import EvalPairsOptions
+from sscd_cli.options.help import Help
+from sscd_cli.text import counted, printable
 
 if TYPE_CHECKING:
-    from sscd_cli.eval_pairs import EvalPairsResult
+    from sscd_cli.commands.evaluate.pairs import EvalPairsResult
     from sscd_cli.evaluation.pair_report import Point
 
 
@@ -23,13 +23,13 @@ def eval_pairs(
     format: Annotated[
         Literal["text", "json", "csv"], Help("text, json, or csv (the whole curve).", "-f")
     ] = "text",
-    output: words.Report = None,
+    output: shared.Report = None,
 ) -> None:
     """Measure precision and recall on pairs that you know.
 
     Example: sscd eval pairs truth.csv ./descriptors --plot curve.png
     """
-    from sscd_cli import eval_pairs as verb
+    from sscd_cli.commands.evaluate import pairs as verb
 
     result = verb.run(options)
     lines = {"text": _text, "json": _json, "csv": _csv}[format](result)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import counted
-from sscd_cli.evaluation.options import EvalSelfOptions
-from sscd_cli.words import Help
+from sscd_cli.options.evaluate import EvalSelfOptions
+from sscd_cli.options.help import Help
+from sscd_cli.text import counted
 
 if TYPE_CHECKING:
-    from sscd_cli.eval_self import EvalSelfResult
+    from sscd_cli.commands.evaluate.self_copies import EvalSelfResult
 
 
 def eval_self(
@@ -25,7 +25,7 @@ def eval_self(
 
     Example: sscd eval self ./photos
     """
-    from sscd_cli import eval_self as verb
+    from sscd_cli.commands.evaluate import self_copies as verb
 
     fetch_if_missing(options.model)
     with terminal.count_progress() as progress:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sscd_cli.cli import terminal
-from sscd_cli.errors import counted
-from sscd_cli.options import FilterOptions
+from sscd_cli.options.filter import FilterOptions
+from sscd_cli.text import counted
 
 if TYPE_CHECKING:
-    from sscd_cli.filter import FilterResult
+    from sscd_cli.commands.filter import FilterResult
 
 
 def filter(options: FilterOptions) -> None:
@@ -19,7 +19,7 @@ def filter(options: FilterOptions) -> None:
 
     The source itself stays as it is; what was written is read back before it takes its name.
     """
-    from sscd_cli import filter as verb
+    from sscd_cli.commands import filter as verb
 
     _summarise(verb.run(options))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sscd_cli.cli import terminal
-from sscd_cli.errors import counted
-from sscd_cli.options import FitOptions
+from sscd_cli.options.fit import FitOptions
+from sscd_cli.text import counted
 
 
 def fit(options: FitOptions) -> None:
@@ -14,7 +14,7 @@ def fit(options: FitOptions) -> None:
 
     The sample should look like the images that will be compared, but be others.
     """
-    from sscd_cli import fit as verb
+    from sscd_cli.commands import fit as verb
 
     result = verb.run(options)
     post = result.post

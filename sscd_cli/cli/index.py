@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from sscd_cli.choices import HitFormat
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import counted
-from sscd_cli.options import HitFormat, IndexOptions, SearchOptions
-from sscd_cli.words import Help
+from sscd_cli.options.help import Help
+from sscd_cli.options.index import IndexOptions
+from sscd_cli.options.search import SearchOptions
+from sscd_cli.text import counted
 
 
 def index(options: IndexOptions) -> None:
@@ -16,7 +18,7 @@ def index(options: IndexOptions) -> None:
 
     Example: sscd index
     """
-    from sscd_cli import index as verb
+    from sscd_cli.commands import index as verb
 
     result = verb.run(options)
     done = "built" if result.rebuilt else f"{result.added:,} added"
@@ -33,7 +35,7 @@ def search(
 
     Example: sscd search query.jpg -k 5
     """
-    from sscd_cli import search as verb
+    from sscd_cli.commands import search as verb
     from sscd_cli.reports.hits import write_hits
 
     if options.model:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sscd_cli.cli import command, terminal
-from sscd_cli.errors import bytes_text
-from sscd_cli.words import Argument, Help, Output
+from sscd_cli.options.help import Argument, Help
+from sscd_cli.options.shared import Output
+from sscd_cli.text import bytes_text
 
 if TYPE_CHECKING:
-    from sscd_cli.models.store import ModelEntry, Verified
+    from sscd_cli.models.catalogue.store import ModelEntry, Verified
 
 models_app = typer.Typer(
     help="List, fetch, check and remove models.", rich_markup_mode=None, suggest_commands=False
@@ -43,7 +44,7 @@ def list_models(format: Format = "text") -> None:
 
     Example: sscd models list --format jsonl
     """
-    from sscd_cli.models import store
+    from sscd_cli.models.catalogue import store
 
     entries = store.list_models()
     terminal.print_lines(_table(entries) if format == "text" else map(_json, entries))
@@ -76,7 +77,7 @@ def pull(
 
     Example: sscd models pull sscd_disc_mixup
     """
-    from sscd_cli.models import store
+    from sscd_cli.models.catalogue import store
 
     with _download_progress() as progress:
         _say(store.pull(name, format=model_format, mirror=mirror, progress=progress))
@@ -87,7 +88,7 @@ def verify(name: Name) -> None:
 
     Example: sscd models verify sscd_disc_mixup
     """
-    from sscd_cli.models import store
+    from sscd_cli.models.catalogue import store
 
     _say(store.verify(name))
 
@@ -97,7 +98,7 @@ def path(name: Name) -> None:
 
     Example: sscd models path sscd_mini
     """
-    from sscd_cli.models import store
+    from sscd_cli.models.catalogue import store
 
     with terminal.report_stream(None) as stream:  # its bytes, for a pipe
         stream.write(os.fsencode(store.model_path(name)) + b"\n")
@@ -108,7 +109,7 @@ def remove(name: Name) -> None:
 
     Example: sscd models remove sscd_disc_mixup
     """
-    from sscd_cli.models import store
+    from sscd_cli.models.catalogue import store
 
     gone = store.remove(name)
     for file in gone:
@@ -135,7 +136,7 @@ def export(
     and W are where the model keeps the aspect ratio. torchvision has no room for the preprocessing.
     """
     fetch_if_missing(name)
-    from sscd_cli.models.export import export_model
+    from sscd_cli.models.files.export import export_model
 
     done = export_model(name, output, model_format)
     terminal.note(
@@ -156,7 +157,7 @@ for function in (pull, verify, path, remove, export):
 
 def fetch_if_missing(name: str) -> None:
     """Fetch a published model that is not installed, after saying what and how large it is."""
-    from sscd_cli.models import store
+    from sscd_cli.models.catalogue import store
 
     source = store.missing(name)
     if source is None:

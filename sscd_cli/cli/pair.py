@@ -11,11 +11,11 @@ import typer
 
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.options import PairOptions
-from sscd_cli.words import Help
+from sscd_cli.options.help import Help
+from sscd_cli.options.pair import PairOptions
 
 if TYPE_CHECKING:
-    from sscd_cli.pair import PairResult
+    from sscd_cli.commands.pair import PairResult
 
 SHOWN_TRIALS = 6
 
@@ -29,7 +29,7 @@ def pair(
 
     Example: sscd pair a.jpg b.jpg --explain
     """
-    from sscd_cli import pair as verb
+    from sscd_cli.commands import pair as verb
 
     fetch_if_missing(options.model)
     result = verb.run(options)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sscd_cli.cli import terminal
-from sscd_cli.errors import counted
-from sscd_cli.reports.options import ReviewOptions
+from sscd_cli.options.review import ReviewOptions
+from sscd_cli.text import counted
 
 
 def review(options: ReviewOptions) -> None:
@@ -15,7 +15,7 @@ def review(options: ReviewOptions) -> None:
     The page needs no network and no other file; what is decided on it is saved as
     decisions.jsonl. With --serve it is shown from this machine and writes decisions at once.
     """
-    from sscd_cli import review as verb
+    from sscd_cli.commands import review as verb
 
     result = verb.run(options, terminal.print_data)
     if options.output is not None:

@@ -7,7 +7,7 @@ import os
 import re
 from typing import BinaryIO, TextIO
 
-from sscd_cli.errors import printable
+from sscd_cli.text import printable
 
 _BOLD, _RED, _GREEN, _YELLOW = "1", "31", "32", "33"
 _COLOURS = (

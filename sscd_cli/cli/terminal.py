@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from sscd_cli.cli.screen import Screen, has_colours, painted
-from sscd_cli.errors import SscdError, printable, reason_of
+from sscd_cli.errors import SscdError, reason_of
+from sscd_cli.options.help import Help
 from sscd_cli.storage.files import output_file
-from sscd_cli.words import Help
+from sscd_cli.text import printable
 
 if TYPE_CHECKING:
-    from sscd_cli.embed import EmbedResult
+    from sscd_cli.commands.embed import EmbedResult
 
 
 @dataclass

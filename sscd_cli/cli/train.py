@@ -6,11 +6,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sscd_cli.cli import terminal
-from sscd_cli.errors import counted, printable
-from sscd_cli.training.options import TrainOptions
+from sscd_cli.options.train import TrainOptions
+from sscd_cli.text import counted, printable
 
 if TYPE_CHECKING:
-    from sscd_cli.train import TrainResult
+    from sscd_cli.commands.train import TrainResult
     from sscd_cli.training.log import StepLog
 
 SHOWN = 20
@@ -24,7 +24,7 @@ def train(options: TrainOptions) -> None:
     The defaults are for eight GPUs or more. On several:
     torchrun --nproc-per-node N -m sscd_cli train …
     """
-    from sscd_cli import train as verb
+    from sscd_cli.commands import train as verb
 
     _summarise(verb.run(options, _show))
 

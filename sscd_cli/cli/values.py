@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args, get_origin
 
 import typer
 
-from sscd_cli.options import check_word
-from sscd_cli.words import local
+from sscd_cli.choices import check_word
+from sscd_cli.options.shared import local
 
 
 def filled(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:

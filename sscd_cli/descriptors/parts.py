@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sscd_cli.errors import StoreError
+from sscd_cli.machines.tasks import Task, all_tasks
 from sscd_cli.storage.files import whole_file
-from sscd_cli.tasks import Task, all_tasks
 
 _RECORD = re.compile(r"part-\d+of\d+-[0-9a-f]{8}\.json")
 _NAMED = 10  # parts that an error lists by name

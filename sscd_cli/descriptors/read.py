@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sscd_cli.descriptors.post import PostProcessing
 from sscd_cli.descriptors.schema import (
     HASH_BYTES,
     LATER_COLUMNS,
@@ -30,6 +29,7 @@ from sscd_cli.descriptors.shards import (
     unreadable_file,
 )
 from sscd_cli.errors import StoreError
+from sscd_cli.similarity.post import PostProcessing
 from sscd_cli.storage.places import place
 
 COLUMNS = ("width", "height", "format", "file_bytes", "mtime_ns", "content_hash", *LATER_COLUMNS)

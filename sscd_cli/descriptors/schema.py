@@ -32,7 +32,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sscd_cli.errors import ModelError, printable
+from sscd_cli.errors import ModelError
+from sscd_cli.text import printable
 
 FOOTER_KEY = b"sscd"
 HASH_BYTES = 16

@@ -28,10 +28,10 @@ from sscd_cli.descriptors.schema import (
     shard_schema,
 )
 from sscd_cli.errors import SscdWarning, StoreError, reason_of
-from sscd_cli.machine import lacking
+from sscd_cli.machines.hardware import lacking
+from sscd_cli.machines.tasks import Task
 from sscd_cli.storage.places import RemotePath
 from sscd_cli.storage.servers import check_takes_files
-from sscd_cli.tasks import Task
 
 LOCK = ".lock"
 # what file systems without locks answer (Lustre and NFS as some mount them)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from sscd_cli.descriptors.schema import names_from_columns, names_to_columns
 from sscd_cli.errors import StoreError, reason_of
-from sscd_cli.machine import lacking
+from sscd_cli.machines.hardware import lacking
 
 Column = Sequence[Any] | npt.NDArray[Any]
 

@@ -25,8 +25,8 @@ from sscd_cli.descriptors.shards import (
     writing,
 )
 from sscd_cli.errors import ModelError, SscdError, StoreError
+from sscd_cli.machines.tasks import Task
 from sscd_cli.storage.files import whole_file
-from sscd_cli.tasks import Task
 
 ROWS_PER_SHARD = 4096
 

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.edits.named import Edit
 from sscd_cli.evaluation import metrics
-from sscd_cli.evaluation.edits import Edit
 
 Floats = NDArray[np.float32]
 

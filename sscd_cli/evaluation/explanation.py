@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.evaluation.candidates import (
+from sscd_cli.edits.candidates import (
     Box,
     Candidate,
     RGBImage,

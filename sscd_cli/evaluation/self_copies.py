@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.edits.named import EDITS, Edit, RGBImage
 from sscd_cli.evaluation.copies_report import CopiesReport, Floats
-from sscd_cli.evaluation.edits import EDITS, Edit, RGBImage
 
 Embed = Callable[[Sequence[RGBImage]], Floats]
 Bias = Callable[[Floats], Floats | None]

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from sscd_cli.choices import MAX_BYTES, MAX_PIXELS
 from sscd_cli.errors import SscdError
 from sscd_cli.images.content import content_of
 from sscd_cli.images.formats import MissingFormatError
@@ -21,7 +22,6 @@ from sscd_cli.images.opening import Picture, open_picture
 from sscd_cli.images.preprocess import Recipe
 from sscd_cli.images.read import read_bytes, stat_image
 from sscd_cli.images.refs import ImageRef
-from sscd_cli.options import MAX_BYTES, MAX_PIXELS
 from sscd_cli.storage.servers import without_file_scheme
 
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from PIL import Image, UnidentifiedImageError, _imaging
 
-from sscd_cli.errors import printable
+from sscd_cli.text import printable
 
 REASON_CHARACTERS = 200
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from sscd_cli.choices import MAX_PIXELS
 from sscd_cli.images.formats import (
     is_raw,
     jxl_orientation,
@@ -27,7 +28,6 @@ from sscd_cli.images.frames import frames_of
 from sscd_cli.images.modes import plain_rgb
 from sscd_cli.images.noise import quiet_codecs
 from sscd_cli.images.preprocess import Recipe, resize, shrink_while_decoding
-from sscd_cli.options import MAX_PIXELS
 
 # Pillow reads more, but some of it starts other programs (EPS) or needs them. TGA has no
 # signature, so it comes last.

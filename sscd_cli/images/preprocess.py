@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
-from sscd_cli.options import Decode
+from sscd_cli.choices import Decode
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple, cast
 
-from sscd_cli.errors import UsageError, cannot_read, counted, reason_of
+from sscd_cli.errors import UsageError, cannot_read, reason_of
 from sscd_cli.images.columns import FOUND, Columns, join_columns, split_columns
+from sscd_cli.images.containers.folder import iter_folder
 from sscd_cli.images.containers.kinds import is_container, is_table, open_container
-from sscd_cli.images.folder import iter_folder
+from sscd_cli.images.containers.listing import is_listing, iter_listing, iter_names
 from sscd_cli.images.globs import Globs, expand, is_pattern
-from sscd_cli.images.listing import is_listing, iter_listing, iter_names
 from sscd_cli.images.refs import DescriptorsError, Fault, ImageRef
 from sscd_cli.images.signatures import LFS_FIX, LFS_REASON, is_lfs_pointer
 from sscd_cli.images.survey import Survey
@@ -38,6 +38,7 @@ from sscd_cli.storage.servers import (
     look,
     without_file_scheme,
 )
+from sscd_cli.text import counted
 
 FAILURES = (
     *(OSError, EOFError, ValueError, NotImplementedError, RecursionError),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.choices import LINKAGES, Linkage, Method, check_word
 from sscd_cli.matching.crowds import forest_of, leaders
 from sscd_cli.matching.doubts import Doubts, separated
 from sscd_cli.matching.forest import components
@@ -27,7 +28,6 @@ from sscd_cli.matching.join import (
 from sscd_cli.matching.linkage import by_complete_link, by_component, by_leader
 from sscd_cli.matching.products import Indices
 from sscd_cli.matching.recall import Recall, sampled_recall
-from sscd_cli.options import LINKAGES, Linkage, Method, check_word
 
 _HELD, _HELD_A_ROW = 2_000_000, 16  # pairs: 0.25 GB and 2 kB a row when they are clustered
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.choices import CROWD
 from sscd_cli.matching.join import Bias, Pairs, merged
 from sscd_cli.matching.products import Indices
-from sscd_cli.options import CROWD
 
 if TYPE_CHECKING:
     from sscd_cli.matching.clusters import Clusters, Copies

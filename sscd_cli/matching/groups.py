@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.machine import core_count
+from sscd_cli.machines.hardware import core_count
 from sscd_cli.matching.cells import triangle
 from sscd_cli.matching.products import (
     LOADING_TORCH,

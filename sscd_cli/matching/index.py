@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.errors import StoreError, UsageError, counted, reason_of
+from sscd_cli.errors import StoreError, UsageError, reason_of
 from sscd_cli.matching.products import Indices
 from sscd_cli.storage.files import whole_file
+from sscd_cli.text import counted
 
 EXACT_ROWS = 200_000  # up to here a flat index answers in a fraction of a second
 PROBES = 64  # of 4 √N lists: recall 0.997 or better at cosine 0.75

@@ -15,13 +15,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.choices import METHODS, Method, check_word
 from sscd_cli.errors import SscdError
-from sscd_cli.machine import has_cuda_driver, memory_bytes
+from sscd_cli.machines.hardware import has_cuda_driver, memory_bytes
 from sscd_cli.matching import sketches
 from sscd_cli.matching.cells import cells_across, cells_within
 from sscd_cli.matching.groups import MISSED, Grouping, candidates, plan_groups
 from sscd_cli.matching.products import Indices, Plan, plan, plan_sketches
-from sscd_cli.options import METHODS, Method, check_word
 
 Bias = NDArray[np.float32]
 Ends = Iterable[tuple[Indices, Indices]]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.choices import KEEP_WORDS, check_word
 from sscd_cli.matching.products import Indices
-from sscd_cli.options import KEEP_WORDS, check_word
 
 Table = Mapping[str, NDArray[Any]]
 

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.machine import core_count, has_bfloat16
+from sscd_cli.machines.hardware import core_count, has_bfloat16
 from sscd_cli.matching.sketches import LENGTHS, random_axes, sketch_cut
 
 Indices = NDArray[np.int64]

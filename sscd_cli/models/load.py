@@ -11,17 +11,17 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from sscd_cli.choices import OutputKind
 from sscd_cli.errors import UsageError
 from sscd_cli.images.decode import load_sized
 from sscd_cli.images.opening import upright_rgb
 from sscd_cli.images.preprocess import resize
-from sscd_cli.models.device import choose_device, choose_precision
+from sscd_cli.models.catalogue.registry import BUNDLED, ModelSpec, find_model
+from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.network import Network
-from sscd_cli.models.outputs import width
-from sscd_cli.models.registry import BUNDLED, ModelSpec, find_model
-from sscd_cli.models.runtime import Runtime
-from sscd_cli.models.weights import inspect_weights, read_network
-from sscd_cli.options import OutputKind
+from sscd_cli.models.runtime.device import choose_device, choose_precision
+from sscd_cli.models.runtime.outputs import width
+from sscd_cli.models.runtime.torch_runtime import Runtime
 
 Picture = Image.Image | NDArray[np.uint8] | str | Path
 
@@ -103,7 +103,7 @@ def load_model(name: str = BUNDLED, *, device: str = "auto", precision: str = "a
 
 
 def _to_int8(spec: ModelSpec, network: Network) -> str:
-    from sscd_cli.models.int8 import int8_file, use_int8
+    from sscd_cli.models.runtime.int8 import int8_file, use_int8
 
     path = int8_file(spec.weights_sha256)
     if path is None:

@@ -9,10 +9,10 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, BinaryIO
 
-from sscd_cli.errors import printable
-from sscd_cli.options import HitFormat
+from sscd_cli.choices import HitFormat
 from sscd_cli.reports.clusters import shown_path, working_folder
 from sscd_cli.reports.formats import csv_lines
+from sscd_cli.text import printable
 
 if TYPE_CHECKING:
     import numpy as np

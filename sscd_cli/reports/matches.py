@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 from typing import TYPE_CHECKING, BinaryIO
 
-from sscd_cli.errors import printable
 from sscd_cli.images.read import is_file
 from sscd_cli.reports.clusters import LOOK_AT, facts, likeness, shown_path, working_folder
 from sscd_cli.reports.formats import csv_report, json_lines, path_lines
 from sscd_cli.reports.header import METADATA_KEY, Header
 from sscd_cli.reports.review.page import page
 from sscd_cli.reports.review.shown import clusters_of_matches
+from sscd_cli.text import printable
 
 if TYPE_CHECKING:
     import numpy as np

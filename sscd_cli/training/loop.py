@@ -14,17 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from sscd_cli.edits.augmentations import AUGMENTATIONS
 from sscd_cli.errors import SscdError
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.models.network import Network
+from sscd_cli.options.train import TrainOptions
 from sscd_cli.storage.files import whole_file
-from sscd_cli.training.augment import AUGMENTATIONS
 from sscd_cli.training.distributed import World, gather, share_batch_norm
 from sscd_cli.training.log import StepLog, append_step, writing
 from sscd_cli.training.loss import LossParts, sscd_loss
 from sscd_cli.training.mixing import MIXERS
 from sscd_cli.training.optimise import learning_rate, make_optimiser
-from sscd_cli.training.options import TrainOptions
 from sscd_cli.training.views import EpochOrder, Views, made, view_batches
 
 LOG_EVERY = 10

@@ -11,13 +11,13 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from sscd_cli.choices import MAX_BYTES
+from sscd_cli.edits.augmentations import Transform
+from sscd_cli.embedding.loader import start_worker
 from sscd_cli.errors import SscdError
-from sscd_cli.images.batches import start_worker
 from sscd_cli.images.opening import open_image
 from sscd_cli.images.read import read_bytes
 from sscd_cli.images.refs import ImageRef
-from sscd_cli.options import MAX_BYTES
-from sscd_cli.training.augment import Transform
 
 COPIES = 2
 _TRIES = 10

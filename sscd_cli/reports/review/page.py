@@ -17,10 +17,10 @@ from string import Template
 from types import MappingProxyType
 from typing import Any
 
-from sscd_cli.errors import bytes_text, counted
-from sscd_cli.reports.options import PREVIEW_SIDE, PREVIEWS
+from sscd_cli.options.review import PREVIEW_SIDE, PREVIEWS
 from sscd_cli.reports.review.previews import previews
 from sscd_cli.reports.review.shown import Digest, Shown, ShownCluster, in_order
+from sscd_cli.text import bytes_text, counted
 
 # by sorted pair of content hashes: the verdict, and the hash of what stays ("" if both do)
 Decided = Mapping[tuple[str, str], tuple[str, str]]

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from sscd_cli.errors import SscdError
-from sscd_cli.machine import core_count
+from sscd_cli.machines.hardware import core_count
 
 LOOPBACK = "127.0.0.1"
 MOST_BYTES = 16 << 20  # of decisions in one request

@@ -1,0 +1,1 @@
+"""What may be removed, and what only looked at: doubts about pairs, originals among copies."""

@@ -1,0 +1,129 @@
+"""Which images of a dataset only their exact copies may stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sscd_cli.options.dedup import DedupOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sscd_cli.descriptors.read import DescriptorSet
+    from sscd_cli.joining.report import Joined
+    from sscd_cli.matching.doubts import Doubts, Resemblance
+    from sscd_cli.matching.join import Bias, Pairs
+    from sscd_cli.matching.products import Indices
+
+
+@dataclass(frozen=True, eq=False)
+class RowDoubts:
+    """What is doubted in a dataset of N images.
+
+    pairs: which of the pairs are only to be looked at. low: bool (N,), images with a copy that
+    are compared with their exact copies only. crowd: bool (N,), those with too many look-alikes.
+    """
+
+    pairs: Doubts
+    low: NDArray[np.bool_]
+    crowd: NDArray[np.bool_]
+
+
+def find_doubts(joined: Joined, options: DedupOptions) -> RowDoubts:
+    """Doubt what has more than one frame, and, unless told to believe, what resembles too many.
+
+    A threshold that was calibrated on these images is believed, and so is `options.yes`.
+    """
+    import numpy as np
+
+    from sscd_cli.matching.doubts import Doubts, crowded, exact_copies
+
+    stored, copies = joined.stored, joined.copies
+    low = low_content(stored, options)
+    crowd = np.zeros(len(stored), np.bool_)
+    if not options.yes and not isinstance(options.threshold, str):
+        crowd |= joined.alike.tells_nothing
+        crowd |= crowded(copies, joined.threshold, ~low)
+    several = stored.columns["frames"] > 1
+    pairs = Doubts(joined.threshold, crowd | several, exact_copies(stored.columns))
+    return RowDoubts(pairs, low & copies.rows, crowd & ~low)
+
+
+@dataclass(frozen=True, eq=False)
+class MatchDoubts:
+    """What is doubted of the pairs between two datasets; each array has one for ours and theirs.
+
+    exact: int64, images of one number hold the same picture. low_content: bool, next to nothing is
+    in them. several: bool, there are more frames than the one that was compared.
+    """
+
+    threshold: float
+    alike: Resemblance
+    believed: bool
+    exact: tuple[Indices, Indices]
+    low_content: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+    several: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+
+    @classmethod
+    def between(
+        cls,
+        ours: DescriptorSet,
+        theirs: DescriptorSet,
+        threshold: float,
+        bias: Bias | None,
+        options: DedupOptions,
+    ) -> MatchDoubts:
+        import numpy as np
+
+        from sscd_cli.matching.doubts import exact_copies, random_rows, resemblance
+
+        some, others = (random_rows(np.arange(len(side))) for side in (ours, theirs))
+        lowered = None if bias is None else bias[some]
+        sample = theirs.descriptors[others]
+        hashes = ("content_hash", "pixel_hash")
+        joined = {n: np.concatenate([ours.columns[n], theirs.columns[n]]) for n in hashes}
+        exact = exact_copies(joined)
+        return cls(
+            threshold=threshold,
+            alike=resemblance(ours.descriptors[some], threshold, lowered, sample),
+            believed=options.yes or isinstance(options.threshold, str),
+            exact=(exact[: len(ours)], exact[len(ours) :]),
+            low_content=(low_content(ours, options), low_content(theirs, options)),
+            several=(ours.columns["frames"] > 1, theirs.columns["frames"] > 1),
+        )
+
+    @property
+    def crowd(self) -> bool:
+        """Whether no threshold tells a copy, and nobody said that this one does."""
+        return self.alike.tells_nothing and not self.believed
+
+    def low(self, pairs: Pairs) -> NDArray[np.bool_]:
+        """Return the pairs of images with next to nothing in them that are no exact copies."""
+        ours, theirs = self.low_content
+        return (ours[pairs.left] | theirs[pairs.right]) & ~self._exact(pairs)
+
+    def with_content(self, pairs: Pairs) -> Pairs:
+        """Leave those out."""
+        return pairs.chosen(~self.low(pairs))
+
+    def sure(self, pairs: Pairs) -> NDArray[np.bool_]:
+        """Return the pairs that are copies; the others are to be looked at."""
+        ours, theirs = self.several
+        sure = (pairs.similarity >= self.threshold) & ~ours[pairs.left] & ~theirs[pairs.right]
+        sure &= not self.crowd
+        return sure | self._exact(pairs)
+
+    def _exact(self, pairs: Pairs) -> NDArray[np.bool_]:
+        ours, theirs = self.exact
+        same: NDArray[np.bool_] = ours[pairs.left] == theirs[pairs.right]
+        return same
+
+
+def low_content(stored: DescriptorSet, options: DedupOptions) -> NDArray[np.bool_]:
+    """Return the images with next to nothing in them, bool (N,), unless they count as others do."""
+    from sscd_cli.images.content import LOW_CONTENT
+
+    content = stored.columns["content"]
+    return (content >= 0) & (content < LOW_CONTENT) & (not options.low_content)

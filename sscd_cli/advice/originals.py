@@ -1,0 +1,123 @@
+"""Which images of a cluster are edited copies of others in it, told from their pixels.
+
+What is read is what lies on this machine. For what cannot be read, and where pixels do not tell,
+the facts in the dataset decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from sscd_cli.machines.hardware import core_count
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sscd_cli.descriptors.read import DescriptorSet
+    from sscd_cli.images.originals import Look
+    from sscd_cli.matching.clusters import Clusters
+
+MOST = 12  # images of one keeper that are compared with each other; of more the best by facts
+
+
+@dataclass(eq=False)
+class Originals:
+    """What was found out so far of the images of a dataset.
+
+    beaten: bool (N,), those that are edited copies of another one. reasons: by original and copy,
+    what the copy is of it, "" where pixels do not tell.
+    """
+
+    stored: DescriptorSet
+    beaten: NDArray[np.bool_]
+    reasons: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, stored: DescriptorSet) -> Originals:
+        import numpy as np
+
+        return cls(stored, np.zeros(len(stored), np.bool_))
+
+    def judge(self, found: Clusters, order_N: NDArray[np.int64]) -> bool:
+        """Compare each keeper and its copies; say whether anything new was found out."""
+        groups = [rows for rows in _groups(found, order_N) if self._is_new(rows)]
+        with ThreadPoolExecutor(core_count()) as pool:
+            for judged in pool.map(self._judged, groups):
+                for (one, other), verdict in judged.items():
+                    copy, reason = verdict
+                    self.reasons[(one + other - copy, copy) if reason else (one, other)] = reason
+                    if reason:
+                        self.beaten[copy] = True
+        return bool(groups)
+
+    def reason(self, keeper: int, copy: int) -> str:
+        """Return why one stays for the other, as far as pixels tell."""
+        reason = self.reasons.get((keeper, copy), "")
+        return reason or self._facts(keeper, copy)
+
+    def _facts(self, keeper: int, copy: int) -> str:
+        columns = self.stored.columns
+        if (columns["content_hash"][keeper] == columns["content_hash"][copy]).all():
+            return "the same bytes"
+        pixels = columns["width"] * columns["height"]
+        if pixels[copy] < pixels[keeper]:
+            return "fewer pixels"
+        if (
+            pixels[copy] == pixels[keeper]
+            and columns["file_bytes"][copy] < columns["file_bytes"][keeper]
+        ):
+            return "fewer bytes"
+        return "behind it in the order of --keep"
+
+    def _is_new(self, rows: list[int]) -> bool:
+        return not all(
+            (one, other) in self.reasons or (other, one) in self.reasons
+            for one, other in combinations(rows, 2)
+        )
+
+    def _judged(self, rows: list[int]) -> dict[tuple[int, int], tuple[int, str]]:
+        from sscd_cli.images.originals import compare
+
+        looks = {row: self._look(row) for row in rows}
+        judged = {}
+        for one, other in combinations(rows, 2):
+            left, right = looks[one], looks[other]
+            verdict = compare(left, right) if left and right else None
+            copy = (other, one)[verdict.original] if verdict else other
+            judged[one, other] = (copy, verdict.reason if verdict else "")
+        return judged
+
+    def _look(self, row: int) -> Look | None:
+        """Read one image; None where it is not here, or cannot be read."""
+        from sscd_cli.errors import SscdError
+        from sscd_cli.images.decode import load_image
+        from sscd_cli.images.originals import Look
+        from sscd_cli.images.read import stored_ref
+        from sscd_cli.storage.servers import is_url
+
+        source, id = self.stored.sources[row], self.stored.ids[row]
+        if is_url(source or id):
+            return None
+        exif = bool(self.stored.provenance.preprocessing.get("exif", True))
+        try:
+            return Look.of(load_image(stored_ref(source, id), exif=exif))
+        except (SscdError, OSError, ValueError):
+            return None
+
+
+def _groups(found: Clusters, order_N: NDArray[np.int64]) -> Iterator[list[int]]:
+    """Yield the rows of each keeper that has copies, the best by order first, `MOST` at most."""
+    import numpy as np
+
+    removable = found.removable
+    rows = np.flatnonzero(removable | np.isin(np.arange(len(removable)), found.keeper[removable]))
+    lead = np.where(removable[rows], found.keeper[rows], rows)
+    rows, lead = (values[np.lexsort((order_N[rows], lead))] for values in (rows, lead))
+    starts = np.flatnonzero(np.diff(lead, prepend=-1))
+    for group in np.split(rows, starts[1:]) if len(rows) else []:
+        yield group[:MOST].tolist()

@@ -1,0 +1,94 @@
+"""The closed lists of words and the limits that all parts share; loads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from sscd_cli.errors import UsageError
+from sscd_cli.storage.places import place
+
+Linkage = Literal["leader", "components", "complete"]
+
+
+Method = Literal["auto", "exact", "sketch", "groups"]
+
+
+KeepWord = Literal["original", "resolution", "bytes", "oldest", "newest", "path", "first"]
+
+
+Transform = Literal["center", "pca", "whiten", "none"]
+
+
+Decode = Literal["auto", "exact", "fast"]
+
+
+OutputKind = Literal["descriptor", "embedding", "logits"]
+
+
+ReportFormat = Literal["text", "html", "jsonl", "csv", "parquet", "paths"]
+
+
+HitFormat = Literal["text", "jsonl", "csv"]
+
+
+LINKAGES: tuple[str, ...] = get_args(Linkage)
+
+
+METHODS: tuple[str, ...] = get_args(Method)
+
+
+KEEP_WORDS: tuple[str, ...] = get_args(KeepWord)
+
+
+TRANSFORMS: tuple[str, ...] = get_args(Transform)
+
+
+DECODES: tuple[Decode, ...] = get_args(Decode)
+
+
+OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
+
+
+DESCRIPTORS = Path("descriptors")
+
+
+MODEL = "sscd_mini"
+
+
+MAX_PIXELS = 200_000_000
+
+
+MAX_BYTES = 512 << 20
+
+
+CROWD = 32  # look-alikes of one image: more copies than it has, but pages of text have more
+
+
+AUTO = "auto"  # the threshold that was calibrated for these descriptors
+
+
+def check_word(kind: str, word: str, known: Sequence[str]) -> None:
+    """Raise UsageError unless a word is one of the known ones."""
+    if word not in known:
+        raise UsageError(f"unknown {kind} {word!r}", f"use one of {', '.join(known)}")
+
+
+def check_threshold(threshold: float | str | None, descriptors: Path = DESCRIPTORS) -> None:
+    """Raise UsageError unless a threshold is a cosine similarity, a file that exists, or None."""
+    if isinstance(threshold, str):
+        path = threshold_path(threshold, descriptors)
+        if not path.is_file():
+            what = f"--threshold {threshold}: there is no file {path}"
+            fix = "run sscd calibrate first" if threshold == AUTO else "name one of sscd calibrate"
+            raise UsageError(what, f"{fix}, or a number from -1 to 1")
+    elif threshold is not None and not -1 <= threshold <= 1:
+        raise UsageError(
+            f"--threshold {threshold:g} is no cosine similarity", "use a number from -1 to 1"
+        )
+
+
+def threshold_path(threshold: str, descriptors: Path) -> Path:
+    """Return the file that `--threshold` names; "auto" is that which lies with the descriptors."""
+    return descriptors / "threshold.json" if threshold == AUTO else place(threshold)

@@ -1,0 +1,169 @@
+"""`sscd dedup --against`: which images of one dataset are copies of images in another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sscd_cli.advice.doubts import MatchDoubts
+from sscd_cli.commands import embed
+from sscd_cli.descriptors.read import DescriptorSet, read_comparable
+from sscd_cli.descriptors.schema import difference
+from sscd_cli.embedding.verify import check_files
+from sscd_cli.errors import StoreError
+from sscd_cli.images.read import is_file
+from sscd_cli.joining import tasks as join
+from sscd_cli.matching.doubts import Resemblance
+from sscd_cli.matching.join import Pairs, cross_pairs
+from sscd_cli.options.dedup import DedupOptions
+from sscd_cli.options.embed import EmbedOptions
+from sscd_cli.reports.header import Header
+from sscd_cli.reports.matches import Match, describe
+from sscd_cli.similarity.scale import Scale
+from sscd_cli.similarity.threshold import look_at, refuse_default, resolve
+
+
+@dataclass(frozen=True, eq=False)
+class AgainstResult:
+    """Every pair of an image here and one there; iterating makes the matches one by one.
+
+    scale: of the threshold and of similarities, see `descriptors.scale`; images here are the
+    queries. in_background: images here and there that normalise. leaked: how many of the
+    `images` here have a copy there. stale: here and there, left out because the file has
+    vanished or changed since it was embedded. unchecked: how many here are in a pair of which
+    one file is on no disk of this machine. embedded: what embedding the sources did, if there
+    were any. checked: bool (P,), the pairs whose files were both found. sure: bool (P,), the
+    pairs that are copies; the others are to be looked at. look_at: how many images here have
+    such a pair alone. alike: how alike random images here and there are. crowded: how many here
+    have a pair that is not believed for that. low_content: how many
+    here are compared with their exact copies only, for there is next to nothing in them.
+    """
+
+    model: str
+    threshold: float
+    scale: str
+    in_background: int
+    images: int
+    others: int
+    unreadable: int
+    leaked: int
+    look_at: int
+    alike: Resemblance
+    crowded: int
+    low_content: int
+    stale: int
+    unchecked: int
+    embedded: embed.EmbedResult | None
+    stored: DescriptorSet
+    other: DescriptorSet
+    pairs: Pairs
+    checked: NDArray[np.bool_]
+    sure: NDArray[np.bool_]
+
+    @property
+    def no_files(self) -> int:
+        """Return how many of the leaked images are no files of this machine."""
+
+        names = self.stored.sources, self.stored.ids
+        rows = set(self.pairs.left.tolist())
+        return sum(not is_file(*(column[row] for column in names)) for row in rows)
+
+    def header(self, command: str = "") -> Header:
+        """Return what a report of this begins with; `command` is what was typed."""
+        counts = {
+            "images": self.images,
+            "others": self.others,
+            "unreadable": self.unreadable,
+            "matches": len(self.pairs),
+            "leaked": self.leaked,
+        }
+        how = self.threshold, self.scale, counts
+        return Header.of(self.stored, *how, against=self.other, command=command)
+
+    def __iter__(self) -> Iterator[Match]:
+
+        return describe(self.stored, self.other, self.pairs, self.checked, self.sure, self.scale)
+
+
+def run(
+    options: DedupOptions,
+    embedding: EmbedOptions | None = None,
+    progress: embed.Progress = lambda result: None,
+) -> AgainstResult:
+    """Compare a dataset with `options.against`; first embed `embedding`'s sources, if given.
+
+    Raises: StoreError: a dataset is missing, or the two cannot be compared. UsageError: an
+        impossible threshold; and all that `embed.run` raises.
+    """
+    options.check()
+
+    if options.against is None:
+        raise ValueError("there is no dataset to compare with")
+    scale = Scale.load(options.post, options.score_norm)
+    refuse_default(options.threshold, scale)
+    theirs = read_comparable(options.against, post=scale.post)
+    embedded = embed.run(embedding, progress) if embedding else None
+    ours = read_comparable(options.descriptors, post=scale.post)
+    contrast = difference(ours.provenance, theirs.provenance)
+    if contrast:
+        raise StoreError(
+            f"{options.descriptors} and {options.against} cannot be compared: {contrast}",
+            "embed both with the same --model",
+        )
+    if embedded:
+        ours = embedded.narrow(ours)
+    threshold = resolve(options.threshold, ours.provenance, options.descriptors, scale)
+    bias = scale.bias(ours.descriptors)
+    device = join.device_of(options)
+    least = look_at(options.threshold, ours.provenance, threshold)
+    every = cross_pairs(ours.descriptors, theirs.descriptors, least, bias, device)
+    doubts = MatchDoubts.between(ours, theirs, threshold, bias, options)
+    pairs, checked, stale = _among_present_files(ours, theirs, doubts.with_content(every))
+    sure = doubts.sure(pairs)
+    return AgainstResult(
+        model=ours.provenance.model,
+        threshold=threshold,
+        scale=str(scale),
+        in_background=sum(scale.in_background(side.descriptors) for side in (ours, theirs)),
+        images=len(ours),
+        others=len(theirs),
+        unreadable=len(ours.unreadable),
+        leaked=_distinct(pairs.left[sure]),
+        look_at=_distinct(pairs.left) - _distinct(pairs.left[sure]),
+        alike=doubts.alike,
+        crowded=_distinct(pairs.left) if doubts.crowd else 0,
+        low_content=_distinct(every.left[doubts.low(every)]),
+        stale=stale,
+        unchecked=_distinct(pairs.left[~checked]),
+        embedded=embedded,
+        stored=ours,
+        other=theirs,
+        pairs=pairs,
+        checked=checked,
+        sure=sure,
+    )
+
+
+def _among_present_files(
+    ours: DescriptorSet, theirs: DescriptorSet, pairs: Pairs
+) -> tuple[Pairs, NDArray[np.bool_], int]:
+    """Leave out the pairs of files that have vanished or changed.
+
+    Returns: the pairs that stay, whether both files of each were looked for, and how many images
+        were left out.
+    """
+    left = check_files(ours, sorted(set(pairs.left.tolist())))
+    right = check_files(theirs, sorted(set(pairs.right.tolist())))
+    fine = ~(left.stale[pairs.left] | right.stale[pairs.right])
+    present = replace(
+        pairs, left=pairs.left[fine], right=pairs.right[fine], similarity=pairs.similarity[fine]
+    )
+    checked = ~(left.elsewhere[present.left] | right.elsewhere[present.right])
+    return present, checked, int(left.stale.sum() + right.stale.sum())
+
+
+def _distinct(rows: NDArray[np.int64]) -> int:
+    return len(set(rows.tolist()))

@@ -1,0 +1,257 @@
+"""`sscd dedup`: clusters of copies, what stays of each, and what may go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sscd_cli.advice.doubts import RowDoubts, find_doubts, low_content
+from sscd_cli.advice.originals import Originals
+from sscd_cli.commands import embed
+from sscd_cli.descriptors.read import DescriptorSet, read_comparable
+from sscd_cli.embedding.verify import check_files
+from sscd_cli.images.read import is_file
+from sscd_cli.joining import report as join_report
+from sscd_cli.joining import tasks as join
+from sscd_cli.joining.report import Joined
+from sscd_cli.matching.clusters import Clusters, Copies, cluster_copies, find_copies
+from sscd_cli.matching.doubts import (
+    Resemblance,
+    at_threshold,
+    random_rows,
+    resemblance,
+    with_exact_copies,
+)
+from sscd_cli.matching.join import JoinPlan
+from sscd_cli.matching.keepers import keep_order
+from sscd_cli.matching.recall import Recall
+from sscd_cli.options.dedup import DedupOptions
+from sscd_cli.options.embed import EmbedOptions
+from sscd_cli.reports.clusters import Cluster, describe
+from sscd_cli.reports.header import Header
+from sscd_cli.similarity.scale import Scale
+from sscd_cli.similarity.threshold import calibrated_images, look_at, refuse_default, resolve
+
+
+@dataclass(frozen=True, eq=False)
+class DedupResult:
+    """What was found; iterating makes the clusters one by one.
+
+    calibrated_images: for how many the threshold was calibrated, if it was. scale: of the
+    threshold and of similarities, see `descriptors.scale`. in_background: images
+    that normalise themselves. alike: how alike random images are. crowded: how many images of
+    clusters have so many look-alikes that only their exact copies may go. low_content: how many
+    are compared with their exact copies only, for there is next to nothing in them. look_at: how
+    many stay beside an image that they resemble. images: with a descriptor, of those asked for.
+    stale: of them, left out because the file has vanished or changed since it was embedded.
+    aliases: left out because another image is the very same file. unchecked: in clusters, but on
+    no disk of this machine. removable_bytes: what removing would free, nothing for a
+    file with other hard links. recall: of the pairs, on a
+    sample, where an approximate join found them. embedded: what embedding the sources did, if
+    there were any. stored, found: the dataset, or its images with a copy where tasks found the
+    pairs, and what became of each row of it. originals: which images are edited copies, and why.
+    """
+
+    model: str
+    threshold: float
+    calibrated_images: int | None
+    scale: str
+    in_background: int
+    images: int
+    unreadable: int
+    stale: int
+    aliases: int
+    unchecked: int
+    alike: Resemblance
+    crowded: int
+    low_content: int
+    look_at: int
+    clusters: int
+    removable: int
+    removable_bytes: int
+    recall: Recall | None
+    embedded: embed.EmbedResult | None
+    stored: DescriptorSet
+    found: Clusters
+    originals: Originals
+
+    @property
+    def no_files(self) -> int:
+        """Return how many removable images are no files of this machine."""
+
+        names = self.stored.sources, self.stored.ids
+        rows = self.found.removable.nonzero()[0].tolist()
+        return sum(not is_file(*(column[row] for column in names)) for row in rows)
+
+    def header(self, command: str = "") -> Header:
+        """Return what a report of this begins with; `command` is what was typed."""
+        counts = {
+            "images": self.images,
+            "unreadable": self.unreadable,
+            "clusters": self.clusters,
+            "members": int(self.found.clustered.sum()),
+            "removable": self.removable,
+            "removable_bytes": self.removable_bytes,
+        }
+        return Header.of(self.stored, self.threshold, self.scale, counts, command=command)
+
+    def __iter__(self) -> Iterator[Cluster]:
+
+        return describe(self.stored, self.found, self.scale, self.originals.reason)
+
+
+def run(
+    options: DedupOptions,
+    embedding: EmbedOptions | None = None,
+    progress: embed.Progress = lambda result: None,
+    tiles_progress: join.Progress = lambda done, total: None,
+    announce: Callable[[JoinPlan], None] = lambda plan: None,
+) -> DedupResult:
+    """Find the clusters of a dataset; first embed `embedding`'s sources into it, if given.
+
+    Then only the images of those sources count. An image counts only while its file is where
+    and as it was when it was embedded, so that no removal rests on a file that has gone. Pairs
+    that tasks have found (see `join`) are taken from them; before others are looked for,
+    `announce` is told how, and what that is expected to take.
+
+    Raises: StoreError: no descriptors to read. UsageError: an impossible threshold or policy;
+        and all that `embed.run` raises.
+    """
+    options.check()
+
+    scale = Scale.load(options.post, options.score_norm)
+    refuse_default(options.threshold, scale)
+    embedded = embed.run(embedding, progress) if embedding else None
+    if options.cluster:
+        join.run_on_cluster(options, options.cluster, tiles_progress)
+    joined = join_report.run(options, embedded)
+    if joined is None:
+        joined = _joined_here(options, scale, embedded, announce)
+    stored, copies = joined.stored, joined.copies
+    doubts = find_doubts(joined, options)
+    found, originals, left_out = _among_present_files(stored, copies, options, doubts)
+    removable = found.removable
+    return DedupResult(
+        model=stored.provenance.model,
+        threshold=joined.threshold,
+        calibrated_images=calibrated_images(options.threshold, options.descriptors),
+        scale=str(scale),
+        in_background=scale.in_background(stored.descriptors),
+        alike=joined.alike,
+        crowded=int((doubts.crowd & found.clustered).sum()),
+        low_content=int(doubts.low.sum()),
+        look_at=int(found.look_at.sum()),
+        images=joined.images,
+        unreadable=joined.unreadable,
+        stale=left_out.stale,
+        aliases=left_out.aliases,
+        unchecked=left_out.unchecked,
+        clusters=found.count,
+        removable=int(removable.sum()),
+        removable_bytes=int(stored.columns["file_bytes"][removable & ~left_out.linked].sum()),
+        recall=copies.recall,
+        embedded=embedded,
+        stored=stored,
+        found=found,
+        originals=originals,
+    )
+
+
+def _joined_here(
+    options: DedupOptions,
+    scale: Scale,
+    embedded: embed.EmbedResult | None,
+    announce: Callable[[JoinPlan], None],
+) -> Joined:
+    """Look for the copies in this process."""
+
+    stored = read_comparable(options.descriptors, post=scale.post)
+    if embedded:
+        stored = embedded.narrow(stored)
+    threshold = resolve(options.threshold, stored.provenance, options.descriptors, scale)
+    rows, bias = stored.descriptors, scale.bias(stored.descriptors)
+    how = options.method, bias, announce, join.device_of(options), options.min_recall
+    copies = find_copies(rows, look_at(options.threshold, stored.provenance, threshold), *how)
+    some = random_rows(np.flatnonzero(~low_content(stored, options)))
+    alike = resemblance(rows[some], threshold, None if bias is None else bias[some])
+    return Joined(stored, copies, threshold, len(stored), len(stored.unreadable), alike)
+
+
+@dataclass(frozen=True)
+class _LeftOut:
+    stale: int
+    aliases: int
+    unchecked: int
+    linked: NDArray[np.bool_]
+
+
+def _among_present_files(
+    stored: DescriptorSet, copies: Copies, options: DedupOptions, doubts: RowDoubts
+) -> tuple[Clusters, Originals, _LeftOut]:
+    """Cluster the images whose files are still there, each file once.
+
+    An image on no disk of this machine may be in a cluster of such images only: nothing that
+    could be removed here has a keeper that cannot be looked for.
+    """
+
+    copies = at_threshold(copies, doubts.pairs.threshold)
+    files = check_files(stored, np.flatnonzero(copies.rows).tolist())
+    originals = Originals.of(stored)
+    order = _keep_order(originals, copies.rows, options)
+
+    def clusters(present: NDArray[np.bool_]) -> Clusters:
+        rows, linkage = stored.descriptors, options.linkage
+        seen = present & ~doubts.low
+        found = cluster_copies(copies, order, rows, linkage, seen, doubts.pairs)
+        return with_exact_copies(found, present & doubts.low, doubts.pairs.exact, order)
+
+    present = ~(files.stale | files.aliases)
+    found = clusters(present)
+    here = found.component[found.clustered & ~files.elsewhere]
+    mixed = files.elsewhere & np.isin(found.component, here)
+    if mixed.any():
+        present &= ~mixed
+        found = clusters(present)
+    for _ in range(_ROUNDS if "original" in options.keep else 0):
+        if not originals.judge(found, order):
+            break
+        order = _keep_order(originals, copies.rows, options)
+        found = clusters(present)
+    return (
+        found,
+        originals,
+        _LeftOut(
+            stale=int((files.stale | mixed).sum()),
+            aliases=int(files.aliases.sum()),
+            unchecked=int((files.elsewhere & found.clustered).sum()),
+            linked=files.linked,
+        ),
+    )
+
+
+_ROUNDS = 2  # of judging: what stays after the first may be compared with others
+
+
+def _keep_order(
+    originals: Originals, rows_N: NDArray[np.bool_], options: DedupOptions
+) -> NDArray[np.int64]:
+    """Return the rank among the rows of a mask of each of them, and 0 for the others."""
+
+    stored = originals.stored
+    columns = {name: values[rows_N] for name, values in stored.columns.items()}
+    columns["edited"] = originals.beaten[rows_N]
+    names = {"id": stored.ids.filter(rows_N), "source": stored.sources.filter(rows_N)}
+    if options.keep_path:
+        preferred = (
+            any(fnmatch(stored.path(int(row)), glob) for glob in options.keep_path)
+            for row in np.flatnonzero(rows_N)
+        )
+        columns["preferred"] = np.fromiter(preferred, np.bool_)
+    texts = {name: np.array(list(values), object) for name, values in names.items()}
+    order = np.zeros(len(rows_N), np.int64)
+    order[rows_N] = keep_order(options.keep, {**columns, **texts})
+    return order

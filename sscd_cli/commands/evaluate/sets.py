@@ -1,0 +1,60 @@
+"""The image sets of a benchmark: stored descriptors, or images that are embedded first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from sscd_cli.commands import embed
+from sscd_cli.descriptors.read import DescriptorSet, read_comparable
+from sscd_cli.descriptors.schema import difference
+from sscd_cli.descriptors.shards import shard_paths
+from sscd_cli.errors import SscdError, StoreError
+from sscd_cli.options.embed import EmbedOptions
+from sscd_cli.options.evaluate import BenchmarkOptions
+
+Progress = Callable[[embed.EmbedResult], None]
+
+
+def read_set(
+    path: Path, name: str, options: BenchmarkOptions, progress: Progress, *, fix: str
+) -> DescriptorSet:
+    """Read a folder of shards, or embed a folder of images into one of its own.
+
+    The images go to `name` in the folder of `options.descriptors`, as float32, so that an
+    evaluation loses nothing; what an earlier run embedded is not embedded again. fix: what to do
+    where there is no such path.
+
+    Raises: SscdError: there is no such path. NoImagesError, StoreError, ModelError: as `embed`.
+    """
+
+    if not path.exists():
+        raise SscdError(f"there is no {path}", fix)
+    if shard_paths(path):
+        return read_comparable(path, columns=())
+    folder = options.descriptors / name
+    embedding = EmbedOptions(
+        sources=(str(path),),
+        descriptors=folder,
+        model=options.model,
+        device=options.device,
+        precision=options.precision,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        dtype="float32",
+    )
+    embedded = embed.run(embedding, progress)
+    return embedded.narrow(read_comparable(folder, columns=()))
+
+
+def refuse_mixtures(sets: Iterable[DescriptorSet]) -> None:
+    """Raise StoreError unless all sets can be compared."""
+
+    first, *others = sets
+    for other in others:
+        contrast = difference(first.provenance, other.provenance)
+        if contrast:
+            raise StoreError(
+                f"{first.folder} and {other.folder} cannot be compared: {contrast}",
+                "embed both with the same model",
+            )

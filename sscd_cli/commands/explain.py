@@ -1,0 +1,88 @@
+"""`sscd dedup --explain`: which single edit accounts for each image that may go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from sscd_cli.commands.dedup import DedupResult
+from sscd_cli.descriptors.shards import common_provenance, existing_shards
+from sscd_cli.embedding.job import model_of, spec_of
+from sscd_cli.errors import SscdError
+from sscd_cli.evaluation.explanation import explain
+from sscd_cli.images.decode import load_image
+from sscd_cli.images.read import stored_ref
+from sscd_cli.models.runtime.cpu import keep_large_allocations
+from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
+
+if TYPE_CHECKING:
+    from sscd_cli.models.load import Model
+
+Progress = Callable[[int, int], None]
+
+
+def check(folder: Path, model: str | None) -> None:
+    """Raise what `run` would of a model, without a look at any row: before pairs are looked for.
+
+    Raises: StoreError: no descriptors in `folder`; and as `model_of`.
+    """
+
+    spec_of(folder, common_provenance(existing_shards(folder)), model)
+
+
+def run(
+    found: DedupResult,
+    *,
+    model: str | None = None,
+    device: str = "auto",
+    progress: Progress = lambda done, total: None,
+) -> Iterator[Cluster]:
+    """Return the clusters of a result, explaining them one by one as they are asked for.
+
+    Each image that may go, or deserves a look, is compared with its keeper, both read anew, by
+    plain cosine. `progress` gets the images explained so far and in all. model: as for `model_of`.
+
+    Raises: ModelError, StoreError: as `model_of`, at once.
+    """
+
+    keep_large_allocations()
+    loaded = model_of(found.stored, model, device)
+    exif = bool(found.stored.provenance.preprocessing.get("exif", True))
+    return _explained(found, loaded, exif=exif, progress=progress)
+
+
+def _explained(
+    found: DedupResult, model: Model, *, exif: bool, progress: Progress
+) -> Iterator[Cluster]:
+
+    done = 0
+    for cluster in found:
+        by_path = {member.path: member for member in cluster.members}
+        members = []
+        for member in cluster.members:
+            text = ""
+            if member.band:
+                text = _sentence(by_path[member.keeper], member, model, exif=exif)
+                done += 1
+                progress(done, found.removable + found.look_at)
+            members.append(ExplainedMember(**asdict(member), explanation=text))
+        yield replace(cluster, members=tuple(members))
+
+
+def _sentence(keeper: Member, copy: Member, model: Model, *, exif: bool) -> str:
+
+    try:
+        images = [_read(member, exif=exif) for member in (keeper, copy)]
+    except SscdError as error:
+        return f"not explained: {error.what}"
+    found = explain(model.embed, *images, side=model.spec.recipe.size)
+    return found.sentence("what stays", "this")
+
+
+def _read(member: Member, *, exif: bool) -> Image.Image:
+
+    return load_image(stored_ref(member.source, member.id), exif=exif)

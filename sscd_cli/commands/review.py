@@ -1,0 +1,137 @@
+"""`sscd review`: a page on which a person decides about what `sscd dedup` found."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sscd_cli.decisions.records import append_decisions, read_decided
+from sscd_cli.errors import SscdError, UsageError, reason_of
+from sscd_cli.options.review import ReviewOptions
+from sscd_cli.reports.review.page import page, served_page
+from sscd_cli.reports.review.previews import preview
+from sscd_cli.reports.review.reading import Report, read_report
+from sscd_cli.reports.review.server import Server, Site
+from sscd_cli.reports.review.spool import Spool
+from sscd_cli.storage.files import output_file
+from sscd_cli.storage.places import base_of
+
+_FULL_SIDE = 4096  # pixels of what is looked at closely
+
+
+@dataclass
+class ReviewResult:
+    """What was made.
+
+    output: the page, or the file of decisions. clusters: to decide on. decisions: that the
+    server wrote.
+    """
+
+    output: Path
+    clusters: int
+    decisions: int = 0
+
+
+def run(
+    options: ReviewOptions, announce: Callable[[str], None] = lambda address: None
+) -> ReviewResult:
+    """Write the page; or serve it, `announce` its address, and wait until the person is done.
+
+    Raises: UsageError: the report is none, cut or damaged. SscdError: the page cannot be written,
+        or the port is taken.
+    """
+    options.check()
+
+    with _opened(options.report) as stream:
+        report = read_report(stream, _name(options.report))
+        if options.output is not None:
+            return _write(report, options, options.output)
+        return _serve(report, options, announce)
+
+
+def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult:
+
+    result = ReviewResult(output, 0)
+
+    def counted() -> Iterator[Any]:
+        for cluster in report.clusters:
+            result.clusters += 1
+            yield cluster
+
+    header = {**report.header, "base": base_of(report.header["folder"], output)}
+    decided = read_decided(_decisions_file(report, options))
+    sizes = {"side": options.side, "most": options.previews}
+    try:
+        with output_file(output) as file:
+            for piece in page(header, counted(), decided=decided, **sizes):
+                file.write(piece.encode())
+    except OSError as error:
+        what = f"cannot write {output}: {reason_of(error)}"
+        raise SscdError(what, "name another file with -o") from error
+    return result
+
+
+def _serve(report: Report, options: ReviewOptions, announce: Callable[[str], None]) -> ReviewResult:
+
+    with closing(Spool(report.clusters)) as spool:
+        result = ReviewResult(_decisions_file(report, options), len(spool))
+        try:
+            server = Server(_site(report, spool, options, result), options.port)
+        except OSError as error:
+            what = f"cannot serve at port {options.port}: {reason_of(error)}"
+            raise SscdError(what, "name another --port, or 0 for any") from error
+        # Ctrl-C is as good an end as any: what was decided is written
+        with server, suppress(KeyboardInterrupt):
+            announce(server.address)
+            server.serve_forever()
+    return result
+
+
+def _decisions_file(report: Report, options: ReviewOptions) -> Path:
+    """Return where decisions lie: as the user says, or beside the descriptors."""
+    if options.decisions is not None:
+        return options.decisions
+    dataset = Path(report.header["dataset"])
+    return (dataset if dataset.is_dir() else Path()) / "decisions.jsonl"
+
+
+def _site(report: Report, spool: Spool, options: ReviewOptions, result: ReviewResult) -> Site:
+
+    header = {**report.header, "serve": str(result.output)}
+    read_decided(result.output)  # what is wrong with it is told now, and not to the browser
+
+    def write(decisions: list[dict[str, Any]]) -> None:
+        append_decisions(result.output, decisions)
+        result.decisions += len(decisions)
+
+    return Site(
+        page=lambda: served_page(header, spool, read_decided(result.output)),
+        preview=lambda number, full: preview(
+            spool.image(number), _FULL_SIDE if full else options.side
+        ),
+        write=write,
+    )
+
+
+@contextmanager
+def _opened(report: Path) -> Iterator[BinaryIO]:
+    if str(report) == "-":
+        if sys.stdin is None:
+            raise UsageError("stdin is closed", "pipe a report into the command")
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = report.open("rb")
+    except OSError as error:
+        what = f"cannot read {report}: {reason_of(error)}"
+        raise UsageError(what, "name a report of sscd dedup") from None
+    with stream:
+        yield stream
+
+
+def _name(report: Path) -> str:
+    return "the report on stdin" if str(report) == "-" else str(report)

@@ -1,0 +1,285 @@
+"""`sscd train`: from photographs to a model file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from sscd_cli import __version__
+from sscd_cli.edits.augmentations import AUGMENTATIONS
+from sscd_cli.edits.named import VALIDATION_EDITS
+from sscd_cli.errors import NoImagesError, SscdError, UsageError
+from sscd_cli.evaluation.self_copies import evaluate_copies
+from sscd_cli.images.refs import ImageRef
+from sscd_cli.images.sources import iter_images
+from sscd_cli.models.runtime.cpu import keep_large_allocations
+from sscd_cli.options.train import TrainOptions
+from sscd_cli.storage.files import whole_file
+from sscd_cli.text import counted
+from sscd_cli.training.log import StepLog, drop_unfinished_line, plot_curves, read_steps, writing
+
+if TYPE_CHECKING:
+    from sscd_cli.models.network import Network
+    from sscd_cli.training.loop import Training
+
+MODEL, OPTIONS, CURVES = "model.safetensors", "options.json", "curves.png"
+VALIDATION_PIXELS = 1024
+"""Longest side of a held-out image in memory, so that hundreds of them fit."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Where a finished run lies; `curves` is None where matplotlib is not installed.
+
+    `validation` is that of the model, None where the run was killed before it was measured.
+    `unreadable` names the images which this process could not read and replaced by others;
+    `is_first`: this process is the one that wrote.
+    """
+
+    model: Path
+    log: Path
+    curves: Path | None
+    images: int
+    validation: float | None
+    unreadable: tuple[str, ...] = ()
+    is_first: bool = True
+
+
+def run(options: TrainOptions, progress: Callable[[StepLog], None]) -> TrainResult:
+    """Train, or go on training, and write the model.
+
+    The run folder holds the checkpoint, `log.csv`, `options.json` and, at the end,
+    `model.safetensors` and `curves.png`. Under `torchrun` every process runs this; the first
+    one writes.
+
+    Raises: UsageError: impossible options. NoImagesError: nothing to train on. SscdError: the
+    folder holds another run, or does not hold the one to resume.
+    """
+    _check(options)
+    from sscd_cli.training.distributed import leave_world
+    from sscd_cli.training.loop import CHECKPOINT, LOG, train
+
+    training, held_out = _prepare(options)
+    if options.resume:
+        _compare(training.options)
+        training.restore(options.output / CHECKPOINT)
+    if training.world.is_first:
+        _record(training.options)
+    train(training, options.output, _validation(held_out, options), progress)
+    log, model = options.output / LOG, options.output / MODEL
+    leave_world(training.world)
+    unreadable = tuple(sorted(training.refs[index].id for index in training.unreadable))
+    result = TrainResult(model, log, None, training.order.count, None, unreadable, False)
+    if not training.world.is_first:
+        return result
+    _export(training, model)
+    return replace(result, curves=_plot(log), validation=_last_validation(log), is_first=True)
+
+
+def _check(options: TrainOptions) -> None:
+    from sscd_cli.models.network import TRUNKS
+
+    for word, value, known in (
+        ("trunk", options.trunk, TRUNKS),
+        ("augmentations", options.augmentations, AUGMENTATIONS),
+        ("optimizer", options.optimizer, ("lars", "sgd", "adamw")),
+        ("precision", options.precision, ("auto", "fp32", "bf16")),
+    ):
+        if value not in known:
+            raise UsageError(f"unknown {word} {value!r}", f"use one of {', '.join(known)}")
+    if options.holdout == 1:
+        raise UsageError("--holdout 1 is too small", "use 2 or more, or 0 for no validation")
+    if options.output.suffix.lower() in (".safetensors", ".pt", ".onnx"):
+        what = f"--output {options.output} is the run's folder, not a model file"
+        raise UsageError(what, f"name a folder, in which {MODEL} will lie")
+    checkpoint = options.output / "checkpoint.pt"
+    if options.resume and not checkpoint.exists():
+        raise SscdError(f"there is no run to resume in {options.output}", "leave out --resume")
+    if not options.resume and checkpoint.exists():
+        raise SscdError(
+            f"{options.output} holds a run already", "add --resume or name another --output"
+        )
+
+
+def _prepare(options: TrainOptions) -> tuple[Training, list[ImageRef]]:
+    """Collect the images, seed, and put the network on its device."""
+    import torch
+
+    from sscd_cli.models.network import Network
+    from sscd_cli.models.runtime.device import choose_device, choose_precision
+    from sscd_cli.training.distributed import join_world
+    from sscd_cli.training.loop import Training
+
+    device = choose_device(options.device)
+    precision = choose_precision(options.precision, device)
+    world = join_world(device)
+    if options.batch_size % world.size:
+        raise UsageError(
+            f"--batch-size {options.batch_size} cannot be shared by {world.size} processes",
+            "use a multiple of their number",
+        )
+    if device.type == "cuda":
+        device = torch.device("cuda", world.local_rank if world.size > 1 else device.index or 0)
+        torch.cuda.set_device(device)
+    else:
+        keep_large_allocations()
+    refs, held_out = _split(_images(options), options)
+    torch.manual_seed(options.seed)
+    network = _start(options.init) if options.init else Network(options.trunk, options.dimensions)
+    options = replace(options, trunk=network.trunk, dimensions=network.dimensions)
+    training = Training(
+        network, refs, options, device=device, autocast=precision == "bf16", world=world
+    )
+    return training, held_out
+
+
+def _start(path: Path) -> Network:
+    from sscd_cli.models.files.safetensors_file import load_network
+
+    return load_network(path)[0]
+
+
+def _images(options: TrainOptions) -> list[ImageRef]:
+
+    refs = list(iter_images(options.sources))
+    if not refs:
+        named = ", ".join(options.sources)
+        raise NoImagesError(f"no images in {named}", "name a folder or tar file with images")
+    return refs
+
+
+def _split(
+    refs: Sequence[ImageRef], options: TrainOptions
+) -> tuple[list[ImageRef], list[ImageRef]]:
+    """Hold out a random share for validation; the same images for the same seed."""
+    if len(refs) < 2 * options.holdout:
+        what = (
+            f"{counted(len(refs), 'images')} are fewer than twice the {options.holdout} that "
+            "--holdout keeps for validation"
+        )
+        raise UsageError(what, f"name more images, or use --holdout {_less(len(refs))}")
+    held = set(Random(options.seed).sample(range(len(refs)), options.holdout))
+    training = [ref for index, ref in enumerate(refs) if index not in held]
+    return training, [refs[index] for index in sorted(held)]
+
+
+def _less(images: int) -> int:
+    """Return how many images of so few can be held out: none, or two at least."""
+    return images // 2 if images >= 4 else 0
+
+
+def _record(options: TrainOptions) -> None:
+    """Write the options. A run killed before its first checkpoint left a log, which goes."""
+    from sscd_cli.training.loop import LOG
+
+    path, log = options.output / OPTIONS, options.output / LOG
+    with writing(path):
+        options.output.mkdir(parents=True, exist_ok=True)
+        if not options.resume:
+            log.unlink(missing_ok=True)
+        with whole_file(path) as file:
+            file.write(f"{json.dumps(_recipe(options), indent=1, default=str)}\n".encode())
+    drop_unfinished_line(log)
+
+
+def _compare(options: TrainOptions) -> None:
+    """Refuse to resume with options that would make another run of it.
+
+    With another seed, say, held-out images would be trained on. Its length, the size of the views
+    and the augmentations may change: a run may end on larger views.
+    """
+    recipe, path = _recipe(options), options.output / OPTIONS
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    for name in ("seed", "holdout", "batch_size", "optimizer"):
+        if before.get(name, recipe[name]) != recipe[name]:
+            raise SscdError(
+                f"the run in {path.parent} had --{name.replace('_', '-')} {before[name]}",
+                "repeat that run's options, or name another --output",
+            )
+
+
+def _recipe(options: TrainOptions) -> dict[str, Any]:
+    """Return the options that a repetition needs, without this machine's paths."""
+    left_out = {"output", "resume", "workers", "device", "sources", "init"}
+    return {name: value for name, value in asdict(options).items() if name not in left_out}
+
+
+def _validation(
+    held_out: list[ImageRef], options: TrainOptions
+) -> Callable[[Network], float] | None:
+    """Return a function that searches edited copies of the held-out images among them: µAP.
+
+    It raises SscdError where fewer than two of them can be read.
+    """
+    if not held_out:
+        return None
+    from sscd_cli.training.views import readable, squashed
+
+    def measure(network: Network) -> float:
+        def embed(images: Sequence[Image.Image]) -> Any:
+            return network.embed(squashed(images, options.inference_size))
+
+        network.eval()
+        originals = list(readable(held_out, VALIDATION_PIXELS))
+        if len(originals) < 2:
+            raise SscdError(
+                f"{len(originals)} of the {len(held_out)} held-out images can be read",
+                "check the images, or use --holdout 0 for no validation",
+            )
+        return evaluate_copies(embed, originals, edits=VALIDATION_EDITS).micro_ap
+
+    return measure
+
+
+def _export(training: Training, path: Path) -> None:
+    from sscd_cli.models.files.safetensors_file import save_network
+
+    story = {
+        "name": training.options.name,
+        "preprocessing": {
+            "name": f"square-{training.options.inference_size}",
+            "size": training.options.inference_size,
+            "square": True,
+            "resample": "bilinear",
+        },
+        "training": _recipe(training.options),
+        "images": training.order.count,
+        "epochs": training.epoch,
+        "tool": f"sscd {__version__}",
+        "commit": _commit(),
+    }
+    with writing(path):
+        save_network(path, training.network, story)
+
+
+def _commit() -> str | None:
+    """Return the last commit of the code that runs, None where it has no history beside it."""
+
+    command = ["git", "-C", str(Path(__file__).parent), "log", "-1", "--format=%H", "--", "."]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def _plot(log: Path) -> Path | None:
+
+    picture = log.with_name(CURVES)
+    return picture if plot_curves(log, picture) else None
+
+
+def _last_validation(log: Path) -> float | None:
+
+    steps = read_steps(log)
+    return steps[-1].validation if steps else None

@@ -1,0 +1,1 @@
+"""One drawer of edits, for training, evaluation and explanation."""

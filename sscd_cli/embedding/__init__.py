@@ -1,0 +1,1 @@
+"""From sources to rows: the one path by which pictures become descriptors."""

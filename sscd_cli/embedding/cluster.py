@@ -1,0 +1,89 @@
+"""`sscd embed --engine ray`: every task of the job on a cluster, and one result of them all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from sscd_cli.descriptors.parts import division
+from sscd_cli.embedding.job import (
+    SHOWN_ERRORS,
+    EmbedResult,
+    Progress,
+    drop_mended,
+    job_words,
+    no_images,
+    prune_vanished,
+)
+from sscd_cli.embedding.local import run_here
+from sscd_cli.errors import UsageError
+from sscd_cli.images.survey import joined
+from sscd_cli.machines.ray import Cluster
+from sscd_cli.machines.tasks import Task, all_tasks
+from sscd_cli.options.embed import ClusterOptions, EmbedOptions
+
+
+def run_on_cluster(
+    options: EmbedOptions, cluster: ClusterOptions, progress: Progress
+) -> EmbedResult:
+    """Run all tasks: as many as the job was begun with, otherwise as the cluster runs at once.
+
+    Raises: UsageError: the images are named on stdin, or one task was asked for; and what
+        `embed.run` and `engine.Cluster` raise.
+    Limits: 8 bytes an image in this process.
+    """
+
+    if "-" in options.sources:
+        raise UsageError("other machines cannot read the list on stdin", "name the list's file")
+    if options.task:
+        raise UsageError("--engine ray runs every task itself", "leave out --task or --engine")
+    started = time.perf_counter()
+    with Cluster(cluster) as ray:
+        workers = ray.cores if options.workers is None else options.workers
+        one = replace(options, cluster=None, prune=False, workers=workers)
+        count = division(options.descriptors, job_words(options)) or ray.slots
+        results = ray.run(
+            partial(run_task, one),
+            all_tasks(count),
+            lambda reports: progress(together(reports, started)),
+        )
+    return finished(together(results, started), options, progress)
+
+
+def finished(result: EmbedResult, options: EmbedOptions, progress: Progress) -> EmbedResult:
+    """Do what is left when all tasks have ended. Raises: NoImagesError: none had an image."""
+    if not result.images:
+        raise no_images(options.sources)
+    drop_mended(result)
+    if options.prune:
+        result.vanished = prune_vanished(options.descriptors)
+    progress(result)
+    return result
+
+
+def run_task(options: EmbedOptions, task: Task, report: Progress) -> EmbedResult:
+    """Run one task in a worker; what it saw does not travel with every report."""
+
+    def slim(result: EmbedResult) -> None:
+        report(replace(result, _seen=bytearray()))
+
+    return run_here(replace(options, task=task), slim)
+
+
+def together(results: Sequence[EmbedResult], started: float) -> EmbedResult:
+    """Return what several tasks did since `started`; place and model are those of the first."""
+    total = replace(results[0], start=0.0, elapsed=time.perf_counter() - started)
+    total._seen = bytearray(b"".join(result._seen for result in results))
+    for name in ("images", "embedded", "copies", "unreadable", "unchanged"):
+        setattr(total, name, sum(getattr(result, name) for result in results))
+    total.seconds = {
+        phase: sum(result.seconds[phase] for result in results) for phase in total.seconds
+    }
+    errors = [error for result in results for error in result.errors]
+    total.errors = errors[:SHOWN_ERRORS]
+    total.faults = [fault for result in results for fault in result.faults]
+    total.mended = [path for result in results for path in result.mended]
+    total.survey = joined(result.survey for result in results)
+    return total

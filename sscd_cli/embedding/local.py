@@ -1,0 +1,211 @@
+"""`sscd embed` on this machine: each image that the dataset does not hold becomes a row of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
+from itertools import islice
+from random import Random
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sscd_cli.descriptors.ledger import Known, Ledger
+from sscd_cli.descriptors.schema import Row
+from sscd_cli.descriptors.write import ShardWriter
+from sscd_cli.embedding.job import (
+    EmbedResult,
+    Progress,
+    decoder_of,
+    drop_mended,
+    image_key,
+    images_of,
+    job_words,
+    provenance_of,
+    prune_vanished,
+    refuse_other_settings,
+)
+from sscd_cli.errors import NoImagesError, UsageError
+from sscd_cli.images.decode import Decoded, Unreadable
+from sscd_cli.images.read import stat_image
+from sscd_cli.images.refs import ImageRef
+from sscd_cli.models.files.weights import inspect_weights, read_network
+from sscd_cli.models.runtime.cpu import keep_large_allocations
+from sscd_cli.options.embed import EmbedOptions
+
+if TYPE_CHECKING:
+    from sscd_cli.embedding.loader import Row as ImageRow
+    from sscd_cli.embedding.stream import Embedded
+    from sscd_cli.models.load import Model
+
+
+def run_here(options: EmbedOptions, progress: Progress) -> EmbedResult:
+    """Embed the images of a job, or of its task, that the dataset does not hold yet.
+
+    Raises: as `embed.run`.
+    """
+    called = time.perf_counter()
+    from sscd_cli.models.load import load_model
+
+    keep_large_allocations()
+    if options.precision == "int8":
+        _calibrate(options)
+    model = load_model(options.model, device=options.device, precision=options.precision)
+    provenance = provenance_of(
+        model,
+        exif=options.exif,
+        dtype=options.dtype,
+        kind=options.output_kind,
+        decode=options.decode,
+    )
+    result = EmbedResult(
+        options.descriptors, model.spec.name, str(model.runtime.device), model.runtime.precision
+    )
+    refuse_other_settings(options, provenance)
+    started = time.perf_counter()
+    result.start = started - called
+    refs = images_of(options, result.survey)
+    writer = ShardWriter(
+        options.descriptors,
+        provenance,
+        options.shard_rows,
+        task=options.task,
+        words=job_words(options),
+    )
+    with writer:
+        ledger = Ledger(options.descriptors, provenance, options.task)
+        drawn: set[bytes] = set()
+        for some in _embedded(_changed(refs, ledger, result, drawn), model, options, ledger):
+            rows = [row for row in _rows(some, ledger, result) if not ledger.knows_failure(row)]
+            writing = time.perf_counter()
+            ledger.note(rows, writer.add(rows))
+            drawn.difference_update(image_key(row.ref.source, row.ref.id) for row in some.rows)
+            result.seconds["write"] += time.perf_counter() - writing
+            result.elapsed = time.perf_counter() - started
+            progress(result)
+    result.mended = result.survey.whole(ledger.faults)
+    if not options.task:
+        drop_mended(result)
+    if options.prune:
+        result.vanished = prune_vanished(options.descriptors)
+    result.elapsed = time.perf_counter() - started
+    progress(result)
+    return result
+
+
+def _calibrate(options: EmbedOptions) -> None:
+    """See to it that the model has an 8-bit trunk, made from some of the images to embed."""
+
+    from sscd_cli.models.load import load_model
+    from sscd_cli.models.runtime.int8 import IMAGES, calibrate, int8_file
+
+    model = load_model(options.model, device="cpu", precision="fp32")
+    if int8_file(model.spec.weights_sha256):
+        return
+    if "-" in options.sources:
+        raise UsageError("int8 is calibrated from a folder, not from a list", "name a folder first")
+    if not model.spec.recipe.square:
+        raise UsageError(f"{model.spec.name} takes images of many sizes", "use --precision auto")
+    refs = list(islice(images_of(options), 10_000))
+    Random(0).shuffle(refs)
+    rows = decoder_of(options, model).__getitems__(refs[:IMAGES])
+    if not any(isinstance(row, Decoded) for row in rows.rows):
+        raise NoImagesError("no readable images to calibrate int8 with", "name a folder of images")
+    (_, pixels), *_ = rows.groups
+    network = read_network(inspect_weights(model.spec.path))
+    calibrate(network, model.spec.weights_sha256, pixels)
+
+
+def _changed(
+    refs: Iterable[ImageRef], ledger: Ledger, result: EmbedResult, drawn: set[bytes]
+) -> Iterator[ImageRef]:
+    """Leave out, and count, the images that the dataset holds as they are now.
+
+    drawn: keys of the images that are on their way into the dataset.
+    """
+
+    for ref in refs:
+        result.images += 1
+        key = image_key(ref.source, ref.id)
+        result.note_seen(key)
+        if key in drawn:  # a list may name an image twice
+            result.unchanged += 1
+            continue
+        try:
+            status = stat_image(ref)
+        except Exception:
+            status = None  # decoding will say what is wrong
+        if not (
+            status and ledger.unchanged(ref.source, ref.id, status.mtime_ns, status.file_bytes)
+        ):
+            drawn.add(key)
+            yield ref
+        elif ledger.damaged(ref.source, ref.id):
+            result.note_unreadable(ref.name, "as it was before")
+        else:
+            result.unchanged += 1
+
+
+def _embedded(
+    refs: Iterator[ImageRef], model: Model, options: EmbedOptions, ledger: Ledger
+) -> Iterator[Embedded]:
+    from sscd_cli.embedding.stream import default_batch, default_workers, embed_stream
+
+    # threads see the ledger grow, processes what it held when they were forked
+    known = ledger.holds if model.runtime.device.type == "cpu" else ledger.held
+    return embed_stream(
+        refs,
+        model,
+        decoder_of(options, model, known),
+        batch_size=options.batch_size or default_batch(model),
+        workers=default_workers(model) if options.workers is None else options.workers,
+        kind=options.output_kind,
+    )
+
+
+def _rows(some: Embedded, ledger: Ledger, result: EmbedResult) -> list[Row]:
+    """Lay out the rows of some images."""
+    for phase, seconds in some.seconds.items():
+        result.seconds[phase] += seconds
+    by_content: dict[bytes, Known] = {}
+    return [
+        _row(image, some.descriptors.get(index), by_content, ledger, result)
+        for index, image in enumerate(some.rows)
+    ]
+
+
+def _row(
+    image: ImageRow,
+    descriptor: NDArray[np.float32] | None,
+    by_content: dict[bytes, Known],
+    ledger: Ledger,
+    result: EmbedResult,
+) -> Row:
+    """Turn one image of a batch into a row; a file's exact copy gets the same descriptor."""
+
+    row = Row(
+        image.ref.id,
+        image.ref.source,
+        file_bytes=image.file_bytes,
+        mtime_ns=image.mtime_ns,
+        content_hash=image.content_hash,
+    )
+    if isinstance(image, Unreadable):
+        note = result.note_fault if image.ref.fault else result.note_unreadable
+        note(image.ref.name, image.error)
+        return replace(row, error=image.error)
+    known = by_content.get(image.content_hash)
+    if known is None and ledger.holds(image.content_hash):
+        known = ledger.known(image.content_hash)
+    if known is None:
+        assert isinstance(image, Decoded)  # a `Copied` is one because the ledger holds it
+        assert descriptor is not None
+        said = (getattr(image, field.name) for field in fields(Known)[1:])
+        known = Known(descriptor, *said)
+        result.embedded += 1
+    else:
+        result.copies += 1
+    by_content[image.content_hash] = known
+    return replace(row, **{field.name: getattr(known, field.name) for field in fields(known)})

@@ -1,0 +1,320 @@
+"""Lists that name image files: CSV, TSV, JSON Lines, COCO, plain text.
+
+A name is relative to the folder of its list; the image's id is the name, its source that folder,
+so that an image is the same one in two lists, and in its folder.
+"""
+
+# names stay strings, as in sources.py
+# ruff: noqa: PTH120
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Set
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, TextIO
+
+from sscd_cli.errors import UsageError
+from sscd_cli.images.columns import image_column, split_columns
+from sscd_cli.images.refs import ImageRef, is_image_name
+from sscd_cli.storage.servers import exists, is_url, join, open_binary, without_file_scheme
+
+TABLES = {".csv": ",", ".tsv": "\t"}
+LINES = (".jsonl", ".ndjson")
+NAMES = ".txt"
+COCO = ".json"
+MOST_CHARACTERS = 64 << 20  # of a line or a cell, so that no file fills the memory
+MOST_LINES = 100_000  # of one row
+CHUNK_BYTES = 1 << 16
+BOM = "\ufeff"
+# what a row of JSON calls the file, where it describes an image by a record
+KEYS = ("path", "file_name", "filename", "file", "url", "image")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row of a list as it stands there, with the images that it names: a header names none.
+
+    without: makes the text of the same row without some names; None where each row is one image.
+    """
+
+    text: str
+    names: tuple[str, ...] = ()
+    without: Callable[[Set[str]], str] | None = None
+
+
+def is_listing(source: str) -> bool:
+    """Whether a source's name is that of a list of images."""
+    return source.lower().endswith((*TABLES, *LINES, NAMES, COCO))
+
+
+def iter_listing(path: str, column: str) -> Iterator[ImageRef]:
+    """Name the images of a list in its order.
+
+    Args: column: of the names, "" to find it (COCO's is `file_name`).
+    Raises: OSError, ValueError: the list cannot be read. UsageError: it names no images.
+    """
+    folder = os.path.dirname(path)
+    for record in iter_records(path, column):
+        for name in record.names:
+            yield named_image(folder, name)
+
+
+def named_image(folder: str, name: str) -> ImageRef:
+    """Return the image that a list in `folder` names so."""
+    name = without_file_scheme(name)
+    if is_url(name):
+        return ImageRef(name, "", name)
+    id = str(PurePosixPath(name))
+    if id.startswith("/") and not is_url(folder):
+        return ImageRef(id, "", name)
+    return ImageRef(id, folder, join(folder, name))
+
+
+def iter_records(path: str, column: str) -> Iterator[Record]:
+    """Yield the rows of a list one by one; of COCO, which is read whole, the images.
+
+    Raises: as `iter_listing`; UsageError also for a row without a name.
+    """
+    if path.lower().endswith(COCO):
+        records: Iterator[Record] = (
+            Record("", (image["file_name"],)) for image in read_coco(path)["images"]
+        )
+    else:
+        records = _iter_rows(path, column)
+    for number, record in enumerate(records, 1):
+        if "" in record.names:
+            raise UsageError(f"row {number} of {path} names no image", "fill it in, or drop it")
+        yield record
+
+
+def read_coco(path: str) -> dict[str, Any]:
+    """Read a COCO file: about six times its size in memory. Raises: as `iter_listing`."""
+    with open_binary(path) as file:
+        coco: dict[str, Any] = json.load(file)
+    images = coco.get("images") if isinstance(coco, dict) else None
+    if not isinstance(images, list) or not all(map(_is_coco_image, images)):
+        what = f"{path} is no COCO file: its images have no file_name"
+        raise UsageError(what, "name a list of images in COCO's format, CSV or JSON Lines")
+    return coco
+
+
+def _is_coco_image(image: object) -> bool:
+    return isinstance(image, dict) and isinstance(image.get("file_name"), str)
+
+
+def _iter_rows(path: str, column: str) -> Iterator[Record]:
+    extension = os.path.splitext(path.lower())[1]  # noqa: PTH122
+    ends = "\n" if extension == NAMES else ""  # "": a carriage return ends a line, too
+    with (
+        open_binary(path) as stream,
+        io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline=ends) as file,
+    ):
+        lines = _lines(file)
+        if extension == NAMES:
+            yield from _of_names(path, lines)
+        elif extension in LINES:
+            yield from _of_lines(path, lines, column)
+        else:
+            yield from _of_table(path, lines, column, TABLES[extension])
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """Yield the lines of a file with their ends. Raises: ValueError: one is too long."""
+    number = 0
+    while line := file.readline(MOST_CHARACTERS + 1):
+        number += 1
+        if len(line) > MOST_CHARACTERS:
+            raise ValueError(f"line {number} is longer than {MOST_CHARACTERS >> 20} MiB")
+        yield line
+
+
+def iter_names(stream: io.BufferedIOBase, *, from0: bool) -> Iterator[str]:
+    """Yield the names of a list as they arrive, each byte of them kept; empty ones are none.
+
+    What is read first tells how they are separated: no name holds a NUL, but one may hold a line
+    feed. So the list is one of NULs if it has one among its first bytes, up to a whole name. A
+    carriage return before the end of a line, as Windows writes it, belongs to no name, but to
+    that of a file which exists. from0: the names are separated by NULs.
+    Raises: UsageError: NUL bytes after lines; a list of lines with `from0`.
+    """
+    rest, separator = b"", b"\0" if from0 else b""
+    while chunk := stream.read1(CHUNK_BYTES):
+        rest += chunk
+        if not separator and (b"\0" in rest or b"\n" in rest):
+            separator = b"\0" if b"\0" in rest else b"\n"
+        if separator == b"\n" and b"\0" in chunk:
+            raise UsageError("the list on stdin holds line feeds and NUL bytes", "add --from0")
+        if separator:
+            *names, rest = rest.split(separator)
+            yield from (_as_name(name, separator) for name in names if name)
+            from0 = from0 and not names
+    if from0 and b"\n" in rest:
+        raise UsageError("the list on stdin holds no NUL byte", "leave out --from0")
+    if rest:
+        yield _as_name(rest, separator)
+
+
+def _as_name(line: bytes, separator: bytes) -> str:
+    name = os.fsdecode(line)
+    if separator != b"\0" and name.endswith("\r") and not os.path.lexists(name):
+        return name[:-1]
+    return name
+
+
+def _of_names(path: str, lines: Iterable[str]) -> Iterator[Record]:
+    """Read a list of one name a line. Raises: UsageError: the first line names no image."""
+    folder = os.path.dirname(path)
+    is_list = False
+    for text in lines:
+        name = text.removesuffix("\n").removesuffix("\r")
+        name = name if is_list else name.removeprefix(BOM)
+        if name and not is_list and not (_is_name(name) or _is_there(folder, name)):
+            what = f"{path} is no list of images: its first line names none"
+            raise UsageError(what, "name an image, or a list of one path a line")
+        is_list = is_list or bool(name)
+        yield Record(text, (name,) if name else ())
+
+
+def _of_lines(path: str, lines: Iterable[str], column: str) -> Iterator[Record]:
+    found = ""
+    for number, text in enumerate(lines, 1):
+        line = text.removeprefix(BOM) if number == 1 else text
+        if not line.strip():
+            yield Record(text)
+            continue
+        row = _json_row(line, number)
+        found = found or _name_column(path, column, row)
+        yield _json_record(text, row, found)
+
+
+def _json_row(line: str, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {number}, column {error.colno}: {error.msg}") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"line {number} is no JSON object")
+    return row
+
+
+def _json_record(text: str, row: dict[str, Any], column: str) -> Record:
+    """Return what a row says of one image, or of the images in an array."""
+    value = row.get(column)
+    if not isinstance(value, list):
+        return Record(text, (_named(value),))
+
+    def without(names: Set[str]) -> str:
+        kept = [entry for entry in value if _named(entry) not in names]
+        end = text[len(text.rstrip("\r\n")) :]
+        return json.dumps({**row, column: kept}, ensure_ascii=False) + end
+
+    return Record(text, tuple(map(_named, value)), without)
+
+
+def _named(value: object) -> str:
+    """Return the name in a value of JSON, which may be a record; "" if there is none."""
+    if isinstance(value, dict):
+        value = next((value[key] for key in KEYS if isinstance(value.get(key), str)), "")
+    return value if isinstance(value, str) else ""
+
+
+def _of_table(path: str, lines: Iterable[str], column: str, delimiter: str) -> Iterator[Record]:
+    taken: list[str] = []  # the lines of one row, for a quoted field may span some
+    csv.field_size_limit(MOST_CHARACTERS)
+    rows = csv.reader(_noting(lines, taken), delimiter=delimiter, strict=True)
+    try:
+        header = next(rows, [])
+        header[:1] = [name.removeprefix(BOM) for name in header[:1]]
+        folder = os.path.dirname(path)
+        here = [at for at, cell in enumerate(header) if _is_name(cell) and _is_there(folder, cell)]
+        at = here[0] if here and not column else None  # a first row that names an image: no header
+        yield Record(_take(taken), () if at is None else (header[at],))
+        for row in rows:
+            if at is None:
+                at = header.index(_name_column(path, column, dict(zip(header, row, strict=False))))
+            names = (row[at] if at < len(row) else "",) if row else ()
+            yield Record(_take(taken), names)
+    except csv.Error as error:
+        raise ValueError(f"line {rows.line_num}: {error}") from error
+
+
+def _is_there(folder: str, name: str) -> bool:
+    """Whether a name in a list leads to a file."""
+    try:
+        return exists(named_image(folder, name).path)
+    except (OSError, ValueError):
+        return False
+
+
+def _noting(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
+    """Pass the lines on. Raises: ValueError: one row, left open by a quote, takes too many."""
+    for line in lines:
+        taken.append(line)
+        if len(taken) > MOST_LINES:
+            raise csv.Error(f"a row of more than {MOST_LINES:,} lines: a quote is left open")
+        yield line
+
+
+def _take(taken: list[str]) -> str:
+    text = "".join(taken)
+    taken.clear()
+    return text
+
+
+def _name_column(path: str, chosen: str, first: dict[str, Any]) -> str:
+    """Find the column of names by what the first row holds; a chosen one may hold anything."""
+    if chosen and chosen in first:
+        return chosen
+    found = [key for key, value in first.items() if _holds_names(value)]
+    return image_column(path, chosen, found, [key for key in first if key not in found])
+
+
+def _holds_names(value: object) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return bool(values) and all(_is_name(_named(one)) for one in values)
+
+
+def _is_name(value: str) -> bool:
+    return is_image_name(value.partition("?")[0] if "://" in value else value)
+
+
+def rewrite_listing(source: str, target: str, removed: Set[str]) -> int:
+    """Write the list `source` to `target` without the images `removed`.
+
+    COCO's annotations of removed images go with them, and are counted; all ids stay as they are.
+    Raises: OSError, ValueError: the list cannot be read.
+    """
+    path, columns = split_columns(source)
+    if path.lower().endswith(COCO):
+        return _rewrite_coco(path, target, removed)
+    folder = os.path.dirname(path)
+    with open(  # noqa: PTH123
+        target, "w", encoding="utf-8", errors="surrogateescape", newline=""
+    ) as output:
+        for record in iter_records(path, columns.image):
+            gone = {name for name in record.names if named_image(folder, name).id in removed}
+            if not gone:
+                output.write(record.text)
+            elif record.without and gone != set(record.names):
+                output.write(record.without(gone))
+    return 0
+
+
+def _rewrite_coco(path: str, target: str, removed: Set[str]) -> int:
+    coco = read_coco(path)
+    folder = os.path.dirname(path)
+    gone = [i for i in coco["images"] if named_image(folder, i["file_name"]).id in removed]
+    names, ids = {i["file_name"] for i in gone}, {i.get("id") for i in gone}
+    coco["images"] = [i for i in coco["images"] if i["file_name"] not in names]
+    marks = coco.get("annotations", [])
+    kept = [mark for mark in marks if mark.get("image_id") not in ids]
+    if "annotations" in coco:
+        coco["annotations"] = kept
+    with open(target, "w", encoding="utf-8") as output:  # noqa: PTH123
+        json.dump(coco, output, ensure_ascii=False)
+    return len(marks) - len(kept)

@@ -1,0 +1,86 @@
+"""What the tiles of a join lead to: the copies of one machine, without all descriptors on one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sscd_cli.descriptors.parts import division, missing_parts
+from sscd_cli.descriptors.read import DescriptorSet
+from sscd_cli.embedding.job import EmbedResult
+from sscd_cli.joining.job import Join, load_tiles
+from sscd_cli.joining.tiles import copies_of, together
+from sscd_cli.matching.clusters import Copies
+from sscd_cli.matching.doubts import Resemblance, random_rows, resemblance
+from sscd_cli.options.dedup import DedupOptions
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """The rows of a dataset, or those that have a copy, and which are copies of which.
+
+    threshold: from which a pair is one of copies; lower ones are there to be looked at.
+    images, unreadable: of the whole dataset, or of what was embedded just now. alike: how alike
+    random images of these are.
+    """
+
+    stored: DescriptorSet
+    copies: Copies
+    threshold: float
+    images: int
+    unreadable: int
+    alike: Resemblance
+
+
+def run(options: DedupOptions, embedded: EmbedResult | None = None) -> Joined | None:
+    """Return what tasks found in a dataset, once all are done; None where none has begun.
+
+    Of the dataset it returns the rows with a copy, and their descriptors only if clusters need
+    them.
+    Args: embedded: if given, only the images that it came across count.
+    Raises: StoreError: tasks are missing; names them.
+    Limits: memory is some 60 bytes a row of the dataset, 200 a pair, and what is known of the rows
+        that have a copy: some 300 bytes each, and their descriptors under the linkage
+        "components" or where there are too many pairs (see `matching.tiles`).
+    """
+
+    plain = not (options.post or options.score_norm)  # as tasks compare
+    if not plain or not any(options.descriptors.glob("join-*")):
+        return None
+    join = Join.of(options)
+    folder = join.folder
+    if not folder.exists():
+        return None
+    _refuse_missing(join)
+    found = together(load_tiles(folder, join.plan), len(join.rows))
+    census = join.rows.census()
+    newest = census.newest
+    if embedded:
+        newest = newest & embedded.saw(join.rows.names("source"), join.rows.names("id"))
+    counted = newest & census.readable
+    rows = found.rows
+    rows = rows[counted[rows]]
+    looked_at = found.forest or options.linkage == "components"
+    stored = join.rows.described(rows, descriptors=looked_at)
+    copies = copies_of(found, rows, join.threshold, stored.descriptors)
+    copies = replace(copies, recall=join.groups(folder).recall)
+    unreadable = newest & ~census.readable
+    images = int(counted.sum()), int(unreadable.sum())
+    return Joined(stored, copies, join.sure, *images, _alike(join, counted))
+
+
+def _alike(join: Join, counted_R: NDArray[np.bool_]) -> Resemblance:
+
+    numbers = random_rows(np.flatnonzero(counted_R))
+    return resemblance(join.rows.some(numbers)[1], join.sure)
+
+
+def _refuse_missing(join: Join) -> None:
+    """Raise StoreError, which names the tasks, while there are tiles without a file."""
+
+    lacking = join.lacking(join.folder)
+    if lacking:
+        missing = join.plan.tasks_of(lacking, division(join.folder, join.words) or 1)
+        raise missing_parts(missing, f"the join of {join.options.descriptors}", join.words)

@@ -1,0 +1,105 @@
+"""`sscd dedup --task`: the join of a dataset in tiles, by as many machines as there are tasks.
+
+What a join is, and where its files lie: `join_job`. What becomes of them: `join_report`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+
+from sscd_cli.descriptors.parts import Part
+from sscd_cli.descriptors.shards import locked, writing
+from sscd_cli.joining.job import Join, save_tile
+from sscd_cli.joining.tiles import join_tile
+from sscd_cli.machines.ray import Cluster
+from sscd_cli.machines.tasks import Task, all_tasks
+from sscd_cli.matching.join import gpu_for
+from sscd_cli.options.dedup import DedupOptions
+from sscd_cli.options.embed import ClusterOptions
+
+TASKS_PER_SLOT = 4  # of a cluster: enough for all to end at about one time
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class JoinResult:
+    """What one task did. tiles: all of it; joined: those that were not done already.
+
+    removed: folders with joins of older descriptors, once this one was complete.
+    """
+
+    folder: Path
+    task: Task
+    tiles: int
+    joined: int
+    pairs: int
+    removed: int
+    elapsed: float
+
+
+def run(
+    options: DedupOptions, task: Task, progress: Progress = lambda done, total: None
+) -> JoinResult:
+    """Join the tiles of one task that nobody has joined yet.
+
+    Raises: StoreError: no descriptors, another process runs this task, or its files cannot be
+        written. UsageError: an impossible threshold, or what only one machine can do.
+    """
+    options.check()
+    options.check_divisible()
+
+    started = time.perf_counter()
+    gpu = gpu_for(device_of(options), math.inf)  # a task is many tiles
+    join = Join.of(options)
+    folder, found = join.folder, 0
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+    with locked(folder, task):
+        with writing(folder):
+            Part(task, join.words).save(folder)
+        tiles, lacking = join.plan.tiles(task), join.lacking(folder, task)
+        groups = join.groups(folder)
+        block = lru_cache(maxsize=2)(partial(join.block, groups=groups))
+        for done, tile in enumerate(lacking, len(tiles) - len(lacking)):
+            progress(done, len(tiles))
+            pairs = join_tile(block(tile.left), block(tile.right), join.threshold, gpu)
+            save_tile(folder, tile, pairs)
+            found += len(pairs.pairs)
+        progress(len(tiles), len(tiles))
+    removed = 0 if join.lacking(folder) else join.remove_older()
+    elapsed = time.perf_counter() - started
+    return JoinResult(folder, task, len(tiles), len(lacking), found, removed, elapsed)
+
+
+def device_of(options: DedupOptions) -> str:
+    """Return the device as `matching` knows it. Raises: UsageError: it is not on this machine."""
+    device, _, _ = options.device.partition(",")  # of several that embed, one joins
+    if device in ("auto", "cpu"):
+        return device
+    from sscd_cli.models.runtime.device import choose_device
+
+    return str(choose_device(device))
+
+
+def run_on_cluster(options: DedupOptions, cluster: ClusterOptions, progress: Progress) -> None:
+    """Join all tiles on a cluster. Raises: as `run` and `engine.Cluster`."""
+
+    join = Join.of(options)
+    with writing(join.folder):
+        join.folder.mkdir(exist_ok=True)
+    join.groups(join.folder)  # once for all
+    total = len(join.plan.tiles())
+    work = partial(_run_task, replace(options, cluster=None))
+    with Cluster(cluster) as ray:
+        count = min(total, ray.slots * TASKS_PER_SLOT)
+        ray.run(work, all_tasks(count), lambda reports: progress(sum(reports), total))
+
+
+def _run_task(options: DedupOptions, task: Task, report: Callable[[int], None]) -> JoinResult:
+    return run(options, task, lambda done, total: report(done))

@@ -1,0 +1,1 @@
+"""This machine's cores and memory, tasks of a job, a cluster."""

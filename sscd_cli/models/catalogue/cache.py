@@ -1,0 +1,133 @@
+"""The one folder where pulled models lie, and what was recorded of them."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sscd_cli.errors import ModelError, reason_of
+from sscd_cli.models.catalogue.published import Published
+
+RECORDS = "digests.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the first download of a file was like; later ones must equal it."""
+
+    sha256: str
+    bytes: int
+    url: str
+    date: str
+
+
+def cache_folder() -> Path:
+    """Return `SSCD_CACHE`, or the platform's folder for caches plus `sscd`; it need not exist.
+
+    A "~" whose home nobody knows is a folder of that name.
+    Raises: ModelError: nothing is named, and the user has no home.
+    """
+    named = os.environ.get("SSCD_CACHE")
+    if named:
+        return Path(os.path.expanduser(named)).absolute()  # noqa: PTH111  # that of Path raises
+    if sys.platform == "darwin":
+        return _home() / "Library" / "Caches" / "sscd"
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if Path(base).is_absolute() else _home() / ".cache") / "sscd"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user without a name, as in a container, and no HOME
+        raise ModelError("nobody knows your home folder", "set SSCD_CACHE to a folder") from None
+
+
+def models_folder() -> Path:
+    return cache_folder() / "models"
+
+
+def installed(model: Published) -> Path | None:
+    """Return the file of a published model in the cache, the best format first."""
+    folder = models_folder()
+    paths = (folder / source.file for source in model.sources)
+    return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113  # no error
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, read in blocks. Raises ModelError: it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"cannot read the model {path}: {error}", "copy it again") from error
+
+
+def read_records() -> dict[str, Record]:
+    """Return what was recorded, by file name. Raises ModelError: the record is damaged."""
+    path = models_folder() / RECORDS
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read {path}: {error}", "delete it") from error
+    try:
+        return {file: Record(**entry) for file, entry in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} is damaged", "delete it; digests are recorded anew") from error
+
+
+def write_record(file: str, record: Record) -> None:
+    """Record a file's first download, beside those of other files and other processes.
+
+    Raises: ModelError: the record is damaged, or the folder cannot be written.
+    """
+    path = models_folder() / RECORDS
+    with locked(path):
+        records = read_records() | {file: record}
+        table = {name: asdict(entry) for name, entry in sorted(records.items())}
+        part = path.with_name(f".{RECORDS}.part")
+        try:
+            part.write_text(json.dumps(table, indent=1), encoding="utf-8")
+            part.replace(path)
+        except OSError as error:
+            raise _unwritable(path.parent, error) from error
+
+
+@contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Hold the lock of a file in the cache; other processes wait for it."""
+    with open_lock(target) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def open_lock(target: Path) -> Iterator[int]:
+    """Open the lock file of `target`, making its folder; closing it releases the lock.
+
+    Raises: ModelError: the folder cannot be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = target.with_name(f".{target.name}.lock")
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise _unwritable(target.parent, error) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(folder: Path, error: OSError) -> ModelError:
+    fix = "free some space or set SSCD_CACHE to another folder"
+    return ModelError(f"cannot write to {folder}: {reason_of(error)}", fix)

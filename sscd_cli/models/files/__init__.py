@@ -1,0 +1,1 @@
+"""Files that hold networks: read safely, written complete."""

@@ -1,0 +1,63 @@
+"""Our own model file: one safetensors file, its tensors named as torchvision's, its story as text.
+
+The metadata entry `sscd` is a JSON object with at least `trunk`, `dimensions` and `preprocessing`
+(the recipe's fields); `sscd train` adds the training recipe, the data and the version of the tool.
+The entry `rgb_stats` has the mean and the standard deviation of the pixels, 0..1, RGB.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors.torch import save
+
+from sscd_cli.errors import ModelError
+from sscd_cli.models.files.weights import WeightFile, inspect_weights, read_network
+from sscd_cli.models.network import Network
+from sscd_cli.storage.files import whole_file
+
+
+def save_network(
+    path: Path, network: Network, story: dict[str, Any], dtype: torch.dtype = torch.float32
+) -> None:
+    """Write `network` with its `story`, completely or not at all; floats are stored as `dtype`."""
+    save_tensors(path, network, notes_of(network, story), dtype)
+
+
+def save_tensors(
+    path: Path, network: Network, notes: dict[str, str], dtype: torch.dtype = torch.float32
+) -> None:
+    tensors = {
+        name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
+        for name, value in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    # the library's own writer lets nobody but the owner read the file
+    with whole_file(path) as file:
+        file.write(save(tensors, metadata=notes))
+
+
+def notes_of(network: Network, story: dict[str, Any]) -> dict[str, str]:
+    """Return what a file of `network` says of itself: texts by name."""
+    story = {"trunk": network.trunk, "dimensions": network.dimensions, **story}
+    stats = {"mean": network.mean.flatten().tolist(), "std": network.std.flatten().tolist()}
+    return {"sscd": json.dumps(story, sort_keys=True), "rgb_stats": json.dumps(stats)}
+
+
+def load_network(path: Path) -> tuple[Network, dict[str, Any]]:
+    """Read a network (float32, evaluation mode) and its story.
+
+    Raises: ModelError: the file is damaged, not ours, or its tensors do not fit its trunk.
+    """
+    weights = inspect_weights(path)
+    return read_network(weights), _story(weights)
+
+
+def _story(weights: WeightFile) -> dict[str, Any]:
+    story = weights.notes.get("sscd")
+    if not isinstance(story, dict) or "preprocessing" not in story:
+        raise ModelError(f"{weights.path} is no sscd model", "name a file that `sscd train` wrote")
+    return cast(dict[str, Any], story)

@@ -1,0 +1,47 @@
+"""Where a network runs and in which precision."""
+
+from __future__ import annotations
+
+import torch
+
+from sscd_cli.errors import UsageError
+from sscd_cli.machines.hardware import has_bfloat16
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called `name`; "auto" is CUDA where there is one.
+
+    Raises: UsageError: no such device, or not on this machine.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {name!r}", "use --device cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"sscd does not run on {name!r}", "use --device cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"this machine has no CUDA device {name!r}", "use --device cpu")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """Return "fp32", "bf16", "fp16" or "int8" for the trunk; the head stays in float32.
+
+    "auto" is bf16 on CUDA devices and CPUs that multiply it in hardware, else fp32.
+    Raises: UsageError: unknown, or not supported by the device.
+    """
+    if name not in PRECISIONS:
+        raise UsageError(f"unknown precision {name!r}", f"use one of {', '.join(PRECISIONS)}")
+    if name == "auto":
+        if device.type == "cuda":
+            return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        return "bf16" if has_bfloat16() else "fp32"
+    if name == "int8" and device.type != "cpu":
+        raise UsageError("int8 is for CPUs", "use --precision auto")
+    if name == "fp16" and device.type == "cpu":
+        raise UsageError("fp16 is for CUDA devices", "use --precision bf16 or fp32")
+    return name

@@ -1,0 +1,1 @@
+"""The options of each command family: types, ranges, defaults, help."""

@@ -1,0 +1,104 @@
+"""The options of `sscd dedup`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from sscd_cli.choices import (
+    DESCRIPTORS,
+    KEEP_WORDS,
+    LINKAGES,
+    METHODS,
+    Linkage,
+    Method,
+    check_threshold,
+    check_word,
+)
+from sscd_cli.errors import UsageError
+from sscd_cli.options import shared
+from sscd_cli.options.embed import ClusterOptions
+from sscd_cli.options.help import Help, Options, Range
+from sscd_cli.storage.places import place
+
+
+@dataclass(frozen=True, kw_only=True)
+class DedupOptions(Options):
+    """From a descriptor dataset to clusters, or to its matches with the dataset `against`.
+
+    The model's own threshold holds for plain cosine only. device: where every pair is looked at;
+    "auto" is a GPU where there is one and the CPU would take more than seconds. cluster: as in
+    EmbedOptions.
+    """
+
+    descriptors: shared.Descriptors = DESCRIPTORS
+    threshold: shared.Threshold = None
+    against: Annotated[
+        Path | None,
+        Help(
+            "Report only matches with this second descriptor dataset.",
+            value="FOLDER",
+            parse=place,
+        ),
+    ] = None
+    post: shared.Post = None
+    score_norm: shared.ScoreNorm = None
+    linkage: Annotated[
+        Linkage,
+        Help(
+            "leader: what goes is a copy of what stays; components: one stays; "
+            "complete: all of a group are copies of all."
+        ),
+    ] = "leader"
+    keep: Annotated[
+        tuple[str, ...],
+        Help(
+            "What decides which copy stays, in this order: original, what its pixels say is no "
+            "edited copy; resolution, bytes, oldest, newest, path, first.",
+            value="WORD,…",
+            separator=",",
+        ),
+    ] = ("original", "resolution", "bytes", "oldest", "path")
+    keep_path: Annotated[
+        tuple[str, ...],
+        Help("What has a path like this stays before all others.", value="GLOB"),
+    ] = ()
+    low_content: Annotated[
+        bool,
+        Help(
+            "Compare pictures with next to nothing in them, too, not only find their exact copies."
+        ),
+    ] = False
+    yes: Annotated[
+        bool,
+        Help("Believe the threshold even where everything resembles everything: let such go, too."),
+    ] = False
+    method: Annotated[
+        Method, Help("How pairs are found: auto by the time it takes, exact, sketch or groups.")
+    ] = "auto"
+    min_recall: Annotated[
+        float,
+        Help("Of the pairs, the share that must be found at least.", within=Range(above=0, most=1)),
+    ] = 0.99
+    device: shared.Devices = "auto"
+    cluster: ClusterOptions | None = None
+
+    def check(self) -> None:
+        """Raise UsageError for what no dataset can make possible, before any work is done."""
+        check_threshold(self.threshold, self.descriptors)
+        check_word("linkage", self.linkage, LINKAGES)
+        check_word("method", self.method, METHODS)
+        for word in self.keep or ("",):
+            check_word("keep word", word, KEEP_WORDS)
+        if self.cluster:
+            self.check_divisible()
+
+    def check_divisible(self) -> None:
+        """Raise UsageError for what only one machine can do."""
+        for option in ("against", "post", "score_norm"):
+            if getattr(self, option):
+                word = "--" + option.replace("_", "-")
+                raise UsageError(f"{word} runs on one machine", "leave out --task and --engine")
+        if self.method == "sketch":
+            raise UsageError("--method sketch runs on one machine", "use exact, groups or auto")

@@ -1,0 +1,102 @@
+"""What `--help` says of an option, and how it is typed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, get_type_hints
+
+from sscd_cli.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """The finite numbers that an option takes: `least` to `most`, or `above` to `below` without
+    these two themselves."""
+
+    least: float = -math.inf
+    most: float = math.inf
+    above: float = -math.inf
+    below: float = math.inf
+
+    def __str__(self) -> str:
+        low = f"{self.least:,}" if self.above == -math.inf else f"a number above {self.above:,}"
+        if self.below < math.inf:
+            more = " or more" if self.above == -math.inf else ""
+            return f"{low}{more} and below {self.below:,}"
+        if self.most < math.inf:
+            return f"{low} to {self.most:,}"
+        return f"{low} or more" if self.above == -math.inf else low
+
+    def check(self, option: str, number: float) -> None:
+        """Raise UsageError for a number out of the range; `option` is how that is typed."""
+        if math.isnan(number):
+            fault = "no number"
+        elif number < self.least or number <= self.above:
+            fault = "too small"
+        elif number > self.most or number >= self.below:
+            fault = "too large"
+        else:
+            return
+        raise UsageError(f"{option} {number:.17g} is {fault}", f"use {self}")
+
+
+class Options:
+    """A class of options, whose numbers are checked against their ranges where one is made.
+
+    Raises: UsageError: a number is out of the range of its option.
+    """
+
+    def __post_init__(self) -> None:
+        kind: Any = type(self)
+        for name, within in _ranges(kind).items():
+            number = getattr(self, name)
+            if isinstance(number, int | float):
+                within.check(f"--{name.replace('_', '-')}" if len(name) > 1 else f"-{name}", number)
+
+
+@lru_cache
+def _ranges(kind: Any) -> dict[str, Range]:
+    hints = get_type_hints(kind, include_extras=True)
+    told = {
+        name: help
+        for name, hint in hints.items()
+        for help in getattr(hint, "__metadata__", ())
+        if isinstance(help, Help)
+    }
+    return {name: help.within for name, help in told.items() if help.within}
+
+
+class Help:
+    """What `--help` says of an option, and how it is typed besides `--its-name`.
+
+    names: more of them, as "-d". value: what stands for its value; by default as its type says.
+    separator: of a list in one word; without, the option is repeated. parse: makes the value of
+    the word. within: the numbers that it takes.
+    """
+
+    positional = False
+
+    def __init__(
+        self,
+        text: str,
+        *names: str,
+        value: str = "",
+        separator: str = "",
+        parse: Callable[[str], Any] | None = None,
+        within: Range | None = None,
+    ) -> None:
+        self.text = text
+        self.names = names
+        self.value = value
+        self.separator = separator
+        self.parse = parse
+        self.within = within
+
+
+class Argument(Help):
+    """The same of a word that is known by its place; `value` is its name."""
+
+    positional = True

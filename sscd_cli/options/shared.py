@@ -1,0 +1,218 @@
+"""The options that many commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from sscd_cli.errors import UsageError
+from sscd_cli.machines.tasks import Task as OneTask
+from sscd_cli.options.help import Argument, Help, Range
+from sscd_cli.storage.files import check_output
+from sscd_cli.storage.places import RemotePath, place
+
+
+def local(path: str) -> Path:
+    """Return a path here. Raises: UsageError: it is the URL of one on a server."""
+    found = place(path)
+    if isinstance(found, RemotePath):
+        raise UsageError(f"{found} is on a server", "name a file or folder here")
+    return found
+
+
+def file_to_write(path: str) -> Path:
+    """Return a path, here or on a server, to which a file can be written.
+
+    Raises: SscdError: none can.
+    """
+    found = place(path)
+    check_output(found)
+    return found
+
+
+def _threshold(text: str) -> float | str:
+    """Return a number, or the name of a file (of which there may be one called "0.5" as ./0.5)."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+SHARE = Range(above=0, below=1)
+
+
+BATCHES = Range(least=1, most=1 << 20)
+
+
+WORKERS = Range(least=0, most=256)
+
+
+SEEDS = Range(least=0, most=(1 << 63) - 1)
+
+
+NEAREST = Range(least=1, most=1 << 20)
+
+
+# which images, and what they become
+Sources = Annotated[
+    tuple[str, ...],
+    Argument(
+        "Folders, image files, tar, zip or Parquet files, lists (CSV, JSON Lines, COCO), "
+        "patterns of them, here or at a URL (s3, gs, hf, http); - is a list of files on stdin.",
+        value="SOURCE",
+    ),
+]
+
+
+Include = Annotated[
+    tuple[str, ...], Help("Only images whose path matches this shell pattern.", value="GLOB")
+]
+
+
+Exclude = Annotated[
+    tuple[str, ...], Help("No images or folders whose path matches this.", value="GLOB")
+]
+
+
+From0 = Annotated[
+    bool,
+    Help("The list on stdin is NUL-separated; by default as it holds such bytes or none."),
+]
+
+
+ImageColumn = Annotated[
+    str,
+    Help(
+        "The images of Parquet files and lists; by default the column that holds some.",
+        value="NAME",
+    ),
+]
+
+
+IdColumn = Annotated[
+    str,
+    Help("The keys of the images in Parquet files; by default the row number.", value="NAME"),
+]
+
+
+Exif = Annotated[bool, Help("Turn images upright by their EXIF tag.")]
+
+
+Descriptors = Annotated[
+    Path,
+    Help(
+        "The descriptor dataset, a folder here or on s3:// or gs://.",
+        "-d",
+        value="FOLDER",
+        parse=place,
+    ),
+]
+
+
+# the network
+Model = Annotated[
+    str, Help("The network: a name, or the path of a model file.", "-m", value="NAME|FILE")
+]
+
+
+OwnModel = Annotated[
+    str | None,
+    Help(
+        "The network of the descriptors: a name, or the path of a model file.",
+        "-m",
+        value="NAME|FILE",
+    ),
+]
+
+
+Device = Annotated[str, Help("auto, cpu, cuda or cuda:N.", value="DEVICE")]
+
+
+Devices = Annotated[
+    str,
+    Help(
+        "auto, cpu, cuda or cuda:N; or several, as cuda:0,cuda:1: images are divided among them.",
+        value="DEVICE",
+    ),
+]
+
+
+Precision = Annotated[str, Help("Of the trunk: auto, fp32, bf16, fp16 or int8.", value="WORD")]
+
+
+BatchSize = Annotated[
+    int | None,
+    Help("Images the network sees at once. By default as fits the device.", within=BATCHES),
+]
+
+
+Workers = Annotated[
+    int | None,
+    Help(
+        "Threads that embed, or beside a GPU processes that decode; 0 is none. "
+        "By default as fits the device.",
+        within=WORKERS,
+    ),
+]
+
+
+Seed = Annotated[int, Help("Of all that is random.", within=SEEDS)]
+
+
+# similarities
+Threshold = Annotated[
+    float | str | None,
+    Help(
+        "Similarity from which a pair is a copy: a number, a file of sscd calibrate, or auto for "
+        "its file in the descriptor dataset; by default the model's own.",
+        "-t",
+        value="NUMBER|auto|FILE",
+        parse=_threshold,
+    ),
+]
+
+
+Post = Annotated[
+    Path | None,
+    Help("Post-process descriptors as this file of sscd fit says.", value="FILE", parse=place),
+]
+
+
+ScoreNorm = Annotated[
+    str | None,
+    Help(
+        "Lower similarities by WEIGHT times the mean similarity to the background neighbours "
+        "FIRST to LAST that --post keeps, such as 1.0[0,2].",
+        value="WEIGHT[FIRST,LAST]",
+    ),
+]
+
+
+# how the work is done, and what becomes of the result
+Task = Annotated[
+    OneTask | None,
+    Help("Do part I of N only, as one of N machines.", value="I/N", parse=OneTask.parse),
+]
+
+
+Engine = Annotated[
+    Literal["local", "ray"],
+    Help("local; or ray, which divides the job among a cluster's machines."),
+]
+
+
+Estimate = Annotated[bool, Help("Say what the work would take, from a short probe, and stop.")]
+
+
+Report = Annotated[
+    Path | None,
+    Help(
+        "Write the report to this file instead of stdout.", "-o", value="FILE", parse=file_to_write
+    ),
+]
+
+
+Output = Annotated[Path, Help("The file to write.", "-o", parse=file_to_write)]
+
+
+Strict = Annotated[bool, Help("Exit with 4 if an image was unreadable.")]

@@ -1,0 +1,64 @@
+"""The options of `sscd train`, as `sscd_cli.options` has those of the other commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from sscd_cli.options import shared
+from sscd_cli.options.help import Help, Options, Range
+
+_SIDES = Range(least=32, most=4096)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Options):
+    """A training run; the defaults are those of the paper's recommended set-up unless said."""
+
+    sources: shared.Sources
+    output: Annotated[Path, Help("The run's folder.", "-o", value="FOLDER")]
+    trunk: Annotated[str, Help("mini, resnet18, resnet50 or resnext101_32x4d.", value="WORD")] = (
+        "resnet50"
+    )
+    dimensions: Annotated[
+        int, Help("Length of a descriptor.", within=Range(least=1, most=(1 << 16) - 1))
+    ] = 512
+    augmentations: Annotated[
+        str, Help("simclr, strong-blur, advanced, mixup, or our copies.", value="WORD")
+    ] = "mixup"
+    size: Annotated[int, Help("Pixels of a view's side.", within=_SIDES)] = 224
+    inference_size: Annotated[int, Help("Pixels of the side at inference.", within=_SIDES)] = 288
+    epochs: Annotated[
+        int, Help("Passes over the images.", within=Range(least=1, most=1_000_000))
+    ] = 100
+    batch_size: Annotated[
+        int,
+        Help("Images in a step, over all processes.", within=Range(least=2, most=1 << 20)),
+    ] = 4096
+    temperature: Annotated[float, Help("Of the InfoNCE loss.", within=Range(above=0))] = 0.05
+    entropy_weight: Annotated[
+        float,
+        Help("λ of the entropy loss; the paper advises 10 to begin.", within=Range(least=0)),
+    ] = 30.0
+    optimizer: Annotated[str, Help("lars, sgd or adamw.", value="WORD")] = "lars"
+    learning_rate: Annotated[
+        float, Help("At its peak, for a batch of 256.", within=Range(above=0))
+    ] = 0.3
+    momentum: Annotated[float, Help("Of SGD and LARS.", within=Range(least=0, below=1))] = 0.9
+    weight_decay: Annotated[float, Help("Of all weights.", within=Range(least=0))] = 1e-6
+    warmup_epochs: Annotated[float, Help("Of rising learning rate.", within=Range(least=0))] = 5.0
+    init: Annotated[Path | None, Help("Start from this model file.")] = None
+    name: Annotated[str, Help("What the model is called.")] = "custom"
+    data_note: Annotated[str, Help("Sources and licences, for the file.")] = ""
+    holdout: Annotated[
+        int, Help("Images kept for validation.", within=Range(least=0, most=1_000_000))
+    ] = 200
+    validate_every: Annotated[
+        int, Help("Epochs between validations.", within=Range(least=1, most=1_000_000))
+    ] = 5
+    workers: Annotated[int, Help("Processes that make views.", within=shared.WORKERS)] = 4
+    device: shared.Device = "auto"
+    precision: shared.Precision = "auto"
+    seed: Annotated[int, Help("Of everything random.", within=shared.SEEDS)] = 0
+    resume: Annotated[bool, Help("Go on from the last checkpoint.")] = False

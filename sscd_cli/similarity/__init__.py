@@ -1,0 +1,1 @@
+"""What makes two descriptors comparable: post-processing, normalisation, scale, threshold."""

@@ -1,0 +1,119 @@
+"""The similarity from which a pair is a copy: a number, or what `sscd calibrate` found."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sscd_cli.choices import check_threshold, threshold_path
+from sscd_cli.descriptors.schema import Provenance, difference
+from sscd_cli.descriptors.shards import writing
+from sscd_cli.errors import StoreError, UsageError
+from sscd_cli.similarity.scale import COSINE, Scale
+from sscd_cli.storage.files import output_file
+from sscd_cli.text import printable
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CalibratedThreshold:
+    """A threshold, what it was found for, and what to expect of it.
+
+    provenance: of the descriptors. scale: of their similarities, by its name. precision, recall,
+    copies_per_image: the figure and its 95 % interval. images: how many compared images it holds
+    for. date: when, as YYYY-MM-DD.
+    """
+
+    threshold: float
+    provenance: Provenance
+    scale: str
+    wanted_precision: float
+    precision: tuple[float, float, float]
+    recall: tuple[float, float, float]
+    images: int
+    copies_per_image: tuple[float, float, float]
+    date: str
+
+    def save(self, path: Path) -> None:
+        """Write a JSON file that is complete or absent. Raises: StoreError: it cannot be."""
+        text = json.dumps({"version": _VERSION, **asdict(self)}, indent=2, sort_keys=True)
+        with writing(path, "-o"), output_file(path) as file:
+            file.write(f"{text}\n".encode())
+
+    @classmethod
+    def load(cls, path: Path) -> CalibratedThreshold:
+        """Read what `save` wrote. Raises: StoreError: it is something else, or cannot be read."""
+        try:
+            stored: dict[str, Any] = json.loads(path.read_bytes())
+            if stored.pop("version") != _VERSION:
+                raise ValueError("it is of another version of sscd")
+            made_by = Provenance.from_json(json.dumps(stored.pop("provenance")).encode())
+            found = cls(provenance=made_by, **stored)
+            check_threshold(float(found.threshold))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            what = f"{path} is no threshold of sscd calibrate: {printable(str(reason))}"
+            raise StoreError(what, "run sscd calibrate, or name a number") from error
+        return found
+
+
+def resolve(
+    threshold: float | str | None, provenance: Provenance, folder: Path, scale: Scale = COSINE
+) -> float:
+    """Return the threshold to compare descriptors at.
+
+    Args: threshold: a number; the path of a file of `sscd calibrate`, or "auto" for the one in
+        `folder`, where the descriptors are; or None for the model's own, which is one of plain
+        cosine.
+    Raises: UsageError: there is no such file, or none was given for another scale. StoreError:
+        the file is of other descriptors than these, or of another scale.
+    """
+    check_threshold(threshold, folder)
+    if isinstance(threshold, str):
+        return _calibrated(threshold_path(threshold, folder), provenance, scale)
+    refuse_default(threshold, scale)
+    chosen = provenance.threshold if threshold is None else threshold
+    if chosen is None:
+        raise UsageError(f"{provenance.model} has no threshold", "name one with --threshold")
+    return chosen
+
+
+def look_at(threshold: float | str | None, provenance: Provenance, resolved: float) -> float:
+    """Return the similarity from which a pair deserves a look: below it only by the model's word.
+
+    Args: threshold, provenance: as for `resolve`, which returned `resolved`.
+    """
+    if threshold is not None or provenance.look_at is None:
+        return resolved
+    return min(provenance.look_at, resolved)
+
+
+def refuse_default(threshold: float | str | None, scale: Scale) -> None:
+    """Raise UsageError where the model's own threshold would be used on another scale."""
+    if threshold is None and not scale.is_cosine:
+        raise UsageError(
+            "the model's own threshold is one of plain cosine, and --post and --score-norm put "
+            "similarities on another scale",
+            "name one of that scale with --threshold",
+        )
+
+
+def calibrated_images(threshold: float | str | None, folder: Path) -> int | None:
+    """Return for how many compared images a threshold was calibrated, None where it was not."""
+    if not isinstance(threshold, str):
+        return None
+    return CalibratedThreshold.load(threshold_path(threshold, folder)).images
+
+
+def _calibrated(path: Path, provenance: Provenance, scale: Scale) -> float:
+    found = CalibratedThreshold.load(path)
+    contrast = difference(found.provenance, provenance)
+    if not contrast and found.scale != str(scale):
+        contrast = f"{found.scale} against {scale}"
+    if contrast:
+        what = f"{path} was calibrated for other descriptors: {contrast}"
+        raise StoreError(what, "run sscd calibrate for these")
+    return found.threshold

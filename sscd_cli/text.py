@@ -1,0 +1,33 @@
+"""How numbers, sizes and names from outside are written for people."""
+
+from __future__ import annotations
+
+
+def counted(number: int, things: str) -> str:
+    """Return a number with its things, such as "1,200 images", of which one is no plural."""
+    if number != 1:
+        return f"{number:,} {things}"
+    return f"1 {' or '.join(map(_single, things.split(' or ')))}"
+
+
+def _single(things: str) -> str:
+    for plural, single in (("ies", "y"), ("ches", "ch"), ("s", "")):
+        if things.endswith(plural):
+            return things.removesuffix(plural) + single
+    return things
+
+
+def bytes_text(count: int) -> str:
+    """Return a size for people: "12 B", "3.4 kB", "56 MB"."""
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.1f} {unit}" if unit != "B" and size < 9.95 else f"{size:.0f} {unit}"
+
+
+def printable(text: str) -> str:
+    """Return `text` as one line of valid UTF-8: control and undecodable characters escaped."""
+    safe = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)

@@ -1,0 +1,113 @@
+"""Which of two pictures was made from the other, and that the original stays for that reason."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from functools import partial
+from pathlib import Path
+
+import pytest
+from conftest import DATA, Run
+from PIL import Image
+
+from sscd_cli.edits.named import Edit, named, resize
+from sscd_cli.images.originals import Look, compare
+
+UPSCALE = Edit("resize", "200 %", True, partial(resize, across=2.0, down=2.0))
+
+
+def gallery_image(name: str) -> Image.Image:
+    with Image.open(DATA / "gallery" / f"{name}.jpg") as image:
+        return image.convert("RGB")
+
+
+def saved(image: Image.Image) -> Image.Image:
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=92)
+    with Image.open(stream) as read:
+        return read.convert("RGB")
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (UPSCALE, "an upscale"),
+        (named("resize", "50 %"), "a smaller size"),
+        (named("resize", "stretched 4:3"), "stretched"),
+        (named("border", "5 % of side"), "on a frame or canvas"),
+        (named("rotation", "15°"), "on a frame or canvas"),
+        (named("screenshot", "phone"), "on a frame or canvas"),
+        (named("crop", "70 % of area"), "a crop"),
+        (named("text", "4 lines"), "with something laid over it"),
+        (named("grayscale", "grey"), "with less colour"),
+        (named("grayscale", "sepia"), "with less colour"),
+        (named("noise", "deviation 25"), "with noise"),
+        (named("blur", "1 % of side"), "with less detail"),
+        (named("contrast", "factor 0.6"), "with less contrast"),
+    ],
+    ids=lambda value: f"{value.name} {value.strength}" if isinstance(value, Edit) else "",
+)
+@pytest.mark.parametrize("name", ["harbour", "reef"])
+def test_an_edited_copy_is_told_from_its_original_in_either_order(
+    name: str, edit: Edit, reason: str
+) -> None:
+    original = gallery_image(name)
+    copy = saved(edit.apply(original, random.Random(1), gallery_image("leaf")))
+    looks = Look.of(original), Look.of(copy)
+    assert compare(*looks) == (0, reason)
+    assert compare(*looks[::-1]) == (1, reason)
+
+
+def test_pixels_do_not_tell_of_a_mirror_image_or_of_another_picture() -> None:
+    original = gallery_image("reef")
+    mirrored = original.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    assert compare(Look.of(original), Look.of(mirrored)) is None
+    assert compare(Look.of(original), Look.of(original)) is None
+    assert compare(Look.of(original), Look.of(gallery_image("clock"))) is None
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 900), (900, 2), (16, 16)])
+def test_pictures_of_any_size_can_be_looked_at(size: tuple[int, int]) -> None:
+    look = Look.of(Image.new("RGB", size, "red"))
+    assert compare(look, look) is None
+    compare(look, Look.of(gallery_image("reef")))
+
+
+@pytest.fixture
+def planted(sscd: Run, tmp_path: Path) -> dict[str, dict[str, object]]:
+    """Return the members of one cluster: an original with larger and heavier copies."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    original = gallery_image("harbour")
+    original.save(folder / "z.jpg", quality=85)
+    rng = random.Random(2)
+    for name, edit in (("a", UPSCALE), ("b", named("border", "5 % of side"))):
+        edit.apply(original, rng, original).save(folder / f"{name}.png")
+    ran = sscd("dedup", folder, "-t", "0.4", "-f", "jsonl")
+    assert ran.status == 0, ran.err
+    members = [m for line in ran.lines for m in json.loads(line).get("members", ())]
+    return {Path(member["path"]).name: member for member in members}
+
+
+def test_the_original_stays_and_each_row_says_why(planted: dict[str, dict[str, object]]) -> None:
+    assert {name: member["keep"] for name, member in planted.items()} == {
+        "z.jpg": True,
+        "a.png": False,
+        "b.png": False,
+    }
+    assert {name: member["reason"] for name, member in planted.items()} == {
+        "z.jpg": "",
+        "a.png": "an upscale",
+        "b.png": "on a frame or canvas",
+    }
+
+
+def test_without_the_word_original_facts_decide(
+    planted: dict[str, dict[str, object]], sscd: Run
+) -> None:
+    ran = sscd("dedup", "-t", "0.4", "--keep", "resolution", "-f", "paths")
+    assert sorted(Path(line).name for line in ran.lines) == ["b.png", "z.jpg"]
+    ran = sscd("dedup", "-t", "0.4", "--keep-path", "*/b.png", "-f", "paths")
+    assert sorted(Path(line).name for line in ran.lines) == ["a.png", "z.jpg"]

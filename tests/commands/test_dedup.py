@@ -1,0 +1,498 @@
+"""Clusters of a dataset: nothing is removable unless its keeper is there, another file, alike."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import tarfile
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import MTIME, Ran, Run, Store, drawn_provenance, error_line, picture, records_of
+
+from sscd_cli.similarity.post import PostProcessing
+
+A, B, C = np.eye(8)[:3]
+
+
+def near(base: Any, similarity: float, free: int) -> Any:
+    """Return a unit vector at a cosine similarity to `base`, the rest along axis `free`."""
+    return similarity * base + (1 - similarity**2) ** 0.5 * np.eye(8)[free]
+
+
+def clusters(ran: Ran) -> list[dict[str, bool]]:
+    """Return each cluster of a JSON Lines report as {path: kept}."""
+    assert ran.status == 0, ran.err
+    found = records_of(ran.out)
+    return [{member["path"]: member["keep"] for member in one["members"]} for one in found]
+
+
+def copies(folder: Path, *names: str) -> dict[Path, Any]:
+    """Write one picture under several names, oldest first; all have one descriptor."""
+    files = {}
+    for age, name in enumerate(names):
+        path = picture(folder / name, seed=1)
+        os.utime(path, (MTIME + age, MTIME + age))
+        files[path] = A
+    return files
+
+
+@pytest.fixture
+def report(sscd: Run, tmp_path: Path, store: Store) -> Any:
+    def run(files: dict[Path, Any], *words: str, root: Path | None = None) -> Ran:
+        store(tmp_path / "descriptors", files, root=root)
+        return sscd("dedup", "-f", "jsonl", *words)
+
+    return run
+
+
+def test_every_removable_image_has_a_keeper_at_the_threshold(report: Any, tmp_path: Path) -> None:
+    files = {
+        picture(tmp_path / "a.png", 1, (60, 60)): A,
+        picture(tmp_path / "b.png", 2, (50, 50)): near(A, 0.8, 3),
+        # alike to b alone: a chain
+        picture(tmp_path / "c.png", 3, (40, 40)): near(near(A, 0.8, 3), 0.8, 4),
+        picture(tmp_path / "d.png", 4): B,
+    }
+    assert clusters(report(files)) == [{"a.png": True, "b.png": False, "c.png": True}]
+
+
+@pytest.mark.parametrize(
+    ("linkage", "kept"),
+    [("leader", {"a.png", "c.png"}), ("components", {"a.png"}), ("complete", {"a.png", "c.png"})],
+)
+def test_linkage_decides_what_a_chain_keeps(
+    report: Any, tmp_path: Path, linkage: str, kept: set[str]
+) -> None:
+    files = {
+        picture(tmp_path / "a.png", 1, (60, 60)): A,
+        picture(tmp_path / "b.png", 2, (50, 50)): near(A, 0.8, 3),
+        picture(tmp_path / "c.png", 3, (40, 40)): near(near(A, 0.8, 3), 0.8, 4),
+    }
+    (found,) = clusters(report(files, "--linkage", linkage))
+    assert {name for name, keep in found.items() if keep} == kept
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"),
+    [
+        ("resolution", "large.png"),
+        ("bytes", "heavy.bmp"),
+        ("oldest", "old.png"),
+        ("newest", "new.png"),
+        ("path", "heavy.bmp"),
+        ("first", "large.png"),
+        (" newest , path", "new.png"),
+    ],
+)
+def test_keep_words_choose_the_keeper(report: Any, tmp_path: Path, keep: str, kept: str) -> None:
+    files = {
+        picture(tmp_path / "large.png", 10, (50, 40)): A,
+        picture(tmp_path / "heavy.bmp", 11, (49, 40)): A,
+        picture(tmp_path / "old.png", 1): A,
+        picture(tmp_path / "new.png", 99): A,
+    }
+    (found,) = clusters(report(files, "--keep", keep))
+    assert [name for name, keeps in found.items() if keeps] == [kept]
+
+
+def test_of_equal_copies_the_same_one_stays_whatever_the_input_order(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    files = copies(tmp_path, "c.png", "a.png", "b.png")
+    for path in files:
+        os.utime(path, (MTIME, MTIME))
+    reports = set()
+    for number, order in enumerate((list(files), list(files)[::-1])):
+        folder = store(tmp_path / f"store{number}", dict.fromkeys(order, A))
+        (found,) = clusters(sscd("dedup", "-d", folder, "-f", "jsonl"))
+        assert found["a.png"]
+        reports.add(frozenset(found.items()))
+    assert len(reports) == 1
+
+
+def test_a_cluster_keeps_its_name_in_another_dataset(report: Any, tmp_path: Path) -> None:
+    first = report(copies(tmp_path / "photos", "a.png", "b.png"))
+    shutil.rmtree(tmp_path / "descriptors")
+    moved = report(
+        {picture(tmp_path / "x.png", 5): B, **copies(tmp_path / "new", "z.png", "y.png")}
+    )
+    (ours,), (theirs,) = records_of(first.out), records_of(moved.out)
+    assert ours["cluster"] == theirs["cluster"]
+
+
+def test_a_vanished_keeper_makes_nothing_removable(report: Any, sscd: Run, tmp_path: Path) -> None:
+    assert report(copies(tmp_path, "keeper.png", "copy.png"), "-f", "paths").out == b"copy.png\n"
+    (tmp_path / "keeper.png").unlink()
+    ran = sscd("dedup", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+    assert ran.err.splitlines() == [
+        "sscd: warning: left out 1 image that vanished or changed after embedding; run "
+        "sscd embed again, with --prune",
+        "2 images, 0 unreadable: 0 clusters, 0 removable (0 B)",
+        "threshold 0.75 of drawn",
+    ]
+
+
+@pytest.mark.parametrize("change", ["rewritten", "touched", "vanished", "a folder", "unreadable"])
+def test_a_file_that_is_no_longer_what_was_embedded_is_in_no_report(
+    sscd: Run, tmp_path: Path, store: Store, change: str
+) -> None:
+    files = copies(tmp_path, "a.png", "b.png", "c.png")
+    store(tmp_path / "descriptors", files)
+    path = tmp_path / "a.png"
+    if change == "rewritten":
+        path.write_bytes(path.read_bytes() + b"x")
+        os.utime(path, (MTIME, MTIME))
+    elif change == "touched":
+        os.utime(path, (MTIME + 9, MTIME + 9))
+    else:
+        path.unlink()
+    if change == "a folder":
+        path.mkdir()
+    elif change == "unreadable":
+        path.symlink_to(path)
+    ran = sscd("dedup", "-f", "jsonl")
+    assert clusters(ran) == [{"b.png": True, "c.png": False}]
+    assert "left out 1 image that vanished or changed" in ran.err
+    assert sscd("dedup", "-f", "paths").out == b"c.png\n"
+
+
+def test_the_link_that_joined_two_images_may_vanish_and_parts_them(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    files = {
+        picture(tmp_path / "a.png", 1): near(B, 0.8, 3),
+        picture(tmp_path / "middle.png", 2, (90, 90)): B,
+        picture(tmp_path / "c.png", 3): near(B, 0.8, 4),
+    }
+    store(tmp_path / "descriptors", files)
+    assert sscd("dedup", "-f", "paths").out == b"a.png\nc.png\n"
+    (tmp_path / "middle.png").unlink()
+    assert sscd("dedup", "-f", "paths").out == b""
+
+
+def test_an_image_named_twice_by_overlapping_sources_is_no_copy_of_itself(
+    tiny: Run, tmp_path: Path
+) -> None:
+    picture(tmp_path / "photos" / "sub" / "a.png", 1)
+    ran = tiny("dedup", "photos", "photos/sub", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+    assert "1 more name of the same files left out" in ran.err
+    (tmp_path / "photos").rename(tmp_path / "elsewhere")
+    ran = tiny("dedup", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+
+
+def test_a_link_and_its_file_are_one_image_and_the_file_counts(tiny: Run, tmp_path: Path) -> None:
+    picture(tmp_path / "photos" / "z.png", 1)
+    (tmp_path / "photos" / "a.png").symlink_to("z.png")
+    (tmp_path / "photos" / "linked").symlink_to(".")
+    shutil.copy2(tmp_path / "photos" / "z.png", tmp_path / "photos" / "zz.png")
+    ran = tiny("dedup", "photos", "-f", "jsonl")
+    assert clusters(ran) == [{"photos/z.png": True, "photos/zz.png": False}]
+
+
+def test_a_linked_folder_holds_no_copies(tiny: Run, tmp_path: Path) -> None:
+    picture(tmp_path / "photos" / "one" / "a.png", 1)
+    (tmp_path / "photos" / "two").symlink_to("one")
+    ran = tiny("dedup", "photos", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+
+
+def test_links_are_no_copies_and_removing_one_frees_nothing(tiny: Run, tmp_path: Path) -> None:
+    outside = picture(tmp_path / "outside.png", 1)
+    (tmp_path / "photos").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "photos" / name).symlink_to(outside)
+    hard = picture(tmp_path / "photos" / "c.png", 2)
+    (tmp_path / "photos" / "d.png").hardlink_to(hard)
+    ran = tiny("dedup", "photos", "-f", "paths")
+    assert ran.out == b""
+    assert "2 more names of the same files left out" in ran.err
+    shutil.copy2(hard, tmp_path / "photos" / "a-copy.png")
+    ran = tiny("dedup", "photos", "-f", "paths", "--keep", "path")
+    assert ran.out == b"photos/c.png\n"
+    assert "1 cluster, 1 removable (0 B)" in ran.err
+
+
+@pytest.fixture
+def one_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let hard links look as the names of a folder mounted twice do: of one file with one link."""
+    stat = os.stat
+
+    def with_one(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:
+        status = stat(path, *args, **kwargs)
+        times = {"st_mtime_ns": status.st_mtime_ns}
+        return os.stat_result([*status[:3], 1, *status[4:10]], times)
+
+    monkeypatch.setattr(os, "stat", with_one)
+
+
+@pytest.mark.usefixtures("one_link")
+def test_an_image_in_a_folder_mounted_twice_is_no_copy_of_itself(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    original = picture(tmp_path / "photos" / "a.png", 1)
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "mounted" / "a.png").hardlink_to(original)
+    for folder in (tmp_path / "photos", tmp_path / "mounted"):
+        for dataset in ("descriptors", f"{folder.name}.d"):
+            store(tmp_path / dataset, {folder / "a.png": A}, root=folder)
+    ran = sscd("dedup", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+    assert "1 more name of the same files left out" in ran.err
+    ran = sscd("dedup", "-d", "photos.d", "--against", "mounted.d", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+
+
+def test_an_image_here_is_not_removable_for_one_on_a_disk_that_is_not_there(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    store(tmp_path / "descriptors", copies(tmp_path / "usb", "a.png"), root=tmp_path / "usb")
+    store(tmp_path / "descriptors", copies(tmp_path / "here", "b.png"), root=tmp_path / "here")
+    assert sscd("dedup", "-f", "paths").out == b"here/b.png\n"
+    (tmp_path / "usb").rename(tmp_path / "unplugged")
+    ran = sscd("dedup", "-f", "paths")
+    assert ran.out == b""
+    assert "left out 1 image that vanished or changed" in ran.err
+
+
+def test_descriptors_can_be_deduplicated_far_from_their_images(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    files = copies(tmp_path / "photos", "a.png", "b.png")
+    store(tmp_path / "descriptors", files, root=tmp_path / "photos")
+    shutil.rmtree(tmp_path / "photos")
+    ran = sscd("dedup", "-f", "paths")
+    assert ran.out == b"photos/b.png\n"
+    assert "not on this machine, so not checked: 2 images in clusters" in ran.err
+
+
+def test_members_of_an_archive_are_compared(tiny: Run, tmp_path: Path) -> None:
+    path = picture(tmp_path / "a.png", 1)
+    with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+        for name in ("a.png", "b.png"):
+            archive.add(path, name)
+    (found,) = records_of(tiny("dedup", "photos.tar", "-f", "jsonl").out)
+    assert [m["path"] for m in found["members"] if not m["keep"]] == ["photos.tar/b.png"]
+    os.utime(tmp_path / "photos.tar", (1, 1))
+    assert records_of(tiny("dedup", "-f", "jsonl").out) == []
+
+
+def test_paths_are_files_and_what_is_in_archives_is_counted(tiny: Run, tmp_path: Path) -> None:
+    path = picture(tmp_path / "photos" / "a.png", 1)
+    picture(tmp_path / "photos" / "b.png", 1)
+    with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+        archive.add(path, "c.png")
+    ran = tiny("dedup", "photos", "photos.tar", "-f", "paths", "--keep", "first")
+    assert ran.out == b"photos/b.png\n"
+    assert (
+        "sscd: warning: 1 removable image in archives or on servers is no path; "
+        "sscd filter writes those again without it\n"
+    ) in ran.err
+
+
+def test_sources_narrow_the_report_to_their_images(tiny: Run, tmp_path: Path) -> None:
+    copies(tmp_path / "one", "a.png", "b.png")
+    copies(tmp_path / "two", "c.png")
+    assert tiny("embed", "one").status == 0
+    ran = tiny("dedup", "two", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+    assert "1 image, 0 unreadable: 0 clusters, 0 removable (0 B)" in ran.err
+    assert tiny("dedup", "-f", "paths").out.count(b"\n") == 2
+
+
+def test_exact_and_groups_find_the_same_copies(report: Any, tmp_path: Path) -> None:
+    files = copies(tmp_path, "a.png", "b.png") | {picture(tmp_path / "x.png", 5): B}
+    exact = report(files, "--method", "exact")
+    assert clusters(exact) == clusters(report(files, "--method", "groups"))
+
+
+def test_against_reports_the_images_here_that_have_a_copy_there(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    train = {
+        picture(tmp_path / "train" / "a.png", 1): A,
+        picture(tmp_path / "train" / "b.png", 2): B,
+        picture(tmp_path / "train" / "b2.png", 3): B,
+    }
+    test = {
+        picture(tmp_path / "test" / "x.png", 4): near(A, 0.875, 4),
+        picture(tmp_path / "test" / "y.png", 5): A,
+        picture(tmp_path / "test" / "z.png", 6): C,
+    }
+    store(tmp_path / "descriptors", train)
+    store(tmp_path / "other", test)
+    ran = sscd("dedup", "--against", "other", "--exit-code")
+    assert ran.status == 1
+    assert ran.out == b"train/a.png\n  1.000  test/y.png\n  0.875  test/x.png\n"
+    assert "1 of 3 images have a copy among 3 others\nthreshold 0.75 of drawn\n" in ran.err
+    assert sscd("dedup", "--against", "other", "-f", "paths").out == b"train/a.png\n"
+    (tmp_path / "test" / "y.png").unlink()
+    ran = sscd("dedup", "--against", "other", "-f", "csv")
+    header, rows = ran.out.split(b"\n", 1)
+    told = json.loads(header.removeprefix(b"# "))
+    folders = told["dataset"], told["against"]
+    assert folders == (str(tmp_path / "descriptors"), str(tmp_path / "other"))
+    assert (told["report"], told["matches"], told["leaked"]) == ("matches", 1, 1)
+    (row,) = csv.DictReader(rows.decode().splitlines())
+    images = {"": tmp_path / "train" / "a.png", "other_": tmp_path / "test" / "x.png"}
+    said = {"similarity": "0.875", "band": "edited copy", "checked": "true", "scale": "cosine"}
+    for start, image in images.items():
+        facts = {
+            "id": str(image),
+            "source": "",
+            "width": "40",
+            "height": "30",
+            "format": "PNG",
+            "frames": row["frames"],
+            "content": row["content"],
+            "file_bytes": str(image.stat().st_size),
+            "mtime_ns": str(image.stat().st_mtime_ns),
+            "content_hash": blake2b(image.read_bytes(), digest_size=16).hexdigest(),
+        }
+        said |= {f"{start}{name}": value for name, value in facts.items()}
+    assert row == {"path": "train/a.png", "other": "test/x.png", **said}
+    assert "left out 1 image that vanished or changed" in ran.err
+
+
+def test_against_its_own_dataset_no_path_is_removable(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    files = {picture(tmp_path / name, seed): A for seed, name in enumerate(("a.png", "a2.png"))}
+    store(tmp_path / "descriptors", files)
+    assert sscd("dedup", "--against", "descriptors", "-f", "paths").out == b""
+    store(tmp_path / "other", files | {picture(tmp_path / "elsewhere" / "a.png", 3): A})
+    ran = sscd("dedup", "--against", "other", "-f", "paths")
+    assert ran.out == b"a.png\na2.png\n"
+
+
+def test_datasets_of_two_models_are_not_compared(sscd: Run, tmp_path: Path, store: Store) -> None:
+    files = {picture(tmp_path / "a.png", 1): A}
+    store(tmp_path / "descriptors", files)
+    store(tmp_path / "other", files, weights="1" * 64)
+    ran = sscd("dedup", "--against", "other")
+    assert ran.status == 3
+    assert error_line(ran) == (
+        "descriptors and other cannot be compared: drawn (weights 000000000000) against drawn "
+        "(weights 111111111111); embed both with the same --model"
+    )
+
+
+def test_against_images_that_cannot_be_looked_for_no_path_is_removable(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    store(tmp_path / "descriptors", {picture(tmp_path / "here" / "a.png", 1): A})
+    store(tmp_path / "other", copies(tmp_path / "usb", "b.png"), root=tmp_path / "usb")
+    assert sscd("dedup", "--against", "other", "-f", "paths").out == b"here/a.png\n"
+    (tmp_path / "usb").rename(tmp_path / "unplugged")
+    ran = sscd("dedup", "--against", "other", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+    assert "not on this machine, so not checked: what 1 image would match;" in ran.err
+    ran = sscd("dedup", "--against", "other")
+    assert ran.out == b"here/a.png\n  1.000  usb/b.png  (not checked)\n"
+
+
+def test_a_stale_name_of_a_file_does_not_leave_out_its_fresh_name(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    files = copies(tmp_path / "photos", "a.png", "b.png")
+    store(tmp_path / "descriptors", files, root=tmp_path)
+    os.utime(tmp_path / "photos" / "a.png", (MTIME + 5, MTIME + 5))
+    store(tmp_path / "descriptors", files, root=tmp_path / "photos")
+    assert sscd("dedup", "-f", "paths").out == b"photos/a.png\n"
+
+
+def background(path: Path, **fit: Any) -> Path:
+    """Save a post-processing whose background is nearer to B than to A."""
+    rows = [near(A, 0.5, 6), near(A, 0.3, 7), near(B, 0.9, 7), near(B, 0.95, 6)]
+    PostProcessing.fit([np.stack(rows).astype(np.float32)], drawn_provenance(8), **fit).save(path)
+    return path
+
+
+def bias(row: Any) -> float:
+    """Return the mean similarity to the two nearest of the background, by definition."""
+    return float(np.sort(PostProcessing.load(Path("post")).background @ row)[-2:].mean())
+
+
+def test_normalised_similarities_are_those_of_the_definition(
+    report: Any, sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    background(tmp_path / "post", transform="none")
+    x, y, z = A, near(A, 0.9, 3), near(B, 0.95, 4)
+    files = {
+        picture(tmp_path / "x.png", 1, (60, 60)): x,
+        picture(tmp_path / "y.png", 2): y,
+        picture(tmp_path / "z.png", 3, (60, 60)): z,
+        picture(tmp_path / "b.png", 4): B,
+    }
+    words = ("--post", "post", "--score-norm", "1.0[0,1]", "-t")
+    ran = report(files, *words, "0.4")
+    assert z @ B > x @ y
+    assert clusters(ran) == [{"x.png": True, "y.png": False}]
+    (found,) = records_of(ran.out)
+    both = x @ y - (bias(x) + bias(y)) / 2
+    assert found["weakest_link"] == pytest.approx(both, abs=1e-6)
+    similarities = [member["similarity"] for member in found["members"]]
+    assert similarities == pytest.approx([1 - bias(x), both], abs=1e-6)
+    assert found["scale"].startswith("cosine, normalised 1.00[0,1] by 4 images ")
+    assert ", cosine, normalised 1.00[0,1] by 4 images" in ran.err
+    lower = z @ B - (bias(z) + bias(B)) / 2 - 1e-4
+    assert len(clusters(report(files, *words, str(lower)))) == 2
+
+    store(tmp_path / "theirs", {picture(tmp_path / "t.png", 9): x})
+    ran = sscd("dedup", "-f", "jsonl", "--against", "theirs", *words, "0.1")
+    records = records_of(ran.out)
+    assert {record["scale"] for record in records} == {found["scale"]}
+    matches = {record["path"]: record["similarity"] for record in records}
+    assert matches == pytest.approx({"x.png": 1 - bias(x), "y.png": y @ x - bias(y)}, abs=1e-6)
+    assert ", cosine, normalised 1.00[0,1] by 4 images" in ran.err
+
+
+def test_dedup_compares_what_post_makes_of_descriptors(report: Any, tmp_path: Path) -> None:
+    post = PostProcessing.load(background(tmp_path / "post", transform="center"))
+    x, y = near(B, 0.9, 3), near(B, 0.9, 4)
+    files = {picture(tmp_path / f"{i}.png", i): row for i, row in enumerate((x, y))}
+    ran = report(files, "--post", "post", "-t", "0.1")
+    (found,) = records_of(ran.out)
+    left, right = post.apply(np.stack([x, y]).astype(np.float32))
+    assert found["weakest_link"] == pytest.approx(float(left @ right), abs=1e-5)
+    assert found["weakest_link"] != pytest.approx(float(x @ y), abs=1e-2)
+    assert f", cosine after {post.label}" in ran.err
+
+
+@pytest.mark.parametrize("more", [[], ["--against", "descriptors"]])
+def test_no_threshold_of_cosines_cuts_another_scale(
+    report: Any, tmp_path: Path, more: list[str]
+) -> None:
+    background(tmp_path / "post", transform="none")
+    files = {picture(tmp_path / "x.png", 1): A}
+    ran = report(files, "--post", "post", "--score-norm", "1.0[0,1]", *more)
+    assert ran.status == 2
+    assert error_line(ran) == (
+        "the model's own threshold is one of plain cosine, and --post and --score-norm put "
+        "similarities on another scale; name one of that scale with --threshold"
+    )
+    assert report(files, "--post", "post", *more).status == 0  # none: still plain cosine
+
+
+def test_images_that_normalise_themselves_are_told_of(
+    report: Any, sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    background(tmp_path / "post", transform="center")
+    inside, outside = near(B, 0.95, 6), near(B, 0.95, 5)
+    files = {picture(tmp_path / f"{i}.png", i): row for i, row in enumerate((inside, outside))}
+    words = ("--post", "post", "-t", "0.1")
+    normed = (*words, "--score-norm", "1.0[0,1]")
+    warning = "sscd: warning: the background of --post holds 1 image of these, which"
+    assert warning in report(files, *normed).err
+    assert "background of --post" not in report(files, *words).err
+    store(tmp_path / "theirs", {picture(tmp_path / "t.png", 9): A})
+    assert warning in sscd("dedup", "--against", "theirs", *normed).err
+    assert warning in sscd("dedup", "-d", "theirs", "--against", "descriptors", *normed).err

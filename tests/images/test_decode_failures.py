@@ -1,0 +1,200 @@
+"""Decoding: every failure is a value with a reason, and limits hold."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+import pytest
+from decoding import encoded, gradient, ref_to, unreadable, written
+from PIL import Image
+
+from sscd_cli.images import decode as decoding
+from sscd_cli.images.decode import Decoded, Limits, Unreadable, decode, hash_bytes
+from sscd_cli.images.noise import REASON_CHARACTERS
+from sscd_cli.images.sources import iter_images
+
+
+def test_truncated_jpeg_is_listed_not_fatal(tmp_path: Path) -> None:
+    data = encoded(gradient(200, 200), "JPEG")
+    result = unreadable(written(tmp_path, data[: len(data) // 2]))
+    assert "truncated" in result.error
+    assert result.file_bytes == len(data) // 2
+    assert result.content_hash == hash_bytes(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP"])
+def test_any_truncation_is_survived(kind: str, tmp_path: Path) -> None:
+    data = encoded(gradient(), kind)
+    for cut in range(0, len(data), max(1, len(data) // 30)):
+        result = decode(written(tmp_path, data[:cut]))
+        assert isinstance(result, Unreadable | Decoded)
+        assert isinstance(result, Unreadable) or cut > len(data) * 0.8
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP"])
+def test_damaged_bytes_are_survived(kind: str, tmp_path: Path) -> None:
+    data = encoded(gradient(), kind)
+    for at in range(0, len(data), max(1, len(data) // 60)):
+        damaged = data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+        assert isinstance(decode(written(tmp_path, damaged)), Unreadable | Decoded)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"only text\n" * 50, "not an image in a known format"),
+        (bytes(1000), "not an image in a known format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image in a known format"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image in a known format"),
+    ],
+)
+def test_what_is_no_image_says_so(tmp_path: Path, data: bytes, reason: str) -> None:
+    assert unreadable(written(tmp_path, data)).error == reason
+
+
+def png_header(width: int, height: int) -> bytes:
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    idat = b"IDAT" + zlib.compress(bytes(1000))
+    body = b"".join(
+        struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c))
+        for c in (head, idat, b"IEND")
+    )
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def test_pixel_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    for width, height in [(20_000, 20_000), (10_000, 20_001)]:
+        result = unreadable(written(tmp_path, png_header(width, height)))
+        assert f"{width * height} pixels) exceeds limit of 200000000 pixels" in result.error
+
+
+def test_pixel_limit_is_exact_and_silent(tmp_path: Path) -> None:
+    ref = written(tmp_path, encoded(gradient(40, 30)))
+    assert isinstance(decode(ref, limits=Limits(pixels=1200)), Decoded)
+    result = unreadable(ref, limits=Limits(pixels=1199))
+    assert result.error == "40 x 30 pixels are more than the limit of 1199"
+
+
+def test_pillows_own_limit_is_put_back(tmp_path: Path) -> None:
+    before = Image.MAX_IMAGE_PIXELS
+    decode(written(tmp_path, encoded(gradient())), limits=Limits(pixels=5))
+    decode(written(tmp_path, encoded(gradient())))
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_file_above_the_size_limit_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.jpg"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    result = unreadable(ref_to(path))
+    assert result.error == f"{1 << 40} bytes are more than the limit of {512 << 20}"
+    assert (result.file_bytes, result.content_hash) == (1 << 40, None)
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert unreadable(ref_to(tmp_path / "pipe.jpg")).error == "not a regular file"
+    assert unreadable(ref_to("/dev/zero")).error == "not a regular file"
+    assert unreadable(ref_to(tmp_path)).error == "a folder, not a file"
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    assert "symbolic links" in unreadable(ref_to(tmp_path / "loop.jpg")).error
+    assert "null byte" in unreadable(ref_to("nul\0.jpg")).error
+
+
+def test_reading_folders_and_pipes_leaks_no_descriptors(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0  # noqa: PTH208
+    for _ in range(20):
+        unreadable(ref_to(tmp_path))
+        unreadable(ref_to(tmp_path / "pipe.jpg"))
+    after = len(os.listdir("/proc/self/fd")) if before else 0  # noqa: PTH208
+    assert after == before
+
+
+def test_file_that_vanishes_after_listing_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    (ref,) = iter_images([str(tmp_path)])
+    (tmp_path / "a.jpg").unlink()
+    result = unreadable(ref)
+    assert result.error == "No such file or directory"
+    assert (result.ref, result.file_bytes, result.mtime_ns) == (ref, None, None)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_file_without_permission_is_listed(tmp_path: Path) -> None:
+    ref = written(tmp_path, b"x")
+    Path(ref.path).chmod(0)
+    assert unreadable(ref).error == "Permission denied"
+
+
+def test_file_that_changes_while_it_is_read_is_not_half_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = written(tmp_path, encoded(gradient()))
+    fstat = os.fstat
+
+    def growing(descriptor: int) -> os.stat_result:
+        status = fstat(descriptor)
+        with Path(ref.path).open("ab") as file:
+            file.write(b"more")
+        return status
+
+    monkeypatch.setattr(os, "fstat", growing)
+    assert unreadable(ref).error == "the file changed while it was read"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyError(5), SyntaxError("bad"), RuntimeError(), MemoryError(), TypeError("a\nb" * 500)],
+    ids=lambda error: type(error).__name__,
+)
+def test_any_exception_becomes_a_one_line_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(decoding, "open_picture", fail)
+    result = unreadable(written(tmp_path, b"x"))
+    assert 0 < len(result.error) <= REASON_CHARACTERS
+
+
+def test_a_damaged_member_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise zipfile.BadZipFile("Bad CRC-32 for file 'a.jpg'")
+
+    monkeypatch.setattr(decoding, "read_bytes", fail)
+    assert unreadable(written(tmp_path, b"x")).error == "Bad CRC-32 for file 'a.jpg'"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("step", ["open_picture", "read_bytes"])
+def test_interrupts_pass_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], step: str
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(decoding, step, interrupt)
+    with pytest.raises(error):
+        decode(written(tmp_path, b"x"))
+
+
+def test_pillow_leaks_nothing_to_stderr(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    tiff = encoded(gradient(), "TIFF")
+    for data in (
+        encoded(gradient(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09junk"),
+        tiff.replace(struct.pack("<HHI", 277, 3, 1), struct.pack("<HHIH", 277, 3, 1, 99)[:8]),
+        tiff[:-50] + bytes(50),
+        png_header(20_000, 9_900),
+    ):
+        decode(written(tmp_path, data))
+    assert capfd.readouterr() == ("", "")

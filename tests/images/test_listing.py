@@ -1,0 +1,173 @@
+"""Lists of image files: CSV, TSV, JSON Lines, COCO; odd rows, hostile names."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+from conftest import picture
+
+from sscd_cli.errors import SscdError, UsageError
+from sscd_cli.images.columns import Columns
+from sscd_cli.images.containers.listing import iter_records, rewrite_listing
+from sscd_cli.images.read import stored_ref
+from sscd_cli.images.refs import ImageRef
+from sscd_cli.images.sources import iter_images
+
+COCO = {
+    "images": [{"id": 7, "file_name": "b/2.jpg"}, {"id": 9, "file_name": "1.jpg"}],
+    "annotations": [{"id": 1, "image_id": 9}],
+}
+LISTS = {
+    "a.csv": "label,file_name\ncat,b/2.jpg\ndog,1.jpg\n",
+    "bom.csv": "\ufefffile_name,label\r\nb/2.jpg,cat\r\n1.jpg,dog\r\n",
+    "quoted.csv": 'note,image\n"two\nlines, and ""quotes""",b/2.jpg\n,1.jpg',
+    "a.tsv": "path\tlabel\nb/2.jpg\ta,b\n1.jpg\t\n",
+    "a.jsonl": '{"n": 1, "file_name": "b/2.jpg"}\n\n{"n": 2, "file_name": "1.jpg"}',
+    "a.json": json.dumps(COCO),
+}
+
+
+def listed(path: Path, text: str | bytes) -> Path:
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def refs(path: Path, column: str = "") -> list[ImageRef]:
+    return list(iter_images([str(path)], columns=Columns(image=column)))
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_names_images_in_its_folder(tmp_path: Path, name: str) -> None:
+    images = refs(listed(tmp_path / name, LISTS[name]))
+    folder = str(tmp_path)
+    assert images == [
+        ImageRef("b/2.jpg", folder, f"{folder}/b/2.jpg"),
+        ImageRef("1.jpg", folder, f"{folder}/1.jpg"),
+    ]
+    assert [stored_ref(ref.source, ref.id) for ref in images] == images
+
+
+@pytest.mark.parametrize("name", [name for name in LISTS if name != "a.json"])
+def test_the_rows_of_a_list_are_its_bytes(tmp_path: Path, name: str) -> None:
+    path = listed(tmp_path / name, LISTS[name])
+    assert "".join(record.text for record in iter_records(str(path), "")) == LISTS[name]
+
+
+def test_names_may_be_absolute_or_lead_out_of_the_folder(tmp_path: Path) -> None:
+    path = listed(tmp_path / "a.csv", "image\n/x/1.jpg\n../2.jpg\n./b//3.jpg\n")
+    assert [(ref.id, ref.source) for ref in refs(path)] == [
+        ("/x/1.jpg", ""), ("../2.jpg", str(tmp_path)), ("b/3.jpg", str(tmp_path))
+    ]  # fmt: skip
+
+
+def test_every_byte_of_a_name_survives(tmp_path: Path) -> None:
+    path = listed(tmp_path / "a.csv", b"image\n\xff\xfe.jpg\n")
+    assert [os.fsencode(ref.id) for ref in refs(path)] == [b"\xff\xfe.jpg"]
+
+
+def test_the_column_of_names_is_found_or_chosen(tmp_path: Path) -> None:
+    path = listed(tmp_path / "a.csv", "left,right,key\n1.jpg,2.jpg,scan\n")
+    with pytest.raises(UsageError) as caught:
+        refs(path)
+    assert str(caught.value) == (
+        f"{path} has several columns with images; choose one with --image-column (left, right)"
+    )
+    assert [ref.id for ref in refs(path, "right")] == ["2.jpg"]
+    assert [ref.id for ref in refs(path, "key")] == ["scan"]
+    with pytest.raises(UsageError, match=r"has no column x; .* \(left, right\)"):
+        refs(path, "x")
+    with pytest.raises(UsageError, match=r"has no column with images; .* \(a, b\)"):
+        refs(listed(tmp_path / "b.csv", "a,b\n1,2\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.csv", "n,image\n1,a.jpg\n2,\n"), ("a.csv", "n,image\n1,a.jpg\n2\n"),
+     ("a.jsonl", '{"image": "a.jpg"}\n{"n": 2}\n'),
+     ("a.jsonl", '{"image": "a.jpg"}\n{"image": 5}\n')],
+)  # fmt: skip
+def test_a_row_without_a_name_is_an_error_and_no_silent_skip(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    with pytest.raises(UsageError, match=r"row [23] of .* names no image; fill it in, or drop it"):
+        refs(listed(tmp_path / name, text))
+
+
+@pytest.mark.parametrize("text", ["", "image\n", "image"])
+def test_a_list_without_rows_names_no_images(tmp_path: Path, text: str) -> None:
+    assert refs(listed(tmp_path / "a.csv", text)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.csv", 'image\n"a.jpg'), ("a.csv", 'image\n"a"b.jpg\n'), ("a.jsonl", "[1]\n"),
+     ("a.jsonl", '{"image": \n'), ("a.json", "{"), ("a.json", b"\xff{}")],
+)  # fmt: skip
+def test_a_damaged_list_is_named(tmp_path: Path, name: str, text: str | bytes) -> None:
+    with pytest.raises(SscdError, match=r"cannot read the list .*; fetch or make it again"):
+        refs(listed(tmp_path / name, text))
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"images": 1}', '{"images": [{"id": 1}]}'])
+def test_json_that_is_no_coco_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="is no COCO file"):
+        refs(listed(tmp_path / "a.json", text))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pandas.csv", ",filename,label\n0,b/2.jpg,a\n1,1.jpg,b\n"),
+        ("bare.csv", "b/2.jpg,a\n1.jpg,b\n"),
+        ("long.csv", f'filename,rle\nb/2.jpg,"{"7" * 200_000}"\n1.jpg,1\n'),
+        ("bom.jsonl", '\ufeff{"file_name": "b/2.jpg"}\n{"file_name": "1.jpg"}\n'),
+        ("several.jsonl", '{"images": ["b/2.jpg", "1.jpg"]}\n{"images": []}\n'),
+        ("records.jsonl", '{"images": [{"path": "b/2.jpg"}, {"path": "1.jpg"}]}\n'),
+        ("names.txt", "b/2.jpg\r\n\r\n1.jpg\r\n"),
+        ("bom.txt", "\ufeffb/2.jpg\n1.jpg"),
+    ],
+)
+def test_lists_are_read_as_people_have_them(tmp_path: Path, name: str, text: str) -> None:
+    picture(tmp_path / "b" / "2.jpg", 1)
+    path = listed(tmp_path / name, text)
+    assert [ref.id for ref in refs(path)] == ["b/2.jpg", "1.jpg"]
+    assert "".join(record.text for record in iter_records(str(path), "")) == text
+
+
+def test_a_text_that_is_no_list_is_called_that(tmp_path: Path) -> None:
+    path = listed(tmp_path / "notes.txt", "Dear all,\nplease find a.jpg attached.\n")
+    with pytest.raises(UsageError, match="is no list of images: its first line names none"):
+        refs(path)
+
+
+def test_a_line_or_cell_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sscd_cli.images.containers.listing.MOST_CHARACTERS", 1000)
+    monkeypatch.setattr("sscd_cli.images.containers.listing.MOST_LINES", 10)
+    long = listed(tmp_path / "a.jsonl", '{"file_name": "1.jpg"}\n{"x": "' + "y" * 2000 + '"}\n')
+    with pytest.raises(SscdError, match="line 2 is longer than"):
+        refs(long)
+    quoted = listed(tmp_path / "a.csv", 'image,n\n"1.jpg,1\n' + "2.jpg,2\n" * 20)
+    with pytest.raises(SscdError, match="a quote is left open"):
+        refs(quoted)
+
+
+def test_a_list_without_some_images_of_a_row_keeps_the_others(tmp_path: Path) -> None:
+    text = '{"images": ["1.jpg", "2.jpg"], "n": 1}\n{"images": ["3.jpg"]}\n'
+    path = listed(tmp_path / "a.jsonl", text)
+    rewrite_listing(str(path), str(tmp_path / "b.jsonl"), {"1.jpg", "3.jpg"})
+    assert (tmp_path / "b.jsonl").read_text() == '{"images": ["2.jpg"], "n": 1}\n'
+
+
+def test_a_carriage_return_ends_a_name_on_stdin_unless_it_is_part_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b.jpg\r").touch()
+    stdin = io.BytesIO(b"a.jpg\r\nb.jpg\r\n")
+    assert [ref.id for ref in iter_images(["-"], stdin=stdin)] == ["a.jpg", "b.jpg\r"]

@@ -1,0 +1,48 @@
+"""Run a benchmark and put what it prints into the README, between the marks that name it.
+
+    python tests/update_readme.py bench_network [OPTION...]
+
+The marks are the lines `<!-- bench_network -->` and `<!-- /bench_network -->`; what stood between
+them goes. The options are those of the benchmark. A benchmark prints Markdown.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+README = TESTS.parent / "README.md"
+
+
+def main(name: str, *options: str) -> None:
+    """Replace the section of one benchmark."""
+    command = [sys.executable, str(TESTS / f"{name}.py"), *options]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    typed = shlex.join(["python", f"tests/{name}.py", *map(shown, options)])
+    section = f"{printed.strip()}\n\n`{typed}`"
+    README.write_text(replaced(README.read_text(), name, section))
+
+
+def shown(option: str) -> str:
+    """Return an option as the README names it: of a path outside the project the last part."""
+    return Path(option).name.upper() if Path(option).is_absolute() else option
+
+
+def replaced(text: str, name: str, section: str) -> str:
+    """Return `text` with another section between the marks of `name`.
+
+    Raises: SystemExit: the marks are missing.
+    """
+    marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    text, count = marks.subn(lambda found: f"{found[1]}\n{section}\n\n{found[2]}", text)
+    if count != 1:
+        raise SystemExit(f"README.md has {count} sections {name}, not one")
+    return text
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

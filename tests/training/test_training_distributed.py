@@ -1,0 +1,212 @@
+"""Two processes on the CPU, talking over gloo, train as one process with the joined batch.
+
+Exactly in float64; in float32 as far as the rounding of batch statistics goes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from sscd_cli.images.refs import ImageRef
+from sscd_cli.models.network import Network
+from sscd_cli.options.train import TrainOptions
+from sscd_cli.training.distributed import (
+    SharedBatchNorm,
+    World,
+    gather,
+    join_world,
+    leave_world,
+    share_batch_norm,
+)
+from sscd_cli.training.loop import Training
+from sscd_cli.training.loss import sscd_loss
+from sscd_cli.training.views import EpochOrder
+
+RANKS, IMAGES = 2, 4
+
+
+def pixels_of(rank: int, ranks: int) -> Tensor:
+    """Both views of a rank's images: all first views, then all second views."""
+    draw = torch.Generator().manual_seed(0)
+    first, second = torch.randint(
+        0, 256, (2, IMAGES, 3, 32, 32), dtype=torch.uint8, generator=draw
+    ).unbind()
+    mine = slice(rank * IMAGES // ranks, (rank + 1) * IMAGES // ranks)
+    return torch.cat([first[mine], second[mine]])
+
+
+def linear_step(world: World) -> dict[str, Tensor]:
+    """Loss and averaged gradient of a linear model in float64, where equal means equal."""
+    torch.manual_seed(0)
+    model: nn.Module = nn.Linear(3 * 32 * 32, 8).double()
+    if world.size > 1:
+        model = DistributedDataParallel(model)
+    pixels = pixels_of(world.rank, world.size).double().flatten(1) / 255
+    views = F.normalize(model(pixels), dim=1)
+    rows, images = len(views), len(views) // 2
+    match = torch.zeros(rows, rows * world.size, dtype=torch.bool)
+    identity = torch.zeros_like(match)
+    own = slice(world.rank * rows, (world.rank + 1) * rows)
+    match[:, own] = torch.eye(images, dtype=torch.bool).repeat(2, 2)
+    identity[:, own] = torch.eye(rows, dtype=torch.bool)
+    parts = sscd_loss(views, gather(views, world), match, identity)
+    parts.total.backward()
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return {"loss": parts.total.detach()} | named(gradients)
+
+
+def network_step(world: World, *, batch_statistics: bool, augmentations: str) -> dict[str, Tensor]:
+    """Loss, gradients and batch-norm statistics after one step of the training loop itself."""
+    torch.manual_seed(0)
+    network = Network("mini", 16)
+    refs = [ImageRef(str(i), "", str(i)) for i in range(IMAGES)]
+    options = TrainOptions(
+        sources=(), output=Path(), batch_size=IMAGES, augmentations=augmentations, workers=0
+    )
+    training = Training(
+        network, refs, options, device=torch.device("cpu"), autocast=False, world=world
+    )
+    training.model.train(batch_statistics)
+    parts = training._forward(pixels_of(world.rank, world.size))
+    parts.total.backward()
+    gradients = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
+    return {"loss": parts.total.detach()} | named(gradients) | named(dict(network.named_buffers()))
+
+
+def batch_norm_step(world: World) -> dict[str, Tensor]:
+    torch.manual_seed(1)
+    module = nn.Sequential(nn.BatchNorm2d(5)).double()
+    nn.init.uniform_(module[0].weight)  # type: ignore[arg-type]
+    if world.size > 1:
+        share_batch_norm(module, world)
+    x = torch.randn(6, 5, 3, 2, dtype=torch.float64) * 4 + 100
+    x = x.chunk(world.size)[world.rank].clone().requires_grad_()
+    out = module(x)
+    (out.sin() * torch.arange(6.0).chunk(world.size)[world.rank].view(-1, 1, 1, 1)).sum().backward()
+    gradients = {"x.grad": x.grad, "weight.grad": module[0].weight.grad}
+    parts = {"out": out.detach()} | named(gradients)
+    return parts | named(dict(module.named_buffers()))
+
+
+def named(tensors: dict[str, Any]) -> dict[str, Tensor]:
+    return {name.removeprefix("module."): value.clone() for name, value in tensors.items()}
+
+
+def steps(world: World) -> dict[str, dict[str, Tensor]]:
+    return {
+        "linear": linear_step(world),
+        "evaluation": network_step(world, batch_statistics=False, augmentations="advanced"),
+        "training": network_step(world, batch_statistics=True, augmentations="advanced"),
+        "batch norm": batch_norm_step(world),
+    }
+
+
+def one_rank(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(RANKS), "LOCAL_RANK": str(rank)}
+    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=RANKS)
+    world = join_world(torch.device("cpu"))
+    assert world == World(rank, RANKS, rank)
+    assert world.is_first == (rank == 0)
+    gathered = gather(torch.full((2, 3), float(rank)), world)
+    result = {"gathered": {"rows": gathered}, **steps(world)}
+    torch.save(result, f"{folder}/{rank}.pt")
+    leave_world(world)
+    assert not dist.is_initialized()
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, Tensor]]]:
+    folder = tmp_path_factory.mktemp("ranks")
+    mp.start_processes(one_rank, (str(folder),), nprocs=RANKS, start_method="fork")  # type: ignore[no-untyped-call]
+    return [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)]
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, dict[str, Tensor]]:
+    return steps(World())
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+@pytest.mark.parametrize(
+    ("step", "tolerance"), [("linear", 1e-12), ("evaluation", 1e-5), ("training", 1e-3)]
+)
+def test_ranks_have_the_loss_and_gradients_of_one_process(
+    ranks: list[dict[str, dict[str, Tensor]]],
+    alone: dict[str, dict[str, Tensor]],
+    step: str,
+    tolerance: float,
+) -> None:
+    mean_loss = (ranks[0][step]["loss"] + ranks[1][step]["loss"]) / 2
+    torch.testing.assert_close(mean_loss, alone[step]["loss"], rtol=1e-4, atol=1e-9)
+    assert float(mean_loss) > 1
+    for name, expected in alone[step].items():
+        if name != "loss":
+            for rank in ranks:
+                error = (rank[step][name].double() - expected.double()).norm()
+                assert error <= tolerance * expected.double().norm(), name
+
+
+def test_shared_batch_norm_equals_batch_norm_over_the_joined_batch(
+    ranks: list[dict[str, dict[str, Tensor]]], alone: dict[str, dict[str, Tensor]]
+) -> None:
+    expected, step = alone["batch norm"], [rank["batch norm"] for rank in ranks]
+    for name in ("out", "x.grad"):
+        torch.testing.assert_close(torch.cat([part[name] for part in step]), expected[name])
+    torch.testing.assert_close(sum(part["weight.grad"] for part in step), expected["weight.grad"])
+    for part in step:
+        for name in ("0.running_mean", "0.running_var", "0.num_batches_tracked"):
+            torch.testing.assert_close(part[name], expected[name])
+
+
+def test_gather_puts_rows_in_rank_order(ranks: list[dict[str, dict[str, Tensor]]]) -> None:
+    for rank in ranks:
+        assert rank["gathered"]["rows"][:, 0].tolist() == [0, 0, 1, 1]
+
+
+def test_one_process_gathers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    world = join_world(torch.device("cpu"))
+    assert world == World(0, 1, 0)
+    rows = torch.ones(2, 3)
+    assert gather(rows, world) is rows
+    leave_world(world)
+
+
+def test_shared_batch_norm_keeps_names_and_evaluation() -> None:
+    network = Network("mini", 8)
+    names, x = list(network.state_dict()), torch.randn(2, 3, 32, 32)
+    expected = network.eval()(x)
+    share_batch_norm(network, World(0, 2))
+    assert list(network.state_dict()) == names
+    assert sum(isinstance(module, SharedBatchNorm) for module in network.modules()) == 20
+    assert torch.equal(network(x), expected)
+
+
+@pytest.mark.parametrize(("count", "ranks"), [(12, 1), (12, 2), (13, 3)])
+def test_ranks_share_out_every_epoch_without_overlap(count: int, ranks: int) -> None:
+    whole = EpochOrder(count, 7, 0, 1)
+    orders = [EpochOrder(count, 7, rank, ranks) for rank in range(ranks)]
+    seen = []
+    for epoch in range(2):
+        for order in (whole, *orders):
+            order.epoch = epoch
+        dealt = [list(order) for order in orders]
+        assert {len(part) for part in dealt} == {count // ranks} == {len(o) for o in orders}
+        rows = zip(*dealt, strict=True)
+        assert [item for row in rows for item in row] == list(whole)[: count // ranks * ranks]
+        assert sorted(index for _, index in whole) == list(range(count))
+        seen.append([index for _, index in whole])
+    assert seen[0] != seen[1]
