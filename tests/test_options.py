@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
@@ -12,21 +14,20 @@ from conftest import Run, error_line
 
 from sscd_cli import options
 from sscd_cli.errors import UsageError
-from sscd_cli.options import evaluate as evaluation_options
-from sscd_cli.options import shared as words
-from sscd_cli.options import train as training_options
-from sscd_cli.options.help import Help, Range
+from sscd_cli.options.help import Help, Options, Range
 
-HOMES = (options, evaluation_options, training_options)
+HOMES = [
+    import_module(f"{options.__name__}.{module.name}") for module in iter_modules(options.__path__)
+]
 CHECKED_BY_ITSELF = {"threshold"}  # which may be a word, too
 
 
-def classes() -> Iterator[type[words.Options]]:
+def classes() -> Iterator[type[Options]]:
     for home in HOMES:
         for kind in vars(home).values():
             if (
                 isinstance(kind, type)
-                and issubclass(kind, words.Options)
+                and issubclass(kind, Options)
                 and kind.__module__ == (home.__name__)
             ):
                 yield kind

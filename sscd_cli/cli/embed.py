@@ -94,7 +94,8 @@ def summarise(result: EmbedResult, *, strict: bool = False) -> None:
             for name, seconds in sorted(result.seconds.items(), key=lambda item: -item[1])
         )
         terminal.note(
-            f"{speed:,.0f} images/s with {result.model} on {result.device} ({result.precision})"
+            f"{counted(round(speed), 'images')}/s with {result.model} on {result.device} "
+            f"({result.precision})"
             + (f", after a start of {result.start:.1f} s" if result.start else "")
         )
         terminal.note(f"{result.start + result.elapsed:.1f} s in all, of the work: {shares}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sscd_cli.cli import terminal
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.embed import EmbedOptions
-from sscd_cli.text import bytes_text
+from sscd_cli.text import bytes_text, counted
 
 
 def print_embed_estimate(options: EmbedOptions) -> None:
@@ -17,7 +17,8 @@ def print_embed_estimate(options: EmbedOptions) -> None:
     lines = (
         f"images   {found.images:,}, {todo:,} of them to embed",
         f"reading  {bytes_text(found.file_bytes)}",
-        f"time     about {_duration(found.seconds)}, at {found.images_per_second:,.0f} images/s "
+        f"time     about {_duration(found.seconds)}, at "
+        f"{counted(round(found.images_per_second), 'images')}/s "
         f"with {found.model} on {found.device} ({found.precision}), measured with {found.probed:,}",
         f"memory   about {bytes_text(found.memory_bytes)}",
         f"disk     about {bytes_text(found.disk_bytes)} in {options.descriptors}",

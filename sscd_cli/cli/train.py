@@ -52,5 +52,5 @@ def _show(step: StepLog) -> None:
         f"epoch {step.epoch} step {step.step}/{step.steps}: loss {step.loss:.3f} "
         f"(InfoNCE {step.infonce:.3f}, entropy {step.entropy:.3f}), similarity of positives "
         f"{step.positive:.3f}, nearest negative {step.nearest_negative:.3f}; "
-        f"{step.images_per_second:.0f} images/s, {left} left"
+        f"{counted(round(step.images_per_second), 'images')}/s, {left} left"
     )

@@ -22,15 +22,15 @@ from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.reports.header import Header
 from sscd_cli.reports.matches import Match, describe
-from sscd_cli.similarity.scale import Scale
-from sscd_cli.similarity.threshold import look_at, refuse_default, resolve
+from sscd_cli.scoring.scale import Scale
+from sscd_cli.scoring.threshold import look_at, refuse_default, resolve
 
 
 @dataclass(frozen=True, eq=False)
 class AgainstResult:
     """Every pair of an image here and one there; iterating makes the matches one by one.
 
-    scale: of the threshold and of similarities, see `descriptors.scale`; images here are the
+    scale: of the threshold and of similarities, see `scoring.scale`; images here are the
     queries. in_background: images here and there that normalise. leaked: how many of the
     `images` here have a copy there. stale: here and there, left out because the file has
     vanished or changed since it was embedded. unchecked: how many here are in a pair of which

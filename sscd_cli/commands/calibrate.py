@@ -28,8 +28,8 @@ from sscd_cli.matching.join import cross_pairs, similarity
 from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.options.calibrate import CalibrateOptions
 from sscd_cli.options.embed import EmbedOptions
-from sscd_cli.similarity.scale import Scale
-from sscd_cli.similarity.threshold import CalibratedThreshold
+from sscd_cli.scoring.scale import Scale
+from sscd_cli.scoring.threshold import CalibratedThreshold
 from sscd_cli.text import counted
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _ROWS_OF_SAMPLE = 32
 class CalibrateResult:
     """What was found, from how much, and where it was written (nowhere without a threshold).
 
-    scale: of the similarities, see `descriptors.scale`. images: different ones in the dataset.
+    scale: of the similarities, see `scoring.scale`. images: different ones in the dataset.
     sampled: those of which copies were made. copies: made. embedded: what embedding the sources
     did, if there were any.
     """

@@ -33,8 +33,8 @@ from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.reports.clusters import Cluster, describe
 from sscd_cli.reports.header import Header
-from sscd_cli.similarity.scale import Scale
-from sscd_cli.similarity.threshold import calibrated_images, look_at, refuse_default, resolve
+from sscd_cli.scoring.scale import Scale
+from sscd_cli.scoring.threshold import calibrated_images, look_at, refuse_default, resolve
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class DedupResult:
     """What was found; iterating makes the clusters one by one.
 
     calibrated_images: for how many the threshold was calibrated, if it was. scale: of the
-    threshold and of similarities, see `descriptors.scale`. in_background: images
+    threshold and of similarities, see `scoring.scale`. in_background: images
     that normalise themselves. alike: how alike random images are. crowded: how many images of
     clusters have so many look-alikes that only their exact copies may go. low_content: how many
     are compared with their exact copies only, for there is next to nothing in them. look_at: how

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sscd_cli.embedding.job import EmbedResult, Progress, check
-from sscd_cli.embedding.local import run_here
 from sscd_cli.options.embed import EmbedOptions
 
 __all__ = ["EmbedResult", "Progress", "run"]
@@ -20,6 +19,7 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
         be had. SscdError: a source cannot be read.
     """
     check(options)
+    # each way loads what it needs; stored descriptors need none of them
     if options.cluster:
         from sscd_cli.embedding.cluster import run_on_cluster
 
@@ -28,5 +28,6 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
         from sscd_cli.embedding.devices import run_on_devices
 
         return run_on_devices(options, options.devices, progress)
+    from sscd_cli.embedding.local import run_here
 
     return run_here(options, progress)

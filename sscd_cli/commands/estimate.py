@@ -21,8 +21,8 @@ from sscd_cli.matching.join import JoinPlan, plan_join
 from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.embed import EmbedOptions
-from sscd_cli.similarity.scale import Scale
-from sscd_cli.similarity.threshold import resolve
+from sscd_cli.scoring.scale import Scale
+from sscd_cli.scoring.threshold import resolve
 
 if TYPE_CHECKING:
     from sscd_cli.models.load import Model

@@ -8,7 +8,7 @@ from sscd_cli.choices import TRANSFORMS
 from sscd_cli.descriptors.read import stream_comparable
 from sscd_cli.errors import UsageError
 from sscd_cli.options.fit import FitOptions
-from sscd_cli.similarity.post import PostProcessing
+from sscd_cli.scoring.post import PostProcessing
 
 IMAGES_PER_DIMENSION = 10
 

@@ -9,7 +9,7 @@ from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.errors import StoreError
 from sscd_cli.matching.index import Index, ShardStamp, choose_factory
 from sscd_cli.options.index import IndexOptions
-from sscd_cli.similarity.scale import Scale
+from sscd_cli.scoring.scale import Scale
 
 INDEX = "index.faiss"
 
@@ -18,7 +18,7 @@ INDEX = "index.faiss"
 class IndexResult:
     """The index and what was done: `added` of its `rows` are new, all of them if `rebuilt`.
 
-    scale: of what it answers, see `descriptors.scale`. recall: see `matching.index.Manifest`.
+    scale: of what it answers, see `scoring.scale`. recall: see `matching.index.Manifest`.
     """
 
     path: Path

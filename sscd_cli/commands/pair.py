@@ -10,15 +10,15 @@ from sscd_cli.choices import check_threshold
 from sscd_cli.embedding.job import provenance_of
 from sscd_cli.evaluation.explanation import Explanation
 from sscd_cli.options.pair import PairOptions
-from sscd_cli.similarity.scale import Scale
-from sscd_cli.similarity.threshold import resolve
+from sscd_cli.scoring.scale import Scale
+from sscd_cli.scoring.threshold import resolve
 
 
 @dataclass(frozen=True)
 class PairResult:
     """How similar two images are.
 
-    similarity: on `scale` (see `descriptors.scale`), by default cosine in [-1, 1]. distance:
+    similarity: on `scale` (see `scoring.scale`), by default cosine in [-1, 1]. distance:
     Euclidean, sqrt(2 - 2 · cosine), before any score normalisation. is_copy: similarity >=
     threshold. explanation: which single edit accounts for it, if that was asked for; by cosine.
     """

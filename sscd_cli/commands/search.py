@@ -12,14 +12,14 @@ from sscd_cli.errors import StoreError
 from sscd_cli.matching.index import Index
 from sscd_cli.options.search import SearchOptions
 from sscd_cli.reports.hits import Hit, describe
-from sscd_cli.similarity.scale import Scale
+from sscd_cli.scoring.scale import Scale
 
 
 @dataclass(frozen=True)
 class SearchResult:
     """All hits in the order of the queries; `indexed` where a saved index answered.
 
-    scale: on which similarities are, see `descriptors.scale`.
+    scale: on which similarities are, see `scoring.scale`.
     """
 
     hits: list[Hit]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -29,13 +29,26 @@ from sscd_cli.descriptors.shards import (
     unreadable_file,
 )
 from sscd_cli.errors import StoreError
-from sscd_cli.similarity.post import PostProcessing
 from sscd_cli.storage.places import place
 
 COLUMNS = ("width", "height", "format", "file_bytes", "mtime_ns", "content_hash", *LATER_COLUMNS)
 _CHECKED_AT_ONCE = 4096  # rows
 _OFF_UNIT = 0.02  # of a squared length; 512 values in float16 move it by 0.001 at most
 NAME_COLUMNS = ("id", "id_bytes", "source", "source_bytes")
+
+
+class Transform(Protocol):
+    """What may be done to descriptors as they are read, such as `scoring.post` learns."""
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a descriptor after it."""
+
+    def applied_to(self, provenance: Provenance) -> Provenance:
+        """Return what made descriptors after it. Raises: StoreError: it fits others only."""
+
+    def apply(self, descriptors_ND: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return descriptors after it, (N, `dimensions`)."""
 
 
 class Names(Sequence[str]):
@@ -156,7 +169,7 @@ def read_descriptors(
     folder: str | Path,
     *,
     columns: Sequence[str] = COLUMNS,
-    post: PostProcessing | None = None,
+    post: Transform | None = None,
     of_length_1: bool = False,
 ) -> DescriptorSet:
     """Read the newest row of each image.
@@ -195,7 +208,7 @@ def read_descriptors(
 
 
 def read_comparable(
-    folder: Path, *, columns: Sequence[str] = COLUMNS, post: PostProcessing | None = None
+    folder: Path, *, columns: Sequence[str] = COLUMNS, post: Transform | None = None
 ) -> DescriptorSet:
     """Read a dataset whose rows can be compared by cosine; otherwise as `read_descriptors`.
 
@@ -302,7 +315,7 @@ def _descriptors(
     paths: Sequence[Path],
     masks: Sequence[npt.NDArray[np.bool_]],
     provenance: Provenance,
-    post: PostProcessing | None,
+    post: Transform | None,
     of_length_1: bool,
 ) -> Descriptor:
     """Fill one array shard by shard with the rows that count, post-processed if asked for."""

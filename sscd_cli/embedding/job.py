@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import PIL
 from numpy.typing import NDArray
 
 from sscd_cli import __version__
@@ -24,17 +23,16 @@ from sscd_cli.descriptors.schema import Provenance, difference
 from sscd_cli.descriptors.shards import shard_paths, shard_provenance
 from sscd_cli.errors import NoImagesError, StoreError, UnknownModelError, UsageError
 from sscd_cli.images.columns import Columns
-from sscd_cli.images.decode import Limits
 from sscd_cli.images.read import still_there
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
 from sscd_cli.images.survey import Survey
 from sscd_cli.machines.tasks import Task
-from sscd_cli.models.catalogue.registry import ModelSpec, find_model
 from sscd_cli.options.embed import EmbedOptions
 
 if TYPE_CHECKING:
     from sscd_cli.embedding.loader import Decoder
+    from sscd_cli.models.catalogue.registry import ModelSpec
     from sscd_cli.models.load import Model
 
 SHOWN_ERRORS = 20
@@ -201,6 +199,7 @@ def decoder_of(
 ) -> Decoder:
     """Return what decodes as the options and the model say."""
     from sscd_cli.embedding.loader import Decoder
+    from sscd_cli.images.decode import Limits
 
     recipe = model.spec.recipe.chosen(options.exif, options.decode)
     return Decoder(recipe, Limits(options.max_pixels, options.max_bytes), known)
@@ -232,6 +231,8 @@ def spec_of(folder: Path, made_by: Provenance, name: str | None) -> ModelSpec:
     """
 
     with _same_weights(folder, made_by, name) as check:
+    from sscd_cli.models.catalogue.registry import find_model
+
         spec = find_model(name or made_by.model)
         check(spec)
     return spec
@@ -269,6 +270,8 @@ def provenance_of(
     decode: Decode = "auto",
 ) -> Provenance:
     """Return what the footer of a shard says of what `model` puts out now."""
+
+    import PIL
 
     from sscd_cli.models.runtime.outputs import width
 

@@ -31,7 +31,7 @@ from sscd_cli.machines.tasks import Task
 from sscd_cli.matching.join import Pairs
 from sscd_cli.matching.recall import SAMPLE_ROWS, Recall
 from sscd_cli.options.dedup import DedupOptions
-from sscd_cli.similarity.threshold import look_at, resolve
+from sscd_cli.scoring.threshold import look_at, resolve
 from sscd_cli.storage.files import whole_file
 
 EXACT_ROWS = 10_000_000  # with 512 dimensions, some 30 core hours

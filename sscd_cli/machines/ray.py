@@ -19,11 +19,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.machines.tasks import Task, spaced
-from sscd_cli.options.embed import ClusterOptions
 
 Outcome = TypeVar("Outcome")
 Report = Callable[[Any], None]
@@ -31,6 +30,18 @@ Work = Callable[[Task, Report], Outcome]
 
 RETRIES = 3  # of a task whose worker died
 REPORT_SECONDS = 1.0
+
+
+class Share(Protocol):
+    """What each task of a job gets of a cluster; None is for the cluster to say."""
+
+    @property
+    def gpus_per_task(self) -> float | None: ...
+    @property
+    def cpus_per_task(self) -> float | None: ...
+    @property
+    def memory_per_task(self) -> float | None:
+        """In GiB."""
 
 
 class Cluster:
@@ -43,7 +54,7 @@ class Cluster:
         machine of it has what a task needs.
     """
 
-    def __init__(self, options: ClusterOptions) -> None:
+    def __init__(self, options: Share) -> None:
         self._options = options
         self._held = ExitStack()
 
@@ -140,7 +151,7 @@ def _connect(ray: Any) -> None:
 _NAMES = {"num_gpus": "GPU", "num_cpus": "CPU", "memory": "memory"}
 
 
-def _needs(ray: Any, options: ClusterOptions) -> dict[str, float]:
+def _needs(ray: Any, options: Share) -> dict[str, float]:
     """Return what a task needs, in Ray's words: a GPU and its share of cores, or one core."""
     there = ray.cluster_resources()
     gpus, cpus = options.gpus_per_task, options.cpus_per_task

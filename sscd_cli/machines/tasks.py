@@ -13,7 +13,7 @@ fullest part is 2 % above the mean, of ten thousand containers 19 %, of a thousa
 Joining: every pair of two blocks of rows is a tile with a file of its own (`matching.tiles`,
 `join`); task I of N has every N-th.
 
-What it costs, for N images of D dimensions on G machines, B blocks (`tests/bench_tasks.py`
+What it costs, for N images of D dimensions on G machines, B blocks (`tests/bench/bench_tasks.py`
 measures the price of dividing and computes the rest): embedding N / (G · images per second), all
 tasks list all folders; the join N² · D operations / G; its reading B/2 · N · 2D bytes, for each
 tile reads the block that the task does not hold; memory of a task two blocks of N/B rows, stored

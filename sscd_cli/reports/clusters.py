@@ -71,7 +71,7 @@ class Cluster:
     cluster: its name, 12 hexadecimal digits that follow from the contents of the members,
     whatever the run. weakest_link: the similarity above which the cluster would fall apart.
     scale: of all similarities, "cosine" or what was done before and after (see
-    `descriptors.scale`). members: the kept ones first, each followed by what it stands for, the
+    `scoring.scale`). members: the kept ones first, each followed by what it stands for, the
     most similar first.
     """
 

@@ -26,7 +26,7 @@ class Hit:
     """One of the nearest images of a query: its rank from 1, and their similarity.
 
     path: relative to the working directory if it lies below. id, source: its key in the
-    descriptor dataset. scale: of the similarity, see `descriptors.scale`.
+    descriptor dataset. scale: of the similarity, see `scoring.scale`.
     """
 
     query: str

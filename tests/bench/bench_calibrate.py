@@ -1,6 +1,6 @@
 """Is the precision that `sscd calibrate` promises kept on other images of the same kind?
 
-    python tests/bench_calibrate.py SOURCE... [--exclude NAME...] [--splits 20] [--copies 0.1]
+    python tests/bench/bench_calibrate.py SOURCE... [--exclude NAME...] [--splits 20] [--copies 0.1]
 
 Copies of every image by every edit of `sscd eval self` are embedded once. Then the images are
 split into halves, many times, at random. A share of each half gets a copy that nobody marks, by

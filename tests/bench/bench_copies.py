@@ -1,6 +1,6 @@
 """How many copies of photographs are found: the bundled network beside PDQ and pHash.
 
-    python tests/bench_copies.py FOLDER [--model M] [--exclude NAME...] [--distractors SOURCE]
+    python tests/bench/bench_copies.py FOLDER [--model M] [--exclude NAME...] [--distractors SOURCE]
 
 Copies of every photograph in FOLDER by every edit of `sscd eval self`, the same for each method,
 are searched among the photographs (and the distractors). Prints Markdown. Needs the extra

@@ -1,6 +1,6 @@
 """What a GPU embeds and joins, and which of two limits it meets: its own, or decoding for it.
 
-    python tests/bench_cuda.py PHOTOS [--files 20000] [--seconds 10] [--rows 1000000]
+    python tests/bench/bench_cuda.py PHOTOS [--files 20000] [--seconds 10] [--rows 1000000]
 
 Images/s of the network alone (pixels from page-locked memory, the next batch begun before one is
 waited for), of decoding alone (all cores), and from files to shards, with the bundled model and a

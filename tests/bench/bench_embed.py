@@ -1,7 +1,7 @@
 """Images/s from files to shards: the bundled model beside imagededup's PHash, ResNet-50 beside
 the published snippet; and what fast decoding does to descriptors.
 
-    python tests/bench_embed.py PHOTOS [--small 1000] [--large 40] [--rounds 3]
+    python tests/bench/bench_embed.py PHOTOS [--small 1000] [--large 40] [--rounds 3]
 
 The files are made from the photographs: small ones of 500 × 375 pixels and large ones of 12
 megapixels, JPEG, no two alike. Imports and loading the model are left out on both sides. PHash

@@ -1,6 +1,6 @@
 """How often `sscd pair --explain` names the edit that was made.
 
-    python tests/bench_explain.py FOLDER [--limit 40] [--model M]
+    python tests/bench/bench_explain.py FOLDER [--limit 40] [--model M]
 
 Every photograph is edited by every kind of edit of `sscd eval self`, at a strength drawn by
 chance, and explained. Prints Markdown: what was answered for each edit (the confusion table), how

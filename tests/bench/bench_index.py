@@ -1,6 +1,6 @@
 """What an index finds and costs, and what adding 1 % of new images costs beside building it.
 
-    python tests/bench_index.py [N] [--factory F ...]
+    python tests/bench/bench_index.py [N] [--factory F ...]
 
 N descriptors (100,000 unless given) as in bench_match.py, in a dataset of their own for each
 factory: built, then 1 % more embedded, then brought up to date. Recall@10 is what the index

@@ -1,6 +1,6 @@
 """Does the original stay? Photographs with planted edited copies, through `sscd dedup`.
 
-    python tests/bench_keepers.py PHOTOS [--images 100] [--copies 1] [--threshold 0.55]
+    python tests/bench/bench_keepers.py PHOTOS [--images 100] [--copies 1] [--threshold 0.55]
 
 Every photograph gets copies of different kinds, drawn in turn from the twenty names of
 `evaluation.edits`, written as JPEG files of quality 80, 90 or 95 (screenshots as PNG, the kinds

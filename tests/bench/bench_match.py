@@ -1,6 +1,7 @@
 """Speed, recall and memory of the threshold join beside FAISS brute force, in one run.
 
-    python tests/bench_match.py [N ...] [--anisotropic] [--baseline-rows M] [--methods exact groups]
+    python tests/bench/bench_match.py [N ...] [--anisotropic] [--baseline-rows M]
+        [--methods exact groups]
 
 For each N, 100,000 unless given: N unit vectors of 512 dimensions, stored as float16 and
 memory-mapped; random ones, a tenth of them noisy copies at cosines of 0.6 to 0.99, and one row in a

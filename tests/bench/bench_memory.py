@@ -1,6 +1,6 @@
 """Peak memory of embedding few and many small files: it must not grow with their number.
 
-    python tests/bench_memory.py [--few 1000] [--many 100000]
+    python tests/bench/bench_memory.py [--few 1000] [--many 100000]
 
 Each run is a process of its own over distinct tiny JPEGs; its peak is the resident set that the
 kernel counted. The network is the bundled one's architecture on 64 × 64 pixels, seeded, so that

@@ -1,6 +1,6 @@
 """Images/s of the networks alone, against the published snippet.
 
-    python tests/bench_network.py [--batch 8] [--seconds 5]
+    python tests/bench/bench_network.py [--batch 8] [--seconds 5]
 
 Ours run as `sscd embed` runs them: one thread a core, each with batches of its own, on random
 pixels of each network's input size. The snippet (see published_snippet.py) is measured whole, from

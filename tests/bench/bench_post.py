@@ -1,7 +1,8 @@
 """What post-processing and score normalisation change: `sscd eval self` on several scales at once.
 
     sscd embed SAMPLE... -d sample
-    python tests/bench_post.py FOLDER --sample sample [--exclude NAME...] [--distractors SOURCE...]
+    python tests/bench/bench_post.py FOLDER --sample sample [--exclude NAME...]
+        [--distractors SOURCE...]
 
 Copies of every photograph in FOLDER by every edit are embedded once, and searched on every scale.
 The sample should be other images than those of FOLDER. Prints Markdown.
@@ -31,9 +32,9 @@ from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
 from sscd_cli.models.load import Model, load_model
 from sscd_cli.options.evaluate import EvalSelfOptions
-from sscd_cli.similarity.post import PostProcessing
-from sscd_cli.similarity.scale import COSINE, Scale
-from sscd_cli.similarity.score_norm import ScoreNorm
+from sscd_cli.scoring.post import PostProcessing
+from sscd_cli.scoring.scale import COSINE, Scale
+from sscd_cli.scoring.score_norm import ScoreNorm
 
 NORM = ScoreNorm(1.0, 0, 2)
 

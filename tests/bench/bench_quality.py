@@ -1,6 +1,6 @@
 """What precision and decoding cost in quality: µAP on edited copies with the bundled network.
 
-    python tests/bench_quality.py PHOTOS [--originals 40] [--distractors 100]
+    python tests/bench/bench_quality.py PHOTOS [--originals 40] [--distractors 100]
 
 Copies of the first photographs by every edit of `sscd eval self` are searched among these and some
 further ones. Every picture is enlarged twice and saved as a JPEG first, so that fast decoding has

@@ -1,6 +1,6 @@
 """What naming and reading images costs in each kind of source, next to a folder.
 
-    python tests/bench_sources.py [FOLDER]
+    python tests/bench/bench_sources.py [FOLDER]
 
 The files of FOLDER (by default the gallery of the tests), packed in each way, are named and read
 whole, without decoding, in the order in which they are named; then 100 of them in a random order by

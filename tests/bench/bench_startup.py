@@ -1,6 +1,6 @@
 """CPU seconds from the call of a command to its end, next to an empty Python.
 
-    python tests/bench_startup.py [RUNS]
+    python tests/bench/bench_startup.py [RUNS]
 
 Help, a pair with the bundled model, and duplicates among 10,000 stored images. Prints the median
 and the least of user plus system time of fresh processes. Files are cached by one run before the

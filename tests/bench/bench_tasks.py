@@ -1,6 +1,7 @@
 """What dividing a job costs, measured here, and what clusters would take, computed.
 
-    python tests/bench_tasks.py [--rows 40000] [--pruned-rows 200000] [--photos FOLDER] [--tasks 4]
+    python tests/bench/bench_tasks.py [--rows 40000] [--pruned-rows 200000]
+        [--photos FOLDER] [--tasks 4]
 
 Measured: the tasks one after another on this machine against one run, so that the ratio is the
 price of dividing: repeated listing, reading blocks again, collecting the parts. Results must be

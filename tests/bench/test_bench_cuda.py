@@ -14,7 +14,7 @@ pytest.importorskip("faiss")
 import bench_cuda
 from bench_cuda import Rates, embedding_table, join_table
 
-BENCH = Path(__file__).parents[1] / "bench_cuda.py"
+BENCH = Path(__file__).with_name("bench_cuda.py")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

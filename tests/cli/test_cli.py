@@ -13,11 +13,22 @@ import typer
 from conftest import DATA, Run, Store, error_line, names_in, picture, records_of
 
 import sscd_cli
-from sscd_cli import options
 from sscd_cli.errors import SscdError
 from sscd_cli.models.catalogue.published import PUBLISHED
 from sscd_cli.models.catalogue.registry import BUNDLED
-from sscd_cli.options import evaluate as evaluation_options
+from sscd_cli.options.calibrate import CalibrateOptions
+from sscd_cli.options.dedup import DedupOptions
+from sscd_cli.options.embed import ClusterOptions, EmbedOptions
+from sscd_cli.options.evaluate import (
+    EvalCopydaysOptions,
+    EvalDiscOptions,
+    EvalPairsOptions,
+    EvalSelfOptions,
+)
+from sscd_cli.options.fit import FitOptions
+from sscd_cli.options.index import IndexOptions
+from sscd_cli.options.pair import PairOptions
+from sscd_cli.options.search import SearchOptions
 from sscd_cli.text import bytes_text
 
 A, B = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
@@ -85,7 +96,7 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     "embed": (
         ["embed", "photos", "-"],
         "embed",
-        options.EmbedOptions(sources=("photos", "-")),
+        EmbedOptions(sources=("photos", "-")),
         {
             **EMBED,
             "prune": ("true", True),
@@ -98,7 +109,7 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     "dedup": (
         ["dedup"],
         "dedup",
-        options.DedupOptions(),
+        DedupOptions(),
         {
             **SCALE,
             "descriptors": EMBED["descriptors"],
@@ -111,7 +122,7 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     "fit": (
         ["fit", "-o", "post"],
         "fit",
-        options.FitOptions(output=Path("post")),
+        FitOptions(output=Path("post")),
         {
             "transform": ("pca", "pca"),
             "dimensions": ("12", 12),
@@ -122,7 +133,7 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     "index": (
         ["index"],
         "index",
-        options.IndexOptions(),
+        IndexOptions(),
         {
             "descriptors": EMBED["descriptors"],
             "post": SCALE["post"],
@@ -133,13 +144,13 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     "search": (
         ["search", "a.jpg"],
         "search",
-        options.SearchOptions(images=("a.jpg",)),
+        SearchOptions(images=("a.jpg",)),
         {**SHARED, **SCALE, "descriptors": EMBED["descriptors"], "k": ("3", 3)},
     ),
     "pair": (
         ["pair", "a.jpg", "b.jpg"],
         "pair",
-        options.PairOptions(left="a.jpg", right="b.jpg"),
+        PairOptions(left="a.jpg", right="b.jpg"),
         {
             **SHARED,
             **SCALE,
@@ -150,8 +161,8 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     ),
     "eval pairs": (
         ["eval", "pairs", "truth.csv"],
-        "eval_pairs",
-        evaluation_options.EvalPairsOptions(truth=Path("truth.csv")),
+        "evaluate.pairs",
+        EvalPairsOptions(truth=Path("truth.csv")),
         {
             "post": ("p", Path("p")),
             "score_norm": ("1[0]", "1[0]"),
@@ -161,8 +172,8 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     ),
     "eval disc": (
         ["eval", "disc", "disc"],
-        "eval_disc",
-        evaluation_options.EvalDiscOptions(path=Path("disc")),
+        "evaluate.disc",
+        EvalDiscOptions(path=Path("disc")),
         {
             **BENCHMARK,
             "queries": ("q", Path("q")),
@@ -175,14 +186,14 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     ),
     "eval copydays": (
         ["eval", "copydays", "copydays"],
-        "eval_copydays",
-        evaluation_options.EvalCopydaysOptions(path=Path("copydays")),
+        "evaluate.copydays",
+        EvalCopydaysOptions(path=Path("copydays")),
         {**BENCHMARK, "distractors": ("d", Path("d")), "training": ("t", Path("t"))},
     ),
     "calibrate": (
         ["calibrate"],
         "calibrate",
-        options.CalibrateOptions(),
+        CalibrateOptions(),
         {
             **SCALE,
             "descriptors": EMBED["descriptors"],
@@ -199,8 +210,8 @@ CASES: dict[str, tuple[list[str], str, Any, dict[str, tuple[str, Any]]]] = {
     ),
     "eval self": (
         ["eval", "self", "photos"],
-        "eval_self",
-        evaluation_options.EvalSelfOptions(sources=("photos",)),
+        "evaluate.self_copies",
+        EvalSelfOptions(sources=("photos",)),
         {
             **SHARED,
             **SCALE,
@@ -226,7 +237,7 @@ def test_flags_and_variables_arrive_as_the_librarys_options(
         seen.append(first)
         raise SscdError("seen", "enough")
 
-    monkeypatch.setattr(f"sscd_cli.{verb}.run", record)
+    monkeypatch.setattr(f"sscd_cli.commands.{verb}.run", record)
     if how == "flag":
         for name, (text, _) in settings.items():
             flag = f"--{name.replace('_', '-')}"
@@ -254,8 +265,8 @@ def test_dedup_hands_its_embedding_options_on(sscd: Run, monkeypatch: pytest.Mon
     sscd("dedup", "photos")
     sscd("dedup", "photos", "--engine", "ray")
     wanted = {key: value for key, (_, value) in EMBED.items()}
-    here = options.EmbedOptions(sources=("photos",), **wanted)
-    assert seen == [here, dataclasses.replace(here, cluster=options.ClusterOptions())]
+    here = EmbedOptions(sources=("photos",), **wanted)
+    assert seen == [here, dataclasses.replace(here, cluster=ClusterOptions())]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import MTIME, Ran, Run, Store, drawn_provenance, error_line, picture, records_of
 
-from sscd_cli.similarity.post import PostProcessing
+from sscd_cli.scoring.post import PostProcessing
 
 A, B, C = np.eye(8)[:3]
 

@@ -17,7 +17,7 @@ from conftest import Run, error_line, picture
 
 from sscd_cli.commands.evaluate.disc import _offsets
 from sscd_cli.evaluation.disc import Truth, judge
-from sscd_cli.similarity.score_norm import ScoreNorm
+from sscd_cli.scoring.score_norm import ScoreNorm
 
 QUERIES, REFERENCES, TRAINING = 40, 90, 120
 

@@ -20,8 +20,8 @@ from PIL import Image
 from sscd_cli.commands.evaluate import pairs as eval_pairs
 from sscd_cli.descriptors.read import read_descriptors
 from sscd_cli.matching.join import similarities
-from sscd_cli.similarity.scale import Scale
-from sscd_cli.similarity.threshold import CalibratedThreshold
+from sscd_cli.scoring.scale import Scale
+from sscd_cli.scoring.threshold import CalibratedThreshold
 
 IMAGES = 40
 Scored = list[tuple[float, bool, str]]

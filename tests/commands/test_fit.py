@@ -10,7 +10,7 @@ import pytest
 from conftest import Run, error_line, picture, save_store, save_tiny_model
 
 from sscd_cli.descriptors.read import read_comparable
-from sscd_cli.similarity.post import PostProcessing
+from sscd_cli.scoring.post import PostProcessing
 
 
 @pytest.fixture

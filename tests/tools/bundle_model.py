@@ -1,6 +1,6 @@
 """Make the model that the package carries from the one that a training run wrote.
 
-    python tests/bundle_model.py RUN/model.safetensors --manifest MANIFEST.csv \
+    python tests/tools/bundle_model.py RUN/model.safetensors --manifest MANIFEST.csv \
         --threshold 0.55 --look-at 0.43 --threshold-source "no false pair of …" --note "…"
 
 Weights become float16; the metadata gains the default threshold with its origin and, from the

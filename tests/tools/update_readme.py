@@ -1,6 +1,6 @@
 """Run a benchmark and put what it prints into the README, between the marks that name it.
 
-    python tests/update_readme.py bench_network [OPTION...]
+    python tests/tools/update_readme.py bench_network [OPTION...]
 
 The marks are the lines `<!-- bench_network -->` and `<!-- /bench_network -->`; what stood between
 them goes. The options are those of the benchmark. A benchmark prints Markdown.
@@ -20,7 +20,7 @@ README = TESTS.parent / "README.md"
 
 def main(name: str, *options: str) -> None:
     """Replace the section of one benchmark."""
-    command = [sys.executable, str(TESTS / f"{name}.py"), *options]
+    command = [sys.executable, str(TESTS / "bench" / f"{name}.py"), *options]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     typed = shlex.join(["python", f"tests/{name}.py", *map(shown, options)])
     section = f"{printed.strip()}\n\n`{typed}`"

@@ -13,8 +13,8 @@ from sscd_cli.evaluation import copydays as protocol
 from sscd_cli.evaluation.copydays import Copydays, CopydaysFigures
 from sscd_cli.matching.candidates import nearest
 from sscd_cli.options.evaluate import EvalCopydaysOptions
-from sscd_cli.similarity.codecs import Codec, applied
-from sscd_cli.similarity.post import PostProcessing
+from sscd_cli.scoring.codecs import Codec, applied
+from sscd_cli.scoring.post import PostProcessing
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from sscd_cli.evaluation import disc
 from sscd_cli.evaluation.disc import DiscFigures, Truth
 from sscd_cli.matching.candidates import Candidates, best_overall, nearest
 from sscd_cli.options.evaluate import EvalDiscOptions
-from sscd_cli.similarity.codecs import Codec, applied
-from sscd_cli.similarity.post import PostProcessing
-from sscd_cli.similarity.score_norm import ScoreNorm
+from sscd_cli.scoring.codecs import Codec, applied
+from sscd_cli.scoring.post import PostProcessing
+from sscd_cli.scoring.score_norm import ScoreNorm
 
 if TYPE_CHECKING:
     Floats = NDArray[np.float32]

@@ -28,8 +28,8 @@ from sscd_cli.evaluation.pair_truth import (
 from sscd_cli.matching.candidates import best_within
 from sscd_cli.matching.join import similarities
 from sscd_cli.options.evaluate import EvalPairsOptions
-from sscd_cli.similarity.scale import Scale
-from sscd_cli.similarity.threshold import resolve
+from sscd_cli.scoring.scale import Scale
+from sscd_cli.scoring.threshold import resolve
 from sscd_cli.text import counted
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class EvalPairsResult:
 
     chosen, chosen_by: the threshold that is looked at, and where it comes from. images: with a
     descriptor. left_out: pairs of the table with an unreadable image. grouped: whether the table
-    has groups. scale: on which similarities are, see `descriptors.scale`.
+    has groups. scale: on which similarities are, see `scoring.scale`.
     """
 
     report: PairReport

@@ -18,7 +18,7 @@ from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
 from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.options.evaluate import EvalSelfOptions
-from sscd_cli.similarity.scale import Scale
+from sscd_cli.scoring.scale import Scale
 from sscd_cli.text import counted
 
 
@@ -26,7 +26,7 @@ from sscd_cli.text import counted
 class EvalSelfResult:
     """The scores of the copies, and what was evaluated on how many images.
 
-    scale: of the scores, see `descriptors.scale`. threshold: the model's own, None on a scale
+    scale: of the scores, see `scoring.scale`. threshold: the model's own, None on a scale
     where it does not hold.
     """
 

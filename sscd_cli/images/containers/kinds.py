@@ -140,11 +140,11 @@ def rewriter(source: str) -> Rewrite | None:
 
         return rewrite_zip
     if name.endswith(PARQUET):
-        from sscd_cli.images.rewrite.table import rewrite_parquet
+        from sscd_cli.images.containers.table_rewrite import rewrite_parquet
 
         return rewrite_parquet
     if name.endswith(ARROW):
-        from sscd_cli.images.rewrite.table import rewrite_arrow
+        from sscd_cli.images.containers.table_rewrite import rewrite_arrow
 
         return rewrite_arrow
     if is_listing(name):

@@ -25,7 +25,7 @@ class Output:
         """Write a source to `target`, which lies in or is `place`, without the images `removed`.
 
         Returns: how many captions or annotations went along.
-        Raises: FileExistsError: another run wrote there; and as `images.rewrite.kinds.rewriter`.
+        Raises: FileExistsError: another run wrote there; and as `images.containers.kinds.rewriter`.
         """
         from sscd_cli.images.containers.folder import copy_folder
         from sscd_cli.images.containers.kinds import rewriter

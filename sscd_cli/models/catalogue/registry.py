@@ -26,7 +26,7 @@ from sscd_cli.storage.servers import is_url
 BUNDLED = "sscd_mini"
 # the preprocessing of the official models, whose files do not state it
 ASSUMED = "small-288"
-BUNDLED_FILE = Path(__file__).with_name("sscd_mini.safetensors")
+BUNDLED_FILE = Path(__file__).parents[1] / "sscd_mini.safetensors"
 BUNDLED_DIGEST = BUNDLED_FILE.with_suffix(".sha256")  # as `sha256sum -c` reads it
 # what was measured after a file was written, by its SHA-256
 _MEASURED_SINCE: dict[str, dict[str, Any]] = {

@@ -9,10 +9,10 @@ import pytest
 from conftest import drawn_provenance
 
 from sscd_cli.errors import UsageError
-from sscd_cli.similarity.post import PostProcessing
-from sscd_cli.similarity.scale import COSINE, Scale
-from sscd_cli.similarity.score_norm import ScoreNorm
-from sscd_cli.similarity.threshold import resolve
+from sscd_cli.scoring.post import PostProcessing
+from sscd_cli.scoring.scale import COSINE, Scale
+from sscd_cli.scoring.score_norm import ScoreNorm
+from sscd_cli.scoring.threshold import resolve
 
 
 def unit(rows: int, dimensions: int = 16, seed: int = 0) -> np.ndarray:
@@ -51,7 +51,7 @@ def test_scores_are_those_of_the_references_augmented_descriptors() -> None:
 def test_the_bias_is_the_same_in_small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     norm, queries, background = ScoreNorm(1.0, 0, 2), unit(40, seed=1), unit(50, seed=2)
     whole = norm.bias(queries, background)
-    monkeypatch.setattr("sscd_cli.similarity.score_norm._BLOCK_BYTES", 4 * 50 * 7)
+    monkeypatch.setattr("sscd_cli.scoring.score_norm._BLOCK_BYTES", 4 * 50 * 7)
     np.testing.assert_allclose(norm.bias(queries, background), whole, atol=1e-6)
 
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from sscd_cli.descriptors.schema import Provenance
 from sscd_cli.errors import UsageError
-from sscd_cli.similarity.post import PostProcessing
-from sscd_cli.similarity.score_norm import ScoreNorm
+from sscd_cli.scoring.post import PostProcessing
+from sscd_cli.scoring.score_norm import ScoreNorm
 
 
 @dataclass(frozen=True, eq=False)

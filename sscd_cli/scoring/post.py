@@ -31,7 +31,7 @@ from sscd_cli.choices import TRANSFORMS
 from sscd_cli.descriptors.schema import Descriptor, Provenance, difference
 from sscd_cli.descriptors.shards import writing
 from sscd_cli.errors import StoreError, UsageError, reason_of
-from sscd_cli.similarity.moments import Moments, Sample, principal_axes, rank
+from sscd_cli.scoring.moments import Moments, Sample, principal_axes, rank
 from sscd_cli.storage.files import file_here, output_file
 from sscd_cli.text import counted
 

@@ -14,8 +14,8 @@ from conftest import drawn_provenance, picture, save_store
 
 from sscd_cli.descriptors.read import read_comparable, stream_comparable
 from sscd_cli.errors import SscdError, StoreError, UsageError
-from sscd_cli.similarity.moments import Moments, Sample, principal_axes
-from sscd_cli.similarity.post import PostProcessing, Transform
+from sscd_cli.scoring.moments import Moments, Sample, principal_axes
+from sscd_cli.scoring.post import PostProcessing, Transform
 
 
 def drawn(rows: int, dimensions: int, seed: int = 0) -> np.ndarray:
