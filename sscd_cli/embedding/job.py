@@ -230,9 +230,9 @@ def spec_of(folder: Path, made_by: Provenance, name: str | None) -> ModelSpec:
     Raises: ModelError: there is none of that name. StoreError: it has other weights.
     """
 
-    with _same_weights(folder, made_by, name) as check:
     from sscd_cli.models.catalogue.registry import find_model
 
+    with _same_weights(folder, made_by, name) as check:
         spec = find_model(name or made_by.model)
         check(spec)
     return spec
