@@ -18,7 +18,6 @@ from types import MappingProxyType
 from typing import Any
 
 from sscd_cli.options.review import PREVIEW_SIDE, PREVIEWS
-from sscd_cli.reports.review.previews import previews
 from sscd_cli.reports.review.shown import Digest, Shown, ShownCluster, in_order
 from sscd_cli.text import bytes_text, counted
 
@@ -45,6 +44,9 @@ def page(
 
     Args: side: longer edge of the previews in pixels. most: how many there are at most.
     """
+    # the other formats load no Pillow
+    from sscd_cli.reports.review.previews import previews
+
     ordered = in_order(clusters)
     yield _head(header)
     yield from _data_block(header, ordered, decided)
