@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sscd_cli.descriptors.read import DescriptorSet
     from sscd_cli.images.originals import Look
-    from sscd_cli.matching.clusters import Clusters
+    from sscd_cli.matching.copies import Clusters
 
 MOST = 12  # images of one keeper that are compared with each other; of more the best by facts
 

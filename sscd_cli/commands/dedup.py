@@ -18,7 +18,8 @@ from sscd_cli.images.read import is_file
 from sscd_cli.joining import report as join_report
 from sscd_cli.joining import tasks as join
 from sscd_cli.joining.report import Joined
-from sscd_cli.matching.clusters import Clusters, Copies, cluster_copies, find_copies
+from sscd_cli.matching.clusters import cluster_copies, find_copies
+from sscd_cli.matching.copies import Clusters, Copies
 from sscd_cli.matching.doubts import (
     Resemblance,
     at_threshold,

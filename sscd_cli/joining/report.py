@@ -12,7 +12,7 @@ from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.embedding.job import EmbedResult
 from sscd_cli.joining.job import Join, load_tiles
 from sscd_cli.joining.tiles import copies_of, together
-from sscd_cli.matching.clusters import Copies
+from sscd_cli.matching.copies import Copies
 from sscd_cli.matching.doubts import Resemblance, random_rows, resemblance
 from sscd_cli.options.dedup import DedupOptions
 

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from sscd_cli.joining.pruned import Grouped, cells_in_groups
 from sscd_cli.machines.tasks import Task
 from sscd_cli.matching.cells import Cells, cells_across, cells_within
-from sscd_cli.matching.clusters import Copies, collapse, most_held
+from sscd_cli.matching.clusters import collapse, most_held
+from sscd_cli.matching.copies import Copies
 from sscd_cli.matching.crowds import forest_of
 from sscd_cli.matching.forest import components, spanning_forest
 from sscd_cli.matching.join import MARGIN, Pairs, TooManyPairsError, merged, pairs_among

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.choices import CROWD
+from sscd_cli.matching.copies import Clusters, Copies
 from sscd_cli.matching.join import Bias, Pairs, merged
 from sscd_cli.matching.products import Indices
-
-if TYPE_CHECKING:
-    from sscd_cli.matching.clusters import Clusters, Copies
 
 SAMPLE = 150  # rows whose pairs, some 11,000, tell how alike a set is
 FEWEST = 20  # rows: of fewer a handful of copies is a large share

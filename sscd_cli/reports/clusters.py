@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sscd_cli.descriptors.read import DescriptorSet
-    from sscd_cli.matching.clusters import Clusters
+    from sscd_cli.matching.copies import Clusters
 
 
 # how an image is like its keeper; of the last one nothing goes
