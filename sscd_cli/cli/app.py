@@ -14,6 +14,7 @@ import typer
 
 from sscd_cli import __version__
 from sscd_cli.cli import command, completion, stopping, suggest, terminal
+from sscd_cli.cli.apply import apply, undo
 from sscd_cli.cli.calibrate import calibrate
 from sscd_cli.cli.dedup import dedup
 from sscd_cli.cli.embed import embed
@@ -48,7 +49,20 @@ app = typer.Typer(
     suggest_commands=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for function in (embed, fit, index, search, dedup, review, filter, pair, calibrate, train):
+for function in (
+    embed,
+    fit,
+    index,
+    search,
+    dedup,
+    review,
+    apply,
+    undo,
+    filter,
+    pair,
+    calibrate,
+    train,
+):
     command.add(app, function, works=True)
 app.add_typer(eval_app, name="eval")
 app.add_typer(models_app, name="models")

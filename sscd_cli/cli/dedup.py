@@ -77,7 +77,7 @@ def dedup(
 
     Example: sscd dedup ./photos --threshold 0.75
 
-    Nothing is ever deleted: pipe `--format paths -0` into what shall do it.
+    Nothing is moved or deleted: sscd apply does that with a report in jsonl.
     """
     method = "exact" if exact else options.method
     options = replace(options, method=method, cluster=cluster.of(engine))

@@ -13,7 +13,9 @@ from typing import Any
 _COMMANDS = {
     "dedup": "scan find dupes duplicates cluster report",
     "embed": "encode extract features descriptors",
-    "filter": "clean delete prune",
+    "filter": "clean prune",
+    "apply": "delete remove move act",
+    "undo": "restore revert",
     "search": "query lookup",
     "pair": "compare diff similarity",
     "calibrate": "threshold tune",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import os
-import re
 import sys
 import tarfile
 import zipfile
@@ -194,7 +192,9 @@ def _plan(
 
     Raises: SscdError: the report does not fit the sources.
     """
-    protects = _protection(options.never_remove)
+    from sscd_cli.images.globs import protection
+
+    protects = protection(options.never_remove)
     found: set[Key] = set()
     going: dict[Key, Removal] = {}
 
@@ -206,7 +206,7 @@ def _plan(
                 yield ref
                 continue
             found.add((ref.source, ref.id))
-            if protects(ref):
+            if protects(ref.source, ref.id):
                 result.spared += 1
                 yield ref
             else:
@@ -251,22 +251,6 @@ def _each(check: Callable[[Reported], None], images: Sequence[Reported]) -> Iter
     remote = all(is_url(image.source or image.id) for image in images)
     alone = remote and not any(is_container(image.source) for image in images)
     return at_once(check, images) if alone else map(check, images)
-
-
-def _protection(patterns: Sequence[str]) -> Callable[[ImageRef], bool]:
-    """Return whether an image is never removed: by its id, the name of its source, or a part.
-
-    Where the source lies does not count: a set in /data/test/ need not be the test split.
-    """
-    compiled = [re.compile(fnmatch.translate(pattern)) for pattern in patterns]
-
-    def protects(ref: ImageRef) -> bool:
-        source = _name(ref.source)
-        path = PurePosixPath(source, ref.id.lstrip("/"))
-        names = (ref.id, str(path), *path.parts, source.partition(".")[0])
-        return any(pattern.match(name) for pattern in compiled for name in names)
-
-    return protects
 
 
 def _images(source: str) -> Iterator[ImageRef]:

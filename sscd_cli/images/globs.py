@@ -5,11 +5,13 @@ from __future__ import annotations
 import fnmatch
 import glob
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import PurePosixPath
 
 from sscd_cli.errors import UsageError
+from sscd_cli.images.columns import split_columns
 from sscd_cli.storage.servers import exists, matching, without_file_scheme
 
 BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d+\.\.\d+)\}")
@@ -97,3 +99,25 @@ def _choices(text: str, source: str) -> Sequence[str]:
         raise UsageError(f"{source} stands for too many files", f"name at most {MAX_FILES:,}")
     width = max(len(first), len(last)) if first.startswith("0") or last.startswith("0") else 0
     return [str(number).zfill(width) for number in range(low, high + step, step)]
+
+
+def protection(patterns: Sequence[str]) -> Callable[[str, str], bool]:
+    """Return whether an image, by its source and id, matches: by its id, or by the name of its
+    source, of a folder or of a file in it.
+
+    Where the source lies counts only for a pattern that begins with a slash: a set in /data/test/
+    need not be the test split.
+    """
+    relative = _compiled([pattern for pattern in patterns if not pattern.startswith("/")])
+    absolute = _compiled([pattern for pattern in patterns if pattern.startswith("/")])
+
+    def protects(source: str, id: str) -> bool:
+        name = PurePosixPath(split_columns(source)[0]).name
+        path = PurePosixPath(name, id.lstrip("/"))
+        names = (id, str(path), *path.parts, name.partition(".")[0])
+        whole = f"{source}/{id}" if source else id
+        return any(pattern.match(whole) for pattern in absolute) or any(
+            pattern.match(name) for pattern in relative for name in names
+        )
+
+    return protects

@@ -24,6 +24,10 @@ BINS = re.compile(
 )
 
 
+# where `sscd apply` puts what may go: no source
+QUARANTINE = ".sscd-quarantine"
+
+
 class Place(NamedTuple):
     """Where an image's bytes lie in its container, or in the whole of a file on a server.
 

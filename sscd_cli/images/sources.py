@@ -27,7 +27,7 @@ from sscd_cli.images.containers.folder import iter_folder
 from sscd_cli.images.containers.kinds import is_container, is_table, open_container
 from sscd_cli.images.containers.listing import is_listing, iter_listing, iter_names
 from sscd_cli.images.globs import Globs, expand, is_pattern
-from sscd_cli.images.refs import DescriptorsError, Fault, ImageRef
+from sscd_cli.images.refs import QUARANTINE, DescriptorsError, Fault, ImageRef
 from sscd_cli.images.signatures import LFS_FIX, LFS_REASON, is_lfs_pointer
 from sscd_cli.images.survey import Survey
 from sscd_cli.storage.servers import (
@@ -194,6 +194,8 @@ def _looked_at(source: str) -> _Found:
     if has_unknown_scheme(source):
         what = f"{source} has no known scheme"
         raise UsageError(what, "name a path, or one of s3://, gs://, hf://, http(s)://, file://")
+    if not is_url(source) and _is_quarantined(source):
+        raise _QUARANTINED.as_error(source)
     path, columns = source, FOUND
     if not os.path.lexists(path):
         path, columns = split_columns(path)
@@ -222,7 +224,18 @@ def _file(name: str) -> ImageRef:
     if is_url(name):
         return ImageRef(name, "", name)
     id = str(PurePosixPath(name))
-    return ImageRef(id=id, source="" if id.startswith("/") else os.getcwd(), path=name)
+    fault = _QUARANTINED if _is_quarantined(name) else None
+    source = "" if id.startswith("/") else os.getcwd()
+    return ImageRef(id=id, source=source, path=name, fault=fault)
+
+
+_QUARANTINED = Fault(
+    "source", "it lies in the quarantine of sscd apply", "sscd undo brings it back"
+)
+
+
+def _is_quarantined(path: str) -> bool:
+    return QUARANTINE in os.path.abspath(path).split(os.sep)  # noqa: PTH206
 
 
 def _absolute(source: str) -> str:

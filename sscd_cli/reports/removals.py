@@ -58,11 +58,15 @@ class Removal:
 
 @dataclass(frozen=True)
 class Removals:
-    """What a whole report says. header: its first record. keepers: all images that must stay."""
+    """What a whole report says. header: its first record. keepers: all images that stay.
+
+    doubtful: of those, the ones that are only to be looked at beside another.
+    """
 
     header: Mapping[str, Any]
     removals: dict[Key, Removal] = field(default_factory=dict)
     keepers: dict[Key, Reported] = field(default_factory=dict)
+    doubtful: dict[Key, Removal] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.removals)
@@ -76,14 +80,24 @@ class Removals:
 def load_removals(place: Path) -> Removals:
     """Read the report at a place, or the one on stdin where that is "-".
 
-    Raises: UsageError: it cannot be read; and as `read_removals`.
+    Raises: UsageError: as `report_bytes` and `read_removals`.
     """
+    return read_removals(report_bytes(place), report_name(place))
+
+
+def report_name(place: Path) -> str:
+    """Return what to call the report at a place in a message."""
+    return "the report on stdin" if str(place) == "-" else str(place)
+
+
+def report_bytes(place: Path) -> bytes:
+    """Return the report at a place, or on stdin. Raises: UsageError: it cannot be read."""
     try:
         if str(place) != "-":
-            return read_removals(place.read_bytes(), str(place))
+            return place.read_bytes()
         if sys.stdin is None:
             raise UsageError("stdin is closed", "pipe a report into the command")
-        return read_removals(sys.stdin.buffer.read(), "the report on stdin")
+        return sys.stdin.buffer.read()
     except OSError as error:
         what = f"cannot read {place}: {reason_of(error)}"
         raise UsageError(what, "name a report of sscd dedup") from None
@@ -184,15 +198,21 @@ def _removals(header: Mapping[str, Any], rows: list[dict[str, Any]]) -> Removals
     found = Removals(header, keepers={image.key: image for image in keepers.values()})
     for image, row in zip(images, rows, strict=True):
         if row["keep"]:
+            if row["keeper"] != image.path:
+                found.doubtful[image.key] = _removal(image, row, keepers)
             continue
         if image.key in found.keepers or image.path in keepers:
             raise ValueError(f"{image.path} stays in it and goes")
-        if row["keeper"] not in keepers:
-            raise ValueError(f"{image.path} goes for {row['keeper']}, which does not stay in it")
-        more = {name: kind(row[name]) for name, kind in _MORE.items() if row.get(name) is not None}
-        found.removals[image.key] = Removal(image, keepers[row["keeper"]], row["cluster"], **more)
+        found.removals[image.key] = _removal(image, row, keepers)
     _check_counts(header, len(rows), len(found))
     return found
+
+
+def _removal(image: Reported, row: Mapping[str, Any], keepers: Mapping[str, Reported]) -> Removal:
+    if row["keeper"] not in keepers:
+        raise ValueError(f"{image.path} goes for {row['keeper']}, which does not stay in it")
+    more = {name: kind(row[name]) for name, kind in _MORE.items() if row.get(name) is not None}
+    return Removal(image, keepers[row["keeper"]], row["cluster"], **more)
 
 
 def _image(row: Mapping[str, Any]) -> Reported:

@@ -37,7 +37,7 @@ def whole_file(path: Path, *, new: bool = False) -> Iterator[BinaryIO]:
         file.flush()
         os.fsync(file.fileno())
         part.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def publish_new(made: Path, path: Path) -> None:
         if os.path.lexists(path):
             raise FileExistsError(f"{path} exists") from None
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _rename_new(made: Path, path: Path) -> None:
@@ -105,7 +105,7 @@ def sync(path: Path) -> None:
         for name in names:
             if not os.path.islink(file := os.path.join(folder, name)):  # noqa: PTH114, PTH118
                 _sync_file(file)
-        _sync_folder(Path(folder))
+        sync_folder(Path(folder))
     if path.is_file():
         _sync_file(str(path))
 
@@ -160,7 +160,8 @@ def _led_to(path: Path) -> Path:
     return path if isinstance(path, RemotePath) else Path(os.path.realpath(path))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder have reached the disk."""
     with suppress(OSError):  # some network file systems refuse it; the file itself is safe
         descriptor = os.open(folder, os.O_RDONLY)
         try:

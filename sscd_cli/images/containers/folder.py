@@ -15,7 +15,7 @@ from itertools import chain
 
 from sscd_cli.errors import reason_of
 from sscd_cli.images.containers.kinds import is_archive, is_container
-from sscd_cli.images.refs import Fault, ImageRef, Place, is_bin, is_image_name
+from sscd_cli.images.refs import QUARANTINE, Fault, ImageRef, Place, is_bin, is_image_name
 from sscd_cli.images.sidecars import Sidecars
 from sscd_cli.images.signatures import may_be_image, starts_like_image
 from sscd_cli.images.survey import Survey
@@ -229,13 +229,17 @@ def _copy(old: str, new: str, *, link: bool) -> None:
 
 
 def _other_files(source: str) -> Iterator[str]:
-    """Yield the names below `source` that `iter_folder` leaves out, links to folders apart."""
+    """Yield the names below `source` that `iter_folder` leaves out.
+
+    But for links to folders, and what `sscd apply` has put into quarantine.
+    """
     files = _remote_files(source, "") if is_url(source) else _local_files(source)
     return (key for key in files if not _is_listed(source, key))
 
 
 def _local_files(source: str) -> Iterator[str]:
-    for folder, _, names in os.walk(source):
+    for folder, folders, names in os.walk(source):
+        folders[:] = [name for name in folders if name != QUARANTINE]
         below = os.path.relpath(folder, source)
         for name in names:
             yield name if below == "." else os.path.join(below, name)

@@ -1,0 +1,205 @@
+"""`sscd apply`: what a report calls removable is moved, linked or deleted, by a journal."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sscd_cli.errors import UsageError, reason_of
+
+if TYPE_CHECKING:
+    from sscd_cli.decisions.acts import Act, Action
+    from sscd_cli.decisions.journal import Journal
+    from sscd_cli.decisions.plan import Plan, Step
+    from sscd_cli.options.apply import ApplyOptions
+    from sscd_cli.reports.removals import Key, Removal, Removals
+
+Confirm = Callable[[int], int | None]
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class ApplyResult:
+    """What was done, or would be, where `journal` is None.
+
+    steps: what goes, in order. done: how many images went now; sidecars: how many files with them.
+    before: how many had gone in an earlier run with this journal. refused: paths and why.
+    elsewhere: how many that may go lie in each archive or on each server. spared: how many a
+    decision keeps.
+    """
+
+    action: Action
+    steps: list[Step] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    elsewhere: dict[str, int] = field(default_factory=dict)
+    journal: Path | None = None
+    done: int = 0
+    done_bytes: int = 0
+    sidecars: int = 0
+    before: int = 0
+    spared: int = 0
+
+
+def run(
+    options: ApplyOptions,
+    confirm: Confirm = lambda count: None,
+    progress: Progress = lambda done, total: None,
+) -> ApplyResult:
+    """Do with each removable image of a report what `options` say; without `go`, only look.
+
+    Before each act both files are hashed again, and what stays is read as an image. What stopped
+    an earlier run with the same journal is brought to an end first.
+    confirm: asked for the number of images where they are to be deleted and `yes` does not say it.
+
+    Raises: UsageError: the report, the journal or the count is not to be acted upon. SscdError:
+        the journal cannot be written.
+    """
+    from sscd_cli.decisions import trash
+    from sscd_cli.decisions.journal import opened
+    from sscd_cli.reports.removals import read_removals, report_bytes, report_name
+
+    if options.chosen == "trash":
+        trash.check()
+    data = report_bytes(options.report)
+    report = read_removals(data, report_name(options.report))
+    result = ApplyResult(options.chosen)
+    if not options.go:
+        plan = _planned(report, options, result, set())
+        for _ in _fit(plan, result):
+            progress(len(result.steps), len(plan.steps))
+        return result
+    result.journal = options.journal or _journal_of(options.report)
+    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    head = {"report": os.fspath(options.report), "report_hash": digest, "run": _run_name()}
+    with opened(result.journal, head) as journal:
+        _check_head(journal, digest)
+        _settle(journal)
+        gone = {act.path for act in journal.in_state("done")}
+        plan = _planned(report, options, result, gone)
+        if options.delete:
+            _confirm(len(plan.steps), options.yes, confirm)
+        for step in _fit(plan, result):
+            _do(step, journal, result)
+            progress(result.done, len(plan.steps))
+    return result
+
+
+def _journal_of(report: Path) -> Path:
+    if str(report) == "-":
+        raise UsageError("a report on stdin has no name", "name the journal with --journal FILE")
+    return report.with_suffix(".journal.jsonl")
+
+
+def _run_name() -> str:
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
+
+
+def _check_head(journal: Journal, digest: str) -> None:
+    if journal.head.get("report_hash") != digest:
+        what = f"{journal.path} is the journal of another report"
+        raise UsageError(what, "name another with --journal FILE")
+
+
+def _settle(journal: Journal) -> None:
+    """Bring to an end what an earlier run began.
+
+    Of an image whose act was not done nothing is left begun; what goes with one that has gone
+    follows it.
+    """
+    from sscd_cli.decisions.acts import perform, settle
+
+    state = journal.state
+    for act in journal.in_state("intent"):
+        follows = act.sidecar_of and state[act.sidecar_of] == "done"
+        done = settle(act)
+        if not done and follows and os.path.lexists(act.path):
+            perform(act)
+            done = True
+        journal.mark("done" if done else "dropped", [act])
+
+
+def _planned(report: Removals, options: ApplyOptions, result: ApplyResult, gone: set[str]) -> Plan:
+    from sscd_cli.decisions.choice import beside, choose
+    from sscd_cli.decisions.plan import make_plan
+    from sscd_cli.decisions.records import read_decided
+    from sscd_cli.images.globs import protection
+
+    choice = choose(report, read_decided(options.decisions or beside(report.header)))
+    left = [removal for removal in choice.removals if _real_path(removal) not in gone]
+    result.before, result.spared = len(choice.removals) - len(left), choice.spared
+    protects = protection(options.protect)
+    plan = make_plan(left, options.chosen, protects, sidecars=options.sidecars)
+    result.refused += plan.refused
+    result.elsewhere = dict(plan.elsewhere)
+    return plan
+
+
+def _real_path(removal: Removal) -> str:
+    """Return the name of an image that a journal has for it, there or not."""
+    source, id = removal.image.key
+    folder, name = os.path.split(os.path.normpath(f"{source}/{id}" if source else id))
+    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
+
+
+def _confirm(count: int, told: int | None, confirm: Confirm) -> None:
+    if count and (told if told is not None else confirm(count)) != count:
+        raise UsageError(f"--delete removes {count:,} images for good", f"add --yes {count}")
+
+
+def _fit(plan: Plan, result: ApplyResult) -> Iterator[Step]:
+    """Yield the steps whose files are, at this moment, those of the report; note the others."""
+    from sscd_cli.decisions.plan import RefusedError, refuse_unless_fit
+
+    read: set[Key] = set()
+    for step in plan.steps:
+        try:
+            refuse_unless_fit(step, read)
+        except RefusedError as error:
+            result.refused.append((step.removal.image.path, str(error)))
+            continue
+        read.add(step.removal.keeper.key)
+        result.steps.append(step)
+        yield step
+
+
+def _do(step: Step, journal: Journal, result: ApplyResult) -> None:
+    """Do one step, or note why it cannot be done."""
+    from sscd_cli.decisions.acts import perform, settle
+    from sscd_cli.decisions.plan import RefusedError, acts_of
+
+    run, action = str(journal.head["run"]), result.action
+    try:
+        acts = acts_of(step, action, journal.next_number, run)
+    except (RefusedError, OSError) as error:
+        why = str(error) if isinstance(error, RefusedError) else reason_of(error)
+        result.refused.append((step.removal.image.path, why))
+        return
+    journal.intend(acts)
+    for position, act in enumerate(acts):
+        try:
+            perform(act)
+        except OSError as error:
+            name = act.path if act.sidecar_of else step.removal.image.path
+            result.refused.append((name, reason_of(error)))
+            journal.mark("dropped", acts[position + 1 :])
+            with suppress(OSError):  # as it is, the next run or undo finds out
+                journal.mark("done" if settle(act) else "dropped", [act])
+            acts = acts[:position]
+            break
+    journal.mark("done", acts)
+    _count(acts, result)
+
+
+def _count(acts: list[Act], result: ApplyResult) -> None:
+    for act in acts:
+        result.done_bytes += act.file_bytes
+        if act.sidecar_of:
+            result.sidecars += 1
+        else:
+            result.done += 1

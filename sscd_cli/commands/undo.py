@@ -1,0 +1,51 @@
+"""`sscd undo`: what a journal of `sscd apply` says was done is taken back, the last act first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sscd_cli.errors import reason_of
+
+if TYPE_CHECKING:
+    from sscd_cli.options.apply import UndoOptions
+
+
+@dataclass
+class UndoResult:
+    """restored: how many files are as they were. failed: paths of the others, and why."""
+
+    restored: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def run(
+    options: UndoOptions, progress: Callable[[int, int], None] = lambda done, total: None
+) -> UndoResult:
+    """Restore all files of a journal with their times; no file that is there is overwritten.
+
+    What an undo before this one brought back is left alone; what it could not is tried again.
+    Raises: UsageError: no journal. SscdError: it cannot be written.
+    """
+    from sscd_cli.decisions.acts import NotRestoredError, reverse, settle
+    from sscd_cli.decisions.journal import opened
+
+    result = UndoResult()
+    with opened(options.journal) as journal:
+        for act in journal.in_state("intent"):
+            journal.mark("done" if settle(act) else "dropped", [act])
+        left = journal.in_state("done", "undoing")
+        for act in reversed(left):
+            begun = journal.state[act.number] == "undoing"
+            try:
+                journal.mark("undoing", [act])
+                reverse(act, begun=begun)
+            except (NotRestoredError, OSError) as error:
+                why = str(error) if isinstance(error, NotRestoredError) else reason_of(error)
+                result.failed.append((act.path, why))
+            else:
+                journal.mark("undone", [act])
+                result.restored += 1
+            progress(result.restored + len(result.failed), len(left))
+    return result

@@ -1,0 +1,130 @@
+"""The journal of `sscd apply`: what shall be done, before it is, and that it has been, after.
+
+Lines of JSON: a first one that says of which report, then `{"intent": {…}}`, `{"done": [1, …]}`,
+`{"dropped": […]}` (not done, after all), `{"undoing": […]}`, `{"undone": […]}`. Each reaches the
+disk before what follows it. A last line without an end was never acted upon.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sscd_cli import __version__
+from sscd_cli.decisions.acts import Act
+from sscd_cli.errors import SscdError, UsageError, reason_of
+from sscd_cli.storage.files import sync_folder
+
+_STATES = ("done", "dropped", "undoing", "undone")
+
+
+class Journal:
+    """An open journal, which no other run has open. head: its first line.
+
+    acts: by their numbers. state: of each, "intent" or one of `_STATES`.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO, head: Mapping[str, Any]) -> None:
+        self.path, self.head = path, head
+        self.acts: dict[int, Act] = {}
+        self.state: dict[int, str] = {}
+        self._file = file
+
+    def intend(self, acts: Sequence[Act]) -> None:
+        """Note what shall be done."""
+        self._write([{"intent": asdict(act)} for act in acts])
+        for act in acts:
+            self._note(act)
+
+    def mark(self, state: str, acts: Sequence[Act]) -> None:
+        """Note what has become of acts."""
+        if acts:
+            self._write([{state: [act.number for act in acts]}])
+            self.state |= {act.number: state for act in acts}
+
+    def in_state(self, *states: str) -> list[Act]:
+        """Return the acts in some states, in their order."""
+        return [act for number, act in self.acts.items() if self.state[number] in states]
+
+    @property
+    def next_number(self) -> int:
+        """Return the number of the next act."""
+        return max(self.acts, default=0) + 1
+
+    def _note(self, act: Act) -> None:
+        self.acts[act.number] = act
+        self.state[act.number] = "intent"
+
+    def _write(self, records: Sequence[Mapping[str, Any]]) -> None:
+        self._file.write(b"".join(json.dumps(record).encode() + b"\n" for record in records))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _read(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            for word, value in json.loads(line).items():
+                if word == "intent":
+                    self._note(Act(**value))
+                elif word in _STATES:
+                    self.state |= dict.fromkeys(value, word)
+                else:
+                    raise ValueError(f"a record is {word!r}")
+
+
+@contextmanager
+def opened(path: Path, head: Mapping[str, Any] | None = None) -> Iterator[Journal]:
+    """Open a journal to go on with it. head: begin one that is not there, with this first line.
+
+    Raises: UsageError: there is none, or another run has it open. SscdError: it is damaged, or
+        cannot be written.
+    """
+    try:
+        with path.open("r+b" if head is None or path.exists() else "x+b") as file:
+            _lock(path, file)
+            journal = _begun(path, file, head)
+            yield journal
+    except FileNotFoundError:
+        raise UsageError(f"there is no journal {path}", "name one of sscd apply") from None
+    except (PermissionError, IsADirectoryError) as error:
+        what = f"cannot use the journal {path}: {reason_of(error)}"
+        raise SscdError(what, "name another file") from None
+
+
+def _lock(path: Path, file: BinaryIO) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(f"another run has {path} open", "wait until it ends") from None
+
+
+def _begun(path: Path, file: BinaryIO, head: Mapping[str, Any] | None) -> Journal:
+    data = file.read()
+    whole = data[: data.rfind(b"\n") + 1]
+    file.seek(len(whole))
+    file.truncate()
+    if not whole:
+        if head is None:
+            raise UsageError(f"{path} is empty: nothing was done", "name a journal of sscd apply")
+        journal = Journal(
+            path, file, {"tool": "sscd", "version": __version__, "journal": 1, **head}
+        )
+        journal._write([journal.head])
+        sync_folder(path.parent)
+        return journal
+    try:
+        first, *lines = whole.removesuffix(b"\n").split(b"\n")
+        found = json.loads(first)
+        if found["journal"] != 1:
+            raise ValueError("its version is unknown")
+        journal = Journal(path, file, found)
+        journal._read(lines)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        what = f"{path} is no journal of sscd apply: {reason_of(error)}"
+        raise UsageError(what, "name the file that sscd apply named") from None
+    return journal

@@ -1,0 +1,215 @@
+"""What of a report shall be done, file by file, and what is refused and why."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import dataclass, field
+
+from sscd_cli.decisions.acts import LINKS, Act, Action, content_hash
+from sscd_cli.decisions.quarantine import place_in
+from sscd_cli.errors import SscdError, reason_of
+from sscd_cli.images.columns import split_columns
+from sscd_cli.images.read import is_file, stored_ref
+from sscd_cli.images.refs import is_image_name
+from sscd_cli.images.sidecars import Sidecars
+from sscd_cli.reports.evidence import refuse_changed, refuse_unfit_keeper
+from sscd_cli.reports.removals import Key, Removal
+
+_Protects = Callable[[str, str], bool]
+
+
+class RefusedError(Exception):
+    """A file is left where it is, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An image that goes, and the files that go with it, in the folder `base`."""
+
+    removal: Removal
+    base: str
+    relative: str
+    sidecars: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Return the one name of the image's file."""
+        return os.path.join(self.base, self.relative)
+
+
+@dataclass
+class Plan:
+    """refused: paths, as the report has them, and why. elsewhere: how many images that may go lie
+    in each archive or on each server."""
+
+    steps: list[Step] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    elsewhere: Counter[str] = field(default_factory=Counter)
+
+
+def make_plan(
+    removals: Iterable[Removal], action: Action, protects: _Protects, *, sidecars: bool
+) -> Plan:
+    """Decide what can be done, by what lies there now; no file is read yet."""
+    plan = Plan()
+    for removal in removals:
+        image = removal.image
+        if not is_file(image.source, image.id):
+            plan.elsewhere[split_columns(image.source)[0] or image.id] += 1
+            continue
+        try:
+            base, relative = _place(image.source, image.id)
+            if protects(image.source, image.id):
+                raise RefusedError("it is protected")
+            _refuse_link_of_others(removal, action)
+        except RefusedError as error:
+            plan.refused.append((image.path, str(error)))
+        else:
+            plan.steps.append(Step(removal, base, relative))
+    _refuse_going_keepers(plan)
+    if sidecars and action not in LINKS:
+        plan.steps = _with_sidecars(plan.steps)
+    return plan
+
+
+def refuse_unless_fit(step: Step, read: Set[Key]) -> None:
+    """Hash the image and what stays for it once more; the latter must be an image, too.
+
+    Args: read: what has been read as an image already, and needs a look at its bytes only.
+    Raises: RefusedError: it may not go.
+    """
+    image, keeper = step.removal.image, step.removal.keeper
+    try:
+        if _one_file(step.path, _path_of(keeper.source, keeper.id)):
+            raise RefusedError(f"it is one file with {keeper.path}, which stays for it")
+        refuse_changed(image)
+        (refuse_changed if keeper.key in read else refuse_unfit_keeper)(keeper)
+    except SscdError as error:
+        raise RefusedError(error.what) from None
+    except OSError as error:
+        raise RefusedError(reason_of(error)) from None
+
+
+def acts_of(step: Step, action: Action, first: int, run: str) -> list[Act]:
+    """Return what is to be done for a step: the image, then what goes with it.
+
+    first: the number of the first act. run: a name for the quarantine of this run.
+    Raises: RefusedError: a name in the way. OSError: a file cannot be looked at.
+    """
+    keeper = step.removal.keeper
+    acts: list[Act] = []
+    for name in (step.relative, *step.sidecars):
+        path = os.path.join(step.base, name)
+        status = os.lstat(path)
+        act = Act(
+            number=first + len(acts),
+            action=action,
+            path=path,
+            to=place_in(step.base, name, run) if action == "quarantine" else "",
+            content_hash=content_hash(path) if acts else step.removal.image.content_hash,
+            file_bytes=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            mode=status.st_mode & 0o7777,
+            keeper=os.path.realpath(_path_of(keeper.source, keeper.id)),
+            keeper_hash=keeper.content_hash,
+            sidecar_of=first if acts else 0,
+        )
+        for taken in filter(None, (act.to, act.part if action in LINKS else "")):
+            if os.path.lexists(taken):
+                raise RefusedError(f"{taken} exists")
+        acts.append(act)
+    return acts
+
+
+def _path_of(source: str, id: str) -> str:
+    return stored_ref(source, id).path
+
+
+def _place(source: str, id: str) -> tuple[str, str]:
+    """Return the folder that an image must not leave, led to by no link, and its name in there."""
+    folder, name = (source, id) if source else os.path.split(id)
+    base, relative = os.path.realpath(folder), os.path.normpath(name)
+    path = os.path.join(base, relative)
+    if os.path.isabs(relative) or relative.split(os.sep)[0] == os.pardir:
+        raise RefusedError(f"it leaves {folder}")
+    if os.path.islink(path):
+        raise RefusedError("it is a link")
+    if os.path.realpath(path) != path:
+        raise RefusedError(f"a link leads to it out of its folder in {folder}")
+    if not os.path.lexists(path):
+        raise RefusedError("it has gone since the report")
+    return base, relative
+
+
+def _refuse_link_of_others(removal: Removal, action: Action) -> None:
+    if action not in LINKS:
+        return
+    if not is_file(removal.keeper.source, removal.keeper.id):
+        raise RefusedError(f"what stays for it, {removal.keeper.path}, is no file here")
+    if removal.image.content_hash != removal.keeper.content_hash:
+        what = "it has other bytes than what stays for it, which a link would show in its place"
+        raise RefusedError(what)
+
+
+def _refuse_going_keepers(plan: Plan) -> None:
+    """Refuse what goes for a file that goes itself, by whatever name."""
+    going = {step.path for step in plan.steps}
+    steps = []
+    for step in plan.steps:
+        keeper = step.removal.keeper
+        if (
+            is_file(keeper.source, keeper.id)
+            and os.path.realpath(_path_of(keeper.source, keeper.id)) in going
+        ):
+            why = f"{keeper.path}, which stays for it, is to go itself"
+            plan.refused.append((step.removal.image.path, why))
+        else:
+            steps.append(step)
+    plan.steps = steps
+
+
+def _with_sidecars(steps: Sequence[Step]) -> list[Step]:
+    """Add to each image what lies beside it and belongs to no image that stays."""
+    going = {step.path for step in steps}
+    listed: dict[str, list[str]] = {}
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for folder in {os.path.dirname(step.path) for step in steps}:
+        listed[folder] = sorted(os.listdir(folder))
+        here = {os.path.basename(path) for path in going if os.path.dirname(path) == folder}
+        beside = Sidecars(here)
+        images = [name for name in listed[folder] if is_image_name(name)]
+        for name in images:
+            if name not in here:
+                beside.stays(name)
+        for name in listed[folder]:
+            path = os.path.join(folder, name)
+            if beside.goes(name) and os.path.isfile(path) and not os.path.islink(path):
+                found[_owner(name, here, folder)].append(name)
+    return [_joined(step, found[step.path]) for step in steps]
+
+
+def _owner(name: str, images: Set[str], folder: str) -> str:
+    """Return the path of the image that a sidecar goes with: the first of those that it may."""
+    body = os.path.splitext(name)[0]
+    owner = (
+        body
+        if body in images
+        else min(image for image in images if os.path.splitext(image)[0] == body)
+    )
+    return os.path.join(folder, owner)
+
+
+def _joined(step: Step, names: Sequence[str]) -> Step:
+    folder = os.path.dirname(step.relative)
+    paths = tuple(os.path.join(folder, name) for name in names)
+    return Step(step.removal, step.base, step.relative, paths)
+
+
+def _one_file(path: str, other: str) -> bool:
+    try:
+        one, two = os.stat(path), os.stat(other)
+    except OSError:
+        return False
+    return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
