@@ -17,11 +17,12 @@ from sscd_cli.choices import MAX_BYTES, MAX_PIXELS
 from sscd_cli.errors import SscdError
 from sscd_cli.images.content import content_of
 from sscd_cli.images.formats import MissingFormatError
-from sscd_cli.images.noise import reason_of_failure
 from sscd_cli.images.opening import Picture, open_picture
 from sscd_cli.images.preprocess import Recipe
 from sscd_cli.images.read import read_bytes, stat_image
+from sscd_cli.images.reasons import reason_of_failure
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.machines.hardware import lacking
 from sscd_cli.storage.servers import without_file_scheme
 
 
@@ -122,10 +123,15 @@ def decode(
 
 
 def read(ref: ImageRef, limits: Limits) -> Contents | Unreadable:
-    """Read the bytes of `ref`; any failure becomes an `Unreadable`."""
+    """Read the bytes of `ref`; any failure becomes an `Unreadable`.
+
+    Raises: what says that the machine lacks memory or open files (see `machine.lacking`).
+    """
     try:
         data, status = read_bytes(ref, limits.file_bytes)
     except Exception as error:
+        if lacking(error) in {"memory", "open files"}:
+            raise
         return _missing(ref, error)
     return Contents(ref, data, status.mtime_ns, hash_bytes(data))
 
@@ -133,18 +139,23 @@ def read(ref: ImageRef, limits: Limits) -> Contents | Unreadable:
 def decode_contents(
     contents: Contents, recipe: Recipe | None, limits: Limits
 ) -> Decoded | Unreadable:
-    """Decode what `read` returned; any failure, of whatever type, becomes an `Unreadable`."""
+    """Decode what `read` returned; any failure of the file's becomes an `Unreadable`.
+
+    Raises: what says that the machine lacks something (see `machine.lacking`).
+    """
     size, ref = len(contents.data), contents.ref
     try:
         exif = recipe is None or recipe.exif
         picture = open_picture(contents.data, exif=exif, max_pixels=limits.pixels, recipe=recipe)
         pixels = picture.pixels() if recipe is None else picture.sized(recipe)
-    except (Image.DecompressionBombError, MissingFormatError) as error:
-        return Unreadable(ref, reason_of_failure(error), size, contents.mtime_ns, None)
     except Exception as error:
-        return Unreadable(
-            ref, reason_of_failure(error), size, contents.mtime_ns, contents.content_hash
-        )
+        if lacking(error):  # no fault of the file's
+            raise
+        # what another limit or an extra lets in is tried again
+        later = isinstance(error, Image.DecompressionBombError | MissingFormatError)
+        known = None if later else contents.content_hash
+        reason = reason_of_failure(error, contents.data)
+        return Unreadable(ref, reason, size, contents.mtime_ns, known)
     whole = picture.frames == 1 and picture.is_whole
     return Decoded(
         ref,
@@ -172,14 +183,15 @@ def load_picture(ref: ImageRef, *, exif: bool = True, recipe: Recipe | None = No
     Raises: SscdError: it cannot be read.
     """
     contents = read(ref, DEFAULT_LIMITS)
+    if isinstance(contents, Unreadable):
+        raise SscdError(f"cannot read {ref.id}: {contents.error}", "name an image file")
     try:
-        if isinstance(contents, Unreadable):
-            raise ValueError(contents.error)
         return open_picture(contents.data, exif=exif, recipe=recipe)
     except Exception as error:
-        raise SscdError(
-            f"cannot read {ref.id}: {reason_of_failure(error)}", "name an image file"
-        ) from error
+        if lacking(error):
+            raise
+        reason = reason_of_failure(error, contents.data)
+        raise SscdError(f"cannot read {ref.id}: {reason}", "name an image file") from error
 
 
 def load_image(ref: ImageRef, *, exif: bool = True, recipe: Recipe | None = None) -> Image.Image:

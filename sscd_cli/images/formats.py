@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import re
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
 
 from PIL import Image
+
+from sscd_cli.images.reasons import RefusedError
 
 HEIC = re.compile(rb".{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL)
 JPEG_XL = re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n")
@@ -15,11 +18,14 @@ RAW = re.compile(rb"II\*\0.{4}CR\x02|.{4}ftypcrx |FUJIFILMCCD-RAW|II(RO|RS|U\0)|
 # tags of TIFF, and values of theirs
 NEW_SUBFILE_TYPE, PHOTOMETRIC, SUB_IFDS, DNG_VERSION = 254, 262, 330, 50706
 COLOUR_FILTER_ARRAY, LONG = 32803, 4
+BITS, PLANES, SEPARATE = 258, 284, 2
+PANASONIC_START = 280  # where the pixels of an RW2 file begin
+_MOST_DIRECTORIES, _MOST_PIECES = 64, 1 << 20
 _JXL_HEADER = 16  # bytes of its codestream that tell size and orientation
 JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
 
-class MissingFormatError(ValueError):
+class MissingFormatError(RefusedError):
     """A format that only an extra reads, which is not installed."""
 
     def __init__(self, format: str, extra: str) -> None:
@@ -38,8 +44,11 @@ def register() -> None:
 
 def refuse_missing(data: bytes) -> None:
     """Raise MissingFormatError for an image that Pillow does not know, if an extra would."""
-    for signature, format, extra in ((HEIC, "HEIC", "heif"), (JPEG_XL, "JPEG XL", "jxl")):
-        if signature.match(data):
+    for signature, format, plugin, extra in (
+        (HEIC, "HEIC", "HEIF", "heif"),
+        (JPEG_XL, "JPEG XL", "JXL", "jxl"),
+    ):
+        if signature.match(data) and plugin not in Image.OPEN:
             raise MissingFormatError(format, extra)
 
 
@@ -50,6 +59,14 @@ def is_raw(data: bytes) -> bool:
     tags = _tiff_tags(data)
     reduced_first = tags.get(NEW_SUBFILE_TYPE) == 1 and SUB_IFDS in tags
     return reduced_first or DNG_VERSION in tags or tags.get(PHOTOMETRIC) == COLOUR_FILTER_ARRAY
+
+
+def refuse_scrambled(image: Image.Image) -> None:
+    """Raise RefusedError for a TIFF file, opened, of which Pillow makes other pixels."""
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(BITS, 8)
+    if tags.get(PLANES) == SEPARATE and isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8:
+        raise RefusedError("TIFF of 16-bit colours in separate planes, which is not read")
 
 
 def _tiff_tags(data: bytes) -> dict[int, int]:
@@ -70,12 +87,60 @@ def _tiff_tags(data: bytes) -> dict[int, int]:
     return tags
 
 
+def refuse_cut_raw(data: bytes) -> None:
+    """Raise RefusedError for a raw file in TIFF's form whose pixels are not in it.
+
+    LibRaw makes a picture of whatever lies in memory then, another one in every run.
+    """
+    body = b"II*\0" + data[4:] if data.startswith(b"IIU\0") else data  # Panasonic's own signature
+    with suppress(struct.error):
+        for start, length in _pieces(body):
+            if start + length > len(data):
+                raise RefusedError("truncated raw file")
+
+
+def _pieces(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where the strips and tiles of a TIFF file lie, of all its directories, and how long."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    todo = [struct.unpack_from(f"{order}I", data, 4)[0]] if order and len(data) >= 8 else []
+    seen: set[int] = set()
+    while todo and len(seen) < _MOST_DIRECTORIES:
+        start = todo.pop()
+        if start in seen or not 8 <= start < len(data):
+            continue
+        seen.add(start)
+        tags = _numbers(data, start, order or "<")
+        todo += tags.get(SUB_IFDS, [])
+        for places, lengths in ((273, 279), (324, 325)):
+            yield from zip(tags.get(places, []), tags.get(lengths, []), strict=False)
+        yield from ((place, 1) for place in tags.get(PANASONIC_START, []))
+
+
+def _numbers(data: bytes, start: int, order: str) -> dict[int, list[int]]:
+    """Return the whole numbers of each tag of one directory."""
+    (count,) = struct.unpack_from(f"{order}H", data, start)
+    found = {}
+    for at in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind, values = struct.unpack_from(f"{order}HHI", data, at)
+        size = {3: 2, 4: 4, 13: 4}.get(kind, 0)
+        if not size or values > _MOST_PIECES:
+            continue
+        place = at + 8
+        if values * size > 4:
+            (place,) = struct.unpack_from(f"{order}I", data, place)
+        found[tag] = list(
+            struct.unpack_from(f"{order}{values}{'H' if size == 2 else 'I'}", data, place)
+        )
+    return found
+
+
 def open_raw(data: bytes, max_pixels: int, *, upright: bool) -> Image.Image:
     """Develop a raw file as its camera would: its white balance, sRGB, 8 bits.
 
     Raises: MissingFormatError: rawpy is not installed. Image.DecompressionBombError: above
-        `max_pixels`. OSError: damaged.
+        `max_pixels`. RefusedError: damaged.
     """
+    refuse_cut_raw(data)
     try:
         import rawpy
     except ImportError:
@@ -85,9 +150,9 @@ def open_raw(data: bytes, max_pixels: int, *, upright: bool) -> Image.Image:
             refuse_bomb(raw.sizes.width, raw.sizes.height, max_pixels)
             flip = None if upright else 0
             pixels_HWC = raw.postprocess(use_camera_wb=True, output_bps=8, user_flip=flip)
-    except rawpy.LibRawError as error:
-        reason = error.args[0] if error.args else error
-        raise OSError(reason.decode() if isinstance(reason, bytes) else str(reason)) from None
+    except rawpy.LibRawError as error:  # "Input/output error" of a file that is cut
+        what = "truncated" if isinstance(error, rawpy.LibRawIOError) else "damaged"
+        raise RefusedError(f"{what} raw file") from None
     image = Image.fromarray(pixels_HWC)
     image.format = "RAW"
     return image
@@ -96,9 +161,15 @@ def open_raw(data: bytes, max_pixels: int, *, upright: bool) -> Image.Image:
 def refuse_bomb(width: int, height: int, max_pixels: int) -> None:
     """Raise Image.DecompressionBombError for more pixels than allowed."""
     if width * height > max_pixels:
-        raise Image.DecompressionBombError(
-            f"{width} x {height} pixels are more than the limit of {max_pixels}"
-        )
+        raise too_many_pixels(max_pixels, f"{width} x {height} pixels are ")
+
+
+def too_many_pixels(max_pixels: int, found: str = "") -> Image.DecompressionBombError:
+    """Return the error for an image above the limit, with the option that lifts it."""
+    return Image.DecompressionBombError(
+        f"{found}more than the limit of {max_pixels}{'' if found else ' pixels'}; "
+        "raise --max-pixels to read it"
+    )
 
 
 def refuse_jxl_bomb(data: bytes, max_pixels: int) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from sscd_cli.images.samples import Levels, is_deep, strips_of
+from sscd_cli.images.samples import STRIP_PIXELS, Levels, is_deep, strips_of
 
 Convert = Callable[[Image.Image], Image.Image]
 Ground = Literal["white", "black"] | None
@@ -33,15 +33,27 @@ def conversion(image: Image.Image) -> Convert:
 
 def plain_rgb(image: Image.Image) -> Image.Image:
     """Return an image as RGB and nothing else: of metadata that it held nothing is left."""
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return bare(image)
+    return shrunk_rgb(image, (1, 1))
+
+
+def shrunk_rgb(image: Image.Image, boxes: tuple[int, int]) -> Image.Image:
+    """Return an image as `plain_rgb` does, each box of pixels averaged to one.
+
+    Made in strips, so that a large image takes little more than what it was decoded to.
+    """
+    across, down = boxes
+    width, height = image.size
     convert = conversion(image)
-    parts = [convert(strip) for strip in strips_of(image)]
-    if len(parts) > 1:
-        whole, top = Image.new("RGB", image.size), 0
-        for part in parts:
-            whole.paste(part, (0, top))
-            top += part.height
-        return whole
-    return bare(parts[0])
+    small = Image.new("RGB", (-(-width // across), -(-height // down)))
+    rows = max(1, STRIP_PIXELS // (width * down)) * down
+    for top in range(0, height, rows):
+        whole = rows >= height
+        strip = image if whole else image.crop((0, top, width, min(top + rows, height)))
+        rgb = convert(strip)
+        small.paste(rgb if boxes == (1, 1) else rgb.reduce(boxes), (0, top // down))
+    return small
 
 
 def bare(image: Image.Image) -> Image.Image:

@@ -14,11 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from PIL import Image, UnidentifiedImageError, _imaging
-
-from sscd_cli.text import printable
-
-REASON_CHARACTERS = 200
+from PIL import Image, _imaging
 
 # what Pillow logs about a damaged file would reach stderr
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -72,16 +68,3 @@ def _silence_libtiff() -> None:
             set_handler = libraries[name]
             set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
             set_handler(None)
-
-
-def reason_of_failure(error: Exception) -> str:
-    """Say in one line, the same in every run, why an image could not be read."""
-    if isinstance(error, UnidentifiedImageError):  # its text holds a memory address
-        return "not an image in a known format"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text, kind = str(error), type(error).__name__
-    # such as "'x'" of a KeyError, which says nothing without its kind
-    told = not isinstance(error, LookupError | TypeError | AttributeError | SyntaxError)
-    reason = text if text and told else f"{kind}: {text}" if text else kind
-    return printable(reason)[:REASON_CHARACTERS]

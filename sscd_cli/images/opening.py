@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from sscd_cli.choices import MAX_PIXELS
+from sscd_cli.images.budget import DECODING, need_of
 from sscd_cli.images.formats import (
     is_raw,
     jxl_orientation,
@@ -22,12 +23,17 @@ from sscd_cli.images.formats import (
     refuse_bomb,
     refuse_jxl_bomb,
     refuse_missing,
+    refuse_scrambled,
     register,
+    too_many_pixels,
 )
 from sscd_cli.images.frames import frames_of
-from sscd_cli.images.modes import plain_rgb
+from sscd_cli.images.modes import plain_rgb, shrunk_rgb
 from sscd_cli.images.noise import quiet_codecs
-from sscd_cli.images.preprocess import Recipe, resize, shrink_while_decoding
+from sscd_cli.images.preprocess import Recipe, boxes_of, resize, shrink_while_decoding
+from sscd_cli.images.reasons import RefusedError
+from sscd_cli.images.repair import refuse_many_scans, without_remarks
+from sscd_cli.machines.hardware import lacking
 
 # Pillow reads more, but some of it starts other programs (EPS) or needs them. TGA has no
 # signature, so it comes last.
@@ -45,6 +51,7 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 TURNED_SIDEWAYS = (5, 6, 7, 8)
+LARGE = 1 << 24  # pixels: a larger image is shrunk as it becomes RGB, where the recipe may
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,22 +98,42 @@ def open_picture(
     or truncated. Pillow raises any other `Exception` for some damaged files.
     """
     if not data:
-        raise ValueError("the file is empty")
+        raise RefusedError("the file is empty")
+    refuse_many_scans(data)
     with quiet_codecs(max_pixels):
         refuse_jxl_bomb(data, max_pixels)
         if is_raw(data):
             developed = open_raw(data, max_pixels, upright=exif)
             return Picture(developed, developed.size, "RAW")
-        image = _identified(data)
-        full = image.size
-        refuse_bomb(*full, max_pixels)
-        if recipe is not None and recipe.decode == "fast":
-            shrink_while_decoding(image, recipe)
-        shrunk = image.size != full
+        try:
+            return _opened(data, exif=exif, max_pixels=max_pixels, recipe=recipe)
+        except Exception as error:
+            plain = without_remarks(data)
+            refused = isinstance(error, Image.DecompressionBombError | RefusedError)
+            if refused or lacking(error) or len(plain) == len(data):
+                raise
+            return _opened(plain, exif=exif, max_pixels=max_pixels, recipe=recipe)
+
+
+def _opened(data: bytes, *, exif: bool, max_pixels: int, recipe: Recipe | None) -> Picture:
+    image = _identified(data, max_pixels)
+    full = image.size
+    refuse_bomb(*full, max_pixels)
+    refuse_scrambled(image)
+    fast = recipe if recipe is not None and recipe.decode == "fast" else None
+    if fast is not None:
+        shrink_while_decoding(image, fast)
+    strips = fast if image.width * image.height > LARGE else None
+    with DECODING.taken(need_of(image, full, in_strips=strips is not None), max_pixels):
+        shrunk = image.size != full or strips is not None
         image.load()
         orientation = _orientation(image, data) if exif else 1
-        upright = _turned(plain_rgb(image), orientation)
-        frames = frames_of(image)
+        if strips is None:
+            rgb = plain_rgb(image)
+        else:
+            full = image.size if image.format == "TIFF" else full  # turned as it was loaded
+            rgb = shrunk_rgb(image, boxes_of(image.size, strips))
+    upright, frames = _turned(rgb, orientation), frames_of(image)
     if shrunk and orientation in TURNED_SIDEWAYS:
         full = full[::-1]
     return Picture(upright, full if shrunk else upright.size, image.format or "", frames)
@@ -130,13 +157,15 @@ def upright_rgb(image: Image.Image | npt.NDArray[np.uint8], *, exif: bool = True
     return _turned(plain_rgb(image), _orientation(image) if exif else 1)
 
 
-def _identified(data: bytes) -> Image.Image:
+def _identified(data: bytes, max_pixels: int) -> Image.Image:
     """Let Pillow tell the format. Raises: MissingFormatError: one that an extra would read."""
     try:
         return Image.open(io.BytesIO(data), formats=known_formats())
     except UnidentifiedImageError:
         refuse_missing(data)
         raise
+    except Image.DecompressionBombError:
+        raise too_many_pixels(max_pixels) from None
 
 
 @lru_cache(maxsize=1)

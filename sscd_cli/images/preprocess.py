@@ -96,16 +96,23 @@ def shrink_while_decoding(image: Image.Image, recipe: Recipe) -> None:
     image.draft(None, (SPARE * width, SPARE * height))
 
 
+def boxes_of(size: tuple[int, int], recipe: Recipe) -> tuple[int, int]:
+    """Return the width and height in pixels that a fast recipe first averages to one."""
+    return _boxes(size, recipe.size_of(*size))
+
+
+def _boxes(have: tuple[int, int], want: tuple[int, int]) -> tuple[int, int]:
+    return max(1, have[0] // (SPARE * want[0])), max(1, have[1] // (SPARE * want[1]))
+
+
 def _resize_fast(image: Image.Image, size: tuple[int, int], recipe: Recipe) -> NDArray[np.uint8]:
     """Resize with PyTorch's vectorised filters: 0.01 grey levels from Pillow's on average."""
     import numpy as np
     import torch
 
-    across, down = (
-        max(1, have // (SPARE * want)) for have, want in zip(image.size, size, strict=True)
-    )
-    if (across, down) != (1, 1):
-        image = image.reduce((across, down))
+    boxes = _boxes(image.size, size)
+    if boxes != (1, 1):
+        image = image.reduce(boxes)
     pixels_HWC = np.array(image)  # writable, as torch wants it
     resized_1CHW = torch.nn.functional.interpolate(
         torch.from_numpy(pixels_HWC).permute(2, 0, 1)[None],

@@ -107,7 +107,7 @@ class Levels:
             there = values[_there(values, samples)]
             if len(there):
                 ends += [float(there.min()), float(there.max())]
-                some.append(there[::every])
+                some.append(there[::every].copy())  # a view would keep all
         if not ends:
             return cls(samples, 0, 0)
         low, high = _without_outliers(min(ends), max(ends), np.concatenate(some))

@@ -6,15 +6,23 @@ import os
 import struct
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from threading import Lock
+from time import sleep
 
+import numpy as np
 import pytest
 from decoding import encoded, gradient, ref_to, unreadable, written
 from PIL import Image
 
+from sscd_cli.images import budget, modes, opening
 from sscd_cli.images import decode as decoding
 from sscd_cli.images.decode import Decoded, Limits, Unreadable, decode, hash_bytes
-from sscd_cli.images.noise import REASON_CHARACTERS
+from sscd_cli.images.formats import register
+from sscd_cli.images.preprocess import RECIPES
+from sscd_cli.images.reasons import REASON_CHARACTERS
 from sscd_cli.images.sources import iter_images
 
 
@@ -70,14 +78,16 @@ def png_header(width: int, height: int) -> bytes:
 def test_pixel_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     for width, height in [(20_000, 20_000), (10_000, 20_001)]:
         result = unreadable(written(tmp_path, png_header(width, height)))
-        assert f"{width * height} pixels) exceeds limit of 200000000 pixels" in result.error
+        assert "more than the limit of 200000000 pixels; raise --max-pixels" in result.error
 
 
 def test_pixel_limit_is_exact_and_silent(tmp_path: Path) -> None:
     ref = written(tmp_path, encoded(gradient(40, 30)))
     assert isinstance(decode(ref, limits=Limits(pixels=1200)), Decoded)
     result = unreadable(ref, limits=Limits(pixels=1199))
-    assert result.error == "40 x 30 pixels are more than the limit of 1199"
+    assert result.error == (
+        "40 x 30 pixels are more than the limit of 1199; raise --max-pixels to read it"
+    )
 
 
 def test_pillows_own_limit_is_put_back(tmp_path: Path) -> None:
@@ -150,7 +160,7 @@ def test_file_that_changes_while_it_is_read_is_not_half_taken(
 
 @pytest.mark.parametrize(
     "error",
-    [KeyError(5), SyntaxError("bad"), RuntimeError(), MemoryError(), TypeError("a\nb" * 500)],
+    [KeyError(5), SyntaxError("bad"), RuntimeError(), TypeError("a\nb" * 500)],
     ids=lambda error: type(error).__name__,
 )
 def test_any_exception_becomes_a_one_line_reason(
@@ -162,6 +172,83 @@ def test_any_exception_becomes_a_one_line_reason(
     monkeypatch.setattr(decoding, "open_picture", fail)
     result = unreadable(written(tmp_path, b"x"))
     assert 0 < len(result.error) <= REASON_CHARACTERS
+
+
+@pytest.mark.parametrize("step", ["open_picture", "read_bytes"])
+@pytest.mark.parametrize("error", [MemoryError(), OSError(24, "Too many open files")], ids=str)
+def test_what_the_machine_lacks_is_no_fault_of_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, step: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(decoding, step, fail)
+    with pytest.raises(type(error)):
+        decode(written(tmp_path, b"x"))
+
+
+KINDS = {
+    "JPEG": "JPEG", "PNG": "PNG", "GIF": "GIF", "TIFF": "TIFF", "WEBP": "WebP", "BMP": "BMP",
+    "AVIF": "AVIF", "HEIF": "HEIC", "JXL": "JPEG XL", "JPEG2000": "JPEG 2000",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_good_beginning_with_a_bad_rest_is_damaged_or_truncated(
+    kind: str, tmp_path: Path
+) -> None:
+    register()
+    if kind not in Image.SAVE:
+        pytest.skip("no package for it is here")
+    data = encoded(gradient(300, 200), kind)
+    for part in (data[: len(data) // 2], data[:40], data[:40] + bytes(400)):
+        result = decode(written(tmp_path, part), RECIPES["mini-160"])
+        if isinstance(result, Unreadable):  # some codecs read what there is
+            assert result.error in {f"damaged {KINDS[kind]}", f"truncated {KINDS[kind]}"}
+            assert result.content_hash is not None, "or it would be tried again in every run"
+    assert isinstance(result, Unreadable)
+
+
+def test_a_pointer_of_git_lfs_is_called_that(tmp_path: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9\n"
+    said = unreadable(written(tmp_path, pointer)).error
+    assert said == "a Git LFS pointer, not the file itself; run git lfs pull"
+
+
+def test_the_limit_on_pixels_names_its_option(tmp_path: Path) -> None:
+    found = unreadable(written(tmp_path, encoded(gradient())), limits=Limits(pixels=10))
+    assert "--max-pixels" in found.error
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused_at_once(tmp_path: Path) -> None:
+    data = encoded(gradient(), "JPEG", progressive=True)
+    start, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    many = data[:end] + data[start:end] * 3000 + data[end:]
+    assert "scans" in unreadable(written(tmp_path, many)).error
+    assert isinstance(decode(written(tmp_path, data)), Decoded)
+
+
+def chunk(kind: bytes, body: bytes, crc: int | None = None) -> bytes:
+    checksum = zlib.crc32(kind + body) if crc is None else crc
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
+
+
+REMARKS = {
+    "a profile of 2 MB": chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(2_000_000))),
+    "a text of 2 MB": chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(2_000_000))),
+    "a text with a wrong checksum": chunk(b"tEXt", b"Comment\0hello", crc=1),
+}
+
+
+@pytest.mark.parametrize("place", ["before the pixels", "behind them"])
+@pytest.mark.parametrize("name", REMARKS)
+def test_what_nobody_sees_loses_no_picture(name: str, place: str, tmp_path: Path) -> None:
+    data = encoded(gradient())
+    at = 33 if place == "before the pixels" else len(data) - 12
+    result = decode(written(tmp_path, data[:at] + REMARKS[name] + data[at:]))
+    assert isinstance(result, Decoded)
+    assert result.pixels is not None
+    assert (result.pixels == np.asarray(gradient())).all()
 
 
 def test_a_damaged_member_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,3 +285,52 @@ def test_pillow_leaks_nothing_to_stderr(
     ):
         decode(written(tmp_path, data))
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_codec_needs_too_much_memory_for_is_unreadable_until_the_limit_rises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "_LEAST", 1000)
+    ref = written(tmp_path, encoded(gradient(64, 64), "JPEG2000"))
+    found = unreadable(ref, limits=Limits(pixels=64 * 64))
+    assert (
+        found.error == "takes about 66 kB to decode, more than 33 kB; raise --max-pixels to read it"
+    )
+    assert found.content_hash is None
+    assert isinstance(decode(ref, limits=Limits(pixels=64 * 64 * 3)), Decoded)
+
+
+def test_threads_share_the_memory_for_decoding() -> None:
+    shared, most, now, lock = budget.Budget(), 0, 0, Lock()
+
+    def work(_: int) -> None:
+        nonlocal most, now
+        with shared.taken(6 << 26, 1 << 26):  # 6 of the 8 bytes that each pixel has
+            with lock:
+                now += 1
+                most = max(most, now)
+            sleep(0.01)
+            with lock:
+                now -= 1
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(8)))
+    assert most == 1
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "I", "F"])
+def test_a_large_image_is_shrunk_in_strips_to_the_same_pixels(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = gradient(900, 700)
+    image = image.convert("L").convert(mode) if mode in "IF" else image.convert(mode)
+    ref = written(tmp_path, encoded(image, "TIFF"))
+    recipe = replace(RECIPES["mini-160"], decode="fast")
+    whole = decode(ref, recipe)
+    monkeypatch.setattr(opening, "LARGE", 1000)
+    monkeypatch.setattr(modes, "STRIP_PIXELS", 9000)
+    strips = decode(ref, recipe)
+    assert isinstance(whole, Decoded)
+    assert isinstance(strips, Decoded)
+    assert (strips.width, strips.height) == (900, 700)
+    assert np.array_equal(whole.pixels, strips.pixels)  # type: ignore[arg-type]

@@ -16,7 +16,10 @@ from drawn_pictures import draw_picture
 from PIL import Image
 
 from sscd_cli.images import formats, opening
+from sscd_cli.images.decode import Unreadable, decode
 from sscd_cli.images.opening import open_image
+from sscd_cli.images.reasons import RefusedError
+from sscd_cli.images.refs import ImageRef
 
 pytest.importorskip("pillow_heif")
 pytest.importorskip("pillow_jxl")
@@ -95,10 +98,24 @@ def test_a_raw_file_is_developed_upright() -> None:
     assert open_image(raw(64, 48, flip=6), exif=False).size == (64, 48)
 
 
+def test_a_raw_file_without_its_pixels_is_truncated(tmp_path: Path) -> None:
+    """As when a tool kept the tags alone: LibRaw would make a picture of what lies in memory."""
+    data = raw(64, 48)
+    start = 8 + 2 * 64 * 48  # of the directory, which then says what is not there
+    moved = data[:4] + struct.pack("<I", 8) + data[start:]
+    strip = struct.Struct("<HHII")
+    stripped = moved.replace(strip.pack(273, 4, 1, 8), strip.pack(273, 4, 1, len(moved)))
+    path = tmp_path / "a.dng"
+    path.write_bytes(stripped)
+    found = decode(ImageRef("a", "", str(path)))
+    assert isinstance(found, Unreadable)
+    assert found.error == "truncated raw file"
+
+
 def test_a_damaged_raw_file_is_an_error_with_a_reason() -> None:
     with pytest.raises(OSError, match=r"\w"):
         open_image(raw(64, 48)[:200] + b"II*\0")
-    with pytest.raises(OSError, match=r"\w"):
+    with pytest.raises(RefusedError, match=r"(truncated|damaged) raw file"):
         open_image(b"FUJIFILMCCD-RAW 0201" + bytes(100))
 
 

@@ -1,0 +1,78 @@
+"""Why an image cannot be read, in one line and in the words of who has the file."""
+
+from __future__ import annotations
+
+import re
+
+from PIL import Image, UnidentifiedImageError
+
+from sscd_cli.images.signatures import LFS_FIX, LFS_POINTER, LFS_REASON
+from sscd_cli.text import printable
+
+REASON_CHARACTERS = 200
+_NAMES = (
+    (rb"\xff\xd8\xff", "JPEG"),
+    (rb"\x89PNG\r\n\x1a\n", "PNG"),
+    (rb"GIF8[79]a", "GIF"),
+    (rb"RIFF.{4}WEBP", "WebP"),
+    (rb".{4}ftypavi[fs]", "AVIF"),
+    (rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", "HEIC"),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL"),
+    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
+    (rb".{4}ftypcrx |II\*\0.{4}CR\x02|FUJIFILMCCD-RAW|II(?:RO|RS|U\0)|MMOR", "raw file"),
+    (rb"II[*+]\0|MM\0[*+]", "TIFF"),
+    (rb"BM.{4}\0\0\0\0", "BMP"),
+    (rb"8BPS", "PSD"),
+    (rb"qoif", "QOI"),
+    (rb"icns", "ICNS"),
+    (rb"\0\0\x01\0", "ICO"),
+    (rb"DDS ", "DDS"),
+    (rb"\x01\xda[\0\x01][\x01\x02]", "SGI"),
+    (rb"P[1-6fF]\s", "PNM"),
+)
+_CUT = re.compile(r"truncat|unexpected end|end of file|not enough|premature|too short", re.I)
+_UNKNOWN_KIND = re.compile(
+    r"unsupported|not supported|unknown (?:mode|compression)|cannot handle", re.I
+)
+
+
+class RefusedError(ValueError):
+    """An image that is not read, for a reason that is said in our own words already."""
+
+
+def reason_of_failure(error: Exception, data: bytes = b"") -> str:
+    """Say in one line, the same in every run, why an image could not be read.
+
+    data: the bytes of its file, where they could be read: then the codec's words are left out.
+    """
+    if data.startswith(LFS_POINTER):
+        return f"{LFS_REASON}; {LFS_FIX}"
+    if isinstance(error, RefusedError | Image.DecompressionBombError):
+        return _line(str(error))
+    return _of_bytes(error, data) if data else _of_reading(error)
+
+
+def _of_bytes(error: Exception, data: bytes) -> str:
+    known = (name for start, name in _NAMES if re.match(start, data, re.DOTALL))
+    name = next(known, None)
+    if name is None:
+        unknown = isinstance(error, UnidentifiedImageError)
+        return "not an image in a known format" if unknown else "damaged image"
+    text = str(error)
+    if isinstance(error, NotImplementedError) or _UNKNOWN_KIND.search(text):
+        return f"{name} of a kind that is not read"
+    cut = isinstance(error, EOFError) or _CUT.search(text)
+    return f"truncated {name}" if cut else f"damaged {name}"
+
+
+def _of_reading(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text, kind = str(error), type(error).__name__
+    # such as "'x'" of a KeyError, which says nothing without its kind
+    told = not isinstance(error, LookupError | TypeError | AttributeError | SyntaxError)
+    return _line(text if text and told else f"{kind}: {text}" if text else kind)
+
+
+def _line(text: str) -> str:
+    return printable(text)[:REASON_CHARACTERS]
