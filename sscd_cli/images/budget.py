@@ -16,7 +16,6 @@ BYTES_A_PIXEL = 8
 _LEAST = 1 << 28  # bytes that are allowed whatever it says
 # of a pixel, by Pillow's modes; 4 of all others
 _MODES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
-# what codecs need beside that, measured at 100 megapixels and more
 _CODECS = {"JPEG2000": 12, "AVIF": 6, "HEIF": 6, "WEBP": 4, "JXL": 4}
 _PROGRESSIVE = 6  # a JPEG file's coefficients, whole at any resolution
 _IN_STRIPS, _WHOLE = 1, 4
