@@ -1,0 +1,1 @@
+"""How alike two pictures are, pixel by pixel: one brought over the other, and what is left."""

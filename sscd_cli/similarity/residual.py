@@ -1,0 +1,206 @@
+"""What is left once one picture lies over another: tiles that moved, things only one of them has.
+
+Pictures are grey, float32 (h, w), here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sscd_cli.similarity.alignment import Floats, Map, inverse, laid_over, scale_of, square
+from sscd_cli.similarity.filters import (
+    between,
+    blurred,
+    ends_around,
+    frequencies,
+    gaussian,
+    mean_around,
+)
+from sscd_cli.similarity.tiles import COARSE, FINE, MIDDLE, SAME, Tiles, corners_within
+
+_RICHEST, _ENOUGH = 64, 20  # tiles that move a map; that a map needs to count in full
+_BLURS = (1.0, 1.6, 2.5, 4.0, 6.0)  # pixels
+_EXPLAINS = 0.35  # of the difference that a blur must at most leave to account for it
+_LEAST, _NOISES = 20.0, 5.0  # grey levels that differ; the same in medians of the difference
+_CELL, _OWN = 5, 6  # pixels: a side of what is one place; that a picture has of its own in it
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """What two pictures have in common, and what not.
+
+    tiles: how many hold something to compare. same: share of them that agree. moved: share that
+    is found elsewhere. own: shares of the area in which only the one, and only the other, has a
+    thing before a ground that both share. places: separate ones in which either has such a thing.
+    """
+
+    tiles: int
+    same: float
+    moved: float
+    own: tuple[float, float]
+    places: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Overlay:
+    """A picture and a finer one that lies over it; to: from the first to the second.
+
+    score: share of the richest tiles that are found, less where they are few.
+    """
+
+    base: Floats
+    top: Floats
+    to: Map
+    score: float = 0.0
+
+    @classmethod
+    def of(cls, one: Floats, other: Floats, to: Map) -> Overlay:
+        """Lay the finer picture over the other one, moved to where most tiles are found."""
+        if scale_of(to) < 1:
+            one, other, to = other, one, inverse(to)
+        return cls(one, other, to).refined(MIDDLE)
+
+    def refined(self, band: tuple[float, float]) -> Overlay:
+        """Move the map to where most tiles are found in a band."""
+        base, seen = between(self.base, band), between(self._seen(), band)
+        tiles = Tiles.compare(base, seen, self._corners(), _RICHEST)
+        if not len(tiles):
+            return self
+        score = float((tiles.best > SAME).mean()) * min(1.0, len(tiles) / _ENOUGH)
+        moved = tiles.agreed()
+        to = self.to if moved is None else self.to @ square(moved)
+        return Overlay(self.base, self.top, to, score)
+
+    def residual(self) -> Residual:
+        """Compare the two where they cover one another, once they are equally sharp and light."""
+        seen, inside = self._seen(), self._inside()
+        if inside.mean() < 0.01:
+            return Residual(0, 0.0, 0.0, (0.0, 0.0), (0, 0))
+        base, seen = _levelled(self.base, seen, inside)
+        corners = self._corners()
+        tiles = Tiles.compare(between(base, FINE), between(seen, FINE), corners)
+        same, moved = tiles.same, tiles.moved
+        if same < 0.9:  # noise and compression spare what is coarse
+            coarse = Tiles.compare(between(base, COARSE), between(seen, COARSE), corners)
+            same, moved = max(same, coarse.same), min(moved, coarse.moved)
+        own = _own_things(base, seen, inside)
+        area = float(inside.sum())
+        return Residual(
+            tiles=tiles.count,
+            same=same,
+            moved=moved,
+            own=(float(own[0].sum()) / area, float(own[1].sum()) / area),
+            places=_places(own[2], own[:2]),
+        )
+
+    def _seen(self) -> Floats:
+        return laid_over(self.top, self.to, self.base.shape)
+
+    def _corners(self) -> NDArray[np.int64]:
+        return corners_within(self.base.shape, self.to, self.top.shape)
+
+    def _inside(self) -> Mask:
+        """Return which pixels of the first picture the other one covers."""
+        y, x = np.ogrid[: self.base.shape[0], : self.base.shape[1]]
+        inside = np.ones(self.base.shape, np.bool_)
+        for (across, down, add), side in zip(self.to, self.top.shape[::-1], strict=True):
+            at = across * (x + 0.5) + down * (y + 0.5) + add
+            inside &= (at > 1) & (at < side - 1)
+        return inside
+
+
+def _levelled(one: Floats, other: Floats, inside: Mask) -> tuple[Floats, Floats]:
+    """Give the second picture the tones of the first, and the sharper one the other's blur."""
+    slope, add = _tones(other[inside], one[inside])
+    other = other * np.float32(slope) + np.float32(add)
+    spectra = [np.fft.rfft2(np.where(inside, p - p[inside].mean(), 0)) for p in (one, other)]
+    squares = frequencies(one.shape)
+    best, blurs = _EXPLAINS * _power(spectra[0] - spectra[1]), (0.0, 0.0)
+    for blur in _BLURS:
+        response = gaussian(squares, blur)
+        for left, choice in (
+            (_power(response * spectra[0] - spectra[1]), (blur, 0.0)),
+            (_power(spectra[0] - response * spectra[1]), (0.0, blur)),
+        ):
+            if left < best:
+                best, blurs = left, choice
+    pair = zip((one, other), blurs, strict=True)
+    one, other = (blurred(picture, blur) if blur else picture for picture, blur in pair)
+    return one, other
+
+
+def _power(spectrum: NDArray[np.complexfloating]) -> float:
+    return float((spectrum.real**2 + spectrum.imag**2).sum())
+
+
+def _tones(values: Floats, wanted: Floats) -> tuple[float, float]:
+    """Return by what to multiply, and what to add, to get what is wanted for most of the values."""
+    x, y = values[::7], wanted[::7]
+    slope, add = 1.0, 0.0
+    use = np.ones(len(x), np.bool_)
+    for _ in range(4):
+        spread = float(x[use].var())
+        if spread < 1:
+            break
+        slope = float(np.mean((x[use] - x[use].mean()) * (y[use] - y[use].mean()))) / spread
+        add = float(y[use].mean() - slope * x[use].mean())
+        off = np.abs(y - slope * x - add)
+        use = off <= max(2.0, 2 * float(np.median(off)))
+    return (slope, add) if slope > 0.2 else (1.0, 0.0)
+
+
+def _own_things(one: Floats, other: Floats, inside: Mask) -> tuple[Mask, Mask, Mask]:
+    """Return where only the one, and only the other, has a thing before an even common ground.
+
+    The third mask is where they differ at all. A pixel that a neighbour in the other picture
+    equals does not differ: no map is exact.
+    """
+    apart = np.abs(one - other)
+    noise = float(np.median(apart[inside]))
+    least = max(_LEAST, _NOISES * noise)
+    (low, high), (lowest, highest) = ends_around(one), ends_around(other)
+    beyond = [one - highest, lowest - one, other - high, low - other]
+    differs = inside & (np.maximum.reduce(beyond) > least)
+    agrees = (inside & (apart < max(6.0, 2.5 * noise))).astype(np.float32)
+    share = mean_around(agrees, 5)
+    weight = np.maximum(share, 1e-3)
+    ground = mean_around(agrees * one, 5) / weight
+    spread = np.sqrt(np.maximum(mean_around(agrees * one**2, 5) / weight - ground**2, 0))
+    even = differs & (share > 0.25) & (spread < max(6.0, 2 * noise))
+    here, there, near = np.abs(one - ground), np.abs(other - ground), max(8.0, 3 * noise)
+    ours = even & (here > least) & (there < near)
+    theirs = even & (there > least) & (here < near)
+    return ours, theirs, differs
+
+
+def _places(differs: Mask, own: tuple[Mask, ...]) -> tuple[int, int]:
+    """Count the separate places that differ in which each picture has something of its own."""
+    off = np.pad(_counted(differs) > 1, 1)
+    label = np.where(off, np.arange(1, off.size + 1).reshape(off.shape), 0)
+    while True:
+        grown = np.where(off, np.pad(_greatest(label), 1), 0)
+        if (grown == label).all():
+            break
+        label = grown
+    label = label[1:-1, 1:-1].ravel()
+    sums = [np.bincount(label, _counted(mask).ravel(), off.size + 1)[1:] for mask in own]
+    ours, theirs = (int((sum >= _OWN).sum()) for sum in sums)
+    return ours, theirs
+
+
+def _counted(mask: Mask) -> NDArray[np.int64]:
+    """Count the pixels of a mask in each cell."""
+    height, width = (side // _CELL * _CELL for side in mask.shape)
+    cells = mask[:height, :width].reshape(height // _CELL, _CELL, width // _CELL, _CELL)
+    return np.asarray(cells.sum(axis=(1, 3)))
+
+
+def _greatest(label: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the greatest label of each cell that is not at the edge and its neighbours."""
+    rows = np.maximum(np.maximum(label[:-2], label[1:-1]), label[2:])
+    return np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])

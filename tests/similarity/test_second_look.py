@@ -1,0 +1,155 @@
+"""The second look at a pair: copies are confirmed or let be, other shots are told, one-sided."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import other_shots
+import pytest
+from PIL import Image
+
+from sscd_cli.edits.named import Edit, named
+from sscd_cli.similarity.alignment import inverse, laid_over, point_map, whole_map
+from sscd_cli.similarity.second_look import SIDE, second_look, small
+
+
+def scene(number: int) -> Image.Image:
+    """A picture with detail everywhere: overlapping shapes on a rough ground."""
+    rng = np.random.default_rng(number)
+    ground = rng.uniform(0, 255, (12, 16, 3)).astype(np.uint8)
+    image = Image.fromarray(ground).resize((480, 360), Image.Resampling.BICUBIC)
+    pixels = np.array(image)
+    y, x = np.mgrid[:360, :480]
+    for _ in range(90):
+        left, top, wide = rng.integers(0, 480), rng.integers(0, 360), rng.integers(5, 45)
+        inside = (np.abs(x - left) * rng.uniform(0.5, 2) + np.abs(y - top)) < wide
+        pixels[inside] = rng.integers(0, 256, 3)
+    return Image.fromarray(pixels)
+
+
+def said(one: Image.Image, other: Image.Image) -> str:
+    return second_look(small(one), small(other))
+
+
+WHOLE = [
+    named("flip", "left-right"),
+    named("quarter turn", "90°"),
+    named("quarter turn", "180°"),
+    named("resize", "50 %"),
+    named("resize", "stretched 4:3"),
+    named("jpeg", "quality 30"),
+    named("blur", "1 % of side"),
+    named("contrast", "factor 0.6"),
+    named("grayscale", "sepia"),
+]
+PARTS = [
+    named("crop", "50 % of area"),
+    named("rotation", "5°"),
+    named("border", "15 % of side"),
+    named("screenshot", "phone"),
+    named("picture in picture", "50 % of area"),
+]
+LAID_OVER = [
+    named("text", "1 line"),
+    named("text", "4 lines"),
+    named("emoji", "3 small"),
+    named("emoji", "1 large"),
+]
+
+
+@pytest.mark.parametrize("edit", WHOLE, ids=lambda edit: f"{edit.name} {edit.strength}")
+def test_a_copy_of_the_whole_picture_is_confirmed(edit: Edit) -> None:
+    one = scene(1)
+    assert said(one, edit.apply(one, random.Random(1), scene(2))) == "copy confirmed"
+
+
+@pytest.mark.parametrize("edit", PARTS, ids=lambda edit: f"{edit.name} {edit.strength}")
+def test_a_part_of_a_picture_is_confirmed_with_opencv(edit: Edit) -> None:
+    pytest.importorskip("cv2")
+    one = scene(1)
+    assert said(one, edit.apply(one, random.Random(1), scene(2))) == "copy confirmed"
+
+
+@pytest.mark.parametrize("edit", LAID_OVER, ids=lambda edit: f"{edit.name} {edit.strength}")
+def test_what_was_laid_over_a_copy_makes_it_no_other_shot(edit: Edit) -> None:
+    for number in range(3):
+        one = scene(number)
+        assert said(one, edit.apply(one, random.Random(number), scene(9))) != "other shot"
+
+
+@pytest.mark.parametrize("kind", ["pages", "forms", "codes", "screens"])
+def test_two_of_one_kind_are_two_shots(kind: str) -> None:
+    draw: Callable[[int], other_shots.Pair] = getattr(other_shots, kind)
+    assert said(*draw(3)) == "other shot"
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["moved subject", "depth"])
+def test_the_next_of_a_burst_is_another_shot(number: int) -> None:
+    assert said(*other_shots.bursts(number, scene(number))) == "other shot"
+
+
+def test_a_product_seen_from_another_side_is_no_confirmed_copy() -> None:
+    for number in range(4):
+        assert said(*other_shots.products(number)) != "copy confirmed"
+
+
+@pytest.mark.parametrize("kind", ["pages", "forms", "codes", "screens"])
+def test_a_recompressed_page_is_no_other_shot(kind: str) -> None:
+    one = getattr(other_shots, kind)(3)[0]
+    copy = named("jpeg", "quality 30").apply(one, random.Random(0), one)
+    assert said(one, copy) == "copy confirmed"
+
+
+def test_the_order_of_the_two_does_not_matter() -> None:
+    one = scene(4)
+    for other in (scene(5), named("blur", "1 % of side").apply(one, random.Random(), one)):
+        assert said(one, other) == said(other, one)
+
+
+def test_unlike_pictures_are_not_confirmed() -> None:
+    assert said(scene(4), scene(5)) != "copy confirmed"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (30, 400), (320, 320)])
+def test_next_to_nothing_to_see_cannot_be_told(size: tuple[int, int]) -> None:
+    flat = Image.new("RGB", size, "grey")
+    assert said(flat, flat) == "cannot tell"
+
+
+def test_without_opencv_whole_pictures_are_told_and_parts_never_called_other_shots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    one = scene(1)
+    for edit in WHOLE:
+        assert said(one, edit.apply(one, random.Random(1), scene(2))) == "copy confirmed"
+    for edit in PARTS:
+        assert said(one, edit.apply(one, random.Random(1), scene(2))) != "other shot"
+    assert said(*other_shots.pages(3)) == "other shot"
+
+
+def test_small_keeps_the_shape_and_never_enlarges() -> None:
+    assert small(Image.new("RGB", (640, 320))).shape == (160, SIDE, 3)
+    assert small(Image.new("L", (40, 20))).shape == (20, 40, 3)
+
+
+def test_a_map_lays_a_turned_picture_over_its_source() -> None:
+    one = np.asarray(scene(6).convert("L"), np.float32)
+    other = np.ascontiguousarray(np.rot90(one))
+    alike, to = whole_map(one, other)
+    assert alike > 0.99
+    seen = laid_over(other, to, one.shape)
+    assert np.abs(seen - one).mean() < 0.5
+    back = laid_over(one, inverse(to), other.shape)
+    assert np.abs(back - other).mean() < 0.5
+
+
+def test_points_find_the_box_of_a_mirrored_crop() -> None:
+    pytest.importorskip("cv2")
+    one = np.asarray(scene(7).convert("L"), np.float32)
+    to = point_map(one, one[40:320, 100:400][:, ::-1])
+    assert to is not None
+    assert np.abs(to - [[-1, 0, 400], [0, 1, -40]]).max() < 2
