@@ -45,12 +45,10 @@ HOMES = {
     "pyarrow": ("descriptors", "images.containers"),
     "faiss": ("matching",),
     "torch": (
-        *("models", "embedding.loader", "embedding.stream", "training", "images.preprocess"),
+        *("models", "embedding.processes", "training"),
         *("matching.torch_products", "matching.groups", "matching.cuda"),
     ),
     "send2trash": ("decisions.trash",),
-    "nncf": ("models.runtime.int8",),
-    "openvino": ("models.runtime.int8",),
     "safetensors": ("models", "scoring.post"),
     "onnx": ("models.files.onnx_file",),
     "onnxruntime": ("models",),

@@ -149,9 +149,33 @@ def export(
         )
 
 
+def quantise(
+    name: Annotated[str, Argument("A name or a model file.", value="NAME")],
+    sample: Annotated[str, Argument("A folder or archive of images.", value="SAMPLE")],
+    output: Output,
+) -> None:
+    """Write a model in 8 bits, which is twice as fast on CPUs.
+
+    Example: sscd models quantise run/model.safetensors photos -o model.onnx
+
+    200 images of SAMPLE, always the same ones, say what each layer's numbers range over; pooling
+    and projection stay in float32. The file is kept only if its descriptors are near those of the
+    model, and it is a model of its own: name it with --model. Needs `pip install
+    'sscd-cli[onnx]'`. For models that take squares.
+    """
+    fetch_if_missing(name)
+    from sscd_cli.models.files.quantise import quantise_model
+
+    done = quantise_model(name, sample, output)
+    terminal.note(
+        f"{output}: {bytes_text(done.bytes)}; on {done.images} images its descriptors have a mean "
+        f"cosine of {done.cosine:.4f} with the model's"
+    )
+
+
 models_app.callback(invoke_without_command=True)(command.spread(list_all, talks=False))
 command.add(models_app, list_models, "list")
-for function in (pull, verify, path, remove, export):
+for function in (pull, verify, path, remove, export, quantise):
     command.add(models_app, function)
 
 

@@ -117,8 +117,9 @@ def _prepare(options: TrainOptions) -> tuple[Training, list[ImageRef]]:
     from sscd_cli.training.distributed import join_world
     from sscd_cli.training.loop import Training
 
-    device = choose_device(options.device)
-    precision = choose_precision(options.precision, device)
+    chosen = choose_device(options.device)
+    precision = choose_precision(options.precision, chosen)
+    device = torch.device(str(chosen))
     world = join_world(device)
     if options.batch_size % world.size:
         raise UsageError(

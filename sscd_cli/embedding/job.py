@@ -216,7 +216,7 @@ def model_of(
     from sscd_cli.models.load import load_model
 
     made_by = stored.provenance
-    if precision == "auto" and made_by.precision.startswith("int8"):
+    if precision == "auto" and made_by.precision == "int8":
         precision = "int8"
     with _same_weights(stored.folder, made_by, name) as check:
         model = load_model(name or made_by.model, device=device, precision=precision)
@@ -273,12 +273,10 @@ def provenance_of(
 
     import PIL
 
-    from sscd_cli.models.runtime.outputs import width
-
     return Provenance(
         model=model.spec.name,
         weights_sha256=model.spec.weights_sha256,
-        dimensions=width(model.runtime.network, kind),
+        dimensions=model.runtime.width(kind),
         preprocessing=model.spec.recipe.chosen(exif, decode).as_dict(),
         dtype="float32" if dtype == "float32" else "float16",
         precision=model.runtime.precision,

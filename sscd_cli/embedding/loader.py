@@ -1,4 +1,4 @@
-"""Decoded images as batches of uint8 tensors, made in worker processes, or where one likes.
+"""Decoded images as batches of uint8 pixels, made in any thread. Loads no torch.
 
 Nothing is listed up front, rows stay in the order of their sources whatever the number of
 workers, and an unreadable image takes its place as a row with a reason.
@@ -6,10 +6,7 @@ workers, and an unreadable image takes its place as a row with a reason.
 
 from __future__ import annotations
 
-import re
-import signal
 import time
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -18,10 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch.utils.data import DataLoader, Dataset
 
-from sscd_cli.errors import SscdError
 from sscd_cli.images.decode import (
     DEFAULT_LIMITS,
     Copied,
@@ -36,10 +30,8 @@ from sscd_cli.images.preprocess import Recipe
 from sscd_cli.images.refs import ImageRef
 
 Row = Decoded | Copied | Unreadable
-Group = tuple[npt.NDArray[np.int64], torch.Tensor]
-
-# the two ways in which torch says that a worker is gone; its other errors lack the number
-DEAD_WORKER = re.compile(r"DataLoader worker \(pid")
+# `processes` makes torch tensors of the pixels
+Group = tuple[npt.NDArray[np.int64], Any]
 
 
 @dataclass
@@ -47,46 +39,14 @@ class Batch:
     """Some consecutive images and the pixels of those that could be decoded.
 
     rows: in the order of the sources; `pixels` of a `Decoded` is None. groups: one for each size
-    of image in the batch, (indices into `rows`, int64 (B,); pixels, uint8 (B, 3, H, W),
-    contiguous in channels-last order). read_seconds, decode_seconds: spent in the worker.
+    of image in the batch, (indices into `rows`, int64 (B,); pixels, uint8 (B, H, W, 3)).
+    read_seconds, decode_seconds: spent in the worker.
     """
 
     rows: list[Row]
     groups: list[Group]
     read_seconds: float = 0.0
     decode_seconds: float = 0.0
-
-    def pin_memory(self) -> Batch:
-        """Move the pixels to page-locked memory; the loader calls it."""
-        groups = [(indices, pixels.pin_memory()) for indices, pixels in self.groups]
-        return replace(self, groups=groups)
-
-
-def load_batches(
-    refs: Iterable[ImageRef],
-    decoder: Decoder,
-    *,
-    batch_size: int,
-    workers: int,
-    pin_memory: bool = False,
-) -> Iterator[Batch]:
-    """Read, decode and resize `refs` in batches of `batch_size`, the last one smaller.
-
-    Args: workers: processes, each two batches ahead; 0 decodes in this one. They see what
-    `decoder.known` knew when the first batch was asked for. pin_memory: ignored without CUDA.
-    Raises: SscdError: a worker died. What iterating over `refs` raises comes after the batches of
-    the images before it.
-    """
-    lists = Lists(refs, batch_size)
-    try:
-        yield from _started(decoder, lists, workers, pin_memory)
-    except RuntimeError as error:
-        if DEAD_WORKER.search(str(error)):
-            what = "a decoding worker died (out of memory, or killed by a damaged file)"
-            raise SscdError(what, "rerun with --workers 0 to find the file") from error
-        raise
-    if lists.error is not None:
-        raise lists.error
 
 
 class Lists:
@@ -110,7 +70,7 @@ class Lists:
 
 
 @dataclass(frozen=True)
-class Decoder(Dataset[Batch]):
+class Decoder:
     """Reads, decodes and resizes a list of images to a `Batch`, in any thread or process.
 
     known: asked with the hash of a file's bytes whether decoding can be spared.
@@ -120,7 +80,8 @@ class Decoder(Dataset[Batch]):
     limits: Limits = DEFAULT_LIMITS
     known: Known | None = None
 
-    def __getitems__(self, refs: list[ImageRef]) -> Batch:
+    def batch(self, refs: list[ImageRef]) -> Batch:
+        """Return what became of each image."""
         batch = Batch([], [])
         batch.rows = [self._row(ref, batch) for ref in refs]
         batch.groups = _stacked(batch.rows)
@@ -142,52 +103,18 @@ class Decoder(Dataset[Batch]):
 
 
 def _stacked(rows: list[Row]) -> list[Group]:
-    """Stack the pixels of one size each, as views of one tensor: one file handle to hand over."""
+    """Stack the pixels of one size each."""
     members: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     images: dict[int, npt.NDArray[np.uint8]] = {}
     for index, row in enumerate(rows):
         if isinstance(row, Decoded) and row.pixels is not None:
             images[index] = row.pixels
             members[row.pixels.shape].append(index)
-    flat = torch.empty(sum(pixels.size for pixels in images.values()), dtype=torch.uint8)
-    groups, start = [], 0
-    for shape, indices in members.items():
-        end = start + len(indices) * int(np.prod(shape))
-        group_BHWC = flat[start:end].view(len(indices), *shape)
-        np.stack([images[index] for index in indices], out=group_BHWC.numpy())
-        groups.append((np.array(indices, dtype=np.int64), group_BHWC.permute(0, 3, 1, 2)))
-        start = end
-    return groups
+    return [
+        (np.array(indices, dtype=np.int64), np.stack([images[index] for index in indices]))
+        for indices in members.values()
+    ]
 
 
 def _without_pixels(row: Row) -> Row:
     return replace(row, pixels=None) if isinstance(row, Decoded) else row
-
-
-def _unchanged(batch: Any) -> Any:
-    return batch
-
-
-def start_worker(_: int) -> None:
-    """Make a process that decodes ready: one thread, and no end of its own."""
-    torch.set_num_threads(1)
-    # what ends a run may reach the whole process group, and the main process decides when to stop
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _started(decoder: Decoder, lists: Lists, workers: int, pin_memory: bool) -> Iterator[Batch]:
-    """Start the workers; a fork beside idle threads and more workers than cores are no mistakes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        loader = DataLoader(
-            decoder,
-            batch_sampler=lists,
-            num_workers=workers,
-            collate_fn=_unchanged,
-            pin_memory=pin_memory and torch.cuda.is_available(),
-            worker_init_fn=start_worker,
-            multiprocessing_context="fork" if workers else None,
-            generator=torch.Generator(),  # leaves the global one where it is
-        )
-        return iter(loader)

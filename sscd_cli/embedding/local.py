@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
-from itertools import islice
-from random import Random
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,11 +25,9 @@ from sscd_cli.embedding.job import (
     prune_vanished,
     refuse_other_settings,
 )
-from sscd_cli.errors import NoImagesError, UsageError
 from sscd_cli.images.decode import Decoded, Unreadable
 from sscd_cli.images.read import stat_image
 from sscd_cli.images.refs import ImageRef
-from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.options.embed import EmbedOptions
 
@@ -50,8 +46,6 @@ def run_here(options: EmbedOptions, progress: Progress) -> EmbedResult:
     from sscd_cli.models.load import load_model
 
     keep_large_allocations()
-    if options.precision == "int8":
-        _calibrate(options)
     model = load_model(options.model, device=options.device, precision=options.precision)
     provenance = provenance_of(
         model,
@@ -93,29 +87,6 @@ def run_here(options: EmbedOptions, progress: Progress) -> EmbedResult:
     result.elapsed = time.perf_counter() - started
     progress(result)
     return result
-
-
-def _calibrate(options: EmbedOptions) -> None:
-    """See to it that the model has an 8-bit trunk, made from some of the images to embed."""
-
-    from sscd_cli.models.load import load_model
-    from sscd_cli.models.runtime.int8 import IMAGES, calibrate, int8_file
-
-    model = load_model(options.model, device="cpu", precision="fp32")
-    if int8_file(model.spec.weights_sha256):
-        return
-    if "-" in options.sources:
-        raise UsageError("int8 is calibrated from a folder, not from a list", "name a folder first")
-    if not model.spec.recipe.square:
-        raise UsageError(f"{model.spec.name} takes images of many sizes", "use --precision auto")
-    refs = list(islice(images_of(options), 10_000))
-    Random(0).shuffle(refs)
-    rows = decoder_of(options, model).__getitems__(refs[:IMAGES])
-    if not any(isinstance(row, Decoded) for row in rows.rows):
-        raise NoImagesError("no readable images to calibrate int8 with", "name a folder of images")
-    (_, pixels), *_ = rows.groups
-    network = read_network(inspect_weights(model.spec.path))
-    calibrate(network, model.spec.weights_sha256, pixels)
 
 
 def _changed(

@@ -13,22 +13,23 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sscd_cli.choices import OutputKind
-from sscd_cli.embedding.loader import Batch, Decoder, Lists, Row, load_batches
+from sscd_cli.embedding.loader import Batch, Decoder, Lists, Row
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.machines.hardware import core_count
 from sscd_cli.models.load import Model
 
+if TYPE_CHECKING:
+    from sscd_cli.models.load import AnyRuntime
+
 # more is no faster on the CPUs measured, nor is half of it slower for a large network
 CPU_BATCH = 16
 GPU_BATCH = 128
-MOST_THREADS = 8  # each holds the activations of a batch
+MOST_THREADS = 8  # each holds the activations of a batch, and Python's lock gets in the way
 AHEAD = 2  # lists of images that wait for each thread
 
 
@@ -57,7 +58,8 @@ def default_batch(model: Model) -> int:
 
 def default_workers(model: Model) -> int:
     """Return how many workers keep every core busy."""
-    return min(core_count(), MOST_THREADS) if model.runtime.device.type == "cpu" else core_count()
+    most = MOST_THREADS if model.runtime.device.type == "cpu" else core_count()
+    return min(core_count(), most)
 
 
 def embed_stream(
@@ -79,14 +81,17 @@ def embed_stream(
     on_cpu = model.runtime.device.type == "cpu"
     unit = min(batch_size, CPU_BATCH) if on_cpu else batch_size
     started = partial(_started, model, unit if model.spec.recipe.square else 1, kind)
-    if on_cpu and workers:
+    if on_cpu and not model.runtime.lane:
         lists = Lists(refs, batch_size)
-        yield from _in_threads(lambda some: started(decoder.__getitems__(some))(), lists, workers)
+        yield from _in_threads(
+            lambda some: started(decoder.batch(some))(), lists, model.runtime, workers
+        )
         if lists.error is not None:
             raise lists.error
         return
-    pinned = not on_cpu
-    batches = load_batches(refs, decoder, batch_size=batch_size, workers=workers, pin_memory=pinned)
+    from sscd_cli.embedding.processes import load_batches
+
+    batches = load_batches(refs, decoder, batch_size=batch_size, workers=workers, pin_memory=True)
     yield from _ahead(map(started, batches), 1 if model.runtime.lane else 0)
 
 
@@ -125,33 +130,42 @@ def _ahead(started: Iterator[Wait], count: int) -> Iterator[Embedded]:
         yield waiting.popleft()()
 
 
-def _filled(pixels_B3HW: Tensor, unit: int) -> Tensor:
+def _filled(pixels: Any, unit: int) -> Any:
     """Repeat the last image until a batch is a multiple of `unit`.
 
     Libraries compute small batches by other routines, which round differently; in the larger ones
     a descriptor is the same to the bit, whatever images stand beside it. So neither the division
     into tasks nor an interrupted run shows in a result.
     """
-    count = len(pixels_B3HW)
+    count = len(pixels)
     missing = -count % unit
-    return pixels_B3HW[[*range(count), *[count - 1] * missing]] if missing else pixels_B3HW
+    return pixels[[*range(count), *[count - 1] * missing]] if missing else pixels
 
 
-def _in_threads(work: Any, lists: Iterable[list[ImageRef]], threads: int) -> Iterator[Embedded]:
-    """Yield `work` of each list in order, while threads work ahead; interrupted, drop the rest."""
-    before = torch.get_num_threads()
-    share = partial(torch.set_num_threads, max(1, core_count() // threads))
+def _in_threads(
+    work: Callable[[list[ImageRef]], Embedded],
+    lists: Iterable[list[ImageRef]],
+    runtime: AnyRuntime,
+    threads: int,
+) -> Iterator[Embedded]:
+    """Yield `work` of each list in order, while threads work ahead; interrupted, drop the rest.
+
+    threads: 0 works in this one, when asked for the next.
+    """
+    if not threads:
+        yield from map(work, lists)
+        return
     waiting: deque[Future[Embedded]] = deque()
-    try:
-        with ThreadPoolExecutor(threads, initializer=share) as pool:
-            try:
-                for some in lists:
-                    waiting.append(pool.submit(work, some))
-                    if len(waiting) > AHEAD * threads:
-                        yield waiting.popleft().result()
-                while waiting:
+    with (
+        runtime.shared_by(threads) as begin,
+        ThreadPoolExecutor(threads, initializer=begin) as pool,
+    ):
+        try:
+            for some in lists:
+                waiting.append(pool.submit(work, some))
+                if len(waiting) > AHEAD * threads:
                     yield waiting.popleft().result()
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-    finally:
-        torch.set_num_threads(before)
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -43,12 +43,23 @@ def memory_limit() -> int | None:
 @functools.cache
 def has_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 in hardware; else it is slower than float32."""
+    return bool({"avx512_bf16", "amx_bf16"} & _cpu_flags())
+
+
+@functools.cache
+def has_int8() -> bool:
+    """Whether the CPU sums products of bytes in hardware and exactly; others saturate the sums."""
+    return bool({"avx512_vnni", "avx_vnni", "asimddp"} & _cpu_flags())
+
+
+def _cpu_flags() -> set[str]:
+    """Return what Linux says that the first core can do, empty where nobody says."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:
-        return False
-    flags = next((line for line in text.splitlines() if line.startswith("flags")), "").split()
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+        return set()
+    lines = (line for line in text.splitlines() if line.startswith(("flags", "Features")))
+    return set(next(lines, "").split())
 
 
 @functools.cache

@@ -1,27 +1,37 @@
-"""From a model's name to a model that embeds images."""
+"""From a model's name to a model that embeds images. Loads torch only for what needs it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from sscd_cli.choices import OutputKind
-from sscd_cli.errors import UsageError
+from sscd_cli.errors import ModelError, UsageError
 from sscd_cli.images.decode import load_sized
 from sscd_cli.images.opening import upright_rgb
 from sscd_cli.images.preprocess import resize
-from sscd_cli.models.catalogue.registry import BUNDLED, ModelSpec, find_model
-from sscd_cli.models.files.weights import inspect_weights, read_network
-from sscd_cli.models.network import Network
-from sscd_cli.models.runtime.device import choose_device, choose_precision
-from sscd_cli.models.runtime.outputs import width
-from sscd_cli.models.runtime.torch_runtime import Runtime
+from sscd_cli.machines.hardware import core_count, has_int8
+from sscd_cli.models.catalogue.registry import (
+    BUNDLED,
+    BUNDLED_FILE,
+    BUNDLED_INT8,
+    ModelSpec,
+    find_model,
+)
+from sscd_cli.models.runtime.device import Device, choose_device, choose_precision
+from sscd_cli.models.runtime.onnx_runtime import OnnxRuntime
+
+if TYPE_CHECKING:
+    from sscd_cli.models.runtime.torch_runtime import Runtime
+
+    AnyRuntime = Runtime | OnnxRuntime
 
 Picture = Image.Image | NDArray[np.uint8] | str | Path
 
@@ -31,7 +41,7 @@ class Model:
     """A network that is ready to run, and what it is."""
 
     spec: ModelSpec
-    runtime: Runtime
+    runtime: AnyRuntime
 
     def embed(
         self,
@@ -49,14 +59,31 @@ class Model:
         Pillow images are turned as EXIF says; by default as the model's recipe says.
         Raises: UsageError: another kind. SscdError: a file cannot be read.
         """
-        parts = [np.empty((0, width(self.runtime.network, kind)), np.float32)]
-        for start in range(0, len(images), batch_size):
-            sized = self._sized(images[start : start + batch_size], exif)
-            if len({image.shape for image in sized}) == 1:
-                parts.append(self.runtime.embed(_pixels(sized), kind))
-            else:
-                parts.extend(self.runtime.embed(_pixels([image]), kind) for image in sized)
+        starts = range(0, len(images), batch_size)
+        parts = [np.empty((0, self.runtime.width(kind)), np.float32)]
+        parts += self._each(
+            lambda start: self._rows(images[start : start + batch_size], kind, exif), starts
+        )
         return np.concatenate(parts)
+
+    def _rows(
+        self, images: Sequence[Picture], kind: OutputKind, exif: bool | None
+    ) -> NDArray[np.float32]:
+        sized = self._sized(images, exif)
+        if len({image.shape for image in sized}) == 1:
+            return self.runtime.embed(np.stack(sized), kind)
+        return np.concatenate([self.runtime.embed(image[None], kind) for image in sized])
+
+    def _each(
+        self, rows: Callable[[int], NDArray[np.float32]], starts: Sequence[int]
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield the rows from each start on; ONNX Runtime's way has a thread a core."""
+        threads = min(core_count(), len(starts))
+        if threads < 2 or not isinstance(self.runtime, OnnxRuntime):
+            yield from map(rows, starts)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            yield from pool.map(rows, starts)
 
     def detection_features(self, images: Sequence[Picture]) -> dict[str, NDArray[np.float32]]:
         """Return the feature maps "stage1" to "stage4" of images, float32 (N, C, H, W).
@@ -67,7 +94,10 @@ class Model:
         sized = self._sized(images)
         if len({image.shape for image in sized}) != 1:
             raise UsageError("feature maps need images of one size", "pass one image at a time")
-        return self.runtime.stage_maps(_pixels(sized))
+        runtime = self.runtime
+        if self.spec.path == BUNDLED_FILE and isinstance(runtime, OnnxRuntime):
+            runtime = _torch_runtime(self.spec, Device("cpu"), "auto")
+        return runtime.stage_maps(np.stack(sized))
 
     def _sized(
         self, images: Sequence[Picture], exif: bool | None = None
@@ -83,30 +113,49 @@ class Model:
         ]
 
 
-def _pixels(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-
-
 def load_model(name: str = BUNDLED, *, device: str = "auto", precision: str = "auto") -> Model:
     """Load a model by name or by the path of its file.
 
+    On a CPU that multiplies bytes in hardware the bundled model runs in 8 bits unless another
+    precision is asked for.
     Raises: ModelError: unknown, not installed, or damaged. UsageError: no such device or precision.
     """
     where = choose_device(device)
     chosen = choose_precision(precision, where)
     spec = find_model(name)
-    network = read_network(inspect_weights(spec.path))
-    runtime = Runtime.of(network, where, "fp32" if chosen == "int8" else chosen)
+    if spec.trunk == "onnx":
+        return Model(spec, _onnx_runtime(spec, device, precision))
+    in_bytes = chosen == "int8" or (precision == "auto" and where.type == "cpu" and has_int8())
+    if in_bytes and spec.path == BUNDLED_FILE and BUNDLED_INT8.is_file():
+        return Model(spec, _bundled_runtime(spec))
     if chosen == "int8":
-        runtime.precision = _to_int8(spec, network)
-    return Model(spec, runtime)
+        what = f"{spec.name} is a file of floating-point weights"
+        fix = f"run `sscd models quantise {name} FOLDER -o FILE.onnx` and use that file"
+        raise UsageError(what, fix)
+    return Model(spec, _torch_runtime(spec, where, chosen))
 
 
-def _to_int8(spec: ModelSpec, network: Network) -> str:
-    from sscd_cli.models.runtime.int8 import int8_file, use_int8
+def _onnx_runtime(spec: ModelSpec, device: str, precision: str) -> OnnxRuntime:
+    if device not in ("auto", "cpu"):
+        raise UsageError(f"{spec.path} runs on the CPU", "use --device cpu")
+    if precision != "auto":
+        raise UsageError(f"{spec.path} has a precision of its own", "use --precision auto")
+    return OnnxRuntime(spec.path)
 
-    path = int8_file(spec.weights_sha256)
-    if path is None:
-        what = f"{spec.name} is not calibrated for int8 yet"
-        raise UsageError(what, "run sscd embed FOLDER --precision int8 once")
-    return use_int8(network, path)
+
+def _bundled_runtime(spec: ModelSpec) -> OnnxRuntime:
+    runtime = OnnxRuntime(BUNDLED_INT8, "int8")
+    if runtime.exported_from() != spec.weights_sha256:
+        raise ModelError(f"{BUNDLED_INT8} is not of {spec.path}", "install sscd-cli again")
+    return runtime
+
+
+def _torch_runtime(spec: ModelSpec, device: Device, precision: str) -> Runtime:
+    import torch
+
+    from sscd_cli.models.files.weights import inspect_weights, read_network
+    from sscd_cli.models.runtime.torch_runtime import Runtime
+
+    network = read_network(inspect_weights(spec.path))
+    where = torch.device(str(device))
+    return Runtime.of(network, where, choose_precision(precision, device))

@@ -137,7 +137,9 @@ Devices = Annotated[
 ]
 
 
-Precision = Annotated[str, Help("Of the trunk: auto, fp32, bf16, fp16 or int8.", value="WORD")]
+Precision = Annotated[
+    str, Help("Of the trunk: auto, fp32, bf16, fp16, or int8 for the bundled model.", value="WORD")
+]
 
 
 BatchSize = Annotated[

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sscd_cli.choices import MAX_BYTES
 from sscd_cli.edits.augmentations import Transform
-from sscd_cli.embedding.loader import start_worker
+from sscd_cli.embedding.processes import start_worker
 from sscd_cli.errors import SscdError
 from sscd_cli.images.opening import open_image
 from sscd_cli.images.read import read_bytes

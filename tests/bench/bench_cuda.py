@@ -29,7 +29,7 @@ from bench_match import THRESHOLD, synthetic
 
 from sscd_cli.commands import embed
 from sscd_cli.embedding.job import decoder_of
-from sscd_cli.embedding.loader import load_batches
+from sscd_cli.embedding.processes import load_batches
 from sscd_cli.embedding.stream import default_batch
 from sscd_cli.images.sources import iter_images
 from sscd_cli.machines.hardware import core_count

@@ -73,7 +73,7 @@ def main() -> None:
     print(header(("torch", "pillow", "numpy", "imagededup")), "\n")
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
-        os.environ["SSCD_CACHE"] = str(work / "cache")  # int8 is calibrated anew
+        os.environ["SSCD_CACHE"] = str(work / "cache")
         photos = sorted(p for p in options.photos.iterdir() if p.suffix.lower() in (".jpg", ".png"))
         small = make_files(photos, work / "small", options.small, (500, 375))
         large = make_files(photos, work / "large", options.large, (4000, 3000))
@@ -151,7 +151,7 @@ def ours(model: str, precision: str, work: Path) -> Case:
         assert len(read_descriptors(work / "descriptors")) == len(list(folder.iterdir()))
         return result.elapsed
 
-    def network(seconds: float) -> float:  # int8 was calibrated by the run before
+    def network(seconds: float) -> float:
         loaded = load_model(model, device="cpu", precision=precision)
         return streams(loaded.runtime.embed, pixels(BATCH, loaded.spec.recipe.size))(seconds)
 

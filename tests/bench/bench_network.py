@@ -7,8 +7,8 @@ pixels of each network's input size. The snippet (see published_snippet.py) is m
 the file of one 500 × 375 JPEG to the descriptor, as people run it, and its network alone, with all
 threads on one image. All take turns, so that a machine whose speed drifts treats them alike.
 ResNet-50 has seeded weights: speed needs no others. The difference is the largest of any number in
-a descriptor from that of the same network in float32, layer by layer; int8 is there if its
-libraries are, calibrated on random pixels.
+a descriptor from that of the same network in float32, layer by layer; int8 is the bundled
+network's own file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -32,11 +31,11 @@ from PIL import Image
 from published_snippet import SIZE, network_seconds, seeded_resnet, snippet_process, whole_seconds
 
 from sscd_cli.machines.hardware import core_count, has_bfloat16
-from sscd_cli.models.catalogue.registry import BUNDLED, find_model
+from sscd_cli.models.catalogue.registry import BUNDLED, BUNDLED_INT8, find_model
 from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.network import Network
 from sscd_cli.models.runtime.cpu import keep_large_allocations
-from sscd_cli.models.runtime.int8 import calibrate, use_int8
+from sscd_cli.models.runtime.onnx_runtime import OnnxRuntime
 from sscd_cli.models.runtime.torch_runtime import Runtime
 
 CPU = torch.device("cpu")
@@ -51,7 +50,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="for each network, in all")
     options = parser.parse_args()
     keep_large_allocations()
-    print(header(("torch", "openvino", "nncf")))
+    print(header(("torch", "onnxruntime")))
     print(f"{core_count()} threads, batch {options.batch}, median of {ROUNDS} rounds\n")
     with tempfile.TemporaryDirectory() as work, snippet_process() as snippet:
         os.environ["SSCD_CACHE"] = work
@@ -92,26 +91,24 @@ def ours(name: str, network: Network, side: int, batch: int) -> dict[str, tuple[
     """Return each precision's speed and its difference from the plain network."""
     images = pixels(batch, side)
     with torch.inference_mode():
-        exact = network.eval()(images).numpy()
+        exact = network.eval()(images.permute(0, 3, 1, 2)).numpy()
+    runtimes: dict[str, Runtime | OnnxRuntime] = {
+        precision: Runtime.of(copy.deepcopy(network), CPU, precision)
+        for precision in ("fp32", *(["bf16"] if has_bfloat16() else []))
+    }
+    if name == BUNDLED:
+        runtimes["int8"] = OnnxRuntime(BUNDLED_INT8)
     cases = {}
-    for precision in precisions():
-        # int8 takes the place of a float32 trunk
-        trunk = "fp32" if precision == "int8" else precision
-        runtime = Runtime.of(copy.deepcopy(network), CPU, trunk)
-        if precision == "int8":
-            use_int8(runtime.network, calibrate(network, name, images))
-        off = np.abs(runtime.embed(images) - exact).max()
-        speed = streams(runtime.embed, images)
+    for precision, runtime in runtimes.items():
+        off = np.abs(runtime.embed(images.numpy()) - exact).max()
+        speed = streams(runtime.embed, images.numpy())
         cases[f"{name}, {side}×{side}, {precision}"] = (speed, f"{off:.1e}")
     return cases
 
 
-def precisions() -> list[str]:
-    names = ["fp32", "bf16"] if has_bfloat16() else ["fp32"]
-    return [*names, "int8"] if find_spec("nncf") and find_spec("openvino") else names
-
-
-def streams(embed: Callable[[torch.Tensor], NDArray[np.float32]], images: torch.Tensor) -> Speed:
+def streams(
+    embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]], images: NDArray[np.uint8]
+) -> Speed:
     """Return what embeds the same images over and over on every core."""
 
     def run(until: float) -> int:
@@ -138,8 +135,7 @@ def save_photo(path: Path) -> Path:
 
 
 def pixels(batch: int, side: int) -> torch.Tensor:
-    images = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8)
-    return images.contiguous(memory_format=torch.channels_last)
+    return torch.randint(0, 256, (batch, side, side, 3), dtype=torch.uint8)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
 Copies of the first photographs by every edit of `sscd eval self` are searched among these and some
 further ones. Every picture is enlarged twice and saved as a JPEG first, so that fast decoding has
-something to leave out. All ways see the same files; int8 is calibrated on the distractors, if its
-libraries are there. The status is 1 if `--precision auto` loses more than 0.002 µAP to float32.
+something to leave out. All ways see the same files; int8 is the bundled file. The status is 1 if
+`--precision auto` loses more than 0.002 µAP to float32.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-import torch
 from bench_header import header
 from numpy.typing import NDArray
 from PIL import Image
@@ -32,9 +30,7 @@ from sscd_cli.images.preprocess import Recipe
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.machines.hardware import core_count, has_bfloat16
 from sscd_cli.models.catalogue.registry import BUNDLED, find_model
-from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.load import load_model
-from sscd_cli.models.runtime.int8 import calibrate
 
 Embed = Callable[[Sequence[Image.Image]], NDArray[np.float32]]
 MOST_LOST = 0.002
@@ -49,7 +45,7 @@ def main() -> int:
     parser.add_argument("--originals", type=int, default=40)
     parser.add_argument("--distractors", type=int, default=100)
     options = parser.parse_args()
-    print(header(("torch", "pillow", "openvino", "nncf")), "\n")
+    print(header(("torch", "pillow", "onnxruntime")), "\n")
     paths = sorted(p for p in options.photos.iterdir() if p.suffix.lower() in (".jpg", ".png"))
     photos = [Image.open(path).convert("RGB") for path in paths]
     originals, others = photos[: options.originals], photos[options.originals :]
@@ -57,7 +53,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as cache, ThreadPoolExecutor(core_count()) as pool:
         os.environ["SSCD_CACHE"] = cache
         files = Files(Path(cache), pool)
-        ways = dict(ways_of(files, others))
+        ways = dict(ways_of(files))
         reports = compare_copies(ways, originals, others)
     first, *_ = reports.values()
     print("| precision, decoding | µAP | lost | recall at 90 % precision | threshold |")
@@ -80,16 +76,15 @@ class Files:
     def __init__(self, folder: Path, pool: ThreadPoolExecutor) -> None:
         self.folder, self.pool = folder, pool
         self.images: Sequence[Image.Image] = ()
-        self.pixels: dict[str, torch.Tensor] = {}
+        self.pixels: dict[str, NDArray[np.uint8]] = {}
         self.recipe = find_model(BUNDLED).recipe
 
-    def decoded(self, images: Sequence[Image.Image], way: str) -> torch.Tensor:
-        """Return uint8 (N, 3, H, W)."""
+    def decoded(self, images: Sequence[Image.Image], way: str) -> NDArray[np.uint8]:
+        """Return uint8 (N, H, W, 3)."""
         if images is not self.images:
             rows = list(self.pool.map(self._both, range(len(images)), images))
             for index, name in enumerate(("exact", "fast")):
-                stacked = torch.from_numpy(np.stack([row[index] for row in rows]))
-                self.pixels[name] = stacked.permute(0, 3, 1, 2)
+                self.pixels[name] = np.stack([row[index] for row in rows])
             self.images = images
         return self.pixels[way]
 
@@ -101,14 +96,9 @@ class Files:
         return [_pixels(path, recipe) for recipe in recipes]
 
 
-def ways_of(files: Files, others: Sequence[Image.Image]) -> list[tuple[str, Embed]]:
+def ways_of(files: Files) -> list[tuple[str, Embed]]:
     """Return each way to embed, float32 with exact decoding first."""
-    precisions = ["fp32", *(["bf16"] if has_bfloat16() else [])]
-    if find_spec("nncf") and find_spec("openvino"):
-        spec = find_model(BUNDLED)
-        network = read_network(inspect_weights(spec.path))
-        calibrate(network, spec.weights_sha256, files.decoded(others, "fast"))
-        precisions.append("int8")
+    precisions = ["fp32", *(["bf16"] if has_bfloat16() else []), "int8"]
     models = {name: load_model(device="cpu", precision=name) for name in precisions}
 
     def embed(name: str, way: str) -> Embed:

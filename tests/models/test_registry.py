@@ -207,7 +207,7 @@ def test_the_container_makes_no_difference(tmp_path: Path) -> None:
 
 def test_listing_and_finding_load_no_torch() -> None:
     script = (
-        "import sys; from sscd_cli.models import registry, store; store.list_models();"
+        "import sys; from sscd_cli.models.catalogue import registry, store; store.list_models();"
         "assert not {'torch', 'numpy', 'pyarrow', 'safetensors'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -15,7 +15,7 @@ from sscd_cli.errors import UsageError
 from sscd_cli.machines.hardware import has_bfloat16
 from sscd_cli.models.network import Network
 from sscd_cli.models.runtime.cpu import keep_large_allocations
-from sscd_cli.models.runtime.device import choose_device, choose_precision
+from sscd_cli.models.runtime.device import Device, choose_device, choose_precision
 from sscd_cli.models.runtime.fused import FusedBlock, FusedConv
 from sscd_cli.models.runtime.torch_runtime import Runtime, Wait, fold_batch_norm
 
@@ -131,7 +131,7 @@ def message(call: object, *arguments: object) -> str:
 
 
 def test_devices_go_by_name() -> None:
-    assert choose_device("cpu") == CPU
+    assert choose_device("cpu") == Device("cpu")
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     words = "use --device cpu, cuda or cuda:N"
     assert message(choose_device, "gpu") == f"unknown device 'gpu'; {words}"
@@ -142,17 +142,17 @@ def test_devices_go_by_name() -> None:
 
 
 def test_precisions_go_by_name() -> None:
-    assert choose_precision("fp32", CPU) == "fp32"
-    assert choose_precision("bf16", CPU) == "bf16"
-    assert choose_precision("auto", CPU) == ("bf16" if has_bfloat16() else "fp32")
-    assert message(choose_precision, "half", CPU) == (
+    assert choose_precision("fp32", Device("cpu")) == "fp32"
+    assert choose_precision("bf16", Device("cpu")) == "bf16"
+    assert choose_precision("auto", Device("cpu")) == ("bf16" if has_bfloat16() else "fp32")
+    assert message(choose_precision, "half", Device("cpu")) == (
         "unknown precision 'half'; use one of auto, fp32, bf16, fp16, int8"
     )
-    assert message(choose_precision, "fp16", CPU) == (
+    assert message(choose_precision, "fp16", Device("cpu")) == (
         "fp16 is for CUDA devices; use --precision bf16 or fp32"
     )
-    assert choose_precision("int8", CPU) == "int8"
-    assert message(choose_precision, "int8", torch.device("cuda")) == (
+    assert choose_precision("int8", Device("cpu")) == "int8"
+    assert message(choose_precision, "int8", Device("cuda")) == (
         "int8 is for CPUs; use --precision auto"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from sscd_cli.models.catalogue.published import (
     Published,
     Source,
 )
+from sscd_cli.models.files.onnx_graph import inspect_onnx, is_onnx, layout_of
 from sscd_cli.models.files.weights import WeightFile, inspect_weights
 from sscd_cli.storage.servers import is_url
 
@@ -27,6 +29,7 @@ BUNDLED = "sscd_mini"
 # the preprocessing of the official models, whose files do not state it
 ASSUMED = "small-288"
 BUNDLED_FILE = Path(__file__).parents[1] / "sscd_mini.safetensors"
+BUNDLED_INT8 = BUNDLED_FILE.with_suffix(".int8.onnx")  # the same weights for CPUs
 BUNDLED_DIGEST = BUNDLED_FILE.with_suffix(".sha256")  # as `sha256sum -c` reads it
 # what was measured after a file was written, by its SHA-256
 _MEASURED_SINCE: dict[str, dict[str, Any]] = {
@@ -158,6 +161,8 @@ def expected_digest(source: Source) -> tuple[str | None, str]:
 
 
 def _described(path: Path) -> ModelSpec:
+    if is_onnx(path):
+        return _described_onnx(path)
     weights, digest = inspect_weights(path), file_digest(path)
     is_bundled = path == BUNDLED_FILE or digest == _bundled_digest()
     for model in PUBLISHED.values():
@@ -182,6 +187,36 @@ def _described(path: Path) -> ModelSpec:
         licence="MIT" if is_bundled else str(story.get("licence", UNKNOWN)),
         look_at=look_at,
     )
+
+
+def _described_onnx(path: Path) -> ModelSpec:
+    file = inspect_onnx(path)
+    layout = layout_of(file)
+    try:
+        story = json.loads(file.notes.get("sscd", "{}"))
+    except ValueError:
+        story = {}
+    story = story if isinstance(story, Mapping) else {}
+    threshold, threshold_source, look_at = _threshold(story.get("threshold"))
+    return ModelSpec(
+        name=str(story.get("name", path.stem)),
+        path=path,
+        trunk="onnx",
+        dimensions=layout.dimensions,
+        recipe=_onnx_recipe(path, story.get("preprocessing"), layout.side),
+        threshold=threshold,
+        threshold_source=threshold_source,
+        weights_sha256=file_digest(path),
+        licence=str(story.get("licence", UNKNOWN)),
+        look_at=look_at,
+    )
+
+
+def _onnx_recipe(path: Path, stated: Any, side: int | None) -> Recipe:
+    """Return what a file says, else the square that it takes, else what published networks take."""
+    if isinstance(stated, Mapping):
+        return _stated_recipe(path, stated)
+    return Recipe(f"skew-{side}", side, square=True) if side else RECIPES[ASSUMED]
 
 
 def _threshold(stated: Any) -> tuple[float, str, float | None]:

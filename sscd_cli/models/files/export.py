@@ -105,7 +105,8 @@ def _difference(network: Network, recipe: Recipe, run: Callable[[Tensor], Tensor
     return float(torch.stack(worst).max())
 
 
-def _notes(network: Network, spec: ModelSpec) -> dict[str, str]:
+def notes_for(network: Network, spec: ModelSpec) -> dict[str, str]:
+    """Return what a file of another format says of the model that it holds."""
     story = {
         "name": spec.name,
         "preprocessing": asdict(spec.recipe),
@@ -124,12 +125,12 @@ def _torchvision(network: Network, spec: ModelSpec, path: Path) -> None:
 
 
 def _safetensors(network: Network, spec: ModelSpec, path: Path) -> None:
-    save_tensors(path, network, _notes(network, spec))
+    save_tensors(path, network, notes_for(network, spec))
 
 
 def _onnx(network: Network, spec: ModelSpec, path: Path) -> None:
     side = spec.recipe.size if spec.recipe.square else None
-    save_onnx(path, network, _notes(network, spec), side)
+    save_onnx(path, network, notes_for(network, spec), side)
 
 
 def _torchscript(network: Network, spec: ModelSpec, path: Path) -> None:
@@ -138,7 +139,7 @@ def _torchscript(network: Network, spec: ModelSpec, path: Path) -> None:
         example = torch.zeros(1, 3, 64, 64)
         traced = torch.jit.trace(_Traceable(network).eval(), example)  # type: ignore[no-untyped-call]
         memory = io.BytesIO()  # on a full disk torch's own writer ends the process
-        torch.jit.save(traced, memory, _extra_files=_notes(network, spec))
+        torch.jit.save(traced, memory, _extra_files=notes_for(network, spec))
     path.write_bytes(memory.getbuffer())
 
 

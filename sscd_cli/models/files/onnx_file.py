@@ -8,6 +8,8 @@ depends on neither and gives the same file with every torch.
 from __future__ import annotations
 
 import copy
+import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sscd_cli.errors import ModelError
@@ -23,30 +26,41 @@ from sscd_cli.models.runtime.torch_runtime import fold_batch_norm
 
 # what every node here has had since 2020, and the file version of that time
 OPSET, IR_VERSION = 13, 7
+LEVEL = 114  # the mean of photographs, and what padding is where networks take bytes
 
 
-def save_onnx(path: Path, network: Network, notes: Mapping[str, str], side: int | None) -> None:
+def save_onnx(
+    path: Path,
+    network: Network,
+    notes: Mapping[str, str],
+    side: int | None,
+    *,
+    centred: bool = False,
+) -> None:
     """Write `network` in float32: input `pixels` (B, 3, H, W), output `descriptors` (B, D).
 
     The input is normalised already, as that of the TorchScript files. B is free; H and W are
-    `side`, or free for None. `notes` become the file's metadata.
+    `side`, or free for None. `notes` become the file's metadata. centred: the input is
+    `LEVEL` below 0..255 instead, and `embedding` and `logits` are outputs, too (see
+    `outputs.compute`).
     Raises: ModelError: the package onnx is not installed.
     """
     with _needed():
         from onnx import TensorProto, helper, save_model
 
     graph = _Graph()
-    graph.network(network)
-    shapes: dict[str, list[str | int | None]] = {
-        "pixels": ["batch", 3, side or "height", side or "width"],
-        "descriptors": ["batch", network.dimensions],
-    }
+    graph.network(network, centred)
+    high, wide = side or "height", side or "width"
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["batch", 3, high, wide])
+    widths = {"descriptors": network.dimensions}
+    if centred:
+        widths |= {"logits": network.dimensions, "embedding": network.fc.in_features}
     ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        for name, shape in shapes.items()
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])
+        for name, width in widths.items()
     ]
     model = helper.make_model(
-        helper.make_graph(graph.nodes, "sscd", ends[:1], ends[1:], graph.tensors),
+        helper.make_graph(graph.nodes, "sscd", [pixels], ends, graph.tensors),
         ir_version=IR_VERSION,
         opset_imports=[helper.make_opsetid("", OPSET)],
         producer_name="sscd",
@@ -68,13 +82,102 @@ def run_onnx(path: Path, pixels_B3HW: Tensor) -> Tensor:
     return torch.from_numpy(descriptors)
 
 
+def quantise_onnx(source: Path, target: Path, pixels_NHW3: NDArray[np.uint8]) -> None:
+    """Write `source`, a centred file, with its trunk in 8 bits, as some pictures range.
+
+    The input is uint8 (B, H, W, 3) then. Weights by channel, maps by layer, from their least to
+    their largest value; pooling and projection stay in float32.
+    Raises: ModelError: the packages onnx and onnxruntime are not installed.
+    """
+    with _needed():
+        import onnx
+        from onnxruntime import quantization
+
+    class Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            starts = range(0, len(pixels_NHW3), 8)
+            batches = (pixels_NHW3[start : start + 8] for start in starts)
+            self._fed = ({"pixels": _centred(batch)} for batch in batches)
+
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+            return next(self._fed, None)
+
+    with warnings.catch_warnings(), _quiet():
+        warnings.simplefilter("ignore")
+        quantization.quantize_static(
+            source,
+            target,
+            Pictures(),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            calibrate_method=quantization.CalibrationMethod.MinMax,
+            op_types_to_quantize=["Conv", "Relu", "MaxPool", "Add"],
+        )
+    model = onnx.load(target)
+    _take_bytes(model.graph)
+    onnx.save(model, target)
+
+
+def _centred(pixels_BHW3: NDArray[np.uint8]) -> NDArray[np.float32]:
+    levels: NDArray[np.float32] = pixels_BHW3.transpose(0, 3, 1, 2).astype(np.float32)
+    return np.ascontiguousarray(levels - LEVEL)
+
+
+def _take_levels(folded: Network) -> None:
+    """Move normalisation into the first convolution, which then takes levels less `LEVEL`.
+
+    Exact but for the border: what lies outside was the mean of each channel, and is `LEVEL` of
+    all three, ten levels from it.
+    """
+    mean, std = 255 * folded.mean.flatten(), 255 * folded.std.flatten()
+    weight = folded.conv1.weight.detach() / std[None, :, None, None]
+    assert folded.conv1.bias is not None
+    shift = (weight * (mean - LEVEL)[None, :, None, None]).sum(dim=(1, 2, 3))
+    folded.conv1.bias = nn.Parameter(folded.conv1.bias.detach() - shift)
+    folded.conv1.weight = nn.Parameter(weight)
+
+
+def _take_bytes(graph: Any) -> None:
+    """Feed pixels as they are to what would first have made bytes of them."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    first = next(node for node in graph.node if "pixels" in node.input)
+    after = next(node for node in graph.node if first.output[0] in node.input)
+    graph.node.remove(first)
+    graph.node.insert(0, helper.make_node("Transpose", ["pixels"], ["bytes"], perm=[0, 3, 1, 2]))
+    after.input[:] = ["bytes", "bytes.scale", "bytes.zero"]
+    graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), "bytes.scale"))
+    graph.initializer.append(numpy_helper.from_array(np.array(LEVEL, np.uint8), "bytes.zero"))
+    batch, _, height, width = (d.dim_param or d.dim_value for d in _sizes(graph.input[0]))
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, [batch, height, width, 3])
+    graph.input[0].CopyFrom(pixels)
+
+
+def _sizes(port: Any) -> Any:
+    return port.type.tensor_type.shape.dim
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep advice to the developers of networks off stderr."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 @contextmanager
 def _needed() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
         raise ModelError(
-            f"exporting to ONNX needs {error.name}", "run `pip install 'sscd-cli[onnx]'`"
+            f"writing ONNX needs {error.name}", "run `pip install 'sscd-cli[onnx]'`"
         ) from error
 
 
@@ -85,9 +188,11 @@ class _Graph:
         self.nodes: list[Any] = []
         self.tensors: list[Any] = []
 
-    def network(self, network: Network) -> None:
+    def network(self, network: Network, centred: bool) -> None:
         folded = copy.deepcopy(network).eval()
         fold_batch_norm(folded)
+        if centred:
+            _take_levels(folded)
         x = self.add("Relu", self.convolution("conv1", folded.conv1, "pixels"))
         x = self.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
         for name, module in folded.named_modules():
@@ -111,9 +216,9 @@ class _Graph:
         x = self.add("Clip", x, self.number("gem.eps", 1e-6))
         x = self.add("Pow", x, self.number("gem.power", 3.0))
         x = self.add("ReduceMean", x, axes=[2, 3], keepdims=0)
-        x = self.add("Pow", x, self.number("gem.root", 1 / 3))
+        x = self.add("Pow", x, self.number("gem.root", 1 / 3), output="embedding")
         names = [self.tensor(f"fc.{key}", value) for key, value in fc.named_parameters()]
-        x = self.add("Gemm", x, *names, transB=1)
+        x = self.add("Gemm", x, *names, transB=1, output="logits")
         length = self.add("ReduceL2", x, axes=[1], keepdims=1)
         length = self.add("Clip", length, self.number("norm.eps", 1e-12))
         self.add("Div", x, length, output="descriptors")

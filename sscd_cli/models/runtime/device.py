@@ -1,22 +1,37 @@
-"""Where a network runs and in which precision."""
+"""Where a network runs and in which precision. Loads torch only for what needs CUDA."""
 
 from __future__ import annotations
 
-import torch
+from dataclasses import dataclass
 
 from sscd_cli.errors import UsageError
-from sscd_cli.machines.hardware import has_bfloat16
+from sscd_cli.machines.hardware import has_bfloat16, has_cuda_driver
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
 
-def choose_device(name: str) -> torch.device:
+@dataclass(frozen=True)
+class Device:
+    """A CPU or a GPU, by the names that torch gives them."""
+
+    type: str
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+
+def choose_device(name: str) -> Device:
     """Return the device called `name`; "auto" is CUDA where there is one.
 
     Raises: UsageError: no such device, or not on this machine.
     """
+    if name == "cpu" or (name == "auto" and not has_cuda_driver()):
+        return Device("cpu")
+    import torch
+
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        return Device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -25,10 +40,10 @@ def choose_device(name: str) -> torch.device:
         raise UsageError(f"sscd does not run on {name!r}", "use --device cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"this machine has no CUDA device {name!r}", "use --device cpu")
-    return device
+    return Device(device.type, device.index)
 
 
-def choose_precision(name: str, device: torch.device) -> str:
+def choose_precision(name: str, device: Device) -> str:
     """Return "fp32", "bf16", "fp16" or "int8" for the trunk; the head stays in float32.
 
     "auto" is bf16 on CUDA devices and CPUs that multiply it in hardware, else fp32.
@@ -38,6 +53,8 @@ def choose_precision(name: str, device: torch.device) -> str:
         raise UsageError(f"unknown precision {name!r}", f"use one of {', '.join(PRECISIONS)}")
     if name == "auto":
         if device.type == "cuda":
+            import torch
+
             return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
         return "bf16" if has_bfloat16() else "fp32"
     if name == "int8" and device.type != "cpu":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -14,11 +15,13 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sscd_cli.choices import OutputKind
+from sscd_cli.machines.hardware import core_count
 from sscd_cli.models.network import BasicBlock, Bottleneck, Network
 from sscd_cli.models.runtime.cuda import Lane
 from sscd_cli.models.runtime.fused import fuse
-from sscd_cli.models.runtime.outputs import compute, stage_maps
+from sscd_cli.models.runtime.outputs import compute, stage_maps, width
 
+Pixels = Tensor | NDArray[np.uint8]
 Wait = Callable[[], NDArray[np.float32]]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -53,18 +56,20 @@ class Runtime:
             fuse(network)
         return cls(network, device, precision, lane=Lane(device) if device.type == "cuda" else None)
 
-    def embed(self, pixels_B3HW: Tensor, kind: OutputKind = "descriptor") -> NDArray[np.float32]:
-        """Return float32 descriptors (B, D), or another output, of uint8 pixels (B, 3, H, W).
+    def embed(self, pixels: Pixels, kind: OutputKind = "descriptor") -> NDArray[np.float32]:
+        """Return float32 descriptors (B, D), or another output, of uint8 pixels.
 
+        pixels: an array (B, H, W, 3) or a tensor (B, 3, H, W).
         Raises: torch.OutOfMemoryError: one single image does not fit the device.
         """
-        return self.start(pixels_B3HW, kind)()
+        return self.start(pixels, kind)()
 
-    def start(self, pixels_B3HW: Tensor, kind: OutputKind = "descriptor") -> Wait:
+    def start(self, pixels: Pixels, kind: OutputKind = "descriptor") -> Wait:
         """Begin what `embed` does, and return what waits for its rows; on a CPU they are there.
 
         Raises: as `embed`.
         """
+        pixels_B3HW = _tensor(pixels)
         parts: list[Wait] = []
         start = 0
         while start < len(pixels_B3HW):
@@ -95,15 +100,36 @@ class Runtime:
         rows: NDArray[np.float32] = of_kind(self._there(pixels_B3HW)).numpy()
         return lambda: rows
 
+    def width(self, kind: OutputKind) -> int:
+        """Return the numbers in a row of that kind."""
+        return width(self.network, kind)
+
+    @contextmanager
+    def shared_by(self, threads: int) -> Iterator[Callable[[], None]]:
+        """Hold what each of so many threads calls first, to take its share of the cores."""
+        before = torch.get_num_threads()
+        try:
+            yield partial(torch.set_num_threads, max(1, core_count() // threads))
+        finally:
+            torch.set_num_threads(before)
+
     @torch.inference_mode()
-    def stage_maps(self, pixels_B3HW: Tensor) -> dict[str, NDArray[np.float32]]:
+    def stage_maps(self, pixels: Pixels) -> dict[str, NDArray[np.float32]]:
         """Return the float32 feature maps of the four stages, see `outputs.stage_maps`."""
-        maps = stage_maps(self.network, self._there(pixels_B3HW))
+        maps = stage_maps(self.network, self._there(_tensor(pixels)))
         return {name: value.contiguous().cpu().numpy() for name, value in maps.items()}
 
     def _there(self, pixels_B3HW: Tensor) -> Tensor:
         pixels = pixels_B3HW.to(self.device, non_blocking=True)
         return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def _tensor(pixels: Pixels) -> Tensor:
+    if isinstance(pixels, Tensor):
+        return pixels
+    if not pixels.flags.writeable:  # torch warns of what it could not write to
+        pixels = pixels.copy()
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
 def fold_batch_norm(network: Network) -> None:

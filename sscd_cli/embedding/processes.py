@@ -1,0 +1,95 @@
+"""Batches made by worker processes ahead of a GPU, with pixels as torch tensors."""
+
+from __future__ import annotations
+
+import re
+import signal
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from sscd_cli.embedding.loader import Batch, Decoder, Lists
+from sscd_cli.errors import SscdError
+from sscd_cli.images.refs import ImageRef
+
+# the two ways in which torch says that a worker is gone; its other errors lack the number
+DEAD_WORKER = re.compile(r"DataLoader worker \(pid")
+
+
+class TensorBatch(Batch):
+    """A batch whose pixels are tensors (B, 3, H, W), contiguous in channels-last order."""
+
+    def pin_memory(self) -> Batch:
+        """Move the pixels to page-locked memory; the loader calls it."""
+        groups = [(indices, pixels.pin_memory()) for indices, pixels in self.groups]
+        return replace(self, groups=groups)
+
+
+class _Batches(Dataset[TensorBatch]):
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+
+    def __getitems__(self, refs: list[ImageRef]) -> TensorBatch:
+        made = self._decoder.batch(refs)
+        groups = [(i, torch.from_numpy(rows).permute(0, 3, 1, 2)) for i, rows in made.groups]
+        return TensorBatch(made.rows, groups, made.read_seconds, made.decode_seconds)
+
+
+def load_batches(
+    refs: Iterable[ImageRef],
+    decoder: Decoder,
+    *,
+    batch_size: int,
+    workers: int,
+    pin_memory: bool = False,
+) -> Iterator[Batch]:
+    """Read, decode and resize `refs` in batches of `batch_size`, the last one smaller.
+
+    Args: workers: processes, each two batches ahead; 0 decodes in this one. They see what
+    `decoder.known` knew when the first batch was asked for. pin_memory: ignored without CUDA.
+    Raises: SscdError: a worker died. What iterating over `refs` raises comes after the batches of
+    the images before it.
+    """
+    lists = Lists(refs, batch_size)
+    try:
+        yield from _started(decoder, lists, workers, pin_memory)
+    except RuntimeError as error:
+        if DEAD_WORKER.search(str(error)):
+            what = "a decoding worker died (out of memory, or killed by a damaged file)"
+            raise SscdError(what, "rerun with --workers 0 to find the file") from error
+        raise
+    if lists.error is not None:
+        raise lists.error
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def start_worker(_: int) -> None:
+    """Make a process that decodes ready: one thread, and no end of its own."""
+    torch.set_num_threads(1)
+    # what ends a run may reach the whole process group, and the main process decides when to stop
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _started(decoder: Decoder, lists: Lists, workers: int, pin_memory: bool) -> Iterator[Batch]:
+    """Start the workers; a fork beside idle threads and more workers than cores are no mistakes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loader = DataLoader(
+            _Batches(decoder),
+            batch_sampler=lists,
+            num_workers=workers,
+            collate_fn=_unchanged,
+            pin_memory=pin_memory and torch.cuda.is_available(),
+            worker_init_fn=start_worker,
+            multiprocessing_context="fork" if workers else None,
+            generator=torch.Generator(),  # leaves the global one where it is
+        )
+        return iter(loader)
