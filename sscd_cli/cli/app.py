@@ -16,6 +16,7 @@ from sscd_cli import __version__
 from sscd_cli.cli import command, completion, stopping, suggest, terminal
 from sscd_cli.cli.apply import apply, undo
 from sscd_cli.cli.calibrate import calibrate
+from sscd_cli.cli.decisions import decisions_app
 from sscd_cli.cli.dedup import dedup
 from sscd_cli.cli.embed import embed
 from sscd_cli.cli.evaluate import eval_app
@@ -65,6 +66,7 @@ for function in (
 ):
     command.add(app, function, works=True)
 app.add_typer(eval_app, name="eval")
+app.add_typer(decisions_app, name="decisions")
 app.add_typer(models_app, name="models")
 
 

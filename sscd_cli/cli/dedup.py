@@ -237,6 +237,8 @@ def _summarise_clusters(found: DedupResult) -> None:
         )
     _warn_of_crowds(found.alike, found.crowded, found.threshold)
     _note_low_content(found.low_content)
+    if found.decided:
+        terminal.note(f"{counted(found.decided, 'pairs')} left out, for so it was decided")
     if found.aliases:
         terminal.note(f"{counted(found.aliases, 'more names')} of the same files left out")
     if found.unchecked:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sscd_cli.advice.doubts import RowDoubts, find_doubts, low_content
 from sscd_cli.advice.originals import Originals
 from sscd_cli.commands import embed
+from sscd_cli.decisions.records import rejected_pairs
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.embedding.verify import check_files
 from sscd_cli.images.read import is_file
@@ -20,6 +21,7 @@ from sscd_cli.joining import tasks as join
 from sscd_cli.joining.report import Joined
 from sscd_cli.matching.clusters import cluster_copies, find_copies
 from sscd_cli.matching.copies import Clusters, Copies
+from sscd_cli.matching.decided import without_rejected
 from sscd_cli.matching.doubts import (
     Resemblance,
     at_threshold,
@@ -43,15 +45,15 @@ class DedupResult:
     """What was found; iterating makes the clusters one by one.
 
     calibrated_images: for how many the threshold was calibrated, if it was. scale: of the
-    threshold and of similarities, see `scoring.scale`. in_background: images
-    that normalise themselves. alike: how alike random images are. crowded: how many images of
-    clusters have so many look-alikes that only their exact copies may go. low_content: how many
-    are compared with their exact copies only, for there is next to nothing in them. look_at: how
-    many stay beside an image that they resemble. images: with a descriptor, of those asked for.
-    stale: of them, left out because the file has vanished or changed since it was embedded.
-    aliases: left out because another image is the very same file. unchecked: in clusters, but on
-    no disk of this machine. removable_bytes: what removing would free, nothing for a
-    file with other hard links. recall: of the pairs, on a
+    threshold and of similarities, see `scoring.scale`. in_background: images that normalise
+    themselves. alike: how alike random images are. crowded: how many images of clusters have so
+    many look-alikes that only their exact copies may go. low_content: how many are compared with
+    their exact copies only, for there is next to nothing in them. look_at: how many stay beside
+    an image that they resemble. decided: pairs left out because a person said that both stay.
+    images: with a descriptor, of those asked for. stale: of them, left out because the file has
+    vanished or changed since it was embedded. aliases: left out because another image is the very
+    same file. unchecked: in clusters, but on no disk of this machine. removable_bytes: what
+    removing would free, nothing for a file with other hard links. recall: of the pairs, on a
     sample, where an approximate join found them. embedded: what embedding the sources did, if
     there were any. stored, found: the dataset, or its images with a copy where tasks found the
     pairs, and what became of each row of it. originals: which images are edited copies, and why.
@@ -71,6 +73,7 @@ class DedupResult:
     crowded: int
     low_content: int
     look_at: int
+    decided: int
     clusters: int
     removable: int
     removable_bytes: int
@@ -132,7 +135,11 @@ def run(
     joined = join_report.run(options, embedded)
     if joined is None:
         joined = _joined_here(options, scale, embedded, announce)
-    stored, copies = joined.stored, joined.copies
+    stored = joined.stored
+    decisions = options.decisions or options.descriptors / "decisions.jsonl"
+    rejected = rejected_pairs(decisions)
+    copies, decided = without_rejected(joined.copies, stored.columns, rejected)
+    joined = replace(joined, copies=copies)
     doubts = find_doubts(joined, options)
     found, originals, left_out = _among_present_files(stored, copies, options, doubts)
     removable = found.removable
@@ -146,6 +153,7 @@ def run(
         crowded=int((doubts.crowd & found.clustered).sum()),
         low_content=int(doubts.low.sum()),
         look_at=int(found.look_at.sum()),
+        decided=decided,
         images=joined.images,
         unreadable=joined.unreadable,
         stale=left_out.stale,

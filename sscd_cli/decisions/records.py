@@ -31,17 +31,39 @@ def read_decided(file: Path) -> dict[tuple[str, str], tuple[str, str]]:
     Raises: UsageError: a line of it is no decision. OSError: it cannot be read.
     """
     found: dict[tuple[str, str], tuple[str, str]] = {}
+    for decision in read_records(file):
+        pair = decision["left"], decision["right"]
+        found.pop(pair, None)
+        if decision["verdict"] != "revoked":
+            found[pair] = decision["verdict"], decision["keeper"] or ""
+    return found
+
+
+def read_records(file: Path) -> list[dict[str, Any]]:
+    """Return all decisions of a file, in its order; none where there is no file yet.
+
+    Raises: as `read_decided`.
+    """
+    records = []
     for number, decision in _lines(file):
         try:
             check_decision(decision)
         except (ValueError, KeyError, TypeError) as error:
             what = f"line {number} of {file} is no decision: {error}"
             raise UsageError(what, "mend or remove that line") from None
-        pair = decision["left"], decision["right"]
-        found.pop(pair, None)
-        if decision["verdict"] != "revoked":
-            found[pair] = decision["verdict"], decision["keeper"] or ""
-    return found
+        records.append(decision)
+    return records
+
+
+REJECTIONS = frozenset({"keep_both", "not_duplicate", "other_shot"})
+
+
+def rejected_pairs(file: Path) -> set[tuple[str, str]]:
+    """Return the pairs of content hashes of which neither goes for the other.
+
+    Raises: as `read_decided`.
+    """
+    return {pair for pair, (verdict, _) in read_decided(file).items() if verdict in REJECTIONS}
 
 
 def _lines(file: Path) -> Iterator[tuple[int, Any]]:

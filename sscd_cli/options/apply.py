@@ -13,15 +13,6 @@ from sscd_cli.storage.places import place
 
 Action = Literal["quarantine", "hardlink", "reflink", "symlink", "trash"]
 
-Decisions = Annotated[
-    Path | None,
-    Help(
-        "What was decided; by default decisions.jsonl with the descriptors.",
-        value="FILE",
-        parse=shared.local,
-    ),
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyOptions(Options):
@@ -49,7 +40,7 @@ class ApplyOptions(Options):
     yes: Annotated[
         int | None, Help("That number, where nobody is asked.", within=Range(least=0))
     ] = None
-    decisions: Decisions = None
+    decisions: shared.Decisions = None
     protect: Annotated[
         tuple[str, ...],
         Help("No image whose path, or a folder or file name in it, matches this.", value="GLOB"),

@@ -74,6 +74,7 @@ class DedupOptions(Options):
         bool,
         Help("Believe the threshold even where everything resembles everything: let such go, too."),
     ] = False
+    decisions: shared.Decisions = None
     method: Annotated[
         Method, Help("How pairs are found: auto by the time it takes, exact, sketch or groups.")
     ] = "auto"

@@ -191,6 +191,14 @@ ScoreNorm = Annotated[
 
 
 # how the work is done, and what becomes of the result
+Decisions = Annotated[
+    Path | None,
+    Help(
+        "What was decided; by default decisions.jsonl with the descriptors.",
+        value="FILE",
+        parse=place,
+    ),
+]
 Task = Annotated[
     OneTask | None,
     Help("Do part I of N only, as one of N machines.", value="I/N", parse=OneTask.parse),

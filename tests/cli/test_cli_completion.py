@@ -32,7 +32,7 @@ def test_the_shipped_script_is_current(shell: str) -> None:
 
 def test_bash_completes_commands_and_options() -> None:
     protocol = {"_SSCD_COMPLETE": "complete_bash"}
-    assert ask(COMP_WORDS="sscd de", COMP_CWORD="1", **protocol).split() == ["dedup"]
+    assert ask(COMP_WORDS="sscd ded", COMP_CWORD="1", **protocol).split() == ["dedup"]
     options = ask(COMP_WORDS="sscd dedup --exi", COMP_CWORD="2", **protocol).split()
     assert options == ["--exit-code", "--exif"]
     words = ask(COMP_WORDS="sscd dedup --linkage co", COMP_CWORD="3", **protocol).split()

@@ -1,0 +1,77 @@
+"""`sscd decisions`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+import typer
+
+from sscd_cli.cli import command, terminal
+from sscd_cli.options.decisions import ListDecisionsOptions, MergeOptions, RevokeOptions
+from sscd_cli.options.help import Help
+from sscd_cli.text import counted, printable
+
+decisions_app = typer.Typer(
+    help="List, take back and merge what was decided.",
+    rich_markup_mode=None,
+    add_help_option=False,
+    suggest_commands=False,
+)
+Format = Annotated[Literal["text", "jsonl"], Help("text or jsonl.", "-f")]
+
+
+def list_decisions(options: ListDecisionsOptions, format: Format = "text") -> None:
+    """List what holds of each pair of contents.
+
+    Example: sscd decisions list --decisions decisions.jsonl
+
+    The hashes are those of content_hash in reports and descriptors.
+    """
+    from sscd_cli.commands import decisions as verb
+
+    records = verb.list_records(options)
+    lines = map(json.dumps, records) if format == "jsonl" else map(_line, records)
+    terminal.print_lines(lines)
+
+
+def _line(record: Any) -> str:
+    stays = f"{record['keeper']} stays" if record["keeper"] else ""
+    said = (str(record.get(name) or "") for name in ("when", "who", "note"))
+    words = (f"{record['verdict']:13}", record["left"], record["right"], stays, *said)
+    return printable("  ".join(filter(None, words)))
+
+
+def revoke(options: RevokeOptions) -> None:
+    """Take back what was decided of two images.
+
+    Example: sscd decisions revoke a.jpg b.jpg
+    """
+    from sscd_cli.commands import decisions as verb
+
+    taken_back = verb.revoke(options)
+    terminal.note(f"taken back: {taken_back['verdict']}")
+
+
+def merge(options: MergeOptions) -> None:
+    """Add what others decided; the later decision on a pair holds.
+
+    Example: sscd decisions merge ours.jsonl theirs.jsonl
+    """
+    from sscd_cli.commands import decisions as verb
+
+    result = verb.merge(options)
+    terminal.note(
+        f"{counted(result.added, 'decisions')} added; {counted(result.holding, 'pairs')} decided"
+    )
+
+
+@decisions_app.callback(invoke_without_command=True)
+def _decisions(context: typer.Context, help: terminal.GroupHelp = False) -> None:
+    """List, take back and merge what was decided."""
+    terminal.ask_for_command(context)
+
+
+command.add(decisions_app, list_decisions, "list")
+command.add(decisions_app, revoke)
+command.add(decisions_app, merge)

@@ -1,0 +1,109 @@
+"""What was decided by content holds wherever the files are, and is listed, revoked and merged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Run, Store, error_line, picture, records_of
+
+from sscd_cli.decisions.acts import content_hash
+from sscd_cli.decisions.records import append_decisions, read_decided
+from sscd_cli.matching.copies import Copies
+from sscd_cli.matching.decided import without_rejected
+from sscd_cli.matching.join import Pairs
+
+A, B = np.eye(8)[:2]
+
+
+def said(verdict: str, *hashes: str, when: str = "", keeper: str | None = None) -> dict[str, Any]:
+    """Return a decision on two contents."""
+    left, right = sorted(hashes)
+    return {"left": left, "right": right, "verdict": verdict, "keeper": keeper, "when": when}
+
+
+def hash_of(path: Path) -> str:
+    return content_hash(str(path))
+
+
+def test_what_was_rejected_never_comes_back_whatever_it_is_called(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    one, two = picture(tmp_path / "a.png", 1, (60, 60)), picture(tmp_path / "b.png", 2)
+    near = 0.9 * A + (1 - 0.9**2) ** 0.5 * B
+    store(tmp_path / "descriptors", {one: A, two: near})
+    assert len(records_of(sscd("dedup", "-f", "jsonl").out)) == 1
+    append_decisions(
+        tmp_path / "descriptors/decisions.jsonl", [said("other_shot", hash_of(one), hash_of(two))]
+    )
+    ran = sscd("dedup", "-f", "jsonl")
+    assert records_of(ran.out) == []
+    assert "1 pair left out, for so it was decided\n" in ran.err
+    moved = {two.rename(tmp_path / "aa.png"): near, one.rename(tmp_path / "z.png"): A}
+    store(tmp_path / "other", moved)
+    assert len(records_of(sscd("dedup", "-d", "other", "-f", "jsonl").out)) == 1
+    words = ("-d", "other", "--decisions", "descriptors/decisions.jsonl", "-f", "jsonl")
+    assert records_of(sscd("dedup", *words).out) == []
+    (tmp_path / "bad").write_text("{}\n")
+    error = error_line(sscd("dedup", "--decisions", "bad"))
+    assert error.startswith("line 1 of bad is no decision")
+
+
+def test_the_same_pixels_inherit_a_decision_and_a_near_copy_does_not() -> None:
+    bytes_N16 = np.arange(4, dtype=np.uint8).repeat(16).reshape(4, 16) + 1
+    pixels_N16 = bytes_N16.copy()
+    pixels_N16[2] = pixels_N16[0]  # row 2 is row 0 in another format, row 3 but resembles it
+    columns = {"content_hash": bytes_N16, "pixel_hash": pixels_N16}
+    left, right = np.array([0, 0, 1, 1]), np.array([1, 3, 2, 3])
+    pairs = Pairs(left, right, np.ones(4, np.float32))
+    rejected = {(bytes_N16[0].tobytes().hex(), bytes_N16[1].tobytes().hex())}
+    copies, count = without_rejected(Copies(np.arange(4), pairs), columns, rejected)
+    assert count == 2
+    assert list(zip(copies.pairs.left, copies.pairs.right, strict=True)) == [(0, 3), (1, 3)]
+    elsewhere = {("f" * 32, "e" * 32)}
+    assert without_rejected(Copies(np.arange(4), pairs), columns, elsewhere)[1] == 0
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[Path, Path]:
+    return picture(tmp_path / "a.png", 1), picture(tmp_path / "b.png", 2)
+
+
+def test_decisions_are_listed_and_taken_back(
+    sscd: Run, tmp_path: Path, two: tuple[Path, Path]
+) -> None:
+    file = tmp_path / "d.jsonl"
+    hashes = tuple(map(hash_of, two))
+    append_decisions(file, [said("same", *hashes, keeper=hashes[0]), said("keep_both", *hashes)])
+    ran = sscd("decisions", "list", "--decisions", file)
+    assert ran.lines == ["keep_both      " + "  ".join(sorted(hashes))]
+    ran = sscd("decisions", "list", "--decisions", file, "-f", "jsonl")
+    assert json.loads(ran.out)["verdict"] == "keep_both"
+    words = ("decisions", "revoke", "a.png", hashes[1], "--decisions", file, "--who", "me")
+    assert sscd(*words).err == "taken back: keep_both\n"
+    assert read_decided(file) == {}
+    assert sscd("decisions", "list", "--decisions", file).out == b""
+    error = error_line(sscd(*words))
+    assert error.startswith(f"nothing was decided of a.png and {hashes[1]}; sscd decisions list")
+    assert "there is no file none" in error_line(sscd("decisions", "list", "--decisions", "none"))
+    error = error_line(sscd("decisions", "revoke", "x.png", "a.png", "--decisions", file))
+    assert error.startswith("cannot read x.png: No such file or directory; name an image file")
+
+
+def test_the_later_decision_of_several_files_holds(sscd: Run, tmp_path: Path) -> None:
+    a, b, c = (digit * 32 for digit in "abc")
+    append_decisions(tmp_path / "ours", [said("same", a, b, when="2026-01-02", keeper=a)])
+    theirs = [said("other_shot", a, b, when="2026-01-01"), said("keep_both", b, c)]
+    append_decisions(tmp_path / "theirs", theirs)
+    append_decisions(tmp_path / "last", [said("revoked", b, c, when="2026-01-03")])
+    ran = sscd("decisions", "merge", "theirs", "--decisions", "ours")
+    assert ran.err == "1 decision added; 2 pairs decided\n"
+    assert read_decided(tmp_path / "ours") == {(a, b): ("same", a), (b, c): ("keep_both", "")}
+    assert "0 decisions added" in sscd("decisions", "merge", "theirs", "--decisions", "ours").err
+    ran = sscd("decisions", "merge", "last", "--decisions", "ours")
+    assert ran.err == "1 decision added; 1 pair decided\n"
+    assert sscd("decisions", "merge", "theirs", "last", "--decisions", "new").status == 0
+    assert read_decided(tmp_path / "new") == {(a, b): ("other_shot", "")}
