@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import other_shots
 
 from sscd_cli.edits.named import EDITS
-from sscd_cli.similarity.second_look import VERDICTS, second_look, small
+from sscd_cli.second_look.verdict import VERDICTS, second_look, small
 
 DRAWN = ("pages", "forms", "codes", "screens")
 FIRST = 1000  # number of the first drawn pair: those below served to choose what is asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.similarity.alignment import Floats
+from sscd_cli.second_look.alignment import Floats
 
 _MARGIN = 16  # pixels, at the least, by which a picture goes on mirrored
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from sscd_cli.edits.named import Edit, named
-from sscd_cli.similarity.alignment import inverse, laid_over, point_map, whole_map
-from sscd_cli.similarity.second_look import SIDE, second_look, small
+from sscd_cli.second_look.alignment import inverse, laid_over, point_map, whole_map
+from sscd_cli.second_look.verdict import SIDE, second_look, small
 
 
 def scene(number: int) -> Image.Image:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sscd_cli.similarity.alignment import Floats, point_map, whole_map
-from sscd_cli.similarity.residual import Overlay, Residual
-from sscd_cli.similarity.tiles import FINE
+from sscd_cli.second_look.alignment import Floats, point_map, whole_map
+from sscd_cli.second_look.residual import Overlay, Residual
+from sscd_cli.second_look.tiles import FINE
 
 Verdict = Literal["copy confirmed", "other shot", "cannot tell"]
 VERDICTS = get_args(Verdict)
