@@ -30,6 +30,9 @@ OutputKind = Literal["descriptor", "embedding", "logits"]
 ReportFormat = Literal["text", "html", "jsonl", "csv", "parquet", "paths"]
 
 
+LeakFormat = Literal["text", "json", "junit", "sarif", "markdown", "github"]
+
+
 HitFormat = Literal["text", "jsonl", "csv"]
 
 
@@ -46,6 +49,16 @@ TRANSFORMS: tuple[str, ...] = get_args(Transform)
 
 
 DECODES: tuple[Decode, ...] = get_args(Decode)
+
+
+# how a file's name ends that a report of leaks is written to, and in which format
+LEAK_SUFFIXES: dict[str, LeakFormat] = {
+    ".txt": "text",
+    ".json": "json",
+    ".xml": "junit",
+    ".sarif": "sarif",
+    ".md": "markdown",
+}
 
 
 OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)

@@ -23,6 +23,7 @@ from sscd_cli.cli.evaluate import eval_app
 from sscd_cli.cli.filter import filter
 from sscd_cli.cli.fit import fit
 from sscd_cli.cli.index import index, search
+from sscd_cli.cli.leaks import leaks
 from sscd_cli.cli.models import models_app
 from sscd_cli.cli.pair import pair
 from sscd_cli.cli.review import review
@@ -56,6 +57,7 @@ for function in (
     index,
     search,
     dedup,
+    leaks,
     review,
     apply,
     undo,

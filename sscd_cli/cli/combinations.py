@@ -65,6 +65,13 @@ def _names_dataset(values: Values) -> bool:
     return len(sources) == 1 and bool(shard_paths(Path(sources[0])))
 
 
+def _names_images(values: Values) -> bool:
+    from sscd_cli.descriptors.shards import shard_paths
+    from sscd_cli.storage.places import place
+
+    return not all(shard_paths(place(str(values.get(end)))) for end in ("test", "against"))
+
+
 _RAY = Needs("gpus_per_task cpus_per_task memory_per_task", "--engine ray", _is("engine", "ray"))
 _STDIN = Needs("from0", "- as SOURCE", lambda values: "-" in (values.get("sources") or ()))
 _EMBEDDING = "include exclude image_column id_column exif decode precision batch_size workers"
@@ -94,6 +101,13 @@ RULES: dict[str, tuple[Needs | Bars, ...]] = {
         ),
         Bars("explain", "--format paths", _is("format", "paths")),
         Needs("null", "--format paths", _is("format", "paths")),
+    ),
+    "leaks": (
+        Needs(
+            "descriptors model include exclude precision batch_size workers",
+            "images as TEST or --against",
+            _names_images,
+        ),
     ),
     "pair": (Needs("descriptors", "--threshold auto", _is("threshold", "auto")),),
     "calibrate": (Bars("descriptors", "a descriptor dataset as SOURCE", _names_dataset),),

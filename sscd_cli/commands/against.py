@@ -107,15 +107,29 @@ def run(
     theirs = read_comparable(options.against, post=scale.post)
     embedded = embed.run(embedding, progress) if embedding else None
     ours = read_comparable(options.descriptors, post=scale.post)
+    if embedded:
+        ours = embedded.narrow(ours)
+    return compare(ours, theirs, options, scale, embedded)
+
+
+def compare(
+    ours: DescriptorSet,
+    theirs: DescriptorSet,
+    options: DedupOptions,
+    scale: Scale,
+    embedded: embed.EmbedResult | None = None,
+) -> AgainstResult:
+    """Compare two sets that were read. options: the threshold, what is believed, the device.
+
+    Raises: StoreError: they cannot be compared. UsageError: an impossible threshold.
+    """
     contrast = difference(ours.provenance, theirs.provenance)
     if contrast:
         raise StoreError(
-            f"{options.descriptors} and {options.against} cannot be compared: {contrast}",
+            f"{ours.folder} and {theirs.folder} cannot be compared: {contrast}",
             "embed both with the same --model",
         )
-    if embedded:
-        ours = embedded.narrow(ours)
-    threshold = resolve(options.threshold, ours.provenance, options.descriptors, scale)
+    threshold = resolve(options.threshold, ours.provenance, ours.folder, scale)
     bias = scale.bias(ours.descriptors)
     device = join.device_of(options)
     least = look_at(options.threshold, ours.provenance, threshold)

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from sscd_cli.errors import UsageError
 
 VERDICTS = ("same", "keep_both", "not_duplicate", "other_shot", "revoked")
-_HASH = re.compile("[0-9a-f]{32}")
+HASH = re.compile("[0-9a-f]{32}")
 
 
 def read_decided(file: Path) -> dict[tuple[str, str], tuple[str, str]]:
@@ -101,7 +101,7 @@ def _ends_a_line(stream: BinaryIO) -> bool:
 def check_decision(decision: Any) -> None:
     """Raise ValueError, KeyError or TypeError for what is no decision on two contents."""
     left, right, keeper = decision["left"], decision["right"], decision["keeper"]
-    if not (_HASH.fullmatch(left) and _HASH.fullmatch(right) and left <= right):
+    if not (HASH.fullmatch(left) and HASH.fullmatch(right) and left <= right):
         raise ValueError("left and right are no sorted content hashes")
     verdict = decision["verdict"]
     if verdict not in VERDICTS:

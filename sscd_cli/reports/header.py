@@ -30,7 +30,7 @@ class Header:
     holds: "clusters", "members", "removable" and "removable_bytes", or "matches" and "leaked".
     """
 
-    report: Literal["clusters", "matches"]
+    report: Literal["clusters", "matches", "leaks"]
     dataset: str
     against: str | None
     model: str

@@ -1,0 +1,1 @@
+"""What `sscd leaks` found: one module a format, all of one result."""

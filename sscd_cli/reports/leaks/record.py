@@ -1,0 +1,127 @@
+"""What a gate says: every format writes these records and nothing else."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from sscd_cli.reports.clusters import BANDS, LOOK_AT
+from sscd_cli.reports.header import Header
+from sscd_cli.reports.matches import Match
+from sscd_cli.text import counted
+
+# what becomes of a pair; the first one alone counts against the budget
+NEW, KNOWN, ACCEPTED, UNSURE = STATUSES = ("new", "in the baseline", "accepted", LOOK_AT)
+
+Verdict = Literal["passed", "warned", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """An image of the test set and one like it in the training set.
+
+    status: one of `STATUSES`. fingerprint: the sorted content hashes of the two, joined by a dash:
+    the same on every machine, whatever the files are called.
+    """
+
+    status: str
+    match: Match
+
+    @property
+    def fingerprint(self) -> str:
+        return "-".join(sorted((self.match.content_hash, self.match.other_content_hash)))
+
+    def record(self) -> dict[str, Any]:
+        """Return it as one flat record."""
+        return {"status": self.status, "fingerprint": self.fingerprint, **asdict(self.match)}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many test images leak; each is counted once in each of these.
+
+    images, others: with a descriptor, in the test and in the training set. unreadable,
+    unreadable_others: without. leaked: with a copy that nobody accepted; of them, new: with one
+    that is not in the baseline, known: only with such. accepted: only with copies that were
+    accepted by decision. look_at: only with what has to be looked at. resolved: pairs of the
+    baseline that are there no more. bands: of the leaked ones, how they are like the copy that is
+    most like them.
+    """
+
+    images: int
+    others: int
+    unreadable: int
+    unreadable_others: int
+    leaked: int
+    new: int
+    known: int
+    accepted: int
+    look_at: int
+    resolved: int
+    bands: Mapping[str, int]
+
+    @property
+    def share(self) -> float:
+        """Which share of the test images leaks, of 1."""
+        return self.leaked / self.images
+
+
+@dataclass(frozen=True)
+class LeakReport:
+    """One result for all formats.
+
+    test, train: as they were named. max_leakage, warn_at: as they were typed; None is no warning.
+    leaks: begins anew each time it is called, images in their order.
+    """
+
+    test: str
+    train: str
+    header: Header
+    counts: Counts
+    verdict: Verdict
+    max_leakage: str
+    warn_at: str | None
+    leaks: Callable[[], Iterator[Leak]]
+
+    def worst(self, most: int) -> list[Leak]:
+        """Return the leaks that matter most: new ones first, the most alike first."""
+
+        def rank(leak: Leak) -> tuple[int, int, float]:
+            match = leak.match
+            return STATUSES.index(leak.status), BANDS.index(match.band), -match.similarity
+
+        return heapq.nsmallest(most, self.leaks(), key=rank)
+
+    @property
+    def title(self) -> str:
+        return f"sscd leaks: {self.verdict}"
+
+    @property
+    def sentence(self) -> str:
+        """Say how much leaks and what that is held against."""
+        counts = self.counts
+        said = (
+            f"{counts.leaked:,} of {counted(counts.images, 'images')} of {self.test} "
+            f"({counts.share:.1%}) have a copy among {counts.others:,} of {self.train}"
+        )
+        if not counts.leaked:
+            return said
+        held = "more than" if self.verdict == "failed" else "within"
+        return f"{said}: {counts.new:,} new, {held} the {self.max_leakage} allowed"
+
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """Yield what else there is to say, in words for people: a name and its value each."""
+        counts = self.counts
+        for band, number in counts.bands.items():
+            yield band, f"{number:,}"
+        yield LOOK_AT, f"{counts.look_at:,} more"
+        yield "new", f"{counts.new:,}"
+        yield "in the baseline", f"{counts.known:,}, and {counts.resolved:,} resolved"
+        yield "accepted by decision", f"{counts.accepted:,} more"
+        both = f"{counts.unreadable:,} of {self.test}, {counts.unreadable_others:,} of {self.train}"
+        yield "unreadable", both
+        yield "model", self.header.model
+        scale = "" if self.header.scale == "cosine" else f", {self.header.scale}"
+        yield "threshold", f"{self.header.threshold:.4g}{scale}"

@@ -1,0 +1,76 @@
+"""Leaks as SARIF 2.1.0, which code hosts show beside the code and follow from run to run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from sscd_cli import __version__
+from sscd_cli.reports.clusters import BANDS
+from sscd_cli.reports.leaks.record import ACCEPTED, KNOWN, NEW, Leak, LeakReport
+from sscd_cli.text import printable
+
+MOST = 5000  # results: what GitHub shows of a run
+SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_RULES = {band: f"leak/{band.replace(' ', '-')}" for band in BANDS}
+
+
+def sarif(report: LeakReport) -> Iterator[str]:
+    """Yield the log; the fingerprint of a result is the sorted pair of content hashes."""
+    leaks = report.worst(MOST)
+    new = "error" if report.verdict == "failed" else "warning"
+    rules = [
+        {"id": rule, "shortDescription": {"text": f"A test image like a training image: {band}"}}
+        for band, rule in _RULES.items()
+    ]
+    driver = {"name": "sscd", "version": __version__, "rules": rules}
+    run = {
+        "tool": {"driver": driver},
+        "invocations": [_invocation(report, len(leaks))],
+        "results": [_result(leak, new) for leak in leaks],
+        "properties": {"verdict": report.verdict, **dict(report.facts())},
+    }
+    yield json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1) + "\n"
+
+
+def _invocation(report: LeakReport, shown: int) -> dict[str, Any]:
+    notes = [f"{report.verdict}: {report.sentence}"]
+    more = sum(1 for _ in report.leaks()) - shown
+    if more > 0:
+        notes.append(f"{more:,} more leaks are not listed here; --format json names all")
+    return {
+        "executionSuccessful": True,
+        "toolExecutionNotifications": [
+            {"level": "note", "message": {"text": printable(note)}} for note in notes
+        ],
+    }
+
+
+def _result(leak: Leak, new: str) -> dict[str, Any]:
+    match = leak.match
+    said = f"{match.path} is {match.other}: {match.band}, similarity {match.similarity:.3f}"
+    result: dict[str, Any] = {
+        "ruleId": _RULES[match.band],
+        "ruleIndex": BANDS.index(match.band),
+        "level": new if leak.status == NEW else "note",
+        "message": {"text": printable(said)},
+        "locations": [_location(match.path)],
+        "relatedLocations": [_location(match.other)],
+        "partialFingerprints": {"contentPair/v1": leak.fingerprint},
+        "properties": {"status": leak.status, "similarity": match.similarity},
+    }
+    if leak.status in (NEW, KNOWN):
+        result["baselineState"] = "new" if leak.status == NEW else "unchanged"
+    if leak.status == ACCEPTED:
+        result["suppressions"] = [{"kind": "external", "status": "accepted"}]
+    return result
+
+
+def _location(path: str) -> dict[str, Any]:
+    """Return where a person finds an image, which has no lines: code hosts ask for one."""
+    start = "file://" if path.startswith("/") else ""
+    uri = path if "://" in path else start + quote(os.fsencode(path))
+    return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}}}

@@ -1,0 +1,28 @@
+"""Leaks for people: each test image with its copies, and what that makes in all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from sscd_cli.reports.leaks.record import NEW, Leak, LeakReport
+from sscd_cli.text import printable
+
+
+def text(report: LeakReport) -> Iterator[str]:
+    """Yield the report piece by piece; names are made printable."""
+    for path, leaks in groupby(report.leaks(), key=lambda leak: leak.match.path):
+        yield f"{printable(path)}\n"
+        yield from map(_line, leaks)
+        yield "\n"
+    yield f"{report.verdict}: {printable(report.sentence)}\n"
+    for name, value in report.facts():
+        yield f"  {name:<20}  {printable(value)}\n"
+
+
+def _line(leak: Leak) -> str:
+    match = leak.match
+    status = "" if leak.status in (NEW, match.band) else f"  ({leak.status})"
+    checked = "" if match.checked else "  (not checked)"
+    other = printable(match.other)
+    return f"  {match.similarity:.3f}  {match.band:<11}  {other}{status}{checked}\n"
