@@ -33,6 +33,7 @@ from sscd_cli.images.noise import quiet_codecs
 from sscd_cli.images.preprocess import Recipe, boxes_of, resize, shrink_while_decoding
 from sscd_cli.images.reasons import RefusedError
 from sscd_cli.images.repair import refuse_many_scans, without_remarks
+from sscd_cli.images.samples import has_deep_colours
 from sscd_cli.machines.hardware import lacking
 
 # Pillow reads more, but some of it starts other programs (EPS) or needs them. TGA has no
@@ -126,13 +127,14 @@ def _opened(data: bytes, *, exif: bool, max_pixels: int, recipe: Recipe | None) 
     strips = fast if image.width * image.height > LARGE else None
     with DECODING.taken(need_of(image, full, in_strips=strips is not None), max_pixels):
         shrunk = image.size != full or strips is not None
+        deep = has_deep_colours(image)
         image.load()
         orientation = _orientation(image, data) if exif else 1
         if strips is None:
-            rgb = plain_rgb(image)
+            rgb = plain_rgb(image, deep=deep)
         else:
             full = image.size if image.format == "TIFF" else full  # turned as it was loaded
-            rgb = shrunk_rgb(image, boxes_of(image.size, strips))
+            rgb = shrunk_rgb(image, boxes_of(image.size, strips), deep=deep)
     upright, frames = _turned(rgb, orientation), frames_of(image)
     if shrunk and orientation in TURNED_SIDEWAYS:
         full = full[::-1]

@@ -12,22 +12,30 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
+
+from sscd_cli.images.reasons import RefusedError
 
 Values = npt.NDArray[np.float64]
 
 STRIP_PIXELS = 1 << 22
 # tags of TIFF, and a value of one
-BITS, PHOTOMETRIC, LEAST, GREATEST, FORMAT = 258, 262, 340, 341, 339
+BITS, PHOTOMETRIC, FORMAT, LEAST, GREATEST = 258, 262, 339, 340, 341
 OLD_LEAST, OLD_GREATEST, NODATA = 280, 281, 42113
 WHITE_IS_ZERO = 0
-# the ranges that values are written in: of 8, 10, 12, 14, 15 and 16 bits; of real ones
-WHOLE, REAL = (255, 1023, 4095, 16383, 32767, 65535), (1, 255)
+# the ranges that values are written in, by bits and a sign, and real ones
+_WHOLE = [(0.0, 2.0**bits - 1) for bits in (8, 10, 12, 14, 15, 16, 31, 32)]
+_SIGNED = [(-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) for bits in (8, 16)]
+_SIGNED_BYTES = [(0.0, 127.0)]
+_REAL = [(0.0, 1.0), (0.0, 255.0)]
 # of numbers that Pillow takes for others, by mode, bits and SampleFormat
 _TYPES: dict[tuple[str, float | None, float | None], str] = {
     ("I", 32, 1): "u4",
     ("L", 8, 2): "i1",
 }
+# of 256: up to a fourth is stretched, less than 3 bits are no use
+_FEW_LEVELS, _LEAST_LEVELS = 65, 7
 _OUTLIERS = 0.001  # of the values at either end, if they are far from all others
 _FAR = 4  # times the range of the others; and values that use less than a fourth are stretched
 _NO_VALUE = 1e30  # and above: -3.4e38 stands for "nothing here"
@@ -81,6 +89,31 @@ def _number(value: object) -> float | None:
         return float(value.strip("\0 ") if isinstance(value, str) else value)  # type: ignore[arg-type]
     except (TypeError, ValueError, ZeroDivisionError):
         return None
+
+
+def has_deep_colours(image: Image.Image) -> bool:
+    """Whether an open image, not yet loaded, has colours of 16 bits: Pillow reads 8 of them."""
+    tiles = image.tile if isinstance(image, ImageFile) else []
+    said = [tile.args if isinstance(tile.args, tuple) else (tile.args,) for tile in tiles]
+    return image.mode in ("RGB", "RGBA", "RGBX") and any(
+        ";16" in str(args[0]) or args[-1] == 65535 for args in said if args
+    )
+
+
+def all_bits(image: Image.Image) -> list[int] | None:
+    """Return how values of an image with `has_deep_colours` are stretched; None where they fill 8.
+
+    So 12 bits in a file of 16 become 16 grey levels, in which networks see the same picture.
+    Raises: RefusedError: hardly any bit is left.
+    """
+    tops = np.reshape(image.getextrema(), (-1, 2))[:, 1].tolist()
+    colours, alpha = max(tops[:3]), tops[3:]
+    if colours >= _FEW_LEVELS:
+        return None
+    if colours < _LEAST_LEVELS:
+        raise RefusedError("16-bit colours that use only the lowest bits, which are not read")
+    fulls = [colours] * 3 + [255 if top >= _FEW_LEVELS else max(1, top) for top in alpha]
+    return [min(255, n * 255 // full) for full in fulls for n in range(256)]
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -168,7 +201,9 @@ def _written_in(low: float, high: float, samples: Samples, *, real: bool) -> tup
         narrow = high - low < (samples.high - samples.low) / _FAR
         if samples.low <= low and high <= samples.high and not narrow:
             return samples.low, samples.high
-    for top in REAL if real else WHOLE:
-        if low >= 0 and high <= top:
-            return (0, top) if high == low or high - low >= top / _FAR else (low, high)
+    known = _SIGNED_BYTES if samples.type == "i1" else []
+    for least, greatest in _REAL if real else [*known, *_WHOLE, *_SIGNED]:
+        if least <= low and high <= greatest:
+            narrow = 0 < high - low < (greatest - least) / _FAR
+            return (low, high) if narrow else (least, greatest)
     return low, high

@@ -65,7 +65,9 @@ def test_a_large_jpeg_is_never_decoded_whole(
 ) -> None:
     ref, seen = written(tmp_path, scene(1700, 1300)), []
     real = opening.plain_rgb
-    monkeypatch.setattr(opening, "plain_rgb", lambda image: seen.append(image.size) or real(image))
+    monkeypatch.setattr(
+        opening, "plain_rgb", lambda image, **how: seen.append(image.size) or real(image, **how)
+    )
     decoded(ref, FAST)
     decoded(ref, replace(FAST, decode="exact"))
     assert seen == [(425, 325), (1700, 1300)]

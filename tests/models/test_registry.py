@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.models.catalogue import registry, store
 from sscd_cli.models.catalogue.cache import cache_folder, models_folder, read_records
 from sscd_cli.models.catalogue.published import PUBLISHED, Published, Source
-from sscd_cli.models.catalogue.registry import find_model
+from sscd_cli.models.catalogue.registry import BUNDLED, BUNDLED_FILE, find_model
 from sscd_cli.models.files.safetensors_file import load_network, save_network
 from sscd_cli.models.load import load_model
 from sscd_cli.models.network import Network
@@ -299,3 +300,12 @@ def test_impossible_requests_are_told(mirror: Path, cache: Path) -> None:
     (cache / "digests.json").write_text("[")
     with pytest.raises(ModelError, match="is damaged"):
         store.pull("tiny")
+
+
+def test_the_bundled_network_is_the_same_by_name_and_by_path(tmp_path: Path) -> None:
+    copy = tmp_path / "mine.safetensors"
+    copy.write_bytes(BUNDLED_FILE.read_bytes())
+    named = find_model(BUNDLED)
+    for path in (BUNDLED_FILE, copy):
+        assert replace(find_model(str(path)), path=named.path) == named
+    assert named.recipe.decode == "fast"

@@ -1,0 +1,174 @@
+"""What Pillow would clip, wrap round or make invisible looks like the same picture in 8 bits."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import DATA
+from decoding import encoded, pixels, unreadable, written
+from drawn_pictures import draw_picture
+from PIL import Image, ImageDraw
+
+from sscd_cli.models.load import Model, load_model
+
+PICTURE = draw_picture(5, 96, 64)
+COLOURS = np.asarray(PICTURE).astype(int)
+GREY = np.asarray(PICTURE.convert("L")).astype(int)
+NAMES = ("alps", "leaf", "reef", "clock", "agate")
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load_model(device="cpu", precision="fp32")
+
+
+def deep_png(values: np.ndarray) -> bytes:
+    """Return a PNG of 16 bits a channel, RGB or RGBA, which Pillow does not write."""
+    height, width, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", width, height, 16, 2 if channels == 3 else 6, 0, 0, 0)
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    chunks = (
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def deep_tiff(values: np.ndarray, *, planes: bool = False, signed: bool = False) -> bytes:
+    """Return a TIFF file of RGB or grey samples of their own size."""
+    height, width, channels = np.atleast_3d(values).shape
+    bits = values.dtype.itemsize * 8
+    body = (np.moveaxis(values, 2, 0) if planes else values).tobytes()
+    parts = channels if planes else 1
+    size = len(body) // parts
+    start = 8 + len(body)
+    tags = {
+        256: [width], 257: [height], 258: [bits] * channels, 259: [1],
+        262: [2 if channels == 3 else 1], 273: [8 + size * i for i in range(parts)],
+        277: [channels], 278: [height], 279: [size] * parts, 284: [2 if planes else 1],
+        339: [2 if signed else 1] * channels,
+    }  # fmt: skip
+    more, entries = b"", b""
+    for tag, numbers in tags.items():
+        payload = struct.pack(f"<{len(numbers)}I", *numbers)
+        if len(payload) > 4:
+            at = start + 6 + 12 * len(tags) + len(more)
+            more += payload
+            payload = struct.pack("<I", at)
+        entries += struct.pack("<HHI", tag, 4, len(numbers)) + payload
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    return struct.pack("<4sI", b"II*\0", start) + body + directory + more
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_colours_of_few_of_16_bits_look_like_the_picture(name: str, model: Model) -> None:
+    picture = Image.open(DATA / "gallery" / f"{name}.jpg").convert("RGB")
+    values = np.asarray(picture).astype(np.uint16)
+    wanted = model.embed([picture])[0]
+    for factor in (257, 64, 16):
+        ppm = b"P6\n%d %d\n65535\n" % picture.size + (values * factor).astype(">u2").tobytes()
+        for data in (deep_png(values * factor), deep_tiff(values * factor), ppm):
+            found = model.embed([pixels(data).astype(np.uint8)])[0]
+            assert float(found @ wanted) >= 0.97
+
+
+def test_few_of_16_bits_may_be_transparent() -> None:
+    alpha = np.zeros((64, 96, 1), int)
+    alpha[:, 48:] = 255
+    found = pixels(deep_png(np.dstack([COLOURS, alpha]) * 16))
+    assert (found[:, :48] == 255).all()
+    assert np.abs(found[:, 48:] - COLOURS[:, 48:]).mean() < 20
+
+
+def test_colours_that_pillow_cannot_read_are_unreadable(tmp_path: Path) -> None:
+    lost = "16-bit colours that use only the lowest bits, which are not read"
+    assert unreadable(written(tmp_path, deep_png(COLOURS * 4))).error == lost
+    planes = deep_tiff((COLOURS * 257).astype("<u2"), planes=True)
+    found = unreadable(written(tmp_path, planes))
+    assert found.error == "TIFF of 16-bit colours in separate planes, which is not read"
+    assert np.array_equal(pixels(deep_tiff(COLOURS.astype(np.uint8), planes=True)), COLOURS)
+
+
+@pytest.mark.parametrize(
+    ("values", "signed"),
+    [
+        ((GREY * 16843009).astype("<u4"), False),
+        ((GREY - 128).astype("i1"), True),
+        ((GREY // 2).astype("i1"), True),
+        ((GREY * 128).astype("<i2"), True),
+        ((GREY * 257 - 32768).astype("<i2"), True),
+        ((GREY * 8421504).astype("<i4"), True),
+    ],
+    ids=["u32", "i8", "i8 above zero", "i16 above zero", "i16", "i32"],
+)
+def test_signed_and_unsigned_values_are_not_wrapped(values: np.ndarray, signed: bool) -> None:
+    found = pixels(deep_tiff(values, signed=signed))[..., 0]
+    assert np.abs(found - GREY).max() <= 2
+
+
+@pytest.mark.parametrize(("factor", "least"), [(1, 0), (16, 0), (3, 51241)])
+def test_photographs_of_few_of_16_bits_are_no_copies(factor: int, least: int, model: Model) -> None:
+    files = [Image.open(DATA / "gallery" / f"{name}.jpg").convert("L") for name in NAMES]
+    grey = [np.asarray(image).astype(np.uint16) * factor + least for image in files]
+    rows = model.embed([pixels(encoded(Image.fromarray(g))).astype(np.uint8) for g in grey])
+    assert max(float(rows[i] @ rows[j]) for i, j in combinations(range(5), 2)) < 0.5
+    assert (rows * model.embed(files)).sum(axis=1).min() >= 0.97
+
+
+def test_nodata_and_outliers_do_not_flatten_a_picture() -> None:
+    heights = (GREY * 3 + 200).astype(np.float32)
+    heights[:3, :3] = -3.4028235e38
+    found = pixels(encoded(Image.fromarray(heights), "TIFF"))[..., 0]
+    assert found[4:].std() > 0.9 * GREY[4:].std()
+    dead = (GREY * 16).astype(np.uint16)
+    dead[0, :3] = 65535
+    assert np.abs(pixels(encoded(Image.fromarray(dead)))[1:, :, 0] - GREY[1:]).max() <= 1
+
+
+# Transparency
+
+
+def drawn_alpha(seed: int) -> Image.Image:
+    alpha = Image.new("L", (64, 64))
+    points = np.random.default_rng(seed).integers(0, 64, 12).tolist()
+    ImageDraw.Draw(alpha).line(points, fill=255, width=5)
+    return alpha
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "TGA"])
+def test_white_on_transparent_is_seen_on_black(kind: str) -> None:
+    logo = Image.new("RGB", (64, 64), "white")
+    logo.putalpha(drawn_alpha(1))
+    found = pixels(encoded(logo, kind, lossless=True) if kind == "WEBP" else encoded(logo, kind))
+    assert np.array_equal(found[..., 0], np.asarray(drawn_alpha(1)))
+
+
+def test_other_colours_on_transparent_stay_on_white() -> None:
+    for colour in ("black", "red"):
+        logo = Image.new("RGB", (64, 64), colour)
+        logo.putalpha(drawn_alpha(1))
+        assert (pixels(encoded(logo))[np.asarray(drawn_alpha(1)) == 0] == 255).all()
+
+
+def test_a_picture_transparent_everywhere_shows_its_colours() -> None:
+    texture = PICTURE.copy()
+    texture.putalpha(0)
+    for kind in ("PNG", "TGA"):
+        assert np.array_equal(pixels(encoded(texture, kind)), COLOURS)
+
+
+def test_an_opaque_white_picture_stays_white() -> None:
+    white = Image.new("RGBA", (64, 64), "white")
+    assert (pixels(encoded(white)) == 255).all()
+
+
+def test_deep_grey_on_transparent_is_seen() -> None:
+    values = np.where(np.asarray(drawn_alpha(2)) > 0, 65535, 4).astype(np.uint16)
+    found = pixels(encoded(Image.fromarray(values), "PNG", transparency=4))
+    assert set(np.unique(found)) == {0, 255}
