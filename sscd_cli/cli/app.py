@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import typer
 
 from sscd_cli import __version__
-from sscd_cli.cli import command, completion, stopping, suggest, terminal
+from sscd_cli.cli import command, completion, stopping, suggest, terminal, topics
 from sscd_cli.cli.apply import apply, undo
 from sscd_cli.cli.calibrate import calibrate
 from sscd_cli.cli.decisions import decisions_app
-from sscd_cli.cli.dedup import dedup
+from sscd_cli.cli.dedup import FIRST, dedup
 from sscd_cli.cli.embed import embed
 from sscd_cli.cli.evaluate import eval_app
 from sscd_cli.cli.filter import filter
@@ -42,6 +42,7 @@ INTERRUPTED = 130  # as Typer has it, whatever the signal
 
 app = typer.Typer(
     name="sscd",
+    cls=topics.TopicGroup,
     help="Find edited copies in image datasets with SSCD descriptors.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -51,34 +52,31 @@ app = typer.Typer(
     suggest_commands=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+# as a folder is worked through: find, decide, act, take back; then what most people never need
+command.add(app, dedup, works=True, first=FIRST)
 for function in (
-    embed,
-    fit,
-    index,
-    search,
-    dedup,
-    leaks,
-    review,
-    apply,
-    undo,
-    filter,
-    pair,
-    calibrate,
-    train,
+    *(review, apply, undo, filter, leaks, pair, search),
+    *(embed, index, calibrate, fit, train),
 ):
     command.add(app, function, works=True)
-app.add_typer(eval_app, name="eval")
 app.add_typer(decisions_app, name="decisions")
+app.add_typer(eval_app, name="eval")
 app.add_typer(models_app, name="models")
 
 
 def help(
-    command: Annotated[tuple[str, ...], Argument("Such as models pull.", value="COMMAND")] = (),
+    command: Annotated[
+        tuple[str, ...],
+        Argument("A command, such as models pull, or a topic of the list.", value="COMMAND|TOPIC"),
+    ] = (),
 ) -> None:
-    """Show the help of a command.
+    """Show the help of a command, or the page of a topic.
 
     Example: sscd help dedup
     """
+    if len(command) == 1 and (page := topics.page(command[0])):
+        terminal.print_data(page.rstrip("\n"))
+        return
     app(args=[*command, "--help"], prog_name="sscd", standalone_mode=False)
 
 

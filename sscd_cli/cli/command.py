@@ -34,12 +34,14 @@ def add(
     name: str | None = None,
     *,
     works: bool = False,
+    first: Sequence[str] = (),
 ) -> None:
     """Add to a group the command that a function is, see `spread`.
 
-    works: it computes, which takes `LEAST_MEMORY`.
+    works: it computes, which takes `LEAST_MEMORY`. first: the options that its help begins with.
     """
-    group.command(name, cls=_Command)(spread(function, works=works))
+    kind = type("Command", (_Command,), {"first": first})
+    group.command(name, cls=kind)(spread(function, works=works))
 
 
 def _check_ground(least_memory: int) -> None:
@@ -199,7 +201,12 @@ def _told(name: str, kind: Any, help: Help, default: Any) -> Any:
 
 
 class _Command(TyperCommand):
-    """A command whose help names arguments without their types and options under titles."""
+    """A command whose help names arguments without their types and options under titles.
+
+    first: the options that stand before all others, as most people need no more.
+    """
+
+    first: Sequence[str] = ()
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return what follows the command's name, without Typer's braces."""
@@ -208,14 +215,17 @@ class _Command(TyperCommand):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write what the words of the command line mean."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-        for word in self.get_params(ctx):
+        rest = "More options" if self.first else "Options"
+        words = {word.name: word for word in self.get_params(ctx)}
+        for name in dict.fromkeys([*self.first, *words]):
+            word = words[name]
             if (record := word.get_help_record(ctx)) is None:
                 continue
             if isinstance(word, TyperArgument):
                 sections["Arguments"].append((word.metavar or "", record[1]))
-            else:
-                title = getattr(word, "rich_help_panel", None) or "Options"
-                sections.setdefault(title, []).append(record)
+                continue
+            title = getattr(word, "rich_help_panel", None) or rest
+            sections.setdefault("Options" if name in self.first else title, []).append(record)
         for title, lines in sections.items():
             if lines:
                 with formatter.section(title):

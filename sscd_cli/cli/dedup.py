@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sscd_cli.matching.join import JoinPlan
 
 _WORTH_SAYING = 5  # seconds
+FIRST = ("threshold", "keep_path", "exclude", "format", "output")  # what a folder needs
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,11 @@ class _Target:
 
 
 def eval_disc(options: EvalDiscOptions, target: _Target) -> None:
-    """Run the DISC2021 benchmark: of which reference is a query a copy?
+    """Run the DISC2021 benchmark of the paper.
 
     Example: sscd eval disc ./disc -m sscd_disc_mixup
+
+    Of which reference is each query a copy, if of any?
     """
     from sscd_cli.commands.evaluate import disc as verb
 
@@ -64,9 +66,11 @@ def eval_disc(options: EvalDiscOptions, target: _Target) -> None:
 
 
 def eval_copydays(options: EvalCopydaysOptions, target: _Target) -> None:
-    """Run the Copydays benchmark: is the original of each copy found?
+    """Run the Copydays benchmark of the paper.
 
     Example: sscd eval copydays ./copydays -m sscd_disc_mixup
+
+    Is the original of each copy found, among distractors?
     """
     from sscd_cli.commands.evaluate import copydays as verb
 

@@ -14,9 +14,12 @@ from sscd_cli.text import counted
 
 
 def index(options: IndexOptions) -> None:
-    """Build the FAISS index of a descriptor dataset, or update it.
+    """Make sscd search faster on large datasets; optional.
 
     Example: sscd index
+
+    It builds the FAISS index of a descriptor dataset, or brings the one that is there up to date.
+    sscd dedup needs none, and sscd search answers without one, too.
     """
     from sscd_cli.commands import index as verb
 

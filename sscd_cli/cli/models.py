@@ -73,7 +73,7 @@ def pull(
         str | None, Help("Base address that has the published files.", value="URL")
     ] = None,
 ) -> None:
-    """Fetch a published model into the cache, resuming and verifying it.
+    """Fetch a published model into the cache, and verify it.
 
     Example: sscd models pull sscd_disc_mixup
     """
@@ -84,7 +84,7 @@ def pull(
 
 
 def verify(name: Name) -> None:
-    """Compare an installed model with its published or recorded digest.
+    """Compare an installed model with its known digest.
 
     Example: sscd models verify sscd_disc_mixup
     """

@@ -8,7 +8,7 @@ from sscd_cli.text import counted
 
 
 def review(options: ReviewOptions) -> None:
-    """Decide in a browser on what sscd dedup found: what stays and goes.
+    """Decide in a browser what stays and what goes of a report.
 
     Example: sscd review report.jsonl -o review.html
 

@@ -3,8 +3,8 @@
     python tests/bench/bench_copies.py FOLDER [--model M] [--exclude NAME...] [--distractors SOURCE]
 
 Copies of every photograph in FOLDER by every edit of `sscd eval self`, the same for each method,
-are searched among the photographs (and the distractors). Prints Markdown. Needs the extra
-`bench`: pip install 'sscd-cli[bench]'.
+are searched among the photographs (and the distractors). Prints Markdown. Needs the group
+`bench`: pip install --group bench.
 """
 
 from __future__ import annotations

@@ -481,8 +481,54 @@ def test_help_puts_the_options_of_one_part_under_its_title(sscd: Run) -> None:
     sections = sscd("dedup", "--help").out.decode().split("\n\n")
     report = next(text for text in sections if text.startswith("Report:"))
     assert [word for word in report.split() if word.startswith("--")] == [
-        *("--format", "--null", "--output", "--explain", "--exit-code", "--strict"),
+        *("--null", "--explain", "--exit-code", "--strict"),
     ]
+
+
+def test_help_of_dedup_begins_with_what_a_folder_needs(sscd: Run) -> None:
+    sections = sscd("dedup", "--help").out.decode().split("\n\n")
+    options = next(text for text in sections if text.startswith("Options:"))
+    assert [word for word in options.split() if word.startswith("--")] == [
+        *("--threshold", "--keep-path", "--exclude", "--format", "--output"),
+    ]
+
+
+def test_help_begins_with_dedup_and_says_that_an_index_is_optional(sscd: Run) -> None:
+    shown = sscd("--help").out.decode().partition("Commands:\n")[2]
+    assert shown.split()[0] == "dedup"
+    assert re.search("^  index .* optional", shown, re.MULTILINE)
+
+
+def test_lists_of_commands_cut_no_sentence(sscd: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for words in ((), ("eval",), ("models",)):
+        assert b"..." not in sscd(*words, "--help").out.split(b"Commands:")[1]
+
+
+def test_help_lists_the_topics_and_shows_each(sscd: Run) -> None:
+    listed = sscd("help").out.decode()
+    names = [name for name, _ in commands()]
+    pages = sorted((Path(sscd_cli.__file__).parent / "docs").glob("*.md"))
+    assert pages
+    for path in pages:
+        assert re.search(rf"^  {path.stem}  +\S", listed, re.MULTILINE)
+        assert f"sscd {path.stem}" not in names, "the help of a command has this name"
+        ran = sscd("help", path.stem)
+        assert (ran.status, ran.out.decode()) == (0, path.read_text(encoding="utf-8"))
+
+
+def test_topics_name_commands_and_options_that_there_are(sscd: Run) -> None:
+    known = {"sscd"} | {name for name, _ in commands()}
+    options = {"--index-url", "--nproc-per-node"}  # of pip, of torchrun
+    options |= {word for _, one in commands() for param in one.params for word in param.opts}
+    options |= {
+        word for _, one in commands() for param in one.params for word in param.secondary_opts
+    }
+    for path in (Path(sscd_cli.__file__).parent / "docs").glob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        for command in re.findall(r"`sscd ([a-z]+)", text):
+            assert f"sscd {command}" in known, path
+        assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= options, path
 
 
 def test_help_names_every_default(sscd: Run) -> None:

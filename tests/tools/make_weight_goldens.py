@@ -1,6 +1,6 @@
 """Compute golden descriptors of seeded weights with the original libraries; list their keys.
 
-Usage: pip install '.[conformance]', then python tests/tools/make_weight_goldens.py.
+Usage: pip install --group conformance, then python tests/tools/make_weight_goldens.py.
 It rewrites `data/weights_keys`: the names and shapes of every layout, and the first six numbers of
 the descriptor of `weight_layouts.probe()`. The core tests need none of these libraries.
 """

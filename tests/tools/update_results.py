@@ -1,6 +1,6 @@
-"""Run a benchmark and put what it prints into the README, between the marks that name it.
+"""Run a benchmark and put what it prints into RESULTS.md, between the marks that name it.
 
-    python tests/tools/update_readme.py bench_network [OPTION...]
+    python tests/tools/update_results.py bench_network [OPTION...]
 
 The marks are the lines `<!-- bench_network -->` and `<!-- /bench_network -->`; what stood between
 them goes. The options are those of the benchmark. A benchmark prints Markdown.
@@ -14,21 +14,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-TESTS = Path(__file__).parents[1]
-README = TESTS.parent / "README.md"
+BENCH = Path(__file__).parents[1] / "bench"
+RESULTS = BENCH / "RESULTS.md"
 
 
 def main(name: str, *options: str) -> None:
     """Replace the section of one benchmark."""
-    command = [sys.executable, str(TESTS / "bench" / f"{name}.py"), *options]
+    command = [sys.executable, str(BENCH / f"{name}.py"), *options]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    typed = shlex.join(["python", f"tests/{name}.py", *map(shown, options)])
+    typed = shlex.join(["python", f"tests/bench/{name}.py", *map(shown, options)])
     section = f"{printed.strip()}\n\n`{typed}`"
-    README.write_text(replaced(README.read_text(), name, section))
+    RESULTS.write_text(replaced(RESULTS.read_text(), name, section))
 
 
 def shown(option: str) -> str:
-    """Return an option as the README names it: of a path outside the project the last part."""
+    """Return an option as RESULTS.md names it: of a path outside the project the last part."""
     return Path(option).name.upper() if Path(option).is_absolute() else option
 
 
@@ -40,7 +40,7 @@ def replaced(text: str, name: str, section: str) -> str:
     marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     text, count = marks.subn(lambda found: f"{found[1]}\n{section}\n\n{found[2]}", text)
     if count != 1:
-        raise SystemExit(f"README.md has {count} sections {name}, not one")
+        raise SystemExit(f"RESULTS.md has {count} sections {name}, not one")
     return text
 
 
