@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Run, csv_rows_of, error_line, names_in, picture, records_of
 
+from sscd_cli.commands import filter as filtering
 from sscd_cli.descriptors.read import read_descriptors
-from sscd_cli.images import read as reading
 
 COPIES = {"b.png": "a.png", "d.png": "c.png"}  # what is removable in `pictures`
 
@@ -325,13 +325,13 @@ def test_an_image_above_the_limit_of_embed_is_compared(
     zip_of(tmp_path / "s.zip", pictures)
     before = report(tiny, "s.zip")
     limits = []
-    read = reading.read_bytes
+    read = filtering.read_bytes
 
     def noting(ref: Any, limit: int) -> Any:
         limits.append(limit)
         return read(ref, limit)
 
-    monkeypatch.setattr(reading, "read_bytes", noting)
+    monkeypatch.setattr(filtering, "read_bytes", noting)
     assert tiny("filter", "s.zip", "--remove", before, "-o", "o.zip").status == 0
     assert min(limits) > 1 << 60
 
@@ -697,13 +697,13 @@ def test_what_reads_back_otherwise_is_not_published(
     zip_of(tmp_path / "s.zip", pictures)
     folder_of(tmp_path / "photos", pictures)
     before = report(tiny, name)
-    read = reading.read_bytes
+    read = filtering.read_bytes
 
     def spoilt(ref: Any, limit: int) -> Any:
         data, status = read(ref, limit)
         return (data[:-1] if ".part/" in ref.path and ref.id == "e.png" else data), status
 
-    monkeypatch.setattr(reading, "read_bytes", spoilt)
+    monkeypatch.setattr(filtering, "read_bytes", spoilt)
     output = f"out{Path(name).suffix}"
     error = error_line(tiny("filter", name, "--remove", before, "-o", output))
     assert "what was written differs from what should stay; nothing was written" in error
