@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from sscd_cli.advice.pictures import picture_of
 from sscd_cli.machines.hardware import core_count
 
 if TYPE_CHECKING:
@@ -93,21 +94,11 @@ class Originals:
         return judged
 
     def _look(self, row: int) -> Look | None:
-        """Read one image; None where it is not here, or cannot be read."""
-        from sscd_cli.errors import SscdError
-        from sscd_cli.images.decode import load_image
+        """Look at one image; None where it is not here, or cannot be read."""
         from sscd_cli.images.originals import Look
-        from sscd_cli.images.read import stored_ref
-        from sscd_cli.storage.servers import is_url
 
-        source, id = self.stored.sources[row], self.stored.ids[row]
-        if is_url(source or id):
-            return None
-        exif = bool(self.stored.provenance.preprocessing.get("exif", True))
-        try:
-            return Look.of(load_image(stored_ref(source, id), exif=exif))
-        except (SscdError, OSError, ValueError):
-            return None
+        picture = picture_of(self.stored, row)
+        return None if picture is None else Look.of(picture)
 
 
 def _groups(found: Clusters, order_N: NDArray[np.int64]) -> Iterator[list[int]]:

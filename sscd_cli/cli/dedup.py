@@ -240,6 +240,7 @@ def _summarise_clusters(found: DedupResult) -> None:
     _note_low_content(found.low_content)
     if found.decided:
         terminal.note(f"{counted(found.decided, 'pairs')} left out, for so it was decided")
+    _note_second_look(found)
     if found.aliases:
         terminal.note(f"{counted(found.aliases, 'more names')} of the same files left out")
     if found.unchecked:
@@ -299,6 +300,16 @@ def _warn_of_crowds(alike: Resemblance, crowded: int, threshold: float) -> None:
         terminal.warn(
             f"{counted(crowded, 'images')} resemble {CROWD} others or more, as pages of text do; "
             f"but for exact copies they are marked look at, and not removable; {_NONETHELESS}"
+        )
+
+
+def _note_second_look(found: DedupResult) -> None:
+    looks = found.looks
+    if looks.verdicts:
+        confirmed, others = looks.count("copy confirmed"), looks.count("other shot")
+        terminal.note(
+            f"second look at {counted(len(looks.verdicts), 'pairs')}: {confirmed:,} confirmed as "
+            f"copies, {others:,} other shots, which stay"
         )
 
 

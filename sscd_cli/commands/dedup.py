@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sscd_cli.advice.doubts import RowDoubts, find_doubts, low_content
 from sscd_cli.advice.originals import Originals
+from sscd_cli.advice.second_look import OTHER_SHOT, SecondLooks
 from sscd_cli.commands import embed
 from sscd_cli.decisions.records import rejected_pairs
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
@@ -57,6 +58,7 @@ class DedupResult:
     sample, where an approximate join found them. embedded: what embedding the sources did, if
     there were any. stored, found: the dataset, or its images with a copy where tasks found the
     pairs, and what became of each row of it. originals: which images are edited copies, and why.
+    looks: what a second look at the pixels said of images that would go.
     """
 
     model: str
@@ -82,6 +84,7 @@ class DedupResult:
     stored: DescriptorSet
     found: Clusters
     originals: Originals
+    looks: SecondLooks
 
     @property
     def no_files(self) -> int:
@@ -103,9 +106,14 @@ class DedupResult:
         }
         return Header.of(self.stored, self.threshold, self.scale, counts, command=command)
 
+    def _reason(self, keeper: int, row: int) -> str:
+        if self.looks.verdicts.get(row) == OTHER_SHOT:
+            return "another shot: its pixels differ in places"
+        return self.originals.reason(keeper, row)
+
     def __iter__(self) -> Iterator[Cluster]:
 
-        return describe(self.stored, self.found, self.scale, self.originals.reason)
+        return describe(self.stored, self.found, self.scale, self._reason, self.looks.verdicts)
 
 
 def run(
@@ -142,6 +150,10 @@ def run(
     joined = replace(joined, copies=copies)
     doubts = find_doubts(joined, options)
     found, originals, left_out = _among_present_files(stored, copies, options, doubts)
+    looks = SecondLooks()
+    if options.second_look:
+        looks = SecondLooks.of(stored, found, doubts.pairs.exact)
+        found = looks.spared(found)
     removable = found.removable
     return DedupResult(
         model=stored.provenance.model,
@@ -167,6 +179,7 @@ def run(
         stored=stored,
         found=found,
         originals=originals,
+        looks=looks,
     )
 
 

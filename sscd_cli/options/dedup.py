@@ -70,6 +70,13 @@ class DedupOptions(Options):
             "Compare pictures with next to nothing in them, too, not only find their exact copies."
         ),
     ] = False
+    second_look: Annotated[
+        bool,
+        Help(
+            "Compare the pixels of what would go and what would stay: another shot stays, to be "
+            "looked at."
+        ),
+    ] = True
     yes: Annotated[
         bool,
         Help("Believe the threshold even where everything resembles everything: let such go, too."),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,10 +34,12 @@ class Member:
     keeper: the path of the image that stays for it, or beside which it is to be looked at; its
     own if neither. similarity: to the keeper; to itself, a cosine of 1.0, if it is its own.
     band: one of `BANDS`, "" for its own keeper. reason: why the keeper stays for it: what this
-    image is of the keeper. width, height: pixels. format: of the file, as Pillow names it.
-    frames: pictures in it. content: how much there is to see (see `images.content`); both None
-    where unknown. mtime_ns: when the file was written. content_hash: BLAKE2b-128 of its bytes, in
-    hexadecimal digits. id, source: its key in the descriptor dataset.
+    image is of the keeper. verdict: of a second look at the pixels of both, "copy confirmed",
+    "other shot" or "cannot tell"; "" where there was none. width, height: pixels. format: of the
+    file, as Pillow names it. frames: pictures in it. content: how much there is to see (see
+    `images.content`); both None where unknown. mtime_ns: when the file was written.
+    content_hash: BLAKE2b-128 of its bytes, in hexadecimal digits. id, source: its key in the
+    descriptor dataset.
     """
 
     path: str
@@ -45,6 +48,7 @@ class Member:
     similarity: float
     band: str
     reason: str
+    verdict: str
     width: int
     height: int
     format: str
@@ -89,6 +93,7 @@ def describe(
     found: Clusters,
     scale: str,
     reason: Reason = lambda keeper, copy: "",
+    verdicts: Mapping[int, str] = MappingProxyType({}),
 ) -> Iterator[Cluster]:
     """Yield the clusters one by one, in the order of their first images."""
     import numpy as np
@@ -109,7 +114,9 @@ def describe(
             cluster=_name(stored.columns["content_hash"][members]),
             weakest_link=round(float(found.weakest_link[members[0]]), 6),
             scale=scale,
-            members=tuple(_member(stored, found, int(row), here, reason) for row in members),
+            members=tuple(
+                _member(stored, found, int(row), here, reason, verdicts) for row in members
+            ),
         )
 
 
@@ -122,7 +129,14 @@ def _name(hashes: NDArray[np.uint8]) -> str:
     return hashlib.blake2b(contents, digest_size=6).hexdigest()
 
 
-def _member(stored: DescriptorSet, found: Clusters, row: int, here: str, reason: Reason) -> Member:
+def _member(
+    stored: DescriptorSet,
+    found: Clusters,
+    row: int,
+    here: str,
+    reason: Reason,
+    verdicts: Mapping[int, str],
+) -> Member:
     keeper = int(found.keeper[row])
     return Member(
         path=shown_path(stored.path(row), here),
@@ -131,6 +145,7 @@ def _member(stored: DescriptorSet, found: Clusters, row: int, here: str, reason:
         similarity=round(float(found.similarity[row]), 6),
         band=_band(stored, found, row),
         reason=reason(keeper, row) if keeper != row else "",
+        verdict=verdicts.get(row, ""),
         **facts(stored, row),
     )
 

@@ -70,7 +70,8 @@ def _text_line(member: Member) -> str:
     if _verdict(member) == "keep":
         verdict = "keep         "
     size = f"{_pixels(member):>11}  {bytes_text(member.file_bytes):>8}"
-    return f"  {verdict}  {size}  {printable(member.path)}\n"
+    shot = "  (other shot)" if member.verdict == "other shot" else ""
+    return f"  {verdict}  {size}  {printable(member.path)}{shot}\n"
 
 
 def _verdict(member: Member) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 import random
 from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import DATA, Run
+from conftest import DATA, Run, records_of
 from PIL import Image
 
 from sscd_cli.edits.named import Edit, named, resize
@@ -87,7 +86,7 @@ def planted(sscd: Run, tmp_path: Path) -> dict[str, dict[str, object]]:
         edit.apply(original, rng, original).save(folder / f"{name}.png")
     ran = sscd("dedup", folder, "-t", "0.4", "-f", "jsonl")
     assert ran.status == 0, ran.err
-    members = [m for line in ran.lines for m in json.loads(line).get("members", ())]
+    members = [member for record in records_of(ran.out) for member in record["members"]]
     return {Path(member["path"]).name: member for member in members}
 
 

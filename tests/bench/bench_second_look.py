@@ -30,7 +30,7 @@ from sscd_cli.edits.named import EDITS
 from sscd_cli.second_look.verdict import VERDICTS, second_look, small
 
 DRAWN = ("pages", "forms", "codes", "screens")
-FIRST = 1000  # number of the first drawn pair: those below served to choose what is asked
+FIRST = 2000  # number of the first drawn pair: some of those below served to choose the limits
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=50)
     args = parser.parse_args()
     paths = sorted(p for p in args.folder.rglob("*") if p.suffix.lower() in {".jpg", ".png"})
-    paths = random.Random(16).sample(paths, len(paths))
+    paths = random.Random(17).sample(paths, len(paths))
     sets = {
         "other shots": other_pairs(args.pairs, paths),
         "copies of drawn": drawn_copies(args.pairs // 5),

@@ -1,0 +1,99 @@
+"""Another shot of what stays is never removable, and every format says what was seen."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import other_shots
+import pytest
+from conftest import Run, drawn_provenance, records_of
+from PIL import Image
+
+from sscd_cli.descriptors.schema import Row
+from sscd_cli.descriptors.write import ShardWriter
+
+PAGES = other_shots.pages(3)
+
+
+def save(folder: Path, pictures: dict[str, Image.Image], **hashes: bytes) -> None:
+    """Write pictures as files, and a dataset in which all have one descriptor."""
+    vector = np.eye(64, dtype=np.float32)[0]
+    with ShardWriter(folder / "descriptors", drawn_provenance(64)) as writer:
+        for name, picture in pictures.items():
+            path = folder / name
+            picture.save(path)
+            status = path.stat()
+            row = Row(
+                str(path),
+                "",
+                vector,
+                file_bytes=status.st_size,
+                mtime_ns=status.st_mtime_ns,
+                content_hash=hashes.get(path.stem, name.encode().ljust(16)),
+                width=picture.width,
+                height=picture.height,
+                format="PNG",
+            )
+            writer.add([row])
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> None:
+    """A page, a smaller copy of it, and another page; the first stays."""
+    one, other = PAGES
+    save(tmp_path, {"a.png": one, "copy.png": one.resize((425, 550)), "other.png": other})
+
+
+WORDS = ("dedup", "--keep", "path", "-f")
+
+
+@pytest.mark.usefixtures("pages")
+def test_another_shot_stays_to_be_looked_at_and_a_copy_may_go(sscd: Run) -> None:
+    ran = sscd(*WORDS, "jsonl")
+    (cluster,) = records_of(ran.out)
+    said = {m["path"]: (m["keep"], m["band"], m["verdict"]) for m in cluster["members"]}
+    assert said == {
+        "a.png": (True, "", ""),
+        "copy.png": (False, "edited copy", "copy confirmed"),
+        "other.png": (True, "look at it", "other shot"),
+    }
+    assert "second look at 2 pairs: 1 confirmed as copies, 1 other shots, which stay" in ran.err
+    assert "1 removable" in ran.err
+    assert sscd(*WORDS, "paths").lines == ["copy.png"]
+
+
+@pytest.mark.usefixtures("pages")
+def test_every_format_says_what_the_second_look_said(sscd: Run) -> None:
+    assert "other.png  (other shot)" in sscd(*WORDS, "text").out.decode()
+    assert "another shot: its pixels differ in places" in sscd(*WORDS, "html").out.decode()
+    header, *rows = sscd(*WORDS, "csv").lines[1:]
+    place = header.split(",").index("verdict")
+    assert [row.split(",")[place] for row in rows] == ["", "copy confirmed", "other shot"]
+
+
+@pytest.mark.usefixtures("pages")
+def test_without_a_second_look_nothing_is_read_and_the_descriptors_decide(sscd: Run) -> None:
+    ran = sscd(*WORDS, "jsonl", "--no-second-look")
+    members = records_of(ran.out)[0]["members"]
+    assert {member["verdict"] for member in members} == {""}
+    assert "2 removable" in ran.err
+
+
+def test_exact_copies_are_beyond_doubt(sscd: Run, tmp_path: Path) -> None:
+    same = b"1" * 16
+    save(tmp_path, {"a.png": PAGES[0], "b.png": PAGES[1]}, a=same, b=same)
+    ran = sscd(*WORDS, "paths")
+    assert ran.lines == ["b.png"]
+    assert "second look" not in ran.err
+
+
+def test_what_cannot_be_read_has_no_verdict(sscd: Run, tmp_path: Path) -> None:
+    one, other = PAGES
+    save(tmp_path, {"a.png": one, "b.png": other})
+    status = (tmp_path / "b.png").stat()
+    (tmp_path / "b.png").write_bytes(b"x" * status.st_size)
+    os.utime(tmp_path / "b.png", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (cluster,) = records_of(sscd(*WORDS, "jsonl").out)
+    assert {member["verdict"] for member in cluster["members"]} == {""}
