@@ -305,8 +305,8 @@ def _warn_of_crowds(alike: Resemblance, crowded: int, threshold: float) -> None:
 
 def _note_second_look(found: DedupResult) -> None:
     looks = found.looks
-    if looks.verdicts:
-        confirmed, others = looks.count("copy confirmed"), looks.count("other shot")
+    confirmed, others = looks.count("copy confirmed"), looks.count("other shot")
+    if confirmed or others:
         terminal.note(
             f"second look at {counted(len(looks.verdicts), 'pairs')}: {confirmed:,} confirmed as "
             f"copies, {others:,} other shots, which stay"
