@@ -38,7 +38,8 @@ class ApplyOptions(Options):
         False
     )
     yes: Annotated[
-        int | None, Help("That number, where nobody is asked.", within=Range(least=0))
+        int | None,
+        Help("The number of images to delete, where nobody can be asked.", within=Range(least=0)),
     ] = None
     decisions: shared.Decisions = None
     protect: Annotated[
@@ -51,7 +52,7 @@ class ApplyOptions(Options):
     journal: Annotated[
         Path | None,
         Help(
-            "Where it is written down for sscd undo; by default REPORT.journal.jsonl.",
+            "Where each act is noted for sscd undo; by default REPORT.journal.jsonl.",
             value="FILE",
             parse=shared.local,
         ),

@@ -26,7 +26,7 @@ class RevokeOptions(Options):
     """What was decided of two images is taken back."""
 
     left: Annotated[str, Argument("An image file, or its content hash.", value="A")]
-    right: Annotated[str, Argument("Another.", value="B")]
+    right: Annotated[str, Argument("The other image.", value="B")]
     decisions: File = _DEFAULT
     who: Annotated[str, Help("Who takes it back.", value="NAME")] = ""
     note: Annotated[str, Help("Why.")] = ""

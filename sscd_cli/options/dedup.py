@@ -87,7 +87,7 @@ class DedupOptions(Options):
     ] = "auto"
     min_recall: Annotated[
         float,
-        Help("Of the pairs, the share that must be found at least.", within=Range(above=0, most=1)),
+        Help("The least share of the pairs that must be found.", within=Range(above=0, most=1)),
     ] = 0.99
     device: shared.Devices = "auto"
     cluster: ClusterOptions | None = None

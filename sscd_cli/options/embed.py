@@ -21,12 +21,14 @@ class ClusterOptions(Options):
     """What each task of a job on a Ray cluster gets; all may be fractions, the first two of one."""
 
     gpus_per_task: Annotated[
-        float | None, Help("GPUs; by default one, if there are any.", within=_NEEDS)
+        float | None, Help("GPUs for a task; by default one, if there are any.", within=_NEEDS)
     ] = None
     cpus_per_task: Annotated[
-        float | None, Help("Cores; by default a GPU's share, or one.", within=_NEEDS)
+        float | None, Help("Cores for a task; by default a GPU's share, or one.", within=_NEEDS)
     ] = None
-    memory_per_task: Annotated[float | None, Help("Memory in GiB.", within=_NEEDS)] = None
+    memory_per_task: Annotated[float | None, Help("Memory for a task, in GiB.", within=_NEEDS)] = (
+        None
+    )
 
     def of(self, engine: str) -> ClusterOptions | None:
         """Return what `--engine` stands for; None is this machine alone.

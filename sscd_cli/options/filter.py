@@ -37,6 +37,6 @@ class FilterOptions(Options):
         tuple[str, ...],
         Help("No image whose path, or a folder or file name in it, matches this.", value="GLOB"),
     ] = ()
-    link: Annotated[bool, Help("Of a folder, make hard links instead of copies.")] = False
+    link: Annotated[bool, Help("Make hard links of a folder's images instead of copies.")] = False
     image_column: shared.ImageColumn = ""
     id_column: shared.IdColumn = ""

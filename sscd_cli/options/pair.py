@@ -17,7 +17,7 @@ class PairOptions(Options):
     """Two images, compared."""
 
     left: Annotated[str, Argument("An image file.", value="A")]
-    right: Annotated[str, Argument("Another.", value="B")]
+    right: Annotated[str, Argument("The image to compare it with.", value="B")]
     model: shared.Model = MODEL
     post: shared.Post = None
     score_norm: shared.ScoreNorm = None

@@ -54,7 +54,7 @@ class ReviewOptions(Options):
         int, Help("Longer edge of the previews, in pixels.", within=Range(least=16, most=8192))
     ] = PREVIEW_SIDE
     port: Annotated[
-        int, Help("Of --serve; 0 is any that is free.", within=Range(least=0, most=65535))
+        int, Help("The port for --serve; 0 is any that is free.", within=Range(least=0, most=65535))
     ] = 0
 
     def check(self) -> None:

@@ -138,7 +138,11 @@ Devices = Annotated[
 
 
 Precision = Annotated[
-    str, Help("Of the trunk: auto, fp32, bf16, fp16, or int8 for the bundled model.", value="WORD")
+    str,
+    Help(
+        "Number format of the network: auto, fp32, bf16, fp16, or int8 for the bundled model.",
+        value="WORD",
+    ),
 ]
 
 
@@ -158,7 +162,7 @@ Workers = Annotated[
 ]
 
 
-Seed = Annotated[int, Help("Of all that is random.", within=SEEDS)]
+Seed = Annotated[int, Help("Seed of all that is random.", within=SEEDS)]
 
 
 # similarities

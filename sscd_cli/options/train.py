@@ -36,18 +36,26 @@ class TrainOptions(Options):
         int,
         Help("Images in a step, over all processes.", within=Range(least=2, most=1 << 20)),
     ] = 4096
-    temperature: Annotated[float, Help("Of the InfoNCE loss.", within=Range(above=0))] = 0.05
+    temperature: Annotated[
+        float, Help("Temperature of the InfoNCE loss.", within=Range(above=0))
+    ] = 0.05
     entropy_weight: Annotated[
         float,
         Help("λ of the entropy loss; the paper advises 10 to begin.", within=Range(least=0)),
     ] = 30.0
     optimizer: Annotated[str, Help("lars, sgd or adamw.", value="WORD")] = "lars"
     learning_rate: Annotated[
-        float, Help("At its peak, for a batch of 256.", within=Range(above=0))
+        float, Help("Highest learning rate, for a batch of 256.", within=Range(above=0))
     ] = 0.3
-    momentum: Annotated[float, Help("Of SGD and LARS.", within=Range(least=0, below=1))] = 0.9
-    weight_decay: Annotated[float, Help("Of all weights.", within=Range(least=0))] = 1e-6
-    warmup_epochs: Annotated[float, Help("Of rising learning rate.", within=Range(least=0))] = 5.0
+    momentum: Annotated[
+        float, Help("Momentum of SGD and LARS.", within=Range(least=0, below=1))
+    ] = 0.9
+    weight_decay: Annotated[
+        float, Help("Weight decay, the same for all weights.", within=Range(least=0))
+    ] = 1e-6
+    warmup_epochs: Annotated[
+        float, Help("Epochs in which the learning rate rises.", within=Range(least=0))
+    ] = 5.0
     init: Annotated[Path | None, Help("Start from this model file.")] = None
     name: Annotated[str, Help("What the model is called.")] = "custom"
     data_note: Annotated[str, Help("Sources and licences, for the file.")] = ""
@@ -60,5 +68,5 @@ class TrainOptions(Options):
     workers: Annotated[int, Help("Processes that make views.", within=shared.WORKERS)] = 4
     device: shared.Device = "auto"
     precision: shared.Precision = "auto"
-    seed: Annotated[int, Help("Of everything random.", within=shared.SEEDS)] = 0
+    seed: Annotated[int, Help("Seed of all that is random.", within=shared.SEEDS)] = 0
     resume: Annotated[bool, Help("Go on from the last checkpoint.")] = False
