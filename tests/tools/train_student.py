@@ -1,4 +1,4 @@
-"""Train the bundled network's shape on a teacher's codes: the run that made what tests/data/training holds.
+"""Train the bundled network on a teacher's codes: the run that made tests/data/training.
 
     python tests/tools/train_student.py --data TRAIN --teacher sscd.onnx --work WORK \
         --start tests/data/training/student.safetensors --hours 6 --sizes 112@0,144@0.75
