@@ -2,6 +2,8 @@
 
 The Python API; importing it loads nothing heavy until a name is used:
 
+    found = sscd_cli.deduplicate("photos")                   # what `sscd dedup photos` finds
+    found.to_pandas()                                        # a row an image: keeper, reason, …
     model = sscd_cli.load_model("sscd_mini", device="cpu")
     descriptors = model.embed(["a.jpg", "b.jpg"])            # float32 (2, D), unit length
     sscd_cli.similarity(descriptors[0], descriptors[1])      # cosine
@@ -17,12 +19,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sscd_cli.commands.notebook import deduplicate as deduplicate
+    from sscd_cli.commands.notebook import similarity as similarity
     from sscd_cli.descriptors.read import read_descriptors as read_descriptors
     from sscd_cli.errors import SscdError as SscdError
     from sscd_cli.matching.clusters import cluster as cluster
-    from sscd_cli.matching.clusters import deduplicate as deduplicate
     from sscd_cli.matching.join import find_pairs as find_pairs
-    from sscd_cli.matching.join import similarity as similarity
     from sscd_cli.models.load import Model as Model
     from sscd_cli.models.load import load_model as load_model
 
@@ -32,11 +34,11 @@ _HOMES = {
     "Model": "models.load",
     "SscdError": "errors",
     "cluster": "matching.clusters",
-    "deduplicate": "matching.clusters",
+    "deduplicate": "commands.notebook",
     "find_pairs": "matching.join",
     "load_model": "models.load",
     "read_descriptors": "descriptors.read",
-    "similarity": "matching.join",
+    "similarity": "commands.notebook",
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604  # strings all
 

@@ -52,7 +52,7 @@ HOMES = {
     "safetensors": ("models", "scoring.post"),
     "onnx": ("models.files.onnx_file",),
     "onnxruntime": ("models",),
-    "PIL": ("images", "edits", "models.load", "second_look", "training"),
+    "PIL": ("images", "edits", "models.pictures", "second_look", "training"),
     "cv2": ("second_look.alignment",),
     "pillow_heif": ("images.formats",),
     "pillow_jxl": ("images.formats",),

@@ -141,7 +141,7 @@ def _copies(
         progress(done, len(rows) * len(edits))
 
     return copy_similarities(
-        lambda images: scale.apply(model.embed(images)),
+        lambda images: scale.apply(model.embed(images, strict=True)),
         LazyImages(refs, exif=exif),
         stored.descriptors[rows].astype(np.float32),
         edits=edits,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from sscd_cli.commands import embed
 from sscd_cli.decisions.records import rejected_pairs
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.embedding.verify import check_files
+from sscd_cli.errors import SscdError
 from sscd_cli.images.read import is_file
 from sscd_cli.joining import report as join_report
 from sscd_cli.joining import tasks as join
@@ -39,6 +41,10 @@ from sscd_cli.reports.clusters import Cluster, describe
 from sscd_cli.reports.header import Header
 from sscd_cli.scoring.scale import Scale
 from sscd_cli.scoring.threshold import calibrated_images, look_at, refuse_default, resolve
+from sscd_cli.text import counted
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +117,34 @@ class DedupResult:
             return "another shot: its pixels differ in places"
         return self.originals.reason(keeper, row)
 
+    def __repr__(self) -> str:
+        return (
+            f"DedupResult({counted(self.images, 'images')}, "
+            f"{counted(self.clusters, 'clusters')}, {self.removable:,} removable, "
+            f"threshold {self.threshold:.4g} of {self.model})"
+        )
+
+    def __len__(self) -> int:
+        return self.clusters
+
     def __iter__(self) -> Iterator[Cluster]:
 
         return describe(self.stored, self.found, self.scale, self._reason, self.looks.verdicts)
+
+    def to_arrow(self) -> pa.Table:
+        """Return a row an image of a cluster, as the reports in CSV and Parquet have them."""
+        from sscd_cli.descriptors.tables import as_table
+        from sscd_cli.reports.formats import columns_of
+        from sscd_cli.reports.header import METADATA_KEY
+
+        return as_table(columns_of(self), {METADATA_KEY: self.header().line().encode()})
+
+    def to_pandas(self) -> Any:
+        """Return `to_arrow` as a DataFrame. Raises: SscdError: there is no pandas."""
+        try:
+            return self.to_arrow().to_pandas()
+        except ImportError as error:
+            raise SscdError("pandas is not installed", "pip install pandas") from error
 
 
 def run(

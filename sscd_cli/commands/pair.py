@@ -51,7 +51,7 @@ def run(options: PairOptions) -> PairResult:
     model = load_model(options.model, device=options.device, precision=options.precision)
     made = provenance_of(model, exif=options.exif, dtype="float32")
     threshold = resolve(options.threshold, scale.provenance(made), options.descriptors, scale)
-    rows = scale.apply(model.embed(paths, exif=options.exif))
+    rows = scale.apply(model.embed(paths, exif=options.exif, strict=True))
     cosine = min(float(rows[0] @ rows[1]), 1.0)
     bias = scale.bias(rows)
     similarity = cosine if bias is None else cosine - float(bias.mean())

@@ -42,7 +42,7 @@ def run(options: SearchOptions) -> SearchResult:
     model = model_of(stored, options.model, options.device, options.precision)
     exif = bool(stored.provenance.preprocessing.get("exif", True))
     _refuse_others(stored, scale.provenance(provenance_of(model, exif=exif, dtype="float32")))
-    queries = scale.apply(model.embed(options.images, exif=exif))
+    queries = scale.apply(model.embed(options.images, exif=exif, strict=True))
     index = load_current(stored)
     similarity, row = (index or _exact(stored)).search(queries, options.k)
     bias = scale.bias(queries)

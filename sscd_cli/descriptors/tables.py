@@ -22,7 +22,19 @@ Column = Sequence[Any] | npt.NDArray[Any]
 def write_table(
     stream: BinaryIO, columns: Mapping[str, Column], metadata: Mapping[bytes, bytes] | None = None
 ) -> None:
-    """Write columns of equal length to a stream, with what else is said of them all.
+    """Write columns of equal length to a stream, with what else is said of them all: `as_table`.
+
+    Raises: ValueError: columns of unequal length.
+    """
+    payload = pa.BufferOutputStream()  # Arrow closes what it writes to itself
+    pq.write_table(as_table(columns, metadata), payload, compression="zstd")
+    stream.write(payload.getvalue())
+
+
+def as_table(
+    columns: Mapping[str, Column], metadata: Mapping[bytes, bytes] | None = None
+) -> pa.Table:
+    """Return columns of equal length as a table, with what else is said of them all.
 
     Text that is not valid UTF-8 (a file name) is backslash-escaped, and a column `NAME_bytes`
     beside it then holds the true bytes, null where the text is true.
@@ -31,10 +43,7 @@ def write_table(
     arrays: dict[str, pa.Array] = {}
     for name, values in columns.items():
         arrays |= _arrays(name, values)
-    table = pa.table(arrays, metadata=dict(metadata) if metadata else None)
-    payload = pa.BufferOutputStream()  # Arrow closes what it writes to itself
-    pq.write_table(table, payload, compression="zstd")
-    stream.write(payload.getvalue())
+    return pa.table(arrays, metadata=dict(metadata) if metadata else None)
 
 
 def _arrays(name: str, values: Column) -> dict[str, pa.Array]:

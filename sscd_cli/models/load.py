@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from sscd_cli.choices import OutputKind
-from sscd_cli.errors import ModelError, UsageError
-from sscd_cli.images.decode import load_sized
-from sscd_cli.images.opening import upright_rgb
-from sscd_cli.images.preprocess import resize
+from sscd_cli.errors import ModelError, SscdError, SscdWarning, UsageError
+from sscd_cli.images.preprocess import Recipe
 from sscd_cli.machines.hardware import core_count, has_int8
 from sscd_cli.models.catalogue.registry import (
     BUNDLED,
@@ -25,15 +23,15 @@ from sscd_cli.models.catalogue.registry import (
     ModelSpec,
     find_model,
 )
+from sscd_cli.models.pictures import Descriptors, Numbered, Picture, batches, is_one, sized
 from sscd_cli.models.runtime.device import Device, choose_device, choose_precision
 from sscd_cli.models.runtime.onnx_runtime import OnnxRuntime
+from sscd_cli.text import counted
 
 if TYPE_CHECKING:
     from sscd_cli.models.runtime.torch_runtime import Runtime
 
     AnyRuntime = Runtime | OnnxRuntime
-
-Picture = Image.Image | NDArray[np.uint8] | str | Path
 
 
 @dataclass(frozen=True)
@@ -43,47 +41,92 @@ class Model:
     spec: ModelSpec
     runtime: AnyRuntime
 
+    def __repr__(self) -> str:
+        width, runtime = self.spec.dimensions, self.runtime
+        return f"Model({self.spec.name}, {width} dimensions, {runtime.device}, {runtime.precision})"
+
     def embed(
         self,
-        images: Sequence[Picture],
+        images: Picture | Iterable[Picture],
         batch_size: int = 32,
         kind: OutputKind = "descriptor",
         *,
         exif: bool | None = None,
-    ) -> NDArray[np.float32]:
-        """Return one float32 row an image.
+        strict: bool = False,
+    ) -> Descriptors:
+        """Return one float32 row an image, (N, D); of one image by itself its row, (D,).
 
-        Args: images: Pillow images of any mode, arrays (uint8, (H, W, 3) or (H, W), upright), or
-        paths of files. kind: "descriptor", unit length, (N, D); "logits", the same before
-        normalisation; or "embedding", the pooled features of the trunk. exif: whether files and
-        Pillow images are turned as EXIF says; by default as the model's recipe says.
-        Raises: UsageError: another kind. SscdError: a file cannot be read.
+        An image that cannot be read has a row of NaN, and a warning says why.
+
+        Args: images: Pillow images of any mode, arrays (uint8, (H, W, 3) or (H, W), upright), bytes
+        of files, or paths of files; one, a list, a generator (drawn as it is needed), or an array
+        (N, H, W, 3). kind: "descriptor", unit length; "logits", the same before normalisation; or
+        "embedding", the pooled features of the trunk. exif: whether files and Pillow images are
+        turned as EXIF says; by default as the model's recipe says. strict: refuse what cannot be
+        read.
+        Raises: UsageError: another kind. TypeError: what is no image. SscdError: with `strict`.
         """
-        starts = range(0, len(images), batch_size)
-        parts = [np.empty((0, self.runtime.width(kind)), np.float32)]
+        if is_one(images):
+            row: Descriptors = self.embed([images], 1, kind, exif=exif, strict=strict)[0]
+            return row
+        width = self.runtime.width(kind)
+        parts = [np.empty((0, width), np.float32)]
+        faults: list[tuple[int, str]] = []
         parts += self._each(
-            lambda start: self._rows(images[start : start + batch_size], kind, exif), starts
+            lambda some: self._rows(some, width, kind, exif, None if strict else faults),
+            batches(cast("Iterable[Picture]", images), batch_size),
         )
-        return np.concatenate(parts)
+        if faults:
+            number, reason = min(faults)
+            what = f"{counted(len(faults), 'images')} cannot be read, which gives rows of NaN"
+            warnings.warn(f"{what}: number {number}: {reason}", SscdWarning, stacklevel=2)
+        rows = np.concatenate(parts).view(Descriptors)
+        rows.made_by = f"{self.spec.name} (weights {self.spec.weights_sha256[:12]})"
+        return rows
 
     def _rows(
-        self, images: Sequence[Picture], kind: OutputKind, exif: bool | None
+        self,
+        images: Sequence[Numbered],
+        width: int,
+        kind: OutputKind,
+        exif: bool | None,
+        faults: list[tuple[int, str]] | None,
     ) -> NDArray[np.float32]:
-        sized = self._sized(images, exif)
-        if len({image.shape for image in sized}) == 1:
-            return self.runtime.embed(np.stack(sized), kind)
-        return np.concatenate([self.runtime.embed(image[None], kind) for image in sized])
+        """Return the rows of a batch; of what cannot be read it notes why, or raises SscdError."""
+        seen: dict[int, NDArray[np.uint8]] = {}
+        for place, (number, image) in enumerate(images):
+            try:
+                seen[place] = sized(image, self._recipe(exif))
+            except SscdError as error:
+                if faults is None:
+                    raise
+                faults.append((number, error.what))
+        rows = np.full((len(images), width), np.nan, np.float32)
+        pictures = list(seen.values())
+        if len({picture.shape for picture in pictures}) == 1:
+            rows[list(seen)] = self.runtime.embed(np.stack(pictures), kind)
+        else:
+            for place, picture in seen.items():
+                rows[place] = self.runtime.embed(picture[None], kind)[0]
+        return rows
 
     def _each(
-        self, rows: Callable[[int], NDArray[np.float32]], starts: Sequence[int]
+        self,
+        rows: Callable[[list[Numbered]], NDArray[np.float32]],
+        batches: Iterator[list[Numbered]],
     ) -> Iterator[NDArray[np.float32]]:
-        """Yield the rows from each start on; ONNX Runtime's way has a thread a core."""
-        threads = min(core_count(), len(starts))
+        """Yield the rows of each batch; ONNX Runtime's way has a thread a core."""
+        threads = core_count()
         if threads < 2 or not isinstance(self.runtime, OnnxRuntime):
-            yield from map(rows, starts)
+            yield from map(rows, batches)
             return
         with ThreadPoolExecutor(threads) as pool:
-            yield from pool.map(rows, starts)
+            begun: deque[Future[NDArray[np.float32]]] = deque()
+            for some in batches:
+                begun.append(pool.submit(rows, some))
+                if len(begun) > threads:  # no more are drawn than are worked on
+                    yield begun.popleft().result()
+            yield from (future.result() for future in begun)
 
     def detection_features(self, images: Sequence[Picture]) -> dict[str, NDArray[np.float32]]:
         """Return the feature maps "stage1" to "stage4" of images, float32 (N, C, H, W).
@@ -91,26 +134,16 @@ class Model:
         All images go through the network at once; 3.1 million numbers an image at 320 × 320 for
         a ResNet-50. Raises: UsageError: the recipe leaves them in different sizes.
         """
-        sized = self._sized(images)
-        if len({image.shape for image in sized}) != 1:
+        pixels = [sized(image, self.spec.recipe) for image in images]
+        if len({image.shape for image in pixels}) != 1:
             raise UsageError("feature maps need images of one size", "pass one image at a time")
         runtime = self.runtime
         if self.spec.path == BUNDLED_FILE and isinstance(runtime, OnnxRuntime):
             runtime = _torch_runtime(self.spec, Device("cpu"), "auto")
-        return runtime.stage_maps(np.stack(sized))
+        return runtime.stage_maps(np.stack(pixels))
 
-    def _sized(
-        self, images: Sequence[Picture], exif: bool | None = None
-    ) -> list[NDArray[np.uint8]]:
-        recipe = self.spec.recipe
-        if exif is not None:
-            recipe = replace(recipe, exif=exif)
-        return [
-            load_sized(str(image), recipe)
-            if isinstance(image, str | Path)
-            else resize(upright_rgb(image, exif=recipe.exif), recipe)
-            for image in images
-        ]
+    def _recipe(self, exif: bool | None) -> Recipe:
+        return self.spec.recipe if exif is None else replace(self.spec.recipe, exif=exif)
 
 
 def load_model(name: str = BUNDLED, *, device: str = "auto", precision: str = "auto") -> Model:

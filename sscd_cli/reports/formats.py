@@ -171,8 +171,13 @@ def _write_parquet(
 ) -> None:
     from sscd_cli.descriptors.tables import write_table
 
+    write_table(stream, columns_of(clusters, names), {METADATA_KEY: header.line().encode()})
+
+
+def columns_of(clusters: Iterable[Cluster], names: Sequence[str] = COLUMNS) -> dict[str, list[Any]]:
+    """Return the records of `rows_of` column by column."""
     columns: dict[str, list[Any]] = {name: [] for name in names}
     for row in rows_of(clusters):
         for name, value in row.items():
             columns[name].append(value)
-    write_table(stream, columns, {METADATA_KEY: header.line().encode()})
+    return columns

@@ -85,7 +85,7 @@ def run(
         progress(done, total)
 
     report = evaluate_copies(
-        lambda images: scale.apply(model.embed(images)),
+        lambda images: scale.apply(model.embed(images, strict=True)),
         LazyImages(originals),
         LazyImages(distractors),
         seed=options.seed,
