@@ -149,26 +149,21 @@ def _is_in_archive(ref: ImageRef) -> bool:
 
 
 def refuse_other_settings(options: EmbedOptions, made: Provenance) -> None:
-    """Raise StoreError for a setting that was asked for and that stored descriptors do not have.
+    """Raise StoreError for a precision that was asked for and that stored descriptors do not have.
 
-    They can be compared, but what is stored would stay as it is.
+    They can be compared, but what is stored would stay as it is. Ways to decode may be mixed: each
+    shard says which was its own.
     Args: made: what the footer of a new shard would say. What cannot be compared is left to who
         writes it.
     """
-
     for path in shard_paths(options.descriptors)[:1]:
         there = shard_provenance(path)
         if difference(there, made):
             return
-        decode = (side.preprocessing.get("decode", "exact") for side in (there, made))
-        for option, wanted, theirs, ours in (
-            ("precision", options.precision, there.precision, made.precision),
-            ("decode", options.decode, *decode),
-        ):
-            if wanted != "auto" and theirs != ours:
-                what = f"the descriptors in {options.descriptors} are {theirs}, and stay so"
-                fix = f"leave out --{option} {wanted}, or choose another folder with -d"
-                raise StoreError(what, fix)
+        if options.precision != "auto" and there.precision != made.precision:
+            what = f"the descriptors in {options.descriptors} are {there.precision}, and stay so"
+            fix = f"leave out --precision {options.precision}, or choose another folder with -d"
+            raise StoreError(what, fix)
 
 
 def job_words(options: EmbedOptions) -> list[str]:
