@@ -57,7 +57,6 @@ def run_here(options: EmbedOptions, progress: Progress) -> EmbedResult:
     result = EmbedResult(
         options.descriptors, model.spec.name, str(model.runtime.device), model.runtime.precision
     )
-    refuse_other_settings(options, provenance)
     started = time.perf_counter()
     result.start = started - called
     refs = images_of(options, result.survey)
@@ -69,6 +68,7 @@ def run_here(options: EmbedOptions, progress: Progress) -> EmbedResult:
         words=job_words(options),
     )
     with writer:
+        refuse_other_settings(options, provenance)
         ledger = Ledger(options.descriptors, provenance, options.task)
         drawn: set[bytes] = set()
         for some in _embedded(_changed(refs, ledger, result, drawn), model, options, ledger):
