@@ -92,7 +92,7 @@ RULES: dict[str, tuple[Needs | Bars, ...]] = {
         ),
         Bars(f"estimate engine sources linkage keep {_REPORT}", "--task", _given("task")),
         Bars(f"engine against {_REPORT}", "--estimate", _given("estimate")),
-        Bars("explain linkage keep method exact min_recall device", "--against", _given("against")),
+        Bars("explain linkage keep method exact min_recall", "--against", _given("against")),
         Bars("method", "--exact", _given("exact")),
         Bars(
             "min_recall",
@@ -135,6 +135,7 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     ".onnx": ("onnx",),
     ".safetensors": ("safetensors",),
 }
+_NO_REPORT = {"calibrate"}  # whose --output is the threshold, beside the report on stdout
 
 
 def check(command: str, values: Values, typed: Mapping[str, str]) -> None:
@@ -158,7 +159,7 @@ def format_of(
     Raises: UsageError: the name is one of other formats.
     """
     suffix = PurePosixPath(str(output or "")).suffix.lower()
-    if suffix not in _SUFFIXES:
+    if suffix not in _SUFFIXES or command in _NO_REPORT:
         return format
     fitting = [word for word in _SUFFIXES[suffix] if word in known]
     if not fitting:

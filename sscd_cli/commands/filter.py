@@ -94,9 +94,9 @@ def run(options: FilterOptions) -> FilterResult:
         written differs.
     """
 
+    _check_output(options, [_place(split_columns(name)[0]) for name in expand(options.source)])
     removals = load_removals(options.remove)
     sources = _sources(options, removals)
-    _check_output(options, sources)
     result = FilterResult(options.output, len(sources))
     cuts = _plan(sources, removals, options, result)
     with publishing(options.output) as output:
@@ -121,7 +121,7 @@ def _sources(options: FilterOptions, removals: Removals) -> list[str]:
     for name in expand(options.source):
         path, own = split_columns(name)
         chosen = Columns(own.image or options.image_column, own.id or options.id_column)
-        place = path if is_url(path) else os.path.abspath(path)  # noqa: PTH100
+        place = _place(path)
         reported = removals.tables(place)
         if not any(chosen) and len(reported) == 1:
             sources += reported
@@ -139,6 +139,10 @@ def _like(source: str, path: str) -> str:
     """Return `path` with the columns that are chosen in `source`."""
 
     return join_columns(path, split_columns(source)[1])
+
+
+def _place(path: str) -> str:
+    return path if is_url(path) else os.path.abspath(path)  # noqa: PTH100
 
 
 def _check_output(options: FilterOptions, sources: Sequence[str]) -> None:

@@ -253,7 +253,7 @@ def _same_weights(
         if name:
             raise
         what = f"{folder} was made by {made_by.model}, which is a model of one's own"
-        raise StoreError(what, "name its file with --model") from None
+        raise UsageError(what, "name its file with --model") from None
 
 
 def provenance_of(

@@ -34,7 +34,7 @@ from statistics import median
 import numpy as np
 import torch
 from bench_header import header
-from bench_network import pixels, precisions, streams
+from bench_network import pixels, streams
 from PIL import Image
 from published_snippet import seeded_resnet, snippet_process, whole_seconds
 
@@ -43,7 +43,7 @@ from sscd_cli.descriptors.read import read_descriptors
 from sscd_cli.images.decode import decode
 from sscd_cli.images.preprocess import RECIPES
 from sscd_cli.images.refs import ImageRef
-from sscd_cli.machines.hardware import core_count
+from sscd_cli.machines.hardware import core_count, has_bfloat16
 from sscd_cli.models.files.safetensors_file import save_network
 from sscd_cli.models.load import load_model
 from sscd_cli.options.embed import EmbedOptions
@@ -60,6 +60,9 @@ class Case:
     seconds: Callable[[Path], float]
     network: Callable[[float], float] | None = None
     work: Counter[str] = field(default_factory=Counter)
+
+
+PRECISIONS = ["fp32", *(["bf16"] if has_bfloat16() else []), "int8"]
 
 
 def main() -> None:
@@ -80,7 +83,7 @@ def main() -> None:
         few = make_files(photos, work / "few", options.resnet, (500, 375))
         resnet = save_resnet(work / "resnet50.safetensors")
         bundled = {"PHash": Case(phash)} if phash_encoder() else {}
-        bundled |= {f"sscd_mini {p}": ours("sscd_mini", p, work) for p in precisions()}
+        bundled |= {f"sscd_mini {p}": ours("sscd_mini", p, work) for p in PRECISIONS}
         print(f"| {core_count()} threads or processes | images/s | ratio ", end="")
         print("| of its network | work |\n| --- | ---: | ---: | ---: | --- |")
         if options.small:
@@ -88,7 +91,7 @@ def main() -> None:
             table("12 megapixels", bundled, large, options.rounds)
         with snippet_process() as process:
             published = {"snippet, traced fp32": Case(snippet(process))}
-            published |= {f"ResNet-50 {p}": ours(str(resnet), p, work) for p in precisions()}
+            published |= {f"ResNet-50 {p}": ours(str(resnet), p, work) for p in PRECISIONS}
             table("500 × 375", published, few, options.rounds)
             table("12 megapixels", published, large, options.rounds)
         print("\nfast against exact decoding, cosine of the bundled model's float32 descriptors")

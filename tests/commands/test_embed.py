@@ -115,7 +115,7 @@ def test_prune_drops_what_has_gone_and_nothing_else(tiny: Run, photos: Path) -> 
 
 
 def test_strict_is_four_and_the_rows_are_there(tiny: Run, photos: Path) -> None:
-    for reason in ("image file is truncated", "as it was before"):
+    for reason in ("truncated PNG", "as it was before"):
         ran = tiny("embed", "photos", "--strict")
         assert ran.status == 4
         assert ran.err.startswith("unreadable: photos/torn.png: ")
@@ -167,7 +167,7 @@ def test_the_library_reports_its_progress(photos: Path, tmp_path: Path, tiny_mod
 
 SLOW = """
 import os, signal, sys, time
-from sscd_cli import embed_here
+from sscd_cli.embedding import local as embed_here
 from sscd_cli.__main__ import main
 real = embed_here._rows
 def slow(some, *rest):

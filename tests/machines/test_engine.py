@@ -32,7 +32,7 @@ ray.init = partial(ray.init, num_cpus=2)
 from sscd_cli.__main__ import main
 sys.path.insert(0, os.environ["HERE"])
 import test_engine
-from sscd_cli import embed_cluster
+from sscd_cli.embedding import cluster as embed_cluster
 embed_cluster.run_task = test_engine.hooked_task
 sys.exit(main(sys.argv[1:]))
 """
@@ -184,7 +184,7 @@ ray.init = partial(ray.init, num_cpus=2)
 from sscd_cli.__main__ import main
 sys.path.insert(0, os.environ["HERE"])
 import test_engine
-from sscd_cli import join
+from sscd_cli.joining import tasks as join
 from sscd_cli.matching import tiles
 join._run_task = test_engine.hooked_join
 tiles.LEAST_ROWS = 16

@@ -156,9 +156,7 @@ def test_a_missing_package_is_named_and_leaves_nothing(
     monkeypatch.setitem(sys.modules, package, None)
     ran = sscd("models", "export", model, "-o", "a.onnx", "-f", "onnx")
     assert ran.status == 3
-    assert error_line(ran) == (
-        f"exporting to ONNX needs {package}; run `pip install 'sscd-cli[onnx]'`"
-    )
+    assert error_line(ran) == (f"writing ONNX needs {package}; run `pip install 'sscd-cli[onnx]'`")
     assert list(tmp_path.iterdir()) == []
 
 
