@@ -195,7 +195,8 @@ def test_a_report_is_the_same_wherever_pairs_are_looked_for(
     expected = sscd(*report, "--device", "cpu")
     used, looked = [], cuda.marked_cells
     with monkeypatch.context() as patched:
-        patched.setattr(join, "gpu_for", lambda device, seconds: "cpu")
+        for module in (join, tasks_of_join):
+            patched.setattr(module, "gpu_for", lambda device, seconds: "cpu")
         patched.setattr(cuda, "marked_cells", lambda *a: used.append(a) or looked(*a))
         assert sscd(*(("dedup", "-t", "0.6", *words) if "--task" in words else report)).status == 0
         assert used
