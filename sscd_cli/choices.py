@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from sscd_cli.errors import UsageError
+from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.storage.places import place
 
 Linkage = Literal["leader", "components", "complete"]
@@ -89,17 +89,32 @@ def check_word(kind: str, word: str, known: Sequence[str]) -> None:
 
 
 def check_threshold(threshold: float | str | None, descriptors: Path = DESCRIPTORS) -> None:
-    """Raise UsageError unless a threshold is a cosine similarity, a file that exists, or None."""
+    """Raise UsageError unless a threshold is a cosine similarity, a file, or None.
+
+    Raises: SscdError: there is no such file.
+    """
     if isinstance(threshold, str):
         path = threshold_path(threshold, descriptors)
         if not path.is_file():
-            what = f"--threshold {threshold}: there is no file {path}"
-            fix = "run sscd calibrate first" if threshold == AUTO else "name one of sscd calibrate"
-            raise UsageError(what, f"{fix}, or a number from -1 to 1")
+            raise _no_threshold(threshold, path)
     elif threshold is not None and not -1 <= threshold <= 1:
         raise UsageError(
             f"--threshold {threshold:g} is no cosine similarity", "use a number from -1 to 1"
         )
+
+
+def _no_threshold(threshold: str, path: Path) -> SscdError:
+    if threshold == AUTO:
+        return SscdError(
+            f"--threshold auto: nothing was calibrated in {path.parent}",
+            "run sscd calibrate first, or name a number from -1 to 1",
+        )
+    if path.suffix or path.name != threshold:
+        return SscdError(
+            f"--threshold {threshold}: there is no such file", "name one that sscd calibrate wrote"
+        )
+    what = f"--threshold {threshold} is neither a number nor auto nor a file"
+    return UsageError(what, "use a number from -1 to 1")
 
 
 def threshold_path(threshold: str, descriptors: Path) -> Path:

@@ -7,6 +7,10 @@
     └── ModelError            exit 3   a model is missing or damaged
         └── UnknownModelError exit 2   no model has this name
 
+2 is for words that are wrong whatever lies on the disk: mistyped, contradictory, out of range, or
+not for these data. 3 is for what is missing, damaged, full, out of reach or there already: a file,
+an extra, a device, a server.
+
 One unreadable image is never an error: it is a value (`images.decode.Unreadable`) that
 travels to the report.
 """

@@ -36,6 +36,7 @@ def save_vectors(
         precision="fp32",
         tool_version="0.1.0",
         pillow_version="0",
+        threshold=0.75,
     )
     with ShardWriter(folder, provenance) as writer:
         writer.add(

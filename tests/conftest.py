@@ -164,6 +164,7 @@ def drawn_provenance(dimensions: int, **changes: Any) -> Any:
         precision="fp32",
         tool_version="0.1.0",
         pillow_version="0",
+        threshold=0.75,
     )
     return replace(provenance, **changes)
 

@@ -20,6 +20,7 @@ PROVENANCE = Provenance(
     precision="fp32",
     tool_version="0.1.0",
     pillow_version="13.0.0",
+    threshold=0.75,
 )
 
 

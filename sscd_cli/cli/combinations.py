@@ -120,6 +120,8 @@ RULES: dict[str, tuple[Needs | Bars, ...]] = {
     ),
 }
 
+_NO_REPORT = {"calibrate"}  # where --output is a file of its own, and --format that of stdout
+
 # the first that a command knows is what such a name stands for
 _SUFFIXES: dict[str, tuple[str, ...]] = {
     ".txt": ("text", "paths"),

@@ -47,6 +47,8 @@ def embed(
     with terminal.embed_progress() as progress:
         result = verb.run(options, progress)
     summarise(result, strict=strict)
+    if not options.task:
+        result.refuse_nothing()
     if strict and result.unreadable:
         raise typer.Exit(4)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import typer
+
 from sscd_cli.choices import HitFormat
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
+from sscd_cli.options import shared
 from sscd_cli.options.help import Help
 from sscd_cli.options.index import IndexOptions
 from sscd_cli.options.search import SearchOptions
@@ -33,6 +36,7 @@ def index(options: IndexOptions) -> None:
 def search(
     options: SearchOptions,
     format: Annotated[HitFormat, Help("text, jsonl or csv.", "-f")] = "text",
+    strict: shared.Strict = False,
 ) -> None:
     """Show the images of a dataset that are nearest to some images.
 
@@ -46,8 +50,12 @@ def search(
     result = verb.run(options)
     with terminal.report_stream(None) as stream:
         write_hits(result.hits, format, stream)
+    for error in result.unreadable:
+        terminal.warn(error.what)
     how = "its index" if result.indexed else "an exact search"
     scale = terminal.scale_note(result.scale)
-    queries = counted(len(options.images), "queries")
+    queries = counted(len(options.images) - len(result.unreadable), "queries")
     stored = counted(result.images, "images")
     terminal.note(f"{queries} in {stored} by {how}{scale}")
+    if strict and result.unreadable:
+        raise typer.Exit(4)

@@ -54,9 +54,10 @@ def _table(entries: list[ModelEntry]) -> Iterator[str]:
     name = max(len(entry.name) for entry in entries)
     yield f"{'name':{name}}  installed    size  dims  speed    threshold"
     for entry in entries:
+        threshold = "" if entry.threshold is None else f"{entry.threshold:9.4g}"
         yield (
             f"{entry.name:{name}}  {'yes' if entry.path else 'no':9}  {bytes_text(entry.bytes):>6}"
-            f"  {entry.dimensions:4}  {entry.speed:7}  {entry.threshold:9.4g}"
+            f"  {entry.dimensions:4}  {entry.speed:7}  {threshold}"
         )
 
 

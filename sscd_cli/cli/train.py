@@ -39,8 +39,16 @@ def _summarise(result: TrainResult) -> None:
     terminal.note(
         f"{result.model}: trained on {counted(result.images, 'images')}; log in {result.log}"
     )
+    terminal.note(_threshold_words(result))
     if result.curves is None:
         terminal.note("no plot of the curves: pip install 'sscd-cli[plot]'")
+
+
+def _threshold_words(result: TrainResult) -> str:
+    held_out = counted(result.held_out, "held-out images")
+    if result.threshold is None:
+        return f"no threshold: {held_out} do not show one; name one with -t"
+    return f"threshold {result.threshold:.4g}: no two of {held_out} reach it"
 
 
 def _show(step: StepLog) -> None:

@@ -104,8 +104,9 @@ def run(
         raise ValueError("there is no dataset to compare with")
     scale = Scale.load(options.post, options.score_norm)
     refuse_default(options.threshold, scale)
+    embed.refuse_unmeasured(options.threshold, embedding)
     theirs = read_comparable(options.against, post=scale.post)
-    embedded = embed.run(embedding, progress) if embedding else None
+    embedded = embed.run_before(embedding, progress)
     ours = read_comparable(options.descriptors, post=scale.post)
     if embedded:
         ours = embedded.narrow(ours)

@@ -77,7 +77,7 @@ def run(
     keep_large_allocations()
     weights = weigh(options.weights)
     scale = Scale.load(options.post, options.score_norm)
-    embedded = embed.run(embedding, embed_progress) if embedding else None
+    embedded = embed.run_before(embedding, embed_progress)
     stored = _different_images(options, embedded, scale)
     model = model_of(stored, options.model, options.device)
     copies_IE = _copies(stored, model, scale, tuple(weights), options, progress)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sscd_cli.decisions.acts import content_hash
 from sscd_cli.decisions.records import append_decisions, read_records
-from sscd_cli.errors import UsageError, reason_of
+from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.options.decisions import ListDecisionsOptions, MergeOptions, RevokeOptions
 
 Record = Mapping[str, Any]
@@ -77,7 +77,7 @@ def _last_of(records: Iterable[Record]) -> dict[tuple[str, str], Record]:
 
 def _refuse_missing(file: Path) -> None:
     if not file.exists():
-        raise UsageError(f"there is no file {file}", "name one of sscd review")
+        raise SscdError(f"there is no file {file}", "name one of sscd review")
 
 
 def _hash_of(image: str) -> str:

@@ -168,7 +168,8 @@ def run(
 
     scale = Scale.load(options.post, options.score_norm)
     refuse_default(options.threshold, scale)
-    embedded = embed.run(embedding, progress) if embedding else None
+    embed.refuse_unmeasured(options.threshold, embedding)
+    embedded = embed.run_before(embedding, progress)
     if options.cluster:
         join.run_on_cluster(options, options.cluster, tiles_progress)
     joined = join_report.run(options, embedded)

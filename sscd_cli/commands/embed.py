@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sscd_cli.embedding.job import EmbedResult, Progress, check
 from sscd_cli.options.embed import EmbedOptions
+from sscd_cli.scoring.threshold import unmeasured
 
 __all__ = ["EmbedResult", "Progress", "run"]
 
@@ -31,3 +32,25 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
     from sscd_cli.embedding.local import run_here
 
     return run_here(options, progress)
+
+
+def run_before(options: EmbedOptions | None, progress: Progress) -> EmbedResult | None:
+    """Do as `run` for a command that goes on with the descriptors; None where there are no options.
+
+    Raises: as `run`; NoImagesError: there is nothing to go on with.
+    """
+    result = run(options, progress) if options else None
+    if result:
+        result.refuse_nothing()
+    return result
+
+
+def refuse_unmeasured(threshold: float | str | None, options: EmbedOptions | None) -> None:
+    """Raise UsageError where a model without a threshold shall embed and none was named."""
+    if threshold is not None or options is None:
+        return
+    from sscd_cli.models.catalogue.registry import find_model
+
+    model = find_model(options.model)
+    if model.threshold is None:
+        raise unmeasured(model.name)

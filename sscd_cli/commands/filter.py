@@ -151,7 +151,7 @@ def _check_output(options: FilterOptions, sources: Sequence[str]) -> None:
     if isinstance(output, RemotePath):
         check_output(output)
     if output.exists() or os.path.lexists(output):
-        raise UsageError(f"{output} exists", "choose another place with -o, or remove it first")
+        raise SscdError(f"{output} exists", "choose another place with -o, or remove it first")
     check_output(output)
     folders = [source for source in sources if is_folder(source)]
     for source in sources:
@@ -262,7 +262,7 @@ def _images(source: str) -> Iterator[ImageRef]:
     for ref in iter_images([source]):
         if ref.member is not None and not is_container(source):
             pattern = f"{os.path.dirname(ref.path)}/*{os.path.splitext(ref.path)[1]}"  # noqa: PTH120, PTH122
-            raise UsageError(f"{source} holds archives, no images", f"name '{pattern}'")
+            raise NoImagesError(f"{source} holds archives, no images", f"name '{pattern}'")
         yield ref
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from sscd_cli.decisions.records import append_decisions, read_decided
-from sscd_cli.errors import SscdError, UsageError, reason_of
+from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.options.review import ReviewOptions
 from sscd_cli.reports.review.page import page, served_page
 from sscd_cli.reports.review.previews import preview
@@ -121,14 +121,14 @@ def _site(report: Report, spool: Spool, options: ReviewOptions, result: ReviewRe
 def _opened(report: Path) -> Iterator[BinaryIO]:
     if str(report) == "-":
         if sys.stdin is None:
-            raise UsageError("stdin is closed", "pipe a report into the command")
+            raise SscdError("stdin is closed", "pipe a report into the command")
         yield sys.stdin.buffer
         return
     try:
         stream = report.open("rb")
     except OSError as error:
         what = f"cannot read {report}: {reason_of(error)}"
-        raise UsageError(what, "name a report of sscd dedup") from None
+        raise SscdError(what, "name a report of sscd dedup") from None
     with stream:
         yield stream
 

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sscd_cli.commands.index import load_current
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.descriptors.schema import Provenance, difference
 from sscd_cli.embedding.job import model_of, provenance_of
-from sscd_cli.errors import StoreError
+from sscd_cli.errors import SscdError, StoreError
 from sscd_cli.matching.index import Index
 from sscd_cli.options.search import SearchOptions
 from sscd_cli.reports.hits import Hit, describe
 from sscd_cli.scoring.scale import Scale
+
+if TYPE_CHECKING:
+    from sscd_cli.models.load import Model
+
+_BATCH = 32  # queries that are decoded at once
 
 
 @dataclass(frozen=True)
 class SearchResult:
     """All hits in the order of the queries; `indexed` where a saved index answered.
 
-    scale: on which similarities are, see `scoring.scale`.
+    scale: on which similarities are, see `scoring.scale`. unreadable: why some queries could
+    not be read.
     """
 
     hits: list[Hit]
     scale: str
     indexed: bool
     images: int
+    unreadable: tuple[SscdError, ...] = ()
 
 
 def run(options: SearchOptions) -> SearchResult:
@@ -34,7 +46,7 @@ def run(options: SearchOptions) -> SearchResult:
     The index that `sscd index` saved answers if it is current, an exact search otherwise.
 
     Raises: StoreError: no descriptors, or those of another model. ModelError: as `model_of`.
-        SscdError: a query cannot be read.
+        SscdError: no query can be read.
     """
 
     scale = Scale.load(options.post, options.score_norm)
@@ -42,14 +54,42 @@ def run(options: SearchOptions) -> SearchResult:
     model = model_of(stored, options.model, options.device, options.precision)
     exif = bool(stored.provenance.preprocessing.get("exif", True))
     _refuse_others(stored, scale.provenance(provenance_of(model, exif=exif, dtype="float32")))
-    queries = scale.apply(model.embed(options.images, exif=exif, strict=True))
+    images, rows, unreadable = _embedded(options.images, model, exif=exif)
+    queries = scale.apply(rows)
     index = load_current(stored)
     similarity, row = (index or _exact(stored)).search(queries, options.k)
     bias = scale.bias(queries)
     if bias is not None:
         similarity -= bias[:, None]
-    hits = describe(options.images, stored, similarity, row, str(scale))
-    return SearchResult(list(hits), str(scale), indexed=index is not None, images=len(stored))
+    hits = list(describe(images, stored, similarity, row, str(scale)))
+    indexed = index is not None
+    return SearchResult(hits, str(scale), indexed, images=len(stored), unreadable=unreadable)
+
+
+def _embedded(
+    paths: Sequence[str], model: Model, *, exif: bool
+) -> tuple[list[str], NDArray[np.float32], tuple[SscdError, ...]]:
+    """Return the images that can be read, their descriptors, and why the others cannot.
+
+    Raises: SscdError: none can be.
+    """
+    named: list[str] = []
+    rows: list[NDArray[np.float32]] = []
+    failed: list[SscdError] = []
+    some = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
+    while some:
+        batch = some.pop(0)
+        try:
+            rows.append(model.embed(batch, exif=exif, strict=True))
+            named += batch
+        except SscdError as error:
+            if len(batch) == 1:
+                failed.append(error)
+            else:
+                some = [[path] for path in batch] + some
+    if not rows:
+        raise failed[0]
+    return named, np.concatenate(rows), tuple(failed)
 
 
 def _exact(stored: DescriptorSet) -> Index:

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
 from sscd_cli import __version__
@@ -38,7 +39,8 @@ VALIDATION_PIXELS = 1024
 class TrainResult:
     """Where a finished run lies; `curves` is None where matplotlib is not installed.
 
-    `validation` is that of the model, None where the run was killed before it was measured.
+    `validation` is that of the model, None where the run was killed before it was measured, and
+    `threshold` the one that was measured on the `held_out` images, None where none was.
     `unreadable` names the images which this process could not read and replaced by others;
     `is_first`: this process is the one that wrote.
     """
@@ -48,6 +50,8 @@ class TrainResult:
     curves: Path | None
     images: int
     validation: float | None
+    threshold: float | None = None
+    held_out: int = 0
     unreadable: tuple[str, ...] = ()
     is_first: bool = True
 
@@ -76,11 +80,20 @@ def run(options: TrainOptions, progress: Callable[[StepLog], None]) -> TrainResu
     log, model = options.output / LOG, options.output / MODEL
     leave_world(training.world)
     unreadable = tuple(sorted(training.refs[index].id for index in training.unreadable))
-    result = TrainResult(model, log, None, training.order.count, None, unreadable, False)
+    images = training.order.count
+    result = TrainResult(model, log, None, images, None, unreadable=unreadable, is_first=False)
     if not training.world.is_first:
         return result
-    _export(training, model)
-    return replace(result, curves=_plot(log), validation=_last_validation(log), is_first=True)
+    threshold = _measure_threshold(training, held_out)
+    _export(training, model, threshold, len(held_out))
+    return replace(
+        result,
+        curves=_plot(log),
+        validation=_last_validation(log),
+        threshold=threshold,
+        held_out=len(held_out),
+        is_first=True,
+    )
 
 
 def _check(options: TrainOptions) -> None:
@@ -242,7 +255,22 @@ def _validation(
     return measure
 
 
-def _export(training: Training, path: Path) -> None:
+def _measure_threshold(training: Training, held_out: list[ImageRef]) -> float | None:
+    """Return what no two different held-out images reach, None where there are too few."""
+    from sscd_cli.training.threshold import measured_threshold
+    from sscd_cli.training.views import readable, squashed
+
+    size, network = training.options.inference_size, training.network
+    pixels = [squashed([image], size) for image in readable(held_out, VALIDATION_PIXELS)]
+    different = {each.numpy().tobytes(): each for each in pixels}
+    if not different:
+        return None
+    network.eval()
+    rows = [np.asarray(network.embed(each), np.float32) for each in different.values()]
+    return measured_threshold(np.concatenate(rows))
+
+
+def _export(training: Training, path: Path, threshold: float | None, held_out: int) -> None:
     from sscd_cli.models.files.safetensors_file import save_network
 
     story = {
@@ -259,6 +287,9 @@ def _export(training: Training, path: Path) -> None:
         "tool": f"sscd {__version__}",
         "commit": _commit(),
     }
+    if threshold is not None:
+        source = f"no two of {held_out} held-out images reach it"
+        story["threshold"] = {"value": threshold, "source": source}
     with writing(path):
         save_network(path, training.network, story)
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sscd_cli.errors import UsageError
+from sscd_cli.errors import SscdError
 
 VERDICTS = ("same", "keep_both", "not_duplicate", "other_shot", "revoked")
 HASH = re.compile("[0-9a-f]{32}")
@@ -28,7 +28,7 @@ def read_decided(file: Path) -> dict[tuple[str, str], tuple[str, str]]:
 
     Nothing holds where there is no file yet.
 
-    Raises: UsageError: a line of it is no decision. OSError: it cannot be read.
+    Raises: SscdError: a line of it is no decision. OSError: it cannot be read.
     """
     found: dict[tuple[str, str], tuple[str, str]] = {}
     for decision in read_records(file):
@@ -50,7 +50,7 @@ def read_records(file: Path) -> list[dict[str, Any]]:
             check_decision(decision)
         except (ValueError, KeyError, TypeError) as error:
             what = f"line {number} of {file} is no decision: {error}"
-            raise UsageError(what, "mend or remove that line") from None
+            raise SscdError(what, "mend or remove that line") from None
         records.append(decision)
     return records
 

@@ -28,8 +28,9 @@ from sscd_cli.descriptors.shards import (
     read_shard,
     unreadable_file,
 )
-from sscd_cli.errors import StoreError
+from sscd_cli.errors import NoImagesError, StoreError
 from sscd_cli.storage.places import place
+from sscd_cli.text import counted
 
 COLUMNS = ("width", "height", "format", "file_bytes", "mtime_ns", "content_hash", *LATER_COLUMNS)
 _CHECKED_AT_ONCE = 4096  # rows
@@ -213,10 +214,13 @@ def read_comparable(
     """Read a dataset whose rows can be compared by cosine; otherwise as `read_descriptors`.
 
     Raises: StoreError: it holds another output of the network than descriptors, or some that are
-        not of unit length.
+        not of unit length. NoImagesError: none of its images could be read.
     """
     stored = read_descriptors(folder, columns=columns, post=post, of_length_1=True)
     refuse_other_outputs(folder, stored.provenance)
+    if not len(stored):
+        what = f"nothing of {folder} can be read: {counted(len(stored.unreadable), 'images')}"
+        raise NoImagesError(what, "run sscd embed on images, or name another dataset")
     return stored
 
 

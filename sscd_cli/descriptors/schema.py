@@ -63,7 +63,7 @@ class Provenance:
     precision: str
     tool_version: str
     pillow_version: str
-    threshold: float | None = 0.75
+    threshold: float | None = None
     output_kind: str = "descriptor"
     post: str | None = None
     look_at: float | None = None

@@ -29,6 +29,7 @@ from sscd_cli.images.sources import iter_images
 from sscd_cli.images.survey import Survey
 from sscd_cli.machines.tasks import Task
 from sscd_cli.options.embed import EmbedOptions
+from sscd_cli.text import counted
 
 if TYPE_CHECKING:
     from sscd_cli.embedding.loader import Decoder
@@ -84,6 +85,15 @@ class EmbedResult:
     def note_fault(self, name: str, error: str) -> None:
         self.unreadable += 1
         self.faults.append((name, error))
+
+    def refuse_nothing(self) -> None:
+        """Raise NoImagesError where there were images and none of them could be read."""
+        if not self.images or self.unreadable < self.images:
+            return
+        path, reason = self.errors[0]
+        named = f"none of {counted(self.images, 'images')} can be read, such as {path}"
+        what = f"cannot read {path}" if self.images == 1 else named
+        raise NoImagesError(f"{what}: {reason}", "name images, or a folder that holds some")
 
     def saw(self, sources: Iterable[str], ids: Iterable[str]) -> NDArray[np.bool_]:
         """Return which of the named images this run came across, bool (N,).
@@ -148,7 +158,7 @@ def _is_in_archive(ref: ImageRef) -> bool:
     return ref.member is not None or (ref.fault is not None and ref.fault.kind == "archive")
 
 
-def refuse_other_settings(options: EmbedOptions, made: Provenance) -> None:
+def refuse_other_precision(options: EmbedOptions, made: Provenance) -> None:
     """Raise StoreError for a precision that was asked for and that stored descriptors do not have.
 
     They can be compared, but what is stored would stay as it is. Ways to decode may be mixed: each

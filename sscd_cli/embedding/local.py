@@ -23,7 +23,7 @@ from sscd_cli.embedding.job import (
     job_words,
     provenance_of,
     prune_vanished,
-    refuse_other_settings,
+    refuse_other_precision,
 )
 from sscd_cli.images.decode import Decoded, Unreadable
 from sscd_cli.images.read import stat_image
@@ -68,7 +68,7 @@ def run_here(options: EmbedOptions, progress: Progress) -> EmbedResult:
         words=job_words(options),
     )
     with writer:
-        refuse_other_settings(options, provenance)
+        refuse_other_precision(options, provenance)
         ledger = Ledger(options.descriptors, provenance, options.task)
         drawn: set[bytes] = set()
         for some in _embedded(_changed(refs, ledger, result, drawn), model, options, ledger):

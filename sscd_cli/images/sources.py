@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple, cast
 
-from sscd_cli.errors import UsageError, cannot_read, reason_of
+from sscd_cli.errors import SscdError, UsageError, cannot_read, reason_of
 from sscd_cli.images.columns import FOUND, Columns, join_columns, split_columns
 from sscd_cli.images.containers.folder import iter_folder
 from sscd_cli.images.containers.kinds import is_container, is_table, open_container
@@ -248,5 +248,5 @@ def _absolute(source: str) -> str:
 
 def _own_stdin() -> io.BufferedIOBase:
     if sys.stdin is None:
-        raise UsageError("stdin is closed", "pipe a list of files into the command")
+        raise SscdError("stdin is closed", "pipe a list of files into the command")
     return cast("io.BufferedIOBase", sys.stdin.buffer)

@@ -21,7 +21,7 @@ from contextlib import ExitStack, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from sscd_cli.errors import SscdError, UsageError, reason_of
+from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.machines.tasks import Task, spaced
 
 Outcome = TypeVar("Outcome")
@@ -173,7 +173,7 @@ def _refuse_impossible(ray: Any, needs: Mapping[str, float]) -> None:
         if need > most:
             option = word.removeprefix("num_")
             shown = (need / 2**30, most / 2**30) if word == "memory" else (need, most)
-            raise UsageError(
+            raise SscdError(
                 f"no machine of the cluster has --{option}-per-task {shown[0]:g}",
                 f"ask for {shown[1]:.4g} at most",
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from sscd_cli.choices import DESCRIPTORS, LEAK_SUFFIXES
-from sscd_cli.errors import UsageError
+from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.options import shared
 from sscd_cli.options.help import Argument, Help, Options
 from sscd_cli.storage.places import RemotePath, absolute, place
@@ -58,7 +58,7 @@ NOTHING = Amount("0")
 def _file_to_read(path: str) -> Path:
     found = place(path)
     if not found.is_file():
-        raise UsageError(f"there is no file {found}", "check the path")
+        raise SscdError(f"there is no file {found}", "check the path")
     return found
 
 

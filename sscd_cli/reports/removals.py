@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sscd_cli.errors import UsageError, reason_of
+from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.reports.header import COMMENT, METADATA_KEY
 
 Key = tuple[str, str]  # source, id
@@ -80,7 +80,7 @@ class Removals:
 def load_removals(place: Path) -> Removals:
     """Read the report at a place, or the one on stdin where that is "-".
 
-    Raises: UsageError: as `report_bytes` and `read_removals`.
+    Raises: SscdError: as `report_bytes` and `read_removals`.
     """
     return read_removals(report_bytes(place), report_name(place))
 
@@ -91,38 +91,38 @@ def report_name(place: Path) -> str:
 
 
 def report_bytes(place: Path) -> bytes:
-    """Return the report at a place, or on stdin. Raises: UsageError: it cannot be read."""
+    """Return the report at a place, or on stdin. Raises: SscdError: it cannot be read."""
     try:
         if str(place) != "-":
             return place.read_bytes()
         if sys.stdin is None:
-            raise UsageError("stdin is closed", "pipe a report into the command")
+            raise SscdError("stdin is closed", "pipe a report into the command")
         return sys.stdin.buffer.read()
     except OSError as error:
         what = f"cannot read {place}: {reason_of(error)}"
-        raise UsageError(what, "name a report of sscd dedup") from None
+        raise SscdError(what, "name a report of sscd dedup") from None
 
 
 def read_removals(data: bytes, name: str) -> Removals:
     """Read a report of clusters: JSON Lines, CSV or Parquet.
 
     Args: name: of the file, for errors.
-    Raises: UsageError: it is no such report, cut, or damaged; or it contradicts itself.
+    Raises: SscdError: it is no such report, cut, or damaged; or it contradicts itself.
     """
     if not data:
-        raise UsageError(f"{name} is empty: no run of sscd dedup ended", AGAIN)
+        raise SscdError(f"{name} is empty: no run of sscd dedup ended", AGAIN)
     try:
         header, rows = _read(data)
         if header.get("report") != "clusters":
             raise ValueError(f"its records are {header.get('report')}")
         return _removals(header, rows)
     except EOFError as error:
-        raise UsageError(f"{name} is cut: {error}", AGAIN) from None
+        raise SscdError(f"{name} is cut: {error}", AGAIN) from None
     except RecursionError:
-        raise UsageError(f"{name} is no report of sscd dedup: nested too deeply", AGAIN) from None
+        raise SscdError(f"{name} is no report of sscd dedup: nested too deeply", AGAIN) from None
     except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise UsageError(f"{name} is no whole report of clusters: {reason}", AGAIN) from None
+        raise SscdError(f"{name} is no whole report of clusters: {reason}", AGAIN) from None
 
 
 def _read(data: bytes) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:

@@ -77,8 +77,14 @@ def resolve(
     refuse_default(threshold, scale)
     chosen = provenance.threshold if threshold is None else threshold
     if chosen is None:
-        raise UsageError(f"{provenance.model} has no threshold", "name one with --threshold")
+        raise unmeasured(provenance.model)
     return chosen
+
+
+def unmeasured(model: str) -> UsageError:
+    """Return the error for a model of which nobody knows what similarity makes a copy."""
+    what = f"no threshold was measured for the model {model}"
+    return UsageError(what, "name one with -t, or run sscd calibrate and use -t auto")
 
 
 def look_at(threshold: float | str | None, provenance: Provenance, resolved: float) -> float:

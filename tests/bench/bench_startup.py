@@ -66,6 +66,7 @@ def store(folder: Path, vectors: np.ndarray, start: int = 0) -> Path:
         precision="fp32",
         tool_version="0",
         pillow_version="0",
+        threshold=0.75,
     )
     with ShardWriter(folder, made) as writer:
         for i, vector in enumerate(vectors, start):

@@ -181,6 +181,7 @@ def save(folder: Path, rows: np.ndarray) -> None:
         precision="fp32",
         tool_version="0",
         pillow_version="0",
+        threshold=0.75,
     )
     with ShardWriter(folder, provenance) as writer:
         for start in range(0, len(rows), 4096):

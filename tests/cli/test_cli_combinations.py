@@ -237,7 +237,7 @@ def test_the_threshold_of_pair_is_that_of_the_dataset_that_the_environment_names
 ) -> None:
     monkeypatch.setenv("SSCD_DESCRIPTORS", "elsewhere")
     ran = sscd("pair", "a", "b", "-t", "auto")
-    assert "there is no file elsewhere/threshold.json" in error_line(ran)
+    assert "nothing was calibrated in elsewhere" in error_line(ran)
 
 
 def test_a_setting_that_stored_descriptors_do_not_have_is_refused(

@@ -105,8 +105,7 @@ def test_threshold_that_is_no_number(sscd: Run, monkeypatch: pytest.MonkeyPatch)
     ran = sscd("dedup", "-t", "high")
     assert ran.status == 2
     assert error_line(ran) == (
-        "--threshold high: there is no file high; name one of sscd calibrate, or a number from -1 "
-        "to 1"
+        "--threshold high is neither a number nor auto nor a file; use a number from -1 to 1"
     )
     monkeypatch.setenv("SSCD_THRESHOLD", "high")
     assert sscd("dedup").status == 2
@@ -210,7 +209,7 @@ def test_missing_cuda(tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     picture(tmp_path / "a.png", 1)
     message = "this machine has no CUDA device 'cuda'; use --device cpu"
-    failed(tiny, 2, message, "embed", "a.png", "--device", "cuda")
+    failed(tiny, 3, message, "embed", "a.png", "--device", "cuda")
     message = "unknown device 'gpu'; use --device cpu, cuda or cuda:N"
     failed(tiny, 2, message, "embed", "a.png", "--device", "gpu")
     assert not (tmp_path / "descriptors").exists()

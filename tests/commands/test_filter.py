@@ -436,7 +436,7 @@ def refused(tiny: Run, text: bytes) -> str:
     """Return why a report is refused, of which nothing may come."""
     Path("r").write_bytes(text)
     ran = tiny("filter", "photos", "--remove", "r", "-o", "out")
-    assert ran.status == 2, ran.err
+    assert ran.status == 3, ran.err
     assert not Path("out").exists()
     error = error_line(ran)
     assert error.endswith("; run sscd dedup again with -f jsonl -o FILE")

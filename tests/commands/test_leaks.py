@@ -284,16 +284,16 @@ def wrong() -> Iterator[tuple[str, int, str]]:
     yield "leaks torn.d --against train.d", 3, "nothing of torn.d can be read: 1 image; "
     yield "leaks test.d --against torn.d", 3, "nothing of torn.d can be read: 1 image; "
     yield "leaks test --against train.d -d train.d", 2, "images would be embedded into train.d, "
-    yield "leaks test --against train.d", 3, "train.d was made by drawn, which is a model of "
+    yield "leaks test --against train.d", 2, "train.d was made by drawn, which is a model of "
     yield "leaks other.d --against train.d", 3, "other.d and train.d cannot be compared: "
     for typed in ("-1", "1.5", "101%", "x", "1/2", "nan", "%"):
         yield f"{both} --max-leakage {typed}", 2, f"'{typed}' {amount}"
     yield f"{both} --max-leakage 1 --warn-at 2", 2, "--warn-at 2 is more than --max-leakage 1; "
-    yield f"{both} --baseline nowhere", 2, "there is no file nowhere; "
+    yield f"{both} --baseline nowhere", 3, "there is no file nowhere; "
     yield f"{both} --baseline note.txt", 2, "cannot read the baseline note.txt: "
     yield f"{both} --baseline empty.json", 2, "cannot read the baseline empty.json: it holds no "
-    yield f"{both} --decisions nowhere", 2, "there is no file nowhere; "
-    yield f"{both} --decisions note.txt", 2, "line 1 of note.txt is no decision: "
+    yield f"{both} --decisions nowhere", 3, "there is no file nowhere; "
+    yield f"{both} --decisions note.txt", 3, "line 1 of note.txt is no decision: "
     yield f"{both} -o leaks.csv", 2, "no report of leaks is a .csv file; use *.txt, *.json, "
     yield f"{both} -o no/leaks.json", 3, "cannot write no/leaks.json: no such folder; "
     yield f"{both} --write-baseline no/x", 3, "cannot write no/x: no such folder; "
@@ -302,7 +302,7 @@ def wrong() -> Iterator[tuple[str, int, str]]:
     yield f"{both} -m sscd_mini", 2, "--model does nothing without images as TEST or --against; "
     yield f"{both} -d other", 2, "--descriptors does nothing without images as TEST or "
     yield f"{both} -t 2", 2, "--threshold 2 is no cosine similarity; "
-    yield f"{both} -t auto", 2, "--threshold auto: there is no file test.d/threshold.json; "
+    yield f"{both} -t auto", 3, "--threshold auto: nothing was calibrated in test.d; "
 
 
 @pytest.mark.parametrize(("typed", "status", "start"), list(wrong()))

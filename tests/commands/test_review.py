@@ -156,7 +156,7 @@ def test_a_report_that_is_not_whole_makes_no_page(
     report = clusters_report(tmp_path / "r.jsonl", [pair_of_pictures(tmp_path, 1, 0.75)])
     report.write_text(damage(report.read_text()))
     ran = sscd("review", report, "-o", "page.html")
-    assert ran.status == 2
+    assert ran.status == 3
     assert told in error_line(ran)
     assert not (tmp_path / "page.html").exists()
 
@@ -198,7 +198,7 @@ def test_a_line_that_is_no_decision_is_named(sscd: Run, tmp_path: Path) -> None:
     report = clusters_report(tmp_path / "r.jsonl", [pair_of_pictures(tmp_path, 1, 0.75)])
     (tmp_path / "decisions.jsonl").write_text(json.dumps(SAME) + "\n{\n")
     ran = sscd("review", report, "-o", "page.html")
-    assert ran.status == 2
+    assert ran.status == 3
     assert error_line(ran).startswith("line 2 of decisions.jsonl is no decision")
 
 
@@ -334,7 +334,7 @@ def test_a_page_is_not_for_filter(sscd: Run, tmp_path: Path, store: Store) -> No
     store(tmp_path / "descriptors", photos)
     assert sscd("dedup", "-f", "html", "-o", "report.html").status == 0
     ran = sscd("filter", "photos", "--remove", "report.html", "-o", "clean")
-    assert ran.status == 2
+    assert ran.status == 3
     assert "it has no first record" in error_line(ran)
 
 

@@ -11,7 +11,7 @@ import torch
 from networks import lively, pixels
 from torch import Tensor, nn
 
-from sscd_cli.errors import UsageError
+from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.machines.hardware import has_bfloat16
 from sscd_cli.models.network import Network
 from sscd_cli.models.runtime.cpu import keep_large_allocations
@@ -138,7 +138,9 @@ def test_devices_go_by_name() -> None:
     assert message(choose_device, "mps") == f"sscd does not run on 'mps'; {words}"
     absent = f"cuda:{torch.cuda.device_count()}"
     expected = f"this machine has no CUDA device {absent!r}; use --device cpu"
-    assert message(choose_device, absent) == expected
+    with pytest.raises(SscdError) as caught:
+        choose_device(absent)
+    assert str(caught.value) == expected
 
 
 def test_precisions_go_by_name() -> None:

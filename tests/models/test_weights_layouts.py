@@ -78,8 +78,19 @@ def test_three_files_of_one_network_give_a_pair_one_similarity(
     save_torchscript(tmp_path / "net.torchscript.pt", renamed)
     said = []
     for format in ("torchvision", "classy", "torchscript"):
-        words = ("-m", f"net.{format}.pt", "--device", "cpu", "--precision", "fp32", "-f", "json")
-        ran = sscd("pair", gallery / "alps.jpg", gallery / "planet.jpg", *words)
+        words = (
+            "-m",
+            f"net.{format}.pt",
+            "--device",
+            "cpu",
+            "--precision",
+            "fp32",
+            "-t",
+            "0.9",
+            "-f",
+            "json",
+        )
+        ran = sscd("pair", gallery / "alps.jpg", gallery / "planet.jpg", *words, "-f", "json")
         assert ran.status == 0, ran.err
         said.append(json.loads(ran.out)["similarity"])
     assert len({f"{similarity:.6f}" for similarity in said}) == 1

@@ -19,6 +19,7 @@ from drawn_pictures import draw_picture, save_pictures
 
 from sscd_cli.commands import train as verb
 from sscd_cli.errors import NoImagesError, SscdError, UsageError
+from sscd_cli.models.catalogue.registry import find_model
 from sscd_cli.models.files.safetensors_file import load_network
 from sscd_cli.models.load import load_model
 from sscd_cli.models.network import TRUNKS
@@ -259,6 +260,24 @@ def test_a_damaged_checkpoint_is_an_error(pictures: Path, tmp_path: Path) -> Non
         f"cannot read the checkpoint {tmp_path}/checkpoint.pt; "
         "delete it and train again without --resume"
     )
+
+
+def test_a_run_records_the_threshold_that_its_held_out_images_show(
+    pictures: Path,
+    tmp_path: Path,
+    finished: tuple[Path, verb.TrainResult, list[StepLog]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, few, _ = finished  # 4 held out
+    assert few.threshold is None
+    assert find_model(str(few.model)).threshold is None
+    monkeypatch.setattr("sscd_cli.training.threshold.LEAST_IMAGES", 2)
+    monkeypatch.setattr("sscd_cli.training.threshold._SAME", 1.0)
+    result = run(options(pictures, tmp_path / "run", epochs=1))
+    model = find_model(str(result.model))
+    assert model.threshold == result.threshold
+    assert model.threshold is not None
+    assert model.threshold_source == "no two of 4 held-out images reach it"
 
 
 @pytest.mark.parametrize(

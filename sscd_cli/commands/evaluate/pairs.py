@@ -97,7 +97,7 @@ def _chosen(
 ) -> tuple[Point, str]:
     """Return the point that is looked at, and what its threshold is."""
 
-    if options.threshold is None and not scale.is_cosine:
+    if options.threshold is None and (not scale.is_cosine or provenance.threshold is None):
         return report.best_f1, "best F1"
     threshold = resolve(options.threshold, provenance, options.descriptors, scale)
     named = "given" if isinstance(options.threshold, float) else "calibrated"

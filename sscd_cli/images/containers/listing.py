@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, TextIO
 
-from sscd_cli.errors import UsageError
+from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.images.columns import image_column, split_columns
 from sscd_cli.images.refs import ImageRef, is_image_name
 from sscd_cli.storage.servers import exists, is_url, join, open_binary, without_file_scheme
@@ -56,7 +56,7 @@ def iter_listing(path: str, column: str) -> Iterator[ImageRef]:
     """Name the images of a list in its order.
 
     Args: column: of the names, "" to find it (COCO's is `file_name`).
-    Raises: OSError, ValueError: the list cannot be read. UsageError: it names no images.
+    Raises: OSError, ValueError: the list cannot be read. SscdError: it names no images.
     """
     folder = os.path.dirname(path)
     for record in iter_records(path, column):
@@ -78,7 +78,7 @@ def named_image(folder: str, name: str) -> ImageRef:
 def iter_records(path: str, column: str) -> Iterator[Record]:
     """Yield the rows of a list one by one; of COCO, which is read whole, the images.
 
-    Raises: as `iter_listing`; UsageError also for a row without a name.
+    Raises: as `iter_listing`; SscdError also for a row without a name.
     """
     if path.lower().endswith(COCO):
         records: Iterator[Record] = (
@@ -88,7 +88,7 @@ def iter_records(path: str, column: str) -> Iterator[Record]:
         records = _iter_rows(path, column)
     for number, record in enumerate(records, 1):
         if "" in record.names:
-            raise UsageError(f"row {number} of {path} names no image", "fill it in, or drop it")
+            raise SscdError(f"row {number} of {path} names no image", "fill it in, or drop it")
         yield record
 
 
@@ -99,7 +99,7 @@ def read_coco(path: str) -> dict[str, Any]:
     images = coco.get("images") if isinstance(coco, dict) else None
     if not isinstance(images, list) or not all(map(_is_coco_image, images)):
         what = f"{path} is no COCO file: its images have no file_name"
-        raise UsageError(what, "name a list of images in COCO's format, CSV or JSON Lines")
+        raise SscdError(what, "name a list of images in COCO's format, CSV or JSON Lines")
     return coco
 
 
@@ -167,7 +167,7 @@ def _as_name(line: bytes, separator: bytes) -> str:
 
 
 def _of_names(path: str, lines: Iterable[str]) -> Iterator[Record]:
-    """Read a list of one name a line. Raises: UsageError: the first line names no image."""
+    """Read a list of one name a line. Raises: SscdError: the first line names no image."""
     folder = os.path.dirname(path)
     is_list = False
     for text in lines:
@@ -175,7 +175,7 @@ def _of_names(path: str, lines: Iterable[str]) -> Iterator[Record]:
         name = name if is_list else name.removeprefix(BOM)
         if name and not is_list and not (_is_name(name) or _is_there(folder, name)):
             what = f"{path} is no list of images: its first line names none"
-            raise UsageError(what, "name an image, or a list of one path a line")
+            raise SscdError(what, "name an image, or a list of one path a line")
         is_list = is_list or bool(name)
         yield Record(text, (name,) if name else ())
 

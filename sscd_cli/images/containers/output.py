@@ -7,7 +7,7 @@ from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sscd_cli.errors import SscdError, UsageError, reason_of
+from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.storage.files import publish_new, sync
 from sscd_cli.storage.places import RemotePath
 from sscd_cli.storage.servers import is_url, remove_url, upload
@@ -65,7 +65,7 @@ def publishing(output: Path) -> Iterator[Output]:
         with _on_server(output) if isinstance(output, RemotePath) else _here(output) as made:
             yield made
     except FileExistsError:
-        raise UsageError(f"{output} exists", "choose another place with -o") from None
+        raise SscdError(f"{output} exists", "choose another place with -o") from None
     except OSError as error:
         what = f"cannot write {output}: {reason_of(error)}"
         raise SscdError(what, "choose another place with -o") from error

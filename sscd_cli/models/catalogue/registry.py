@@ -14,8 +14,6 @@ from sscd_cli.errors import ModelError, UnknownModelError
 from sscd_cli.images.preprocess import FILTERS, RECIPES, Decoding, Recipe
 from sscd_cli.models.catalogue.cache import file_digest, installed, models_folder, read_records
 from sscd_cli.models.catalogue.published import (
-    DEFAULT_THRESHOLD,
-    DEFAULT_THRESHOLD_SOURCE,
     PUBLISHED,
     UNKNOWN,
     Published,
@@ -46,9 +44,10 @@ _MEASURED_SINCE: dict[str, dict[str, Any]] = {
 class ModelSpec:
     """One model: its network, how images are prepared for it, and what is known of its scores.
 
-    `threshold` is the similarity at which a pair is called a copy unless the user says otherwise;
-    `threshold_source` says how it was found. `look_at`: the lower one from which a pair deserves
-    a look, None where that is not known. `weights_sha256` identifies the file.
+    `threshold` is the similarity at which a pair is called a copy unless the user says otherwise,
+    None where nobody measured one; `threshold_source` says how it was found. `look_at`: the lower
+    one from which a pair deserves a look, None where that is not known. `weights_sha256`
+    identifies the file.
     """
 
     name: str
@@ -56,7 +55,7 @@ class ModelSpec:
     trunk: str
     dimensions: int
     recipe: Recipe
-    threshold: float
+    threshold: float | None
     threshold_source: str
     weights_sha256: str
     licence: str = UNKNOWN
@@ -219,15 +218,18 @@ def _onnx_recipe(path: Path, stated: Any, side: int | None) -> Recipe:
     return Recipe(f"skew-{side}", side, square=True) if side else RECIPES[ASSUMED]
 
 
-def _threshold(stated: Any) -> tuple[float, str, float | None]:
-    """Return the threshold that a file states, its source, and from where on a pair is shown."""
+def _threshold(stated: Any) -> tuple[float | None, str, float | None]:
+    """Return the threshold that a file states, its source, and from where on a pair is shown.
+
+    One that states none has none: what holds for one network says nothing of another.
+    """
     try:
         value, source = float(stated["value"]), str(stated["source"])
         look_at = float(stated.get("look_at", value))
     except (TypeError, KeyError, ValueError, AttributeError):
-        return DEFAULT_THRESHOLD, DEFAULT_THRESHOLD_SOURCE, None
+        return None, UNKNOWN, None
     if not -1 <= look_at <= value <= 1:
-        return DEFAULT_THRESHOLD, DEFAULT_THRESHOLD_SOURCE, None
+        return None, UNKNOWN, None
     return value, source, look_at if look_at < value else None
 
 

@@ -50,7 +50,7 @@ class ModelEntry:
     trained_on: str
     augmentations: str
     preprocessing: Recipe
-    threshold: float
+    threshold: float | None
     threshold_source: str
     licence: str
     sources: tuple[Source, ...] = ()

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -110,11 +110,17 @@ def notes_for(network: Network, spec: ModelSpec) -> dict[str, str]:
     story = {
         "name": spec.name,
         "preprocessing": asdict(spec.recipe),
-        "threshold": {"value": spec.threshold, "source": spec.threshold_source},
+        **({} if spec.threshold is None else {"threshold": _threshold(spec)}),
         "licence": spec.licence,
         "exported_from": spec.weights_sha256,
     }
     return notes_of(network, story)
+
+
+def _threshold(spec: ModelSpec) -> dict[str, Any]:
+    """Return what the file states, as `catalogue.registry` reads it."""
+    shown = {} if spec.look_at is None else {"look_at": spec.look_at}
+    return {"value": spec.threshold, **shown, "source": spec.threshold_source}
 
 
 def _torchvision(network: Network, spec: ModelSpec, path: Path) -> None:

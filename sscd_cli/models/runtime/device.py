@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sscd_cli.errors import UsageError
+from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.machines.hardware import has_bfloat16, has_cuda_driver
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
@@ -24,7 +24,7 @@ class Device:
 def choose_device(name: str) -> Device:
     """Return the device called `name`; "auto" is CUDA where there is one.
 
-    Raises: UsageError: no such device, or not on this machine.
+    Raises: UsageError: no such device. SscdError: this machine has none.
     """
     if name == "cpu" or (name == "auto" and not has_cuda_driver()):
         return Device("cpu")
@@ -39,7 +39,7 @@ def choose_device(name: str) -> Device:
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"sscd does not run on {name!r}", "use --device cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"this machine has no CUDA device {name!r}", "use --device cpu")
+        raise SscdError(f"this machine has no CUDA device {name!r}", "use --device cpu")
     return Device(device.type, device.index)
 
 

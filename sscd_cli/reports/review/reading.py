@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, BinaryIO
 
-from sscd_cli.errors import UsageError
+from sscd_cli.errors import SscdError
 from sscd_cli.reports.header import COMMENT, METADATA_KEY
 from sscd_cli.reports.review.shown import NAMES, ShownCluster, clusters_of_matches
 
@@ -29,7 +29,7 @@ _COLUMNS = ("cluster", "weakest_link", "checked", "other", *NAMES, *(f"other_{n}
 class Report:
     """Its first record, and its clusters while they are read.
 
-    Iterating raises UsageError where the report is damaged or cut.
+    Iterating raises SscdError where the report is damaged or cut.
     """
 
     header: Record
@@ -42,7 +42,7 @@ def read_report(stream: BinaryIO, name: str) -> Report:
     JSON Lines are read as they come, the others as a whole.
 
     Args: name: of the file, for errors.
-    Raises: UsageError: it is no such report.
+    Raises: SscdError: it is no such report.
     """
     with _refusing(name):
         header, records = _read(stream)
@@ -148,9 +148,9 @@ def _refusing(name: str) -> Iterator[None]:
     try:
         yield
     except EOFError as error:
-        raise UsageError(f"{name} is cut: {error}", AGAIN) from None
+        raise SscdError(f"{name} is cut: {error}", AGAIN) from None
     except RecursionError:
-        raise UsageError(f"{name} is no report of sscd dedup: nested too deeply", AGAIN) from None
+        raise SscdError(f"{name} is no report of sscd dedup: nested too deeply", AGAIN) from None
     except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise UsageError(f"{name} is no whole report of sscd dedup: {reason}", AGAIN) from None
+        raise SscdError(f"{name} is no whole report of sscd dedup: {reason}", AGAIN) from None
