@@ -193,8 +193,8 @@ def test_a_training_set_of_which_nothing_is_readable_normalises_nothing(
     save_vectors(tmp_path / "torn", {"torn.jpg": "truncated"}, dimensions=16)
     words = ("eval", "disc", benchmark["folder"], "--training", tmp_path / "torn")
     assert error_line(sscd(*words, "--codecs", "Flat")) == (
-        "score normalisation needs 3 training images, and there are 0; "
-        "give more, or --score-norm ''"
+        f"nothing of {tmp_path / 'torn'} can be read: 1 image; "
+        "run sscd embed on images, or name another dataset"
     )
 
 

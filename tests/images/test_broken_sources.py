@@ -155,7 +155,7 @@ def test_rows_are_kept_when_a_later_source_ends_the_run(tiny: Run, tmp_path: Pat
     picture(tmp_path / "1.png", 1)
     (tmp_path / "l.csv").write_text("image,n\n1.png,1\n,2\n")
     ran = tiny("embed", tmp_path / "1.png", tmp_path / "l.csv")
-    assert ran.status == 2
+    assert ran.status == 3
     assert "row 3 of" in ran.err
     assert set(stored(tmp_path / "descriptors")[0]) == {"1.png", str(tmp_path / "1.png")}
 
@@ -330,7 +330,7 @@ def test_a_folder_of_archives_is_filtered_by_their_names(
     shutil.copy(shards[0], tmp_path / "all" / "b.tar")
     assert tiny("dedup", "all", "-t", "0.99", "-f", "jsonl", "-o", "r.jsonl").status == 0
     ran = tiny("filter", "all", "--remove", "r.jsonl", "-o", "clean")
-    assert ran.status == 2
+    assert ran.status == 3
     assert f"holds archives, no images; name '{tmp_path}/all/*.tar'" in ran.err
     assert tiny("filter", "all/*.tar", "--remove", "r.jsonl", "-o", "clean").status == 0
     assert sum(1 for _ in iter_images([f"{tmp_path}/clean/*.tar"])) == 2

@@ -93,7 +93,7 @@ def test_the_column_of_names_is_found_or_chosen(tmp_path: Path) -> None:
 def test_a_row_without_a_name_is_an_error_and_no_silent_skip(
     tmp_path: Path, name: str, text: str
 ) -> None:
-    with pytest.raises(UsageError, match=r"row [23] of .* names no image; fill it in, or drop it"):
+    with pytest.raises(SscdError, match=r"row [23] of .* names no image; fill it in, or drop it"):
         refs(listed(tmp_path / name, text))
 
 
@@ -114,7 +114,7 @@ def test_a_damaged_list_is_named(tmp_path: Path, name: str, text: str | bytes) -
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"images": 1}', '{"images": [{"id": 1}]}'])
 def test_json_that_is_no_coco_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(UsageError, match="is no COCO file"):
+    with pytest.raises(SscdError, match="is no COCO file"):
         refs(listed(tmp_path / "a.json", text))
 
 
@@ -140,7 +140,7 @@ def test_lists_are_read_as_people_have_them(tmp_path: Path, name: str, text: str
 
 def test_a_text_that_is_no_list_is_called_that(tmp_path: Path) -> None:
     path = listed(tmp_path / "notes.txt", "Dear all,\nplease find a.jpg attached.\n")
-    with pytest.raises(UsageError, match="is no list of images: its first line names none"):
+    with pytest.raises(SscdError, match="is no list of images: its first line names none"):
         refs(path)
 
 

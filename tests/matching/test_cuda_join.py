@@ -12,7 +12,7 @@ import torch
 from conftest import Run, Store, picture
 from joins import as_dict, assert_same, brute_force, descriptors, unit
 
-from sscd_cli.errors import SscdError, UsageError
+from sscd_cli.errors import SscdError
 from sscd_cli.joining import tasks as tasks_of_join
 from sscd_cli.joining.tiles import Block, join_tile
 from sscd_cli.matching import cuda, join
@@ -176,7 +176,7 @@ def test_tiles_are_the_same() -> None:
 
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
     absent = f"cuda:{torch.cuda.device_count()}"
-    with pytest.raises(UsageError, match=f"this machine has no CUDA device '{absent}'"):
+    with pytest.raises(SscdError, match=f"this machine has no CUDA device '{absent}'"):
         tasks_of_join.device_of(DedupOptions(descriptors=tmp_path, device=absent))
     assert tasks_of_join.device_of(DedupOptions(device="auto")) == "auto"
 
