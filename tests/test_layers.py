@@ -51,7 +51,7 @@ HOMES = {
     "send2trash": ("decisions.trash",),
     "safetensors": ("models", "scoring.post"),
     "onnx": ("models.files.onnx_file",),
-    "onnxruntime": ("models",),
+    "onnxruntime": ("models.runtime.onnx_library", "models.files.onnx_file"),
     "PIL": ("images", "edits", "models.pictures", "second_look", "training"),
     "cv2": ("second_look.alignment",),
     "pillow_heif": ("images.formats",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -91,6 +92,23 @@ def test_comparing_two_images_loads_no_compiler(tmp_path: Path) -> None:
         "sys.exit('torch._dynamo' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, "pair", *files], check=True)
+
+
+def test_nothing_is_reported_to_anyone_and_no_number_of_the_machine_is_kept(tmp_path: Path) -> None:
+    files = [str(picture(tmp_path / f"{i}.png", i)) for i in range(2)]
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("ORT_", "XDG_", "CI"))}
+    code = "import sys; from sscd_cli.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "pair", *files],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=kept | {"HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert "telemetry" not in ran.stderr
+    assert list(home.rglob("*")) == []
 
 
 def test_fit_needs_no_torch(tmp_path: Path, store: Store) -> None:

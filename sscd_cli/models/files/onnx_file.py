@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from sscd_cli.errors import ModelError
 from sscd_cli.models.network import BasicBlock, Bottleneck, Network
+from sscd_cli.models.runtime.onnx_library import onnx_library
 from sscd_cli.models.runtime.torch_runtime import fold_batch_norm
 
 # what every node here has had since 2020, and the file version of that time
@@ -75,9 +76,8 @@ def run_onnx(path: Path, pixels_B3HW: Tensor) -> Tensor:
     Raises: ModelError: the package onnxruntime is not installed.
     """
     with _needed():
-        from onnxruntime import InferenceSession
-
-    session = InferenceSession(path, providers=["CPUExecutionProvider"])
+        onnxruntime = onnx_library()
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (descriptors,) = session.run(["descriptors"], {"pixels": pixels_B3HW.numpy()})
     return torch.from_numpy(descriptors)
 
@@ -91,6 +91,8 @@ def quantise_onnx(source: Path, target: Path, pixels_NHW3: NDArray[np.uint8]) ->
     """
     with _needed():
         import onnx
+
+        onnx_library()
         from onnxruntime import quantization
 
     class Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]

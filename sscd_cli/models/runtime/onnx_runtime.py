@@ -19,6 +19,7 @@ from sscd_cli.choices import OUTPUT_KINDS, OutputKind
 from sscd_cli.errors import ModelError, UsageError
 from sscd_cli.models.files.onnx_graph import inspect_onnx, layout_of
 from sscd_cli.models.runtime.device import Device
+from sscd_cli.models.runtime.onnx_library import onnx_library
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -117,8 +118,7 @@ class OnnxRuntime:
 
 
 def _session(path: Path) -> Any:
-    import onnxruntime
-
+    onnxruntime = onnx_library()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
