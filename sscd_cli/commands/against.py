@@ -66,7 +66,6 @@ class AgainstResult:
     @property
     def no_files(self) -> int:
         """Return how many of the leaked images are no files of this machine."""
-
         names = self.stored.sources, self.stored.ids
         rows = set(self.pairs.left.tolist())
         return sum(not is_file(*(column[row] for column in names)) for row in rows)
@@ -84,7 +83,6 @@ class AgainstResult:
         return Header.of(self.stored, *how, against=self.other, command=command)
 
     def __iter__(self) -> Iterator[Match]:
-
         return describe(self.stored, self.other, self.pairs, self.checked, self.sure, self.scale)
 
 

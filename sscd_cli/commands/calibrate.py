@@ -73,7 +73,6 @@ def run(
     Raises: UsageError: an impossible option. NoImagesError: too few images, or none of their
         files can be read. StoreError: no descriptors, or another model's; it cannot be written.
     """
-
     keep_large_allocations()
     weights = weigh(options.weights)
     scale = Scale.load(options.post, options.score_norm)
@@ -104,7 +103,6 @@ def _different_images(
     options: CalibrateOptions, embedded: embed.EmbedResult | None, scale: Scale
 ) -> DescriptorSet:
     """Return the images asked for, of identical files only the first."""
-
     columns = ("file_bytes", "mtime_ns", "content_hash")
     stored = read_comparable(options.descriptors, columns=columns, post=scale.post)
     if embedded:
@@ -130,7 +128,6 @@ def _copies(
     progress: Callable[[int, int], None],
 ) -> NDArray[np.float32]:
     """Return the similarities of made copies to their originals, (images, edits)."""
-
     exif = bool(stored.provenance.preprocessing.get("exif", True))
     rows, refs = _sample(stored, options, exif=exif)
     done = 0
@@ -155,7 +152,6 @@ def _sample(
     stored: DescriptorSet, options: CalibrateOptions, *, exif: bool
 ) -> tuple[list[int], list[ImageRef]]:
     """Choose images at random among those whose files are as they were when embedded."""
-
     rows: list[int] = []
     refs: list[ImageRef] = []
     for row in np.random.default_rng(options.seed).permutation(len(stored)).tolist():
@@ -186,7 +182,6 @@ def _known(
     seed: int,
 ) -> Similarities:
     """Return the most similar pairs of the set: of some rows with all, where it is large."""
-
     images, (least, most) = len(stored), _ROWS
     count = min(images, max(least, min(most, PAIRS // images)))
     rows = np.sort(np.random.default_rng(seed).permutation(images)[:count])
@@ -216,7 +211,6 @@ def _floor(
     descriptors_ND: NDArray[Any], bias_N: NDArray[np.float32], rows: NDArray[np.int64], share: float
 ) -> float:
     """Return a similarity that about `share` of the pairs reach, or one that all do."""
-
     if share >= 1:
         return float(-1.0 - bias_N.max())
     some = rows[:: max(1, len(rows) // _ROWS_OF_SAMPLE)]
@@ -227,7 +221,6 @@ def _floor(
 
 def _write(found: Calibration, stored: DescriptorSet, scale: Scale, output: Path) -> Path | None:
     """Write the threshold down, if there is one, and return where."""
-
     if found.place is None:
         return None
     precision, recall = found.curve.at(found.place)

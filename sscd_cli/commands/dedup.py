@@ -95,7 +95,6 @@ class DedupResult:
     @property
     def no_files(self) -> int:
         """Return how many removable images are no files of this machine."""
-
         names = self.stored.sources, self.stored.ids
         rows = self.found.removable.nonzero()[0].tolist()
         return sum(not is_file(*(column[row] for column in names)) for row in rows)
@@ -128,7 +127,6 @@ class DedupResult:
         return self.clusters
 
     def __iter__(self) -> Iterator[Cluster]:
-
         return describe(self.stored, self.found, self.scale, self._reason, self.looks.verdicts)
 
     def to_arrow(self) -> pa.Table:
@@ -222,7 +220,6 @@ def _joined_here(
     announce: Callable[[JoinPlan], None],
 ) -> Joined:
     """Look for the copies in this process."""
-
     stored = read_comparable(options.descriptors, post=scale.post)
     if embedded:
         stored = embedded.narrow(stored)
@@ -251,7 +248,6 @@ def _among_present_files(
     An image on no disk of this machine may be in a cluster of such images only: nothing that
     could be removed here has a keeper that cannot be looked for.
     """
-
     copies = at_threshold(copies, doubts.pairs.threshold)
     files = check_files(stored, np.flatnonzero(copies.rows).tolist())
     originals = Originals.of(stored)
@@ -294,7 +290,6 @@ def _keep_order(
     originals: Originals, rows_N: NDArray[np.bool_], options: DedupOptions
 ) -> NDArray[np.int64]:
     """Return the rank among the rows of a mask of each of them, and 0 for the others."""
-
     stored = originals.stored
     columns = {name: values[rows_N] for name, values in stored.columns.items()}
     columns["edited"] = originals.beaten[rows_N]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sscd_cli.descriptors.ledger import Ledger
 from sscd_cli.descriptors.read import read_comparable
-from sscd_cli.embedding.job import check, decoder_of, images_of, provenance_of
+from sscd_cli.embedding.job import check, decoder_of, images_of, provenance_for
 from sscd_cli.errors import UsageError
 from sscd_cli.images.read import stat_image
 from sscd_cli.images.refs import ImageRef
@@ -69,13 +69,7 @@ def run(options: EmbedOptions) -> Estimate:
 
     keep_large_allocations()
     model = load_model(options.model, device=options.device, precision=options.precision)
-    provenance = provenance_of(
-        model,
-        exif=options.exif,
-        dtype=options.dtype,
-        kind=options.output_kind,
-        decode=options.decode,
-    )
+    provenance = provenance_for(options, model)
     result = Estimate(model.spec.name, str(model.runtime.device), model.runtime.precision)
     ledger = Ledger(options.descriptors, provenance, options.task)
     sample = _sample(images_of(options), ledger, result)
@@ -90,7 +84,6 @@ def run(options: EmbedOptions) -> Estimate:
 
 def _sample(refs: Iterable[ImageRef], ledger: Ledger, result: Estimate) -> list[ImageRef]:
     """Count the images that are new, and draw some of them, each with the same chance."""
-
     sample: list[ImageRef] = []
     draw, seen = Random(0), 0
     for ref in refs:
@@ -131,7 +124,6 @@ def _probe(sample: list[ImageRef], model: Model, options: EmbedOptions, result: 
 
 def _peak_memory() -> int:
     """Return the most bytes that this process has held so far."""
-
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -30,7 +30,6 @@ def check(folder: Path, model: str | None) -> None:
 
     Raises: StoreError: no descriptors in `folder`; and as `model_of`.
     """
-
     spec_of(folder, common_provenance(existing_shards(folder)), model)
 
 
@@ -48,7 +47,6 @@ def run(
 
     Raises: ModelError, StoreError: as `model_of`, at once.
     """
-
     keep_large_allocations()
     loaded = model_of(found.stored, model, device)
     exif = bool(found.stored.provenance.preprocessing.get("exif", True))
@@ -58,7 +56,6 @@ def run(
 def _explained(
     found: DedupResult, model: Model, *, exif: bool, progress: Progress
 ) -> Iterator[Cluster]:
-
     done = 0
     for cluster in found:
         by_path = {member.path: member for member in cluster.members}
@@ -74,7 +71,6 @@ def _explained(
 
 
 def _sentence(keeper: Member, copy: Member, model: Model, *, exif: bool) -> str:
-
     try:
         images = [_read(member, exif=exif) for member in (keeper, copy)]
     except SscdError as error:
@@ -84,5 +80,4 @@ def _sentence(keeper: Member, copy: Member, model: Model, *, exif: bool) -> str:
 
 
 def _read(member: Member, *, exif: bool) -> Image.Image:
-
     return load_image(stored_ref(member.source, member.id), exif=exif)

@@ -93,7 +93,6 @@ def run(options: FilterOptions) -> FilterResult:
         that must stay has gone, a source cannot be read or the output not be written, or what was
         written differs.
     """
-
     _check_output(options, [_place(split_columns(name)[0]) for name in expand(options.source)])
     removals = load_removals(options.remove)
     sources = _sources(options, removals)
@@ -116,7 +115,6 @@ def run(options: FilterOptions) -> FilterResult:
 
 def _sources(options: FilterOptions, removals: Removals) -> list[str]:
     """Return the absolute sources, with the columns chosen in them, by the report if by no one."""
-
     sources: list[str] = []
     for name in expand(options.source):
         path, own = split_columns(name)
@@ -131,13 +129,11 @@ def _sources(options: FilterOptions, removals: Removals) -> list[str]:
 
 
 def _name(source: str) -> str:
-
     return PurePosixPath(split_columns(source)[0]).name
 
 
 def _like(source: str, path: str) -> str:
     """Return `path` with the columns that are chosen in `source`."""
-
     return join_columns(path, split_columns(source)[1])
 
 
@@ -146,7 +142,6 @@ def _place(path: str) -> str:
 
 
 def _check_output(options: FilterOptions, sources: Sequence[str]) -> None:
-
     output = options.output
     if isinstance(output, RemotePath):
         check_output(output)
@@ -176,7 +171,6 @@ def _check_output(options: FilterOptions, sources: Sequence[str]) -> None:
 
 def _refuse_file_name(output: Path, names: Sequence[str]) -> None:
     """Raise UsageError where a folder would get the name of a file."""
-
     if rewriter(output.name) is not None:
         source = f"{names[0]}, a folder" if len(names) == 1 else f"{len(names)} sources"
         what = f"{output} is the name of a {suffix(output.name)} file, and what becomes of {source}"
@@ -238,7 +232,6 @@ def _check_evidence(going: Sequence[Removal]) -> None:
 
     Raises: SscdError: one has changed or gone.
     """
-
     keepers = {removal.keeper.key: removal.keeper for removal in going}
     for removal in going:
         refuse_same_file(removal)
@@ -251,14 +244,12 @@ def _check_evidence(going: Sequence[Removal]) -> None:
 
 def _each(check: Callable[[Reported], None], images: Sequence[Reported]) -> Iterator[None]:
     """Check images, those that are files on servers at once."""
-
     remote = all(is_url(image.source or image.id) for image in images)
     alone = remote and not any(is_container(image.source) for image in images)
     return at_once(check, images) if alone else map(check, images)
 
 
 def _images(source: str) -> Iterator[ImageRef]:
-
     for ref in iter_images([source]):
         if ref.member is not None and not is_container(source):
             pattern = f"{os.path.dirname(ref.path)}/*{os.path.splitext(ref.path)[1]}"  # noqa: PTH120, PTH122
@@ -273,7 +264,6 @@ def _written(cut: _Cut, target: str) -> Iterator[ImageRef]:
 
 def _fingerprint(refs: Iterator[ImageRef], source: str) -> _Fingerprint:
     """Read some images: ids (no row numbers) and bytes (of no list), however many."""
-
     path, columns = split_columns(source)
     numbered = is_table(path) and not columns.id
 
@@ -299,7 +289,6 @@ def _fingerprint(refs: Iterator[ImageRef], source: str) -> _Fingerprint:
 
 def _lost_names(source: str, written: Path) -> int:
     """Return how many relative names of a list lead nowhere from the folder it was written to."""
-
     path = str(written if isinstance(written, RemotePath) else written.absolute())
     folder = str(PurePosixPath(path).parent)
     if not is_listing(path) or folder == str(PurePosixPath(source).parent):

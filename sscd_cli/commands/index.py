@@ -39,7 +39,6 @@ def run(options: IndexOptions) -> IndexResult:
     Raises: StoreError: no descriptors, or the index cannot be written. UsageError: FAISS does
         not know the factory.
     """
-
     scale = Scale.load(options.post, None)
     stored = read_comparable(options.descriptors, columns=(), post=scale.post)
     path = options.descriptors / INDEX
@@ -68,7 +67,6 @@ def _result(path: Path, scale: Scale, index: Index, added: int, *, rebuilt: bool
 
 def load_current(stored: DescriptorSet) -> Index | None:
     """Return the index of a dataset if there is one that covers it as it is now."""
-
     path = stored.folder / INDEX
     if not path.exists():
         return None
@@ -78,7 +76,6 @@ def load_current(stored: DescriptorSet) -> Index | None:
 
 def stamps(stored: DescriptorSet) -> list[ShardStamp]:
     """Return what an index remembers of the shards that it covers."""
-
     return [ShardStamp(shard.name, shard.file_bytes, shard.mtime_ns) for shard in stored.shards]
 
 
@@ -87,7 +84,6 @@ def _update(path: Path, stored: DescriptorSet, factory: str) -> tuple[Index, int
 
     By "auto" the index keeps its kind, until an exact one is too large for the dataset.
     """
-
     if not path.exists():
         return None
     try:

@@ -54,7 +54,6 @@ def run(
 
 
 def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult:
-
     result = ReviewResult(output, 0)
 
     def counted() -> Iterator[Any]:
@@ -76,7 +75,6 @@ def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult
 
 
 def _serve(report: Report, options: ReviewOptions, announce: Callable[[str], None]) -> ReviewResult:
-
     with closing(Spool(report.clusters)) as spool:
         result = ReviewResult(_decisions_file(report, options), len(spool))
         try:
@@ -100,7 +98,6 @@ def _decisions_file(report: Report, options: ReviewOptions) -> Path:
 
 
 def _site(report: Report, spool: Spool, options: ReviewOptions, result: ReviewResult) -> Site:
-
     header = {**report.header, "serve": str(result.output)}
     read_decided(result.output)  # what is wrong with it is told now, and not to the browser
 

@@ -48,7 +48,6 @@ def run(options: SearchOptions) -> SearchResult:
     Raises: StoreError: no descriptors, or those of another model. ModelError: as `model_of`.
         SscdError: no query can be read.
     """
-
     scale = Scale.load(options.post, options.score_norm)
     stored = read_comparable(options.descriptors, columns=(), post=scale.post)
     model = model_of(stored, options.model, options.device, options.precision)
@@ -93,12 +92,10 @@ def _embedded(
 
 
 def _exact(stored: DescriptorSet) -> Index:
-
     return Index.build(stored.descriptors, provenance={}, shards=(), factory="Flat")
 
 
 def _refuse_others(stored: DescriptorSet, queries: Provenance) -> None:
-
     contrast = difference(stored.provenance, queries)
     if contrast:
         raise StoreError(

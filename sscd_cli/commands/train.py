@@ -161,7 +161,6 @@ def _start(path: Path) -> Network:
 
 
 def _images(options: TrainOptions) -> list[ImageRef]:
-
     refs = list(iter_images(options.sources))
     if not refs:
         named = ", ".join(options.sources)
@@ -296,7 +295,6 @@ def _export(training: Training, path: Path, threshold: float | None, held_out: i
 
 def _commit() -> str | None:
     """Return the last commit of the code that runs, None where it has no history beside it."""
-
     command = ["git", "-C", str(Path(__file__).parent), "log", "-1", "--format=%H", "--", "."]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -306,12 +304,10 @@ def _commit() -> str | None:
 
 
 def _plot(log: Path) -> Path | None:
-
     picture = log.with_name(CURVES)
     return picture if plot_curves(log, picture) else None
 
 
 def _last_validation(log: Path) -> float | None:
-
     steps = read_steps(log)
     return steps[-1].validation if steps else None

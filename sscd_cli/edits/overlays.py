@@ -1,6 +1,6 @@
 """Things drawn over or around a photograph, with Pillow's own font and plain shapes.
 
-Every function has the shape of an edit's `apply` (see `evaluation.edits`): an RGB image, the
+Every function has the shape of an edit's `apply` (see `edits.named`): an RGB image, the
 generator of all that is random, another photograph; it returns a new RGB image.
 """
 

@@ -34,7 +34,6 @@ def run_on_cluster(
         `embed.run` and `engine.Cluster` raise.
     Limits: 8 bytes an image in this process.
     """
-
     if "-" in options.sources:
         raise UsageError("other machines cannot read the list on stdin", "name the list's file")
     if options.task:

@@ -100,7 +100,6 @@ class EmbedResult:
 
         Compares 64-bit digests: 8 bytes an image, and one name in 10^12 taken for another.
         """
-
         keys = b"".join(map(image_key, sources, ids))
         return np.isin(np.frombuffer(keys, np.uint64), np.frombuffer(self._seen, np.uint64))
 
@@ -132,7 +131,6 @@ def images_of(options: EmbedOptions, survey: Survey | None = None) -> Iterator[I
 
     Of a task, its images only, of which there may be none. survey: notes what is left out.
     """
-
     task = options.task or Task(1, 1)
     refs = iter_images(
         options.sources,
@@ -188,7 +186,6 @@ def job_words(options: EmbedOptions) -> list[str]:
 
 def no_images(sources: tuple[str, ...]) -> NoImagesError:
     """Return the error for sources without images, and what to name instead."""
-
     for source in sources:
         if source != "-" and shard_paths(Path(source)):
             what = f"{source} holds descriptors, not images"
@@ -234,7 +231,6 @@ def spec_of(folder: Path, made_by: Provenance, name: str | None) -> ModelSpec:
 
     Raises: ModelError: there is none of that name. StoreError: it has other weights.
     """
-
     from sscd_cli.models.catalogue.registry import find_model
 
     with _same_weights(folder, made_by, name) as check:
@@ -266,6 +262,17 @@ def _same_weights(
         raise UsageError(what, "name its file with --model") from None
 
 
+def provenance_for(options: EmbedOptions, model: Model) -> Provenance:
+    """Return what the footer of a shard of this job says of what `model` puts out."""
+    return provenance_of(
+        model,
+        exif=options.exif,
+        dtype=options.dtype,
+        kind=options.output_kind,
+        decode=options.decode,
+    )
+
+
 def provenance_of(
     model: Model,
     *,
@@ -275,7 +282,6 @@ def provenance_of(
     decode: Decode = "auto",
 ) -> Provenance:
     """Return what the footer of a shard says of what `model` puts out now."""
-
     import PIL
 
     return Provenance(
@@ -295,7 +301,6 @@ def provenance_of(
 
 def drop_mended(result: EmbedResult) -> None:
     """Drop the rows that say of folders and archives that they cannot be read, where they can."""
-
     if result.mended:
         mended = set(result.mended)
         prune(result.folder, lambda source, id: not source and id in mended)
@@ -303,5 +308,4 @@ def drop_mended(result: EmbedResult) -> None:
 
 def prune_vanished(folder: Path) -> int:
     """Drop the rows of files that are gone; return how many."""
-
     return prune(folder, lambda source, id: not still_there(source, id)).vanished

@@ -21,7 +21,7 @@ from sscd_cli.embedding.job import (
     image_key,
     images_of,
     job_words,
-    provenance_of,
+    provenance_for,
     prune_vanished,
     refuse_other_precision,
 )
@@ -47,13 +47,7 @@ def run_here(options: EmbedOptions, progress: Progress) -> EmbedResult:
 
     keep_large_allocations()
     model = load_model(options.model, device=options.device, precision=options.precision)
-    provenance = provenance_of(
-        model,
-        exif=options.exif,
-        dtype=options.dtype,
-        kind=options.output_kind,
-        decode=options.decode,
-    )
+    provenance = provenance_for(options, model)
     result = EmbedResult(
         options.descriptors, model.spec.name, str(model.runtime.device), model.runtime.precision
     )
@@ -96,7 +90,6 @@ def _changed(
 
     drawn: keys of the images that are on their way into the dataset.
     """
-
     for ref in refs:
         result.images += 1
         key = image_key(ref.source, ref.id)
@@ -155,7 +148,6 @@ def _row(
     result: EmbedResult,
 ) -> Row:
     """Turn one image of a batch into a row; a file's exact copy gets the same descriptor."""
-
     row = Row(
         image.ref.id,
         image.ref.source,

@@ -47,7 +47,6 @@ class FileCheck:
 
 def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
     """Compare the files of `rows` with what was embedded; reads none of them."""
-
     found = FileCheck(*(np.zeros(len(stored), bool) for _ in range(4)))
     sizes, times = stored.columns["file_bytes"], stored.columns["mtime_ns"]
     here: dict[str, bool] = {"": True}
@@ -77,7 +76,6 @@ def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
 
 def is_as_embedded(stored: DescriptorSet, row: int) -> bool:
     """Whether the file of one row is here, and as it was when it was embedded."""
-
     columns = stored.columns
     ref = stored_ref(stored.sources[row], stored.ids[row])
     try:

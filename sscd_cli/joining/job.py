@@ -65,7 +65,6 @@ class Join:
     @classmethod
     def of(cls, options: DedupOptions) -> Join:
         """Raises: StoreError: no descriptors to join. UsageError: an impossible threshold."""
-
         rows = NumberedRows(options.descriptors)
         sure = resolve(options.threshold, rows.provenance, options.descriptors)
         threshold = look_at(options.threshold, rows.provenance, sure)
@@ -100,7 +99,6 @@ class Join:
 
     def block(self, number: int, groups: Groups) -> Block:
         """Read a block of rows."""
-
         return Block.of(*self.rows.read(*self.plan.span(number)), groups.choices)
 
     def groups(self, folder: Path) -> Groups:
@@ -116,7 +114,6 @@ class Join:
         return _load_groups(path)
 
     def _sampled(self) -> Groups:
-
         blocks = (self.rows.read(*self.plan.span(number))[1] for number in self.plan.blocks)
         sample = self.rows.sample(SAMPLE_ROWS)
         return Groups(*sampled_choices(sample, blocks, self.threshold, self.options.min_recall))
@@ -126,7 +123,6 @@ class Join:
 
         A folder on a server stays.
         """
-
         digest, removed = NumberedRows(self.options.descriptors).digest(), 0
         if digest not in self.folder.name:  # it has changed since: ours is an older one itself
             return 0
@@ -139,7 +135,6 @@ class Join:
 
 
 def _save_groups(path: Path, groups: Groups) -> None:
-
     recall = groups.recall
     found = (recall.found, recall.expected) if recall else (0, 0)
     record = {"choices": groups.choices, "found": found[0], "expected": found[1]}
@@ -148,7 +143,6 @@ def _save_groups(path: Path, groups: Groups) -> None:
 
 
 def _load_groups(path: Path) -> Groups:
-
     try:
         record = json.loads(path.read_bytes())
         choices = record["choices"]
@@ -162,7 +156,6 @@ def _load_groups(path: Path) -> Groups:
 
 def save_tile(folder: Path, tile: Tile, found: TilePairs) -> None:
     """Write what a tile found. Raises: StoreError: it cannot be written."""
-
     pairs, twins = found.pairs, len(found.twin)
     kinds = np.array([_FOREST if found.forest else _PAIR, _IDENTICAL], np.uint8)
     columns = {
@@ -177,7 +170,6 @@ def save_tile(folder: Path, tile: Tile, found: TilePairs) -> None:
 
 def load_tiles(folder: Path, plan: TilePlan) -> Iterator[TilePairs]:
     """Read what all tiles found, one after the other. Raises: StoreError: one is damaged."""
-
     for tile in plan.tiles():
         columns = read_arrays(folder / f"{tile.name}.parquet")
         kind = columns.pop("kind")

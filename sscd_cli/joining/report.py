@@ -43,9 +43,8 @@ def run(options: DedupOptions, embedded: EmbedResult | None = None) -> Joined | 
     Raises: StoreError: tasks are missing; names them.
     Limits: memory is some 60 bytes a row of the dataset, 200 a pair, and what is known of the rows
         that have a copy: some 300 bytes each, and their descriptors under the linkage
-        "components" or where there are too many pairs (see `matching.tiles`).
+        "components" or where there are too many pairs (see `joining.tiles`).
     """
-
     plain = not (options.post or options.score_norm)  # as tasks compare
     if not plain or not any(options.descriptors.glob("join-*")):
         return None
@@ -72,14 +71,12 @@ def run(options: DedupOptions, embedded: EmbedResult | None = None) -> Joined | 
 
 
 def _alike(join: Join, counted_R: NDArray[np.bool_]) -> Resemblance:
-
     numbers = random_rows(np.flatnonzero(counted_R))
     return resemblance(join.rows.some(numbers)[1], join.sure)
 
 
 def _refuse_missing(join: Join) -> None:
     """Raise StoreError, which names the tasks, while there are tiles without a file."""
-
     lacking = join.lacking(join.folder)
     if lacking:
         missing = join.plan.tasks_of(lacking, division(join.folder, join.words) or 1)

@@ -1,6 +1,6 @@
 """`sscd dedup --task`: the join of a dataset in tiles, by as many machines as there are tasks.
 
-What a join is, and where its files lie: `join_job`. What becomes of them: `join_report`.
+What a join is, and where its files lie: `joining.job`. What becomes of them: `joining.report`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,6 @@ def device_of(options: DedupOptions) -> str:
 
 def run_on_cluster(options: DedupOptions, cluster: ClusterOptions, progress: Progress) -> None:
     """Join all tiles on a cluster. Raises: as `run` and `engine.Cluster`."""
-
     join = Join.of(options)
     with writing(join.folder):
         join.folder.mkdir(exist_ok=True)

@@ -10,7 +10,7 @@ another task. Each task writes shards of its own (`descriptors.shards`) and a re
 is done (`descriptors.parts`). Digests are even, not equal: of a million images on 64 tasks the
 fullest part is 2 % above the mean, of ten thousand containers 19 %, of a thousand 60 %.
 
-Joining: every pair of two blocks of rows is a tile with a file of its own (`matching.tiles`,
+Joining: every pair of two blocks of rows is a tile with a file of its own (`joining.tiles`,
 `join`); task I of N has every N-th.
 
 What it costs, for N images of D dimensions on G machines, B blocks (`tests/bench/bench_tasks.py`

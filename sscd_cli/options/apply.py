@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 from sscd_cli.errors import UsageError
 from sscd_cli.options import shared
 from sscd_cli.options.help import Argument, Help, Options, Range
-from sscd_cli.storage.places import place
 
 Action = Literal["quarantine", "hardlink", "reflink", "symlink", "trash"]
 
@@ -18,14 +17,7 @@ Action = Literal["quarantine", "hardlink", "reflink", "symlink", "trash"]
 class ApplyOptions(Options):
     """What is done with the removable images of a report."""
 
-    report: Annotated[
-        Path,
-        Argument(
-            "A report of sscd dedup in jsonl, csv or parquet; - is stdin.",
-            value="REPORT",
-            parse=place,
-        ),
-    ]
+    report: shared.ReportToRead
     go: Annotated[bool, Help("Do it; without, only say what would be done.")] = False
     action: Annotated[
         Action,

@@ -8,8 +8,7 @@ from typing import Annotated
 
 from sscd_cli.errors import UsageError
 from sscd_cli.options import shared
-from sscd_cli.options.help import Argument, Help, Options, Range
-from sscd_cli.storage.places import place
+from sscd_cli.options.help import Help, Options, Range
 
 PREVIEWS = 1000
 PREVIEW_SIDE = 640  # pixels
@@ -19,14 +18,7 @@ PREVIEW_SIDE = 640  # pixels
 class ReviewOptions(Options):
     """A page on which a person decides."""
 
-    report: Annotated[
-        Path,
-        Argument(
-            "A report of sscd dedup in jsonl, csv or parquet; - is stdin.",
-            value="REPORT",
-            parse=place,
-        ),
-    ]
+    report: shared.ReportToRead
     output: Annotated[
         Path | None, Help("The page to write.", "-o", value="FILE", parse=shared.file_to_write)
     ] = None

@@ -226,6 +226,14 @@ Report = Annotated[
 ]
 
 
+ReportToRead = Annotated[
+    Path,
+    Argument(
+        "A report of sscd dedup in jsonl, csv or parquet; - is stdin.",
+        value="REPORT",
+        parse=place,
+    ),
+]
 Output = Annotated[Path, Help("The file to write.", "-o", parse=file_to_write)]
 
 

@@ -10,7 +10,8 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -111,18 +112,28 @@ def read_removals(data: bytes, name: str) -> Removals:
     """
     if not data:
         raise SscdError(f"{name} is empty: no run of sscd dedup ended", AGAIN)
-    try:
+    with refusing(name, "clusters"):
         header, rows = _read(data)
         if header.get("report") != "clusters":
             raise ValueError(f"its records are {header.get('report')}")
         return _removals(header, rows)
+
+
+@contextmanager
+def refusing(name: str, kind: str) -> Iterator[None]:
+    """Say of a report that is damaged what is wrong with it. kind: of what it should be one.
+
+    Raises: SscdError: for what reading a record raises.
+    """
+    try:
+        yield
     except EOFError as error:
         raise SscdError(f"{name} is cut: {error}", AGAIN) from None
     except RecursionError:
         raise SscdError(f"{name} is no report of sscd dedup: nested too deeply", AGAIN) from None
     except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise SscdError(f"{name} is no whole report of clusters: {reason}", AGAIN) from None
+        raise SscdError(f"{name} is no whole report of {kind}: {reason}", AGAIN) from None
 
 
 def _read(data: bytes) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:

@@ -47,7 +47,6 @@ def run(
         compared, or a codec's training set is missing or too small. UsageError: an option asks
         for something impossible. Otherwise as `embed`.
     """
-
     codecs = [Codec.parse(text) for text in options.codecs]
     if not codecs:
         raise UsageError("--codecs names none", "use --codecs Flat")
@@ -96,7 +95,6 @@ def _judge(
     distractors: DescriptorSet | None,
     k: int,
 ) -> CopydaysFigures:
-
     queries = applied(post, images.descriptors)
     references = queries[copydays.original]
     if distractors is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +20,7 @@ from sscd_cli.scoring.codecs import Codec, applied
 from sscd_cli.scoring.post import PostProcessing
 from sscd_cli.scoring.score_norm import ScoreNorm
 
-if TYPE_CHECKING:
-    Floats = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,6 @@ def run(options: EvalDiscOptions, progress: Progress = lambda result: None) -> E
         for something impossible. Otherwise as `embed`.
     Limits: memory is twice the sets as float32, 8.4 GB for the whole benchmark at 512 dimensions.
     """
-
     codecs = [Codec.parse(text) for text in options.codecs]
     norms = [ScoreNorm.parse(text) for text in options.score_norm]
     matches = disc.read_truth(options.path / options.truth)
@@ -116,7 +113,6 @@ def _judge(
     options: EvalDiscOptions,
 ) -> Iterator[tuple[DiscRow, ...]]:
     """Yield the rows of each codec: without score normalisation, and with each of them."""
-
     query_set, reference_set, training_set = sets
     for text, post in posts.items():
         queries = applied(post, query_set.descriptors)
@@ -139,7 +135,6 @@ def _rank(
     options: EvalDiscOptions,
 ) -> Iterator[Candidates]:
     """Yield the candidates by similarity alone, and with each of the offsets of the queries."""
-
     if options.global_candidates:
         count = options.k * len(queries_QE)
         for offset_Q in (None, *offsets):
@@ -155,7 +150,6 @@ def _offsets(queries_QE: Floats, training_TE: Floats, norms: Sequence[ScoreNorm]
 
     What `ScoreNorm.bias` computes, but one search among all training images serves all of them.
     """
-
     depth = 1 + max(norm.last for norm in norms)
     if len(training_TE) < depth:
         what = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +31,8 @@ from sscd_cli.scoring.scale import Scale
 from sscd_cli.scoring.threshold import resolve
 from sscd_cli.text import counted
 
-if TYPE_CHECKING:
-    Floats = NDArray[np.float32]
-    Known = dict[tuple[int, int], TruthPair]
+Floats = NDArray[np.float32]
+Known = dict[tuple[int, int], TruthPair]
 
 MOST_PAIRS = 1_000_000  # of a dataset; those that score less count as not found
 
@@ -68,7 +66,6 @@ def run(options: EvalPairsOptions) -> EvalPairsResult:
         StoreError: there are no descriptors, or the post-processing or the threshold is not for
         them. UsageError: an impossible threshold, or a picture that cannot be drawn.
     """
-
     check_threshold(options.threshold, options.descriptors)
     if options.plot:
         check_plots([path.suffix for path in options.plot])
@@ -96,7 +93,6 @@ def _chosen(
     report: PairReport, provenance: Provenance, scale: Scale, options: EvalPairsOptions
 ) -> tuple[Point, str]:
     """Return the point that is looked at, and what its threshold is."""
-
     if options.threshold is None and (not scale.is_cosine or provenance.threshold is None):
         return report.best_f1, "best F1"
     threshold = resolve(options.threshold, provenance, options.descriptors, scale)
@@ -108,7 +104,6 @@ def _chosen(
 
 def draw(result: EvalPairsResult, path: Path) -> bytes:
     """Return a picture of the curve in the format of a file's name, .png or .svg."""
-
     title = (
         f"{result.model}, {counted(result.report.copies, 'copies')} among {result.images:,} images"
     )
@@ -128,7 +123,6 @@ def _known(truth: PairTruth, stored: DescriptorSet, options: EvalPairsOptions) -
 
     Raises: SscdError: a pair is labelled both ways, or no copy is of readable images.
     """
-
     failed = stored.unreadable
     ids, sources = [*stored.ids, *failed.ids], [*stored.sources, *failed.sources]
     paths = list(map(image_path, sources, ids))
@@ -149,7 +143,6 @@ def _known(truth: PairTruth, stored: DescriptorSet, options: EvalPairsOptions) -
 
 def _score_listed(known: Known, descriptors_ND: Descriptor, bias_N: Floats | None) -> PairReport:
     """Score the pairs of the table alone."""
-
     left, right = np.array(list(known), np.int64).T
     scores = similarities(descriptors_ND, left, descriptors_ND, right)
     if bias_N is not None:
@@ -161,7 +154,6 @@ def _score_listed(known: Known, descriptors_ND: Descriptor, bias_N: Floats | Non
 
 def _score_all(known: Known, descriptors_ND: Descriptor, bias_N: Floats | None) -> PairReport:
     """Score the most similar pairs of the dataset, of which the table lists the copies."""
-
     found = best_within(descriptors_ND, MOST_PAIRS, None if bias_N is None else -bias_N)
     rows = len(descriptors_ND)
     key_K = np.array([left * rows + right for left, right in known])
@@ -186,7 +178,6 @@ def _report(
     *,
     labelled: bool,
 ) -> PairReport:
-
     copies = Counter(pair.group for pair in known.values() if pair.is_copy)
     return PairReport(
         scores=scores,

@@ -106,7 +106,6 @@ def run(
 
 def _readable(sources: Sequence[str], limit: int | None) -> tuple[list[ImageRef], int]:
     """Return the images that can be decoded, at most `limit`, and how many could not."""
-
     refs = list(islice(_sorted_out(iter_images(sources)), limit))
     good = [ref for ref, fine in refs if fine]
     return good, len(refs) - len(good)
@@ -123,5 +122,4 @@ def _sorted_out(refs: Iterator[ImageRef]) -> Iterator[tuple[ImageRef, bool]]:
 
 
 def _opened(ref: ImageRef, *, exif: bool = True) -> Image.Image:
-
     return load_image(ref, exif=exif)

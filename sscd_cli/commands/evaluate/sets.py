@@ -27,7 +27,6 @@ def read_set(
 
     Raises: SscdError: there is no such path. NoImagesError, StoreError, ModelError: as `embed`.
     """
-
     if not path.exists():
         raise SscdError(f"there is no {path}", fix)
     if shard_paths(path):
@@ -49,7 +48,6 @@ def read_set(
 
 def refuse_mixtures(sets: Iterable[DescriptorSet]) -> None:
     """Raise StoreError unless all sets can be compared."""
-
     first, *others = sets
     for other in others:
         contrast = difference(first.provenance, other.provenance)

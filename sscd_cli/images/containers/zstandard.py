@@ -7,8 +7,6 @@ from typing import IO, Any, cast
 
 import pyarrow as pa
 
-MAGIC = b"\x28\xb5\x2f\xfd"
-
 
 class _Lent(io.RawIOBase):
     """A file that stays open when Arrow closes it."""

@@ -5,16 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, BinaryIO
 
-from sscd_cli.errors import SscdError
 from sscd_cli.reports.header import COMMENT, METADATA_KEY
+from sscd_cli.reports.removals import refusing
 from sscd_cli.reports.review.shown import NAMES, ShownCluster, clusters_of_matches
 
-AGAIN = "run sscd dedup again with -f jsonl -o FILE"
 Record = Mapping[str, Any]
 _PARSED: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(("similarity", "weakest_link"), float),
@@ -44,7 +42,7 @@ def read_report(stream: BinaryIO, name: str) -> Report:
     Args: name: of the file, for errors.
     Raises: SscdError: it is no such report.
     """
-    with _refusing(name):
+    with refusing(name, "sscd dedup"):
         header, records = _read(stream)
     if header.get("report") == "matches":
         return Report(header, _refused_later(_matches(header, records), name))
@@ -138,19 +136,5 @@ def _matches(header: Record, records: Iterable[Record]) -> Iterator[ShownCluster
 
 
 def _refused_later(clusters: Iterator[ShownCluster], name: str) -> Iterator[ShownCluster]:
-    with _refusing(name):
+    with refusing(name, "sscd dedup"):
         yield from clusters
-
-
-@contextmanager
-def _refusing(name: str) -> Iterator[None]:
-    """Say of a report that is damaged what is wrong with it."""
-    try:
-        yield
-    except EOFError as error:
-        raise SscdError(f"{name} is cut: {error}", AGAIN) from None
-    except RecursionError:
-        raise SscdError(f"{name} is no report of sscd dedup: nested too deeply", AGAIN) from None
-    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise SscdError(f"{name} is no whole report of sscd dedup: {reason}", AGAIN) from None
