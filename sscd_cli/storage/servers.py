@@ -103,16 +103,26 @@ def join(folder: str, name: str) -> str:
 
 
 def list_folder(url: str) -> dict[str, Entry]:
-    """List what lies in a folder on a server by its names. Raises: OSError."""
-    infos = _asked(url, lambda fs, name: fs.ls(name, detail=True))
-    entries = {info["name"].rstrip("/").rpartition("/")[2]: _entry(info) for info in infos}
-    # a bucket may hold an empty object that stands for the folder itself
-    own = url.rstrip("/").rpartition("/")[2]
-    return {
-        name: entry
-        for name, entry in entries.items()
-        if name and not (name == own and not entry.is_folder and not entry.size)
-    }
+    """List what lies in a folder on a server by its names.
+
+    A key of a bucket may hold "//". No folder can be listed whose name is empty, so all that lies
+    below it comes with names that begin with "/". Raises: OSError.
+    """
+    return dict(_asked(url, lambda fs, name: _listing(fs, name.rstrip("/"))))
+
+
+def _listing(fs: Any, folder: str) -> Iterator[tuple[str, Entry]]:
+    infos, nameless = fs.ls(folder, detail=True), f"{folder}/"
+    if any(info["name"] == nameless and info["type"] == "directory" for info in infos):
+        infos += fs.find(folder, prefix="/", detail=True).values()
+    for info in infos:
+        path = info["name"].rstrip("/")
+        # an empty object may stand for the folder that it is called
+        is_mark = path == folder or info["name"].endswith("/")
+        if not is_mark or info.get("size"):
+            below = path.startswith(nameless)
+            name = path.removeprefix(nameless) if below else path.rpartition("/")[2]
+            yield name, _entry(info)
 
 
 def matching(pattern: str) -> list[str]:

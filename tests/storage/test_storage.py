@@ -389,6 +389,24 @@ def test_a_report_and_a_filtered_container_go_to_a_bucket(
     assert error_line(again).startswith(f"{bucket}/out/s.tar exists; ")
 
 
+def test_keys_with_two_slashes_and_a_slash_at_the_end_of_the_folder_lose_no_image(
+    tiny: Run, tmp_path: Path, bucket: str
+) -> None:
+    image = picture(tmp_path / "one.png", 1).read_bytes()
+    keys = ("/b.png", "a.png", "sub//c.png", "sub/d//deep/e.png")
+    client = pytest.importorskip("boto3").client("s3")
+    name, _, base = bucket.removeprefix("s3://").partition("/")
+    for key in (*keys, "", "empty//", "sub/"):
+        body = image if key.endswith("png") else b""
+        client.put_object(Bucket=name, Key=f"{base}/odd/{key}", Body=body)
+    for number, folder in enumerate((f"{bucket}/odd", f"{bucket}/odd/")):
+        ran = tiny("embed", folder, "-d", f"d{number}")
+        assert "4 images: 1 embedded, 3 exact copies, 0 unreadable" in ran.err
+        assert "not images" not in ran.err
+        assert sorted(sscd_cli.read_descriptors(f"d{number}").ids) == list(keys)
+        assert "4 unchanged" in tiny("embed", folder, "-d", f"d{number}").err
+
+
 @pytest.mark.parametrize("places", ["there there", "there here", "here there"])
 def test_a_folder_is_filtered_from_and_to_a_bucket(
     tiny: Run, tmp_path: Path, bucket: str, s3: Proxy, places: str
