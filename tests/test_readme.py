@@ -61,6 +61,9 @@ def test_links_within_the_project_lead_somewhere(page: str) -> None:
 
 
 def test_the_commands_of_readme_run(home: Path, sscd: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSCD_OPEN", "0")  # no browser
+    monkeypatch.setenv("TMPDIR", str(home))
+    monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setenv("SSCD_SAMPLE", "2")  # quick: calibrate makes fifty copies of each
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
     assert len(lines) > 10

@@ -18,6 +18,7 @@ from sscd_cli.cli.apply import apply, undo
 from sscd_cli.cli.calibrate import calibrate
 from sscd_cli.cli.decisions import decisions_app
 from sscd_cli.cli.dedup import FIRST, dedup
+from sscd_cli.cli.demo import demo
 from sscd_cli.cli.embed import embed
 from sscd_cli.cli.evaluate import eval_app
 from sscd_cli.cli.filter import filter
@@ -56,7 +57,7 @@ app = typer.Typer(
 command.add(app, dedup, works=True, first=FIRST)
 for function in (
     *(review, apply, undo, filter, leaks, pair, search),
-    *(embed, index, calibrate, fit, train),
+    *(demo, embed, index, calibrate, fit, train),
 ):
     command.add(app, function, works=True)
 app.add_typer(decisions_app, name="decisions")
