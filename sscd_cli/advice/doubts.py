@@ -22,13 +22,22 @@ if TYPE_CHECKING:
 class RowDoubts:
     """What is doubted in a dataset of N images.
 
-    pairs: which of the pairs are only to be looked at. low: bool (N,), images with a copy that
-    are compared with their exact copies only. crowd: bool (N,), those with too many look-alikes.
+    pairs: which of the pairs are only to be looked at. low: bool (N,), images that are compared
+    with their exact copies only. crowd: bool (N,), those with too many look-alikes.
     """
 
     pairs: Doubts
     low: NDArray[np.bool_]
     crowd: NDArray[np.bool_]
+
+    @property
+    def low_twins(self) -> NDArray[np.bool_]:
+        """bool (N,): those of `low` with an exact copy."""
+        import numpy as np
+
+        _, number, count = np.unique(self.pairs.exact, return_inverse=True, return_counts=True)
+        twins: NDArray[np.bool_] = self.low & (count[number] > 1)
+        return twins
 
 
 def find_doubts(joined: Joined, options: DedupOptions) -> RowDoubts:
@@ -45,10 +54,10 @@ def find_doubts(joined: Joined, options: DedupOptions) -> RowDoubts:
     crowd = np.zeros(len(stored), np.bool_)
     if not options.yes and not isinstance(options.threshold, str):
         crowd |= joined.alike.tells_nothing
-        crowd |= crowded(copies, joined.threshold, ~low)
+        crowd |= crowded(copies, joined.threshold, ~low, stored.descriptors)
     several = stored.columns["frames"] > 1
     pairs = Doubts(joined.threshold, crowd | several, exact_copies(stored.columns))
-    return RowDoubts(pairs, low & copies.rows, crowd & ~low)
+    return RowDoubts(pairs, low, crowd & ~low)
 
 
 @dataclass(frozen=True, eq=False)

@@ -225,9 +225,11 @@ def _joined_here(
         stored = embedded.narrow(stored)
     threshold = resolve(options.threshold, stored.provenance, options.descriptors, scale)
     rows, bias = stored.descriptors, scale.bias(stored.descriptors)
+    content = ~low_content(stored, options)
     how = options.method, bias, announce, join.device_of(options), options.min_recall
-    copies = find_copies(rows, look_at(options.threshold, stored.provenance, threshold), *how)
-    some = random_rows(np.flatnonzero(~low_content(stored, options)))
+    least = look_at(options.threshold, stored.provenance, threshold)
+    copies = find_copies(rows, least, *how, threshold, content)
+    some = random_rows(np.flatnonzero(content))
     alike = resemblance(rows[some], threshold, None if bias is None else bias[some])
     return Joined(stored, copies, threshold, len(stored), len(stored.unreadable), alike)
 
@@ -249,9 +251,10 @@ def _among_present_files(
     could be removed here has a keeper that cannot be looked for.
     """
     copies = at_threshold(copies, doubts.pairs.threshold)
-    files = check_files(stored, np.flatnonzero(copies.rows).tolist())
+    with_copy = copies.rows | doubts.low_twins
+    files = check_files(stored, np.flatnonzero(with_copy).tolist())
     originals = Originals.of(stored)
-    order = _keep_order(originals, copies.rows, options)
+    order = _keep_order(originals, with_copy, options)
 
     def clusters(present: NDArray[np.bool_]) -> Clusters:
         rows, linkage = stored.descriptors, options.linkage
@@ -269,7 +272,7 @@ def _among_present_files(
     for _ in range(_ROUNDS if "original" in options.keep else 0):
         if not originals.judge(found, order):
             break
-        order = _keep_order(originals, copies.rows, options)
+        order = _keep_order(originals, with_copy, options)
         found = clusters(present)
     return (
         found,

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from sscd_cli.choices import LINKAGES, Linkage, Method, check_word
 from sscd_cli.matching.copies import Clusters, Copies
-from sscd_cli.matching.crowds import forest_of, leaders
+from sscd_cli.matching.crowds import leaders
 from sscd_cli.matching.doubts import Doubts, separated
 from sscd_cli.matching.forest import components
+from sscd_cli.matching.hubs import crowd_forest, expected_pairs
 from sscd_cli.matching.join import (
     Bias,
     JoinPlan,
@@ -23,14 +24,16 @@ from sscd_cli.matching.join import (
     find_pairs,
     least_cosine,
     most_pairs,
+    numbered,
     plan_join,
     similarities,
 )
 from sscd_cli.matching.linkage import by_complete_link, by_component, by_leader
 from sscd_cli.matching.products import Indices
-from sscd_cli.matching.recall import sampled_recall
+from sscd_cli.matching.recall import Recall, sampled_recall
 
 _HELD, _HELD_A_ROW = 2_000_000, 16  # pairs: 0.25 GB and 2 kB a row when they are clustered
+_CERTAINLY = 2  # times as many pairs, going by a sample: more than can be held
 
 
 def deduplicate(
@@ -57,35 +60,61 @@ def find_copies(
     announce: Callable[[JoinPlan], None] = lambda plan: None,
     device: str = "cpu",
     min_recall: float = 0.0,
+    crowd_threshold: float | None = None,
+    among_N: NDArray[np.bool_] | None = None,
 ) -> Copies:
     """Find the rows whose similarity is at least `threshold`.
 
     Identical rows are joined as one, so that a blank image repeated n times costs n rows and
     not n²/2 pairs. Of more pairs than 16 a row and 2 million, only a spanning forest is found,
-    exactly, whatever the method (see `crowds`).
+    exactly, whatever the method (see `hubs`).
 
     Args: descriptors_ND: float16 or float32 (N, D), about unit length. threshold: cosine.
         method, bias_N, device: see `find_pairs`; but of "exact" the recall is measured. Identical
         rows are copies whatever their bias. announce: called with the plan before the work.
-        min_recall: see `plan_join`.
+        min_recall: see `plan_join`. crowd_threshold: of the spanning forest, by default the same.
+        among_N: rows to compare, by default all; the others have identical copies only.
     Raises: UsageError: unknown method. TooManyPairsError: of rows with biases.
     """
     first_U, group_N = collapse(descriptors_ND)
-    distinct_UD = descriptors_ND if len(first_U) == len(group_N) else descriptors_ND[first_U]
-    bias_U = None if bias_N is None else bias_N[first_U]
+    compared = np.arange(len(first_U)) if among_N is None else np.unique(group_N[among_N])
+    rows = first_U[compared]
+    distinct_UD = descriptors_ND if len(rows) == len(group_N) else descriptors_ND[rows]
+    forest_at = threshold if crowd_threshold is None else crowd_threshold
+    bias_U = None if bias_N is None else bias_N[rows]
+    held = _held(distinct_UD, threshold, method, bias_U, announce, device, min_recall)
+    if held is None:
+        forest = crowd_forest(distinct_UD, forest_at)
+        return Copies(group_N, numbered(forest, compared), forest_at=forest_at)
+    pairs, recall = held
+    return Copies(group_N, numbered(pairs, compared), recall, bias_N)
+
+
+def _held(
+    distinct_UD: NDArray[Any],
+    threshold: float,
+    method: Method,
+    bias_U: Bias | None,
+    announce: Callable[[JoinPlan], None],
+    device: str,
+    min_recall: float,
+) -> tuple[Pairs, Recall | None] | None:
+    """Find all pairs, and measure the recall unless it is exact; None if they are too many."""
+    most = None if bias_U is not None else most_held(len(distinct_UD))
+    if most and expected_pairs(distinct_UD, threshold) > _CERTAINLY * most:
+        return None
     least = least_cosine(threshold, bias_U)
     how = plan_join(distinct_UD, least, method, device, min_recall)
     announce(how)
-    most = None if bias_N is not None else most_held(len(first_U))
     try:
         pairs = find_pairs(distinct_UD, threshold, bias_N=bias_U, how=how, most=most)
     except TooManyPairsError:
-        if bias_N is not None:
+        if most is None:
             raise
-        return Copies(group_N, forest_of(distinct_UD, threshold), forest_at=threshold)
+        return None
     if how.method == "exact":
-        return Copies(group_N, pairs, bias=bias_N)
-    return Copies(group_N, pairs, sampled_recall(distinct_UD, pairs, threshold, bias_U), bias_N)
+        return pairs, None
+    return pairs, sampled_recall(distinct_UD, pairs, threshold, bias_U)
 
 
 def most_held(rows: int) -> int:
@@ -142,7 +171,7 @@ def cluster_copies(
         distinct = cluster(pairs, order, rows, linkage, representative, sure)
     else:
         if len(pairs) < len(copies.pairs):  # who held others together is left out
-            pairs = forest_of(descriptors_ND[representative], copies.forest_at)
+            pairs = crowd_forest(descriptors_ND[representative], copies.forest_at)
         rows_UD = descriptors_ND[representative]
         distinct = _cluster_forest(pairs, order, rows_UD, linkage, copies.forest_at)
         if doubts is not None:

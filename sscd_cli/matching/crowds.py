@@ -42,7 +42,7 @@ def forest_of(
     held: list[Pairs] = [Pairs(*(np.empty(0, kind) for kind in ("i8", "i8", "f4")))]
     waiting = 0
     for block in blocks:
-        held.append(_pairs_of(block, descriptors_ND, threshold))
+        held.append(pairs_of(block, descriptors_ND, threshold))
         waiting += len(held[-1])
         if waiting > _HELD + 4 * count:
             held, waiting = [spanning_forest(count, merged(held))], 0
@@ -88,7 +88,7 @@ def _kept(descriptors_ND: NDArray[Any], members: Indices, threshold: float) -> I
     return kept
 
 
-def _pairs_of(block: Cells, descriptors_ND: NDArray[Any], threshold: float) -> Pairs:
+def pairs_of(block: Cells, descriptors_ND: NDArray[Any], threshold: float) -> Pairs:
     """Return all pairs of a block, or, where they are many, some that span the same."""
     if np.count_nonzero(block.above) > _DENSE * sum(block.above.shape):
         left, right = _spanning_cells(block, descriptors_ND, threshold)
@@ -107,7 +107,7 @@ def _spanning_cells(
     By Borůvka's algorithm: the strongest pair of each row and column with another component,
     until there are none.
     """
-    scores = _scores(block, descriptors_ND, threshold)
+    scores = scores_of(block, descriptors_ND, threshold)
     rows, place = np.unique(np.concatenate([block.left, block.right]), return_inverse=True)
     ends = place[: len(block.left)], place[len(block.left) :]
     chosen = np.empty((0, 2), np.int64)
@@ -129,7 +129,7 @@ def _spanning_cells(
         scores[component[ends[0]][:, None] == component[ends[1]]] = -np.inf
 
 
-def _scores(block: Cells, descriptors_ND: NDArray[Any], threshold: float) -> NDArray[np.float32]:
+def scores_of(block: Cells, descriptors_ND: NDArray[Any], threshold: float) -> NDArray[np.float32]:
     """Return the similarities of a block's pairs, float32 (R, C), -inf where there is none."""
     left, right = (descriptors_ND[rows].astype(np.float32) for rows in (block.left, block.right))
     scores: NDArray[np.float32] = left @ right.T

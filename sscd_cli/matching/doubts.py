@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from sscd_cli.choices import CROWD
 from sscd_cli.matching.copies import Clusters, Copies
+from sscd_cli.matching.forest import components
+from sscd_cli.matching.hubs import resembles_many
 from sscd_cli.matching.join import Bias, Pairs, merged
 from sscd_cli.matching.products import Indices
 
@@ -72,22 +74,39 @@ def _numbered(hashes_N16: NDArray[np.uint8]) -> Indices:
     return np.where(unknown, len(keys) + np.arange(len(keys)), number)
 
 
-def crowded(copies: Copies, threshold: float, counts_N: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def crowded(
+    copies: Copies, threshold: float, counts_N: NDArray[np.bool_], descriptors_ND: NDArray[Any]
+) -> NDArray[np.bool_]:
     """Return the rows with `CROWD` look-alikes or more, bool (N,).
 
-    Identical rows are one look-alike. Where there are more pairs than can be held, those are all
-    rows with a copy. counts_N: the rows that count.
+    Identical rows are one look-alike. counts_N: the rows that count. descriptors_ND: looked at
+    where the pairs are only a spanning forest.
     """
-    if copies.forest_at is not None:
-        return copies.rows
     groups = int(copies.group.max(initial=-1)) + 1
     counted = np.zeros(groups, np.bool_)
     counted[copies.group[counts_N]] = True
     pairs = copies.pairs
+    if copies.forest_at is not None:
+        return _crowded_forest(copies, threshold, counted, descriptors_ND)[copies.group]
     links = pairs.similarity >= np.float32(threshold)
     links &= counted[pairs.left] & counted[pairs.right]
     ends = np.concatenate([pairs.left[links], pairs.right[links]])
     crowd: NDArray[np.bool_] = np.bincount(ends, minlength=groups)[copies.group] >= CROWD
+    return crowd
+
+
+def _crowded_forest(
+    copies: Copies, threshold: float, counted_U: NDArray[np.bool_], descriptors_ND: NDArray[Any]
+) -> NDArray[np.bool_]:
+    """Return the groups with `CROWD` look-alikes or more, which are all in their component."""
+    _, first_U = np.unique(copies.group, return_index=True)
+    label, _ = components(len(first_U), copies.pairs)
+    label = np.where(counted_U, label, -1)
+    size = np.bincount(label[label >= 0], minlength=len(label))
+    crowd = np.zeros(len(first_U), np.bool_)
+    for component in np.flatnonzero(size > CROWD).tolist():
+        members = np.flatnonzero(label == component)
+        crowd[members] = resembles_many(descriptors_ND[first_U[members]], threshold, CROWD)
     return crowd
 
 

@@ -358,6 +358,12 @@ def merged(parts: Sequence[Pairs]) -> Pairs:
 _NONE = np.empty(0, np.int64)
 
 
+def numbered(pairs: Pairs, number_N: Indices) -> Pairs:
+    """Return pairs under other row numbers, the smaller to the left, sorted."""
+    ends = number_N[pairs.left], number_N[pairs.right]
+    return merged([Pairs(np.minimum(*ends), np.maximum(*ends), pairs.similarity)])
+
+
 def most_pairs() -> int:
     """Return how many pairs can be joined and clustered in the memory that we may use."""
     return memory_bytes() // _BYTES_PER_PAIR

@@ -8,10 +8,11 @@ from joins import crowd
 
 from sscd_cli.errors import SscdError
 from sscd_cli.matching import cells as cells_of
-from sscd_cli.matching import clusters, crowds, products
+from sscd_cli.matching import clusters, crowds, hubs, products
 from sscd_cli.matching.clusters import cluster, cluster_copies, find_copies
 from sscd_cli.matching.crowds import forest_of
 from sscd_cli.matching.forest import components, spanning_forest
+from sscd_cli.matching.hubs import crowd_forest, expected_pairs, resembles_many
 from sscd_cli.matching.join import find_pairs
 
 
@@ -21,11 +22,16 @@ def ends(pairs):
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
-    for module in (products, cells_of):
+    for module in (products, cells_of, hubs):
         monkeypatch.setattr(module, "ROWS", 64)
         monkeypatch.setattr(module, "COLUMNS", 96)
     monkeypatch.setattr(crowds, "_BLOCK", 32)
     monkeypatch.setattr(crowds, "_HELD", 500)
+    monkeypatch.setattr(hubs, "_BLOCK", 32)
+    monkeypatch.setattr(hubs, "_HELD", 200)
+    monkeypatch.setattr(hubs, "_SMALL", 8)
+    monkeypatch.setattr(hubs, "_SUSPECTS", 16)
+    monkeypatch.setattr(hubs, "_SAMPLE", 128)
 
 
 @pytest.mark.parametrize("dense", [0, 4, 10**6])
@@ -43,6 +49,52 @@ def test_a_forest_has_the_components_and_weakest_links_of_all_pairs(seed, dense,
         {*zip(*map(np.ndarray.tolist, ends(pairs)), strict=True)} for pairs in (forest, every)
     )
     assert few <= many
+
+
+def loose(seed):
+    """Chains and knots of near-copies, a crowd in two parts, and twins among strangers."""
+    return np.concatenate([crowd(seed=seed), -crowd(200, 40, seed + 9), crowd(3, 2, seed)])
+
+
+@pytest.mark.parametrize("threshold", [0.4, 0.6, 0.75, 0.9])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_forest_around_hubs_has_the_components_and_weakest_links_of_all_pairs(seed, threshold):
+    rows = loose(seed)
+    every, forest = find_pairs(rows, threshold), crowd_forest(rows, threshold)
+    expected, weakest = components(len(rows), every)
+    component, found = components(len(rows), forest)
+    assert component.tolist() == expected.tolist()
+    np.testing.assert_allclose(found, weakest, atol=2e-6)
+    sizes = np.bincount(component[component >= 0])
+    assert len(forest) == (sizes[sizes > 0] - 1).sum()
+    assert (forest.left < forest.right).all()
+
+
+@pytest.mark.parametrize("least", [1, 32, 300])
+def test_rows_with_many_look_alikes_are_those_in_as_many_pairs(least):
+    rows = loose(0)
+    pairs = find_pairs(rows, 0.75)
+    count = np.bincount(np.concatenate([pairs.left, pairs.right]), minlength=len(rows))
+    assert resembles_many(rows, 0.75, least).tolist() == (count >= least).tolist()
+
+
+def test_the_pairs_of_a_sample_tell_how_many_there_are():
+    rows = crowd(4000, 600)
+    assert expected_pairs(rows, 0.75) == pytest.approx(len(find_pairs(rows, 0.75)), rel=0.3)
+    assert expected_pairs(rows[:1], 0.75) == expected_pairs(rows[:0], 0.75) == 0
+
+
+def test_rows_that_are_not_compared_have_identical_copies_only():
+    rows = crowd(40, 6)
+    rows[5] = rows[20]
+    among = np.arange(len(rows)) >= 10
+    copies = find_copies(rows, 0.75, among_N=among)
+    assert copies.group[5] == copies.group[20]
+    found = cluster_copies(copies, np.arange(len(rows)), rows)
+    twins = np.isin(np.arange(10), 5)
+    assert (found.component[:10] >= 0).tolist() == twins.tolist()
+    alone = cluster_copies(find_copies(rows[10:], 0.75), np.arange(36), rows[10:])
+    assert (found.component[10:] >= 0).tolist() == (alone.component >= 0).tolist()
 
 
 @pytest.mark.parametrize("linkage", ["leader", "components"])
