@@ -55,13 +55,17 @@ def load_batches(
     the images before it.
     """
     lists = Lists(refs, batch_size)
+    batches = _started(decoder, lists, workers, pin_memory)
     try:
-        yield from _started(decoder, lists, workers, pin_memory)
+        yield from batches
     except RuntimeError as error:
         if DEAD_WORKER.search(str(error)):
             what = "a decoding worker died (out of memory, or killed by a damaged file)"
             raise SscdError(what, "rerun with --workers 0 to find the file") from error
         raise
+    finally:
+        if workers:  # an error's traceback keeps them, and they ignore what ends them at exit
+            batches._shutdown_workers()
     if lists.error is not None:
         raise lists.error
 
@@ -78,7 +82,7 @@ def start_worker(_: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _started(decoder: Decoder, lists: Lists, workers: int, pin_memory: bool) -> Iterator[Batch]:
+def _started(decoder: Decoder, lists: Lists, workers: int, pin_memory: bool) -> Any:
     """Start the workers; a fork beside idle threads and more workers than cores are no mistakes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -5,22 +5,24 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Iterator
 from contextlib import suppress
 
 from PIL import Image
 
 from sscd_cli.images.reasons import RefusedError
+from sscd_cli.images.tiff_directory import (
+    COLOUR_FILTER_ARRAY,
+    DNG_VERSION,
+    NEW_SUBFILE_TYPE,
+    PHOTOMETRIC,
+    SUB_IFDS,
+    first_tags,
+    is_cut,
+)
 
 HEIC = re.compile(rb".{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL)
 JPEG_XL = re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n")
 RAW = re.compile(rb"II\*\0.{4}CR\x02|.{4}ftypcrx |FUJIFILMCCD-RAW|II(RO|RS|U\0)|MMOR", re.DOTALL)
-# tags of TIFF, and values of theirs
-NEW_SUBFILE_TYPE, PHOTOMETRIC, SUB_IFDS, DNG_VERSION = 254, 262, 330, 50706
-COLOUR_FILTER_ARRAY, LONG = 32803, 4
-BITS, PLANES, SEPARATE = 258, 284, 2
-PANASONIC_START = 280  # where the pixels of an RW2 file begin
-_MOST_DIRECTORIES, _MOST_PIECES = 64, 1 << 20
 _JXL_HEADER = 16  # bytes of its codestream that tell size and orientation
 JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
@@ -56,35 +58,9 @@ def is_raw(data: bytes) -> bool:
     """Whether a file holds what a camera's sensor saw; Pillow would read its preview, if any."""
     if RAW.match(data):
         return True
-    tags = _tiff_tags(data)
+    tags = first_tags(data)
     reduced_first = tags.get(NEW_SUBFILE_TYPE) == 1 and SUB_IFDS in tags
     return reduced_first or DNG_VERSION in tags or tags.get(PHOTOMETRIC) == COLOUR_FILTER_ARRAY
-
-
-def refuse_scrambled(image: Image.Image) -> None:
-    """Raise RefusedError for a TIFF file, opened, of which Pillow makes other pixels."""
-    tags = getattr(image, "tag_v2", {})
-    bits = tags.get(BITS, 8)
-    if tags.get(PLANES) == SEPARATE and isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8:
-        raise RefusedError("TIFF of 16-bit colours in separate planes, which is not read")
-
-
-def _tiff_tags(data: bytes) -> dict[int, int]:
-    """Return the tags of a TIFF file's first directory, each with its first value; {} if none.
-
-    Source: TIFF 6.0, section 2.
-    """
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
-    if order is None or len(data) < 8:
-        return {}
-    (start,) = struct.unpack_from(f"{order}I", data, 4)
-    count = int.from_bytes(data[start : start + 2], "little" if order == "<" else "big")
-    directory = data[start + 2 : start + 2 + 12 * count]
-    whole = len(directory) // 12 * 12
-    tags = {}
-    for tag, kind, _, value in struct.iter_unpack(f"{order}HHI4s", directory[:whole]):
-        tags[tag] = struct.unpack(f"{order}{'I' if kind == LONG else 'Hxx'}", value)[0]
-    return tags
 
 
 def refuse_cut_raw(data: bytes) -> None:
@@ -94,44 +70,8 @@ def refuse_cut_raw(data: bytes) -> None:
     """
     body = b"II*\0" + data[4:] if data.startswith(b"IIU\0") else data  # Panasonic's own signature
     with suppress(struct.error):
-        for start, length in _pieces(body):
-            if start + length > len(data):
-                raise RefusedError("truncated raw file")
-
-
-def _pieces(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where the strips and tiles of a TIFF file lie, of all its directories, and how long."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
-    todo = [struct.unpack_from(f"{order}I", data, 4)[0]] if order and len(data) >= 8 else []
-    seen: set[int] = set()
-    while todo and len(seen) < _MOST_DIRECTORIES:
-        start = todo.pop()
-        if start in seen or not 8 <= start < len(data):
-            continue
-        seen.add(start)
-        tags = _numbers(data, start, order or "<")
-        todo += tags.get(SUB_IFDS, [])
-        for places, lengths in ((273, 279), (324, 325)):
-            yield from zip(tags.get(places, []), tags.get(lengths, []), strict=False)
-        yield from ((place, 1) for place in tags.get(PANASONIC_START, []))
-
-
-def _numbers(data: bytes, start: int, order: str) -> dict[int, list[int]]:
-    """Return the whole numbers of each tag of one directory."""
-    (count,) = struct.unpack_from(f"{order}H", data, start)
-    found = {}
-    for at in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind, values = struct.unpack_from(f"{order}HHI", data, at)
-        size = {3: 2, 4: 4, 13: 4}.get(kind, 0)
-        if not size or values > _MOST_PIECES:
-            continue
-        place = at + 8
-        if values * size > 4:
-            (place,) = struct.unpack_from(f"{order}I", data, place)
-        found[tag] = list(
-            struct.unpack_from(f"{order}{values}{'H' if size == 2 else 'I'}", data, place)
-        )
-    return found
+        if is_cut(body):
+            raise RefusedError("truncated raw file")
 
 
 def open_raw(data: bytes, max_pixels: int, *, upright: bool) -> Image.Image:

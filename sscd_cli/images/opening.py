@@ -23,7 +23,6 @@ from sscd_cli.images.formats import (
     refuse_bomb,
     refuse_jxl_bomb,
     refuse_missing,
-    refuse_scrambled,
     register,
     too_many_pixels,
 )
@@ -34,6 +33,8 @@ from sscd_cli.images.preprocess import Recipe, boxes_of, resize, shrink_while_de
 from sscd_cli.images.reasons import RefusedError
 from sscd_cli.images.repair import refuse_many_scans, without_remarks
 from sscd_cli.images.samples import has_deep_colours
+from sscd_cli.images.tiff_directory import TIFF
+from sscd_cli.images.tiff_library import open_tiff, refuse_scrambled
 from sscd_cli.machines.hardware import lacking
 
 # Pillow reads more, but some of it starts other programs (EPS) or needs them. TGA has no
@@ -109,9 +110,14 @@ def open_picture(
         try:
             return _opened(data, exif=exif, max_pixels=max_pixels, recipe=recipe)
         except Exception as error:
+            if lacking(error) or isinstance(error, Image.DecompressionBombError):
+                raise
+            if TIFF.match(data):
+                image, orientation, frames = open_tiff(data, max_pixels, error)
+                turned = _turned(image, orientation if exif else 1)
+                return Picture(turned, turned.size, "TIFF", frames)
             plain = without_remarks(data)
-            refused = isinstance(error, Image.DecompressionBombError | RefusedError)
-            if refused or lacking(error) or len(plain) == len(data):
+            if isinstance(error, RefusedError) or len(plain) == len(data):
                 raise
             return _opened(plain, exif=exif, max_pixels=max_pixels, recipe=recipe)
 

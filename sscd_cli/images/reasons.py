@@ -30,6 +30,14 @@ _NAMES = (
     (rb"\x01\xda[\0\x01][\x01\x02]", "SGI"),
     (rb"P[1-6fF]\s", "PNM"),
 )
+# sound files of which nothing here makes pixels, by how they begin
+_NOT_READ = (
+    (rb"\xff\xd8.{,65536}?\xff[\xc0-\xc2]..\x0c", "JPEG of 12 bits"),
+    (rb"\xff\xd8.{,65536}?\xff\xc3..[\x02-\x10]", "lossless JPEG"),
+    (rb"PF\s", "PFM in colour"),
+    (rb"8BPS\0\x01.{16}\0[\x10\x20]", "PSD of 16 or 32 bits"),
+    (rb"8BPS\0\x02", "PSB, a large PSD"),
+)
 _CUT = re.compile(r"truncat|unexpected end|end of file|not enough|premature|too short", re.I)
 _UNKNOWN_KIND = re.compile(
     r"unsupported|not supported|unknown (?:mode|compression)|cannot handle", re.I
@@ -54,6 +62,9 @@ def reason_of_failure(error: Exception, data: bytes = b"") -> str:
 
 def _of_bytes(error: Exception, data: bytes) -> str:
     known = (name for start, name in _NAMES if re.match(start, data, re.DOTALL))
+    for start, kind in _NOT_READ:
+        if re.match(start, data, re.DOTALL):
+            return f"{kind}, which is not read"
     name = next(known, None)
     if name is None:
         unknown = isinstance(error, UnidentifiedImageError)

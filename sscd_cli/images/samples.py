@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +63,7 @@ class Samples:
         if not isinstance(image, TiffImageFile):
             return cls()
         tags = image.tag_v2
-        bits, format = _first(tags.get(BITS)), _first(tags.get(FORMAT))
+        bits, format = _first(tags.get(BITS)), _first(tags.get(FORMAT, 1))
         low, high = (
             next((value for tag in pair if (value := _first(tags.get(tag))) is not None), None)
             for pair in ((LEAST, OLD_LEAST), (GREATEST, OLD_GREATEST))
@@ -165,6 +166,24 @@ class Levels:
         return Image.fromarray(np.dstack([grey, alpha]))
 
 
+def eight_bits(values: npt.NDArray[Any], samples: Samples) -> npt.NDArray[np.uint8]:
+    """Bring numbers of any type to 0..255, all bands by one rule; what holds no value is 0.
+
+    Args: values: (H, W) or (H, W, C). Limits: memory for a copy as float32 and two masks.
+    """
+    there = _there(values, samples)
+    some = values[there][:: max(1, values.size // _SAMPLE)].astype(np.float64)
+    if not len(some):
+        return np.zeros(values.shape, np.uint8)
+    least, most = (float(pick(values, where=there, initial=some[0])) for pick in (np.min, np.max))
+    real = values.dtype.kind == "f"
+    low, high = _written_in(*_without_outliers(least, most, some), samples, real=real)
+    levels = np.where(there, values, low).astype(np.float32) - np.float32(low)
+    levels *= np.float32(255 / ((high - low) or 1))
+    grey = np.rint(levels.clip(0, 255, out=levels)).astype(np.uint8)
+    return np.where(there, 255 - grey, 0).astype(np.uint8) if samples.inverted else grey
+
+
 def strips_of(image: Image.Image) -> Iterator[Image.Image]:
     """Yield an image in strips of rows from the top; a small one as it is."""
     rows = max(1, STRIP_PIXELS // image.width)
@@ -180,7 +199,7 @@ def _values(image: Image.Image, samples: Samples) -> Values:
     return (values.view(samples.type) if samples.type else values).astype(np.float64)
 
 
-def _there(values: Values, samples: Samples) -> npt.NDArray[np.bool_]:
+def _there(values: npt.NDArray[Any], samples: Samples) -> npt.NDArray[np.bool_]:
     there: npt.NDArray[np.bool_] = np.abs(values) < _NO_VALUE  # nor are those that are not numbers
     if samples.nodata is not None:
         there &= values != np.float64(samples.nodata)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
 import signal
 import time
@@ -159,6 +160,7 @@ def test_fault_in_a_worker_is_not_taken_for_its_death(folder: Path) -> None:
 
     with pytest.raises(RuntimeError, match="a fault of the caller"):
         batches(folder, 1, known=faulty)
+    assert not multiprocessing.active_children()  # it would be waited for at exit, for ever
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

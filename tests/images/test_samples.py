@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import zlib
 from itertools import combinations
 from pathlib import Path
@@ -86,12 +87,15 @@ def test_few_of_16_bits_may_be_transparent() -> None:
     assert np.abs(found[:, 48:] - COLOURS[:, 48:]).mean() < 20
 
 
-def test_colours_that_pillow_cannot_read_are_unreadable(tmp_path: Path) -> None:
+def test_colours_that_pillow_cannot_read_are_unreadable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tifffile", None)
     lost = "16-bit colours that use only the lowest bits, which are not read"
     assert unreadable(written(tmp_path, deep_png(COLOURS * 4))).error == lost
     planes = deep_tiff((COLOURS * 257).astype("<u2"), planes=True)
     found = unreadable(written(tmp_path, planes))
-    assert found.error == "TIFF of 16-bit colours in separate planes, which is not read"
+    assert found.error == "TIFF of this kind needs pip install 'sscd-cli[tiff]'"
     assert np.array_equal(pixels(deep_tiff(COLOURS.astype(np.uint8), planes=True)), COLOURS)
 
 
