@@ -57,6 +57,7 @@ HOMES = {
     "pillow_heif": ("images.formats",),
     "pillow_jxl": ("images.formats",),
     "rawpy": ("images.formats",),
+    "tifffile": ("images.tiff_library",),
     "matplotlib": ("training", "evaluation.pair_plot"),
     "ray": ("machines.ray",),
 }

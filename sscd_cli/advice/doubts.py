@@ -47,6 +47,7 @@ def find_doubts(joined: Joined, options: DedupOptions) -> RowDoubts:
     """
     import numpy as np
 
+    from sscd_cli.advice.animations import same_animations
     from sscd_cli.matching.doubts import Doubts, crowded, exact_copies
 
     stored, copies = joined.stored, joined.copies
@@ -56,7 +57,10 @@ def find_doubts(joined: Joined, options: DedupOptions) -> RowDoubts:
         crowd |= joined.alike.tells_nothing
         crowd |= crowded(copies, joined.threshold, ~low, stored.descriptors)
     several = stored.columns["frames"] > 1
-    pairs = Doubts(joined.threshold, crowd | several, exact_copies(stored.columns))
+    exact = exact_copies(stored.columns)
+    if options.second_look:
+        exact = same_animations(stored, copies, joined.threshold, exact, several & ~crowd)
+    pairs = Doubts(joined.threshold, crowd | several, exact)
     return RowDoubts(pairs, low, crowd & ~low)
 
 

@@ -5,23 +5,47 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from PIL.Image import Image
 
     from sscd_cli.descriptors.read import DescriptorSet
+    from sscd_cli.images.refs import ImageRef
 
 
 def picture_of(stored: DescriptorSet, row: int) -> Image | None:
     """Read one image, upright RGB; None where it is not here, or cannot be read."""
     from sscd_cli.errors import SscdError
     from sscd_cli.images.decode import load_image
+
+    ref = _ref(stored, row)
+    try:
+        return load_image(ref, exif=_turns(stored)) if ref else None
+    except (SscdError, OSError, ValueError):
+        return None
+
+
+def frames_at(stored: DescriptorSet, row: int) -> Iterator[Image]:
+    """Yield some frames of one image, upright RGB; none where it is not here.
+
+    Raises: any `Exception` where it cannot be read.
+    """
+    from sscd_cli.images.animation import some_frames
+    from sscd_cli.images.decode import DEFAULT_LIMITS
+    from sscd_cli.images.read import read_bytes
+
+    if ref := _ref(stored, row):
+        data, _ = read_bytes(ref, DEFAULT_LIMITS.file_bytes)
+        yield from some_frames(data, exif=_turns(stored))
+
+
+def _turns(stored: DescriptorSet) -> bool:
+    return bool(stored.provenance.preprocessing.get("exif", True))
+
+
+def _ref(stored: DescriptorSet, row: int) -> ImageRef | None:
     from sscd_cli.images.read import stored_ref
     from sscd_cli.storage.servers import is_url
 
     source, id = stored.sources[row], stored.ids[row]
-    if is_url(source or id):
-        return None
-    exif = bool(stored.provenance.preprocessing.get("exif", True))
-    try:
-        return load_image(stored_ref(source, id), exif=exif)
-    except (SscdError, OSError, ValueError):
-        return None
+    return None if is_url(source or id) else stored_ref(source, id)

@@ -123,7 +123,7 @@ def open_picture(
 
 
 def _opened(data: bytes, *, exif: bool, max_pixels: int, recipe: Recipe | None) -> Picture:
-    image = _identified(data, max_pixels)
+    image = identified(data, max_pixels)
     full = image.size
     refuse_bomb(*full, max_pixels)
     refuse_scrambled(image)
@@ -165,8 +165,12 @@ def upright_rgb(image: Image.Image | npt.NDArray[np.uint8], *, exif: bool = True
     return _turned(plain_rgb(image), _orientation(image) if exif else 1)
 
 
-def _identified(data: bytes, max_pixels: int) -> Image.Image:
-    """Let Pillow tell the format. Raises: MissingFormatError: one that an extra would read."""
+def identified(data: bytes, max_pixels: int) -> Image.Image:
+    """Let Pillow tell the format, without decoding.
+
+    Raises: MissingFormatError: one that an extra would read. UnidentifiedImageError: none.
+        Image.DecompressionBombError: above `max_pixels`.
+    """
     try:
         return Image.open(io.BytesIO(data), formats=known_formats())
     except UnidentifiedImageError:

@@ -31,7 +31,8 @@ class Doubts:
     """What makes a pair one to be looked at, never one to remove.
 
     threshold: a pair below it. rows: bool (N,), every pair of these. exact: int64 (N,), rows of
-    one number hold the same picture, byte for byte or pixel for pixel, and are beyond doubt.
+    one number hold the same picture, byte for byte or pixel for pixel, or the same frames, and
+    are beyond doubt.
     """
 
     threshold: float
@@ -40,9 +41,11 @@ class Doubts:
 
     def sure(self, pairs: Pairs, rows_M: Indices) -> NDArray[np.bool_]:
         """Return which pairs suffice, bool (P,). rows_M: the row of each number in them."""
-        doubtful = self.rows[rows_M]
+        doubtful, exact = self.rows[rows_M], self.exact[rows_M]
         enough = pairs.similarity >= np.float32(self.threshold)
-        return enough & ~doubtful[pairs.left] & ~doubtful[pairs.right]
+        plain = ~doubtful[pairs.left] & ~doubtful[pairs.right]
+        same: NDArray[np.bool_] = exact[pairs.left] == exact[pairs.right]
+        return enough & (plain | same)
 
 
 def at_threshold(copies: Copies, threshold: float) -> Copies:

@@ -283,6 +283,34 @@ def test_the_field_cases_of_animations_and_pages(sscd: Run, tmp_path: Path, gall
     assert (ran.status, ran.lines) == (0, [])
 
 
+def test_an_animation_that_shows_the_same_in_other_bytes_is_a_copy(
+    sscd: Run, tmp_path: Path, gallery: Path
+) -> None:
+    def frame(name: str) -> Image.Image:
+        with Image.open(gallery / f"{name}.jpg") as image:
+            return image.convert("RGB").resize((240, 180))
+
+    def animation(name: str, *shown: Image.Image, **how: Any) -> None:
+        shown[0].save(folder / name, save_all=True, append_images=shown[1:], **how)
+
+    folder = tmp_path / "files"
+    folder.mkdir()
+    canyon, leaf, reef, clock = (frame(name) for name in ("canyon", "leaf", "reef", "clock"))
+    black = Image.new("RGB", (240, 180))
+    animation("a.webp", canyon, leaf, black, duration=200, lossless=True)
+    animation("b.gif", canyon, leaf, black, duration=200)
+    animation("other.gif", canyon, reef, black, duration=200)
+    animation("longer.gif", canyon, leaf, black, clock, duration=200)
+    animation("pages.tif", canyon, reef)
+    animation("pages-half.tif", *(page.resize((180, 135)) for page in (canyon, reef)))
+    (folder / "torn.gif").write_bytes((folder / "b.gif").read_bytes()[:-9000])
+    ran = sscd("dedup", folder, "-f", "jsonl")
+    gone = {name.removeprefix("files/") for name, (keep, _) in bands(ran).items() if not keep}
+    assert len(gone) == 2
+    assert len(gone & {"a.webp", "b.gif"}) == len(gone & {"pages.tif", "pages-half.tif"}) == 1
+    assert not sscd("dedup", folder, "--no-second-look", "-f", "paths").lines
+
+
 def test_the_field_case_of_text_pages(sscd: Run, tmp_path: Path) -> None:
     from PIL import ImageDraw
 
