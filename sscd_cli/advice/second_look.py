@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sscd_cli.advice.pictures import picture_of
+from sscd_cli.advice.pictures import picture_of, taken_at
 from sscd_cli.machines.hardware import core_count
 
 if TYPE_CHECKING:
@@ -18,20 +18,24 @@ if TYPE_CHECKING:
     from sscd_cli.matching.copies import Clusters
     from sscd_cli.matching.products import Indices
 
-OTHER_SHOT = "other shot"
+OTHER_SHOT, CANNOT_TELL = "other shot", "cannot tell"
 
 
 @dataclass(frozen=True)
 class SecondLooks:
-    """verdicts: by row, of the images that were looked at again beside their keepers."""
+    """verdicts: by row, of the images that were looked at again beside their keepers. by_time:
+    the other shots among them that only the time of their taking tells.
+    """
 
     verdicts: Mapping[int, str] = field(default_factory=dict)
+    by_time: Set[int] = frozenset()
 
     @classmethod
     def of(cls, stored: DescriptorSet, found: Clusters, exact_N: Indices) -> SecondLooks:
         """Look at each removable image and its keeper, unless they are exact copies.
 
-        An image that is not here, or cannot be read, has no verdict.
+        Where pixels cannot tell, files that say when they were taken do: no edit changes that. An
+        image that is not here, or cannot be read, has no verdict.
         """
         rows = np.flatnonzero(found.removable & (exact_N != exact_N[found.keeper]))
         rows = rows[np.argsort(found.keeper[rows], kind="stable")].tolist()
@@ -40,8 +44,11 @@ class SecondLooks:
             for keeper, copies in groupby(rows, key=lambda row: int(found.keeper[row]))
         ]
         with ThreadPoolExecutor(core_count()) as pool:
-            verdicts = pool.map(lambda group: _verdicts(stored, *group), groups)
-            return cls({row: verdict for some in verdicts for row, verdict in some.items()})
+            found_out = pool.map(lambda group: _verdicts(stored, *group), groups)
+            verdicts = {row: verdict for some in found_out for row, verdict in some.items()}
+        unclear = [row for row, verdict in verdicts.items() if verdict == CANNOT_TELL]
+        by_time = {row for row in unclear if _at_other_times(stored, int(found.keeper[row]), row)}
+        return cls(verdicts | dict.fromkeys(by_time, OTHER_SHOT), by_time)
 
     def count(self, verdict: str) -> int:
         """How many images have a verdict."""
@@ -53,6 +60,12 @@ class SecondLooks:
         look_at = found.look_at.copy()
         look_at[np.array(others, np.int64)] = True
         return replace(found, look_at=look_at)
+
+
+def _at_other_times(stored: DescriptorSet, keeper: int, row: int) -> bool:
+    from sscd_cli.images.capture import at_other_times
+
+    return at_other_times(taken_at(stored, keeper), taken_at(stored, row))
 
 
 def _verdicts(stored: DescriptorSet, keeper: int, copies: list[int]) -> dict[int, str]:

@@ -112,6 +112,8 @@ class DedupResult:
         return Header.of(self.stored, self.threshold, self.scale, counts, command=command)
 
     def _reason(self, keeper: int, row: int) -> str:
+        if row in self.looks.by_time:
+            return "another shot: taken at another time"
         if self.looks.verdicts.get(row) == OTHER_SHOT:
             return "another shot: its pixels differ in places"
         return self.originals.reason(keeper, row)

@@ -9,7 +9,7 @@ import numpy as np
 import other_shots
 import pytest
 from conftest import Run, drawn_provenance, records_of
-from PIL import Image
+from PIL import ExifTags, Image
 
 from sscd_cli.descriptors.schema import Row
 from sscd_cli.descriptors.write import ShardWriter
@@ -23,7 +23,7 @@ def save(folder: Path, pictures: dict[str, Image.Image], **hashes: bytes) -> Non
     with ShardWriter(folder / "descriptors", drawn_provenance(64)) as writer:
         for name, picture in pictures.items():
             path = folder / name
-            picture.save(path)
+            picture.save(path, exif=picture.getexif())
             status = path.stat()
             row = Row(
                 str(path),
@@ -97,3 +97,38 @@ def test_what_cannot_be_read_has_no_verdict(sscd: Run, tmp_path: Path) -> None:
     os.utime(tmp_path / "b.png", ns=(status.st_atime_ns, status.st_mtime_ns))
     (cluster,) = records_of(sscd(*WORDS, "jsonl").out)
     assert {member["verdict"] for member in cluster["members"]} == {""}
+
+
+def taken(time: str, fraction: str = "") -> Image.Image:
+    """A picture too small for its pixels to tell anything."""
+    picture = PAGES[0].resize((40, 40))
+    exif = picture.getexif()
+    exif[ExifTags.IFD.Exif] = {
+        ExifTags.Base.DateTimeOriginal: f"2026:05:01 {time}",
+        **({ExifTags.Base.SubsecTimeOriginal: fraction} if fraction else {}),
+    }
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"),
+    [
+        (("10:00:00", "25"), "cannot tell"),
+        (("10:00:00", "250"), "cannot tell"),
+        (("10:00:00", "31"), "other shot"),
+        (("10:00:07",), "other shot"),
+        (("12:00:00", "25"), "cannot tell"),  # a clock put right
+        (("never",), "cannot tell"),
+    ],
+)
+def test_where_pixels_cannot_tell_the_time_of_the_shots_does(
+    sscd: Run, tmp_path: Path, other: tuple[str, ...], verdict: str
+) -> None:
+    save(tmp_path, {"a.png": taken("10:00:00", "25"), "b.png": taken(*other)})
+    ran = sscd(*WORDS, "jsonl")
+    (cluster,) = records_of(ran.out)
+    member = cluster["members"][1]
+    assert member["verdict"] == verdict
+    assert member["keep"] == (verdict == "other shot")
+    late = verdict == "other shot"
+    assert ("another shot: taken at another time" in sscd(*WORDS, "html").out.decode()) == late
