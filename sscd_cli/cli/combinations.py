@@ -69,7 +69,8 @@ def _names_images(values: Values) -> bool:
     from sscd_cli.descriptors.shards import shard_paths
     from sscd_cli.storage.places import place
 
-    return not all(shard_paths(place(str(values.get(end)))) for end in ("test", "against"))
+    names = [*values["test"], values["against"]]
+    return not all(shard_paths(place(name)) for name in names)
 
 
 _RAY = Needs("gpus_per_task cpus_per_task memory_per_task", "--engine ray", _is("engine", "ray"))

@@ -17,6 +17,8 @@ from sscd_cli.text import counted
 
 if TYPE_CHECKING:
     from sscd_cli.commands.leaks import LeaksResult
+    from sscd_cli.commands.resplit import NewSplit
+    from sscd_cli.reports.leaks.record import LeakReport
 
 
 def leaks(
@@ -26,14 +28,18 @@ def leaks(
         LeakFormat, Help("text, json, junit, sarif, markdown or github (annotations).", "-f")
     ] = "text",
     report: ReportFiles = (),
+    thumbnails: Annotated[
+        bool, Help("Put small pictures beside a report in Markdown, which shows them.")
+    ] = False,
     strict: shared.Strict = False,
 ) -> None:
     """Tell how much of a test set has a copy in a training set.
 
     Example: sscd leaks ./test --against ./train
 
-    The exit status is 1 if that is more than --max-leakage. A set that is missing, empty or not
-    to be read never passes.
+    Of several sets, as in sscd leaks ./test ./val --against ./train, each is held against those
+    after it. The exit status is 1 if more than --max-leakage was found. A set that is missing,
+    empty or not to be read never passes.
     """
     from sscd_cli.commands import leaks as verb
     from sscd_cli.reports.leaks.formats import write_leaks
@@ -47,15 +53,22 @@ def leaks(
         summarise_embedding(embedded, strict=strict)
     said = found.report(terminal.command_line)
     for path in report:
+        pictures = path.with_name(f"{path.stem}-thumbnails") if thumbnails else None
         with terminal.report_stream(path) as stream:
-            write_leaks(said, LEAK_SUFFIXES[path.suffix.lower()], stream)
+            write_leaks(said, LEAK_SUFFIXES[path.suffix.lower()], stream, pictures)
     _write_clean_list(options, found)
     with terminal.report_stream(None) as stream:
         write_leaks(said, format, stream)
-    _summarise(found, said.sentence)
-    if found.verdict == "failed":
+    unreadable = sum(len(split.stored.unreadable) for split in found.sets)
+    if unreadable:
+        terminal.warn(f"not compared, for they are unreadable: {counted(unreadable, 'images')}")
+    for pair in said.pairs:
+        _summarise(pair)
+    for new in found.resplit:
+        _tell_resplit(new)
+    if said.verdict == "failed":
         raise typer.Exit(1)
-    if strict and found.counts.unreadable + found.counts.unreadable_others:
+    if strict and unreadable:
         raise typer.Exit(4)
 
 
@@ -69,14 +82,18 @@ def _write_clean_list(options: LeaksOptions, found: LeaksResult) -> None:
             stream.write(line.encode("utf-8", "surrogateescape"))
 
 
-def _summarise(found: LeaksResult, sentence: str) -> None:
+def _summarise(report: LeakReport) -> None:
     """Say what was found; a verdict that is no pass is said whatever --quiet says."""
-    counts = found.counts
-    if unreadable := counts.unreadable + counts.unreadable_others:
-        terminal.warn(f"not compared, for they are unreadable: {counted(unreadable, 'images')}")
-    if found.verdict == "passed":
-        terminal.note(f"passed: {sentence}")
-    elif found.verdict == "warned":
-        terminal.warn(sentence)
+    if report.verdict == "passed":
+        terminal.note(f"passed: {report.sentence}")
+    elif report.verdict == "warned":
+        terminal.warn(report.sentence)
     else:
-        terminal.print_error(f"failed: {sentence}")
+        terminal.print_error(f"failed: {report.sentence}")
+
+
+def _tell_resplit(new: NewSplit) -> None:
+    terminal.note(f"{new.file}: {new.name} without leaks, {counted(new.moved, 'images')} exchanged")
+    if new.lacking:
+        few = counted(new.lacking, "images")
+        terminal.warn(f"{new.file} has {few} fewer than {new.name}: too few are like no other")

@@ -87,12 +87,13 @@ ReportFiles = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class LeaksOptions(Options):
-    """Two sets, each of images or of descriptors, and how much the first may hold of the second."""
+    """Sets, each of images or of descriptors, and how much one may hold of those named after it."""
 
     test: Annotated[
-        str,
+        tuple[str, ...],
         Argument(
-            "The set that shall hold no copies: a descriptor dataset, or images to embed first.",
+            "A set that shall hold no copies: a descriptor dataset, or images to embed first. Of "
+            "several each is compared with those after it, too.",
             value="TEST",
         ),
     ]
@@ -136,6 +137,15 @@ class LeaksOptions(Options):
             parse=shared.file_to_write,
         ),
     ] = None
+    resplit: Annotated[
+        Path | None,
+        Help(
+            "Write a list for each set into this folder: the same images, divided anew into sets "
+            "of the same sizes that share no copies.",
+            value="FOLDER",
+            parse=shared.local,
+        ),
+    ] = None
     threshold: shared.Threshold = None
     post: shared.Post = None
     score_norm: shared.ScoreNorm = None
@@ -148,7 +158,12 @@ class LeaksOptions(Options):
     ] = False
     descriptors: Annotated[
         Path,
-        Help("The descriptor dataset into which images go.", "-d", value="FOLDER", parse=place),
+        Help(
+            "The folder in which each set of images gets a descriptor dataset of its own.",
+            "-d",
+            value="FOLDER",
+            parse=place,
+        ),
     ] = DESCRIPTORS
     model: Annotated[
         str | None,
@@ -168,8 +183,11 @@ class LeaksOptions(Options):
 
     def check(self) -> None:
         """Raise UsageError for what no set can make possible, before any work is done."""
-        if _whole_name(self.test) == _whole_name(self.against):
+        whole = [_whole_name(name) for name in self.test]
+        if _whole_name(self.against) in whole:
             raise UsageError("TEST and --against are the same", "name the training set")
+        if len(set(whole)) < len(whole):
+            raise UsageError("a TEST is named twice", "name each set once")
         if self.warn_at and self.warn_at.exceeds(self.max_leakage):
             what = f"--warn-at {self.warn_at} is more than --max-leakage {self.max_leakage}"
             raise UsageError(what, "warn earlier, or allow more")

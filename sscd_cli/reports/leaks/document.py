@@ -1,4 +1,7 @@
-"""Leaks as one JSON document: what was compared, the counts, the verdict, and every pair."""
+"""Leaks as one JSON document: what was compared, the counts, the verdict, and every pair.
+
+Of more than two sets it is one of such documents, in `splits`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,24 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from sscd_cli.reports.leaks.record import LeakReport
+from sscd_cli import __version__
+from sscd_cli.reports.leaks.record import GateReport, LeakReport
 
 
-def document(report: LeakReport) -> Iterator[str]:
+def document(report: GateReport) -> Iterator[str]:
     """Yield the document piece by piece, a line a leak."""
+    if len(report.pairs) == 1:
+        yield from _pair(report.pairs[0])
+        return
+    head = {"tool": "sscd", "version": __version__, "report": "leaks", "verdict": report.verdict}
+    yield json.dumps(head).removesuffix("}") + ', "splits": [\n'
+    for number, pair in enumerate(report.pairs):
+        yield ",\n" if number else ""
+        yield "".join(_pair(pair)).rstrip("\n")
+    yield "\n]}\n"
+
+
+def _pair(report: LeakReport) -> Iterator[str]:
     head = {
         **report.header.record(),
         "test": report.test,
@@ -20,6 +36,7 @@ def document(report: LeakReport) -> Iterator[str]:
         "warn_at": report.warn_at,
         **asdict(report.counts),
         "share": round(report.counts.share, 6),
+        "expected_by_chance": report.expected,
     }
     yield json.dumps(head).removesuffix("}") + ', "leaks": ['
     for number, leak in enumerate(report.leaks()):

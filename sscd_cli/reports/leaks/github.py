@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sscd_cli.reports.leaks.record import NEW, Leak, LeakReport
+from sscd_cli.reports.leaks.record import NEW, GateReport, Leak
 from sscd_cli.text import printable
 
-MOST = 9  # GitHub shows ten annotations of a kind a step: these, and the verdict
+MOST = 10  # annotations of a kind that GitHub shows of a step: the verdicts, and leaks
 _LEVELS = {"failed": "error", "warned": "warning", "passed": "notice"}
 
 
-def github(report: LeakReport) -> Iterator[str]:
-    """Yield the verdict as an annotation, and then the new leaks that matter most."""
-    level = _LEVELS[report.verdict]
-    yield _command(level, report.title, report.sentence)
-    for leak in report.worst(MOST):
+def github(report: GateReport) -> Iterator[str]:
+    """Yield each verdict as an annotation, and then the new leaks that matter most."""
+    for pair in report.pairs:
+        yield _command(_LEVELS[pair.verdict], pair.title, pair.sentence)
+    level = "error" if report.verdict == "failed" else "warning"
+    most = MOST - len(report.pairs)
+    for leak in report.worst(most):
         if leak.status == NEW:
-            yield _annotation(leak, "warning" if level == "notice" else level)
-    if report.counts.new > MOST:
-        yield f"{report.counts.new - MOST:,} images more; --format json names all\n"
+            yield _annotation(leak, level)
+    new = sum(pair.counts.new for pair in report.pairs)
+    if new > most:
+        yield f"{new - most:,} images more; --format json names all\n"
 
 
 def _annotation(leak: Leak, level: str) -> str:

@@ -16,6 +16,7 @@ from sscd_cli.text import counted
 NEW, KNOWN, ACCEPTED, UNSURE = STATUSES = ("new", "in the baseline", "accepted", LOOK_AT)
 
 Verdict = Literal["passed", "warned", "failed"]
+VERDICTS: tuple[Verdict, ...] = ("failed", "warned", "passed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,23 @@ class Counts:
         return self.leaked / self.images
 
 
+def title_of(verdict: Verdict) -> str:
+    """Return what heads a report."""
+    return f"sscd leaks: {verdict}"
+
+
+def _rank(leak: Leak) -> tuple[int, int, float]:
+    match = leak.match
+    return STATUSES.index(leak.status), BANDS.index(match.band), -match.similarity
+
+
 @dataclass(frozen=True)
 class LeakReport:
-    """One result for all formats.
+    """What was found between two sets.
 
     test, train: as they were named. max_leakage, warn_at: as they were typed; None is no warning.
-    leaks: begins anew each time it is called, images in their order.
+    expected: how many test images have a stranger above the threshold by chance; None where the
+    sets are too small to tell. leaks: begins anew each time it is called, images in their order.
     """
 
     test: str
@@ -83,20 +95,16 @@ class LeakReport:
     verdict: Verdict
     max_leakage: str
     warn_at: str | None
+    expected: float | None
     leaks: Callable[[], Iterator[Leak]]
 
     def worst(self, most: int) -> list[Leak]:
         """Return the leaks that matter most: new ones first, the most alike first."""
-
-        def rank(leak: Leak) -> tuple[int, int, float]:
-            match = leak.match
-            return STATUSES.index(leak.status), BANDS.index(match.band), -match.similarity
-
-        return heapq.nsmallest(most, self.leaks(), key=rank)
+        return heapq.nsmallest(most, self.leaks(), key=_rank)
 
     @property
     def title(self) -> str:
-        return f"sscd leaks: {self.verdict}"
+        return title_of(self.verdict)
 
     @property
     def sentence(self) -> str:
@@ -122,6 +130,49 @@ class LeakReport:
         yield "accepted by decision", f"{counts.accepted:,} more"
         both = f"{counts.unreadable:,} of {self.test}, {counts.unreadable_others:,} of {self.train}"
         yield "unreadable", both
+        if self.expected is not None:
+            yield "expected by chance", f"about {self.expected:,.1f}, of images that are no copies"
         yield "model", self.header.model
         scale = "" if self.header.scale == "cosine" else f", {self.header.scale}"
         yield "threshold", f"{self.header.threshold:.4g}{scale}"
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """One result for all formats: each set held against those named after it, in that order."""
+
+    pairs: tuple[LeakReport, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of all."""
+        found = {report.verdict for report in self.pairs}
+        return next(verdict for verdict in VERDICTS if verdict in found)
+
+    @property
+    def title(self) -> str:
+        return title_of(self.verdict)
+
+    def leaks(self) -> Iterator[Leak]:
+        """Yield the leaks of all pairs of sets."""
+        for report in self.pairs:
+            yield from report.leaks()
+
+    def worst(self, most: int) -> list[Leak]:
+        """Return the leaks that matter most, as `LeakReport.worst`."""
+        return heapq.nsmallest(most, self.leaks(), key=_rank)
+
+    def table(self) -> list[list[str]]:
+        """Return what each set has of each later one, in words: a row of names, then a row a set.
+
+        Empty for two sets, of which there is one pair.
+        """
+        if len(self.pairs) == 1:
+            return []
+        names = list(dict.fromkeys(report.train for report in self.pairs))
+        rows: dict[str, dict[str, str]] = {}
+        for report in self.pairs:
+            said = f"{report.counts.leaked:,} ({report.counts.share:.1%})"
+            rows.setdefault(report.test, {})[report.train] = said
+        body = ([test, *(cells.get(name, "") for name in names)] for test, cells in rows.items())
+        return [["", *names], *body]

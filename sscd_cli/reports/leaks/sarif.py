@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from sscd_cli import __version__
 from sscd_cli.reports.clusters import BANDS
-from sscd_cli.reports.leaks.record import ACCEPTED, KNOWN, NEW, Leak, LeakReport
+from sscd_cli.reports.leaks.record import ACCEPTED, KNOWN, NEW, GateReport, Leak
 from sscd_cli.text import printable
 
 MOST = 5000  # results: what GitHub shows of a run
@@ -18,7 +18,7 @@ SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _RULES = {band: f"leak/{band.replace(' ', '-')}" for band in BANDS}
 
 
-def sarif(report: LeakReport) -> Iterator[str]:
+def sarif(report: GateReport) -> Iterator[str]:
     """Yield the log; the fingerprint of a result is the sorted pair of content hashes."""
     leaks = report.worst(MOST)
     new = "error" if report.verdict == "failed" else "warning"
@@ -31,13 +31,23 @@ def sarif(report: LeakReport) -> Iterator[str]:
         "tool": {"driver": driver},
         "invocations": [_invocation(report, len(leaks))],
         "results": [_result(leak, new) for leak in leaks],
-        "properties": {"verdict": report.verdict, **dict(report.facts())},
+        "properties": _properties(report),
     }
     yield json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1) + "\n"
 
 
-def _invocation(report: LeakReport, shown: int) -> dict[str, Any]:
-    notes = [f"{report.verdict}: {report.sentence}"]
+def _properties(report: GateReport) -> dict[str, Any]:
+    if len(report.pairs) == 1:
+        return {"verdict": report.verdict, **dict(report.pairs[0].facts())}
+    splits = [
+        {"test": pair.test, "train": pair.train, "verdict": pair.verdict, **dict(pair.facts())}
+        for pair in report.pairs
+    ]
+    return {"verdict": report.verdict, "splits": splits}
+
+
+def _invocation(report: GateReport, shown: int) -> dict[str, Any]:
+    notes = [f"{pair.verdict}: {pair.sentence}" for pair in report.pairs]
     more = sum(1 for _ in report.leaks()) - shown
     if more > 0:
         notes.append(f"{more:,} more leaks are not listed here; --format json names all")

@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from sscd_cli.reports.leaks.record import NEW, Leak, LeakReport
+from sscd_cli.reports.leaks.record import NEW, GateReport, Leak, LeakReport
 from sscd_cli.text import printable
 
 
-def text(report: LeakReport) -> Iterator[str]:
+def text(report: GateReport) -> Iterator[str]:
     """Yield the report piece by piece; names are made printable."""
+    for pair in report.pairs:
+        yield from _pair(pair)
+    yield from _table(report.table())
+
+
+def _table(rows: list[list[str]]) -> Iterator[str]:
+    """Yield the table of all sets in columns: numbers to the right."""
+    if rows:
+        yield "\nimages of each set with a copy in another\n"
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *rest in rows:
+        cells = (f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))
+        yield f"  {printable(first):<{widths[0]}}  {printable('  '.join(cells))}\n"
+
+
+def _pair(report: LeakReport) -> Iterator[str]:
     for path, leaks in groupby(report.leaks(), key=lambda leak: leak.match.path):
         yield f"{printable(path)}\n"
         yield from map(_line, leaks)

@@ -1,0 +1,221 @@
+"""Two sets of images compared: which pairs of images count as leaks, and how much that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sscd_cli.commands import against
+from sscd_cli.commands.against import AgainstResult
+from sscd_cli.commands.splits import Split
+from sscd_cli.decisions.baseline import Pair
+from sscd_cli.decisions.records import read_decided
+from sscd_cli.errors import SscdError
+from sscd_cli.evaluation.strangers import expected_pairs, images_among
+from sscd_cli.matching.join import Pairs, similarity
+from sscd_cli.options.dedup import DedupOptions
+from sscd_cli.options.leaks import LeaksOptions
+from sscd_cli.reports.clusters import BANDS, EDITED, EXACT_BYTES, LOOK_AT, SAME_PIXELS
+from sscd_cli.reports.leaks.record import (
+    ACCEPTED,
+    KNOWN,
+    NEW,
+    STATUSES,
+    UNSURE,
+    Counts,
+    Leak,
+    Verdict,
+)
+from sscd_cli.scoring.scale import Scale
+from sscd_cli.scoring.threshold import look_at
+from sscd_cli.text import counted
+
+_CODES = {status: code for code, status in enumerate(STATUSES)}
+_UNKNOWN = "0" * 32  # the hash of what older versions embedded without one
+_PLAIN = ("threshold", "post", "score_norm", "low_content", "yes", "device")
+_SAMPLED_PAIRS = 10_000_000  # whose similarities tell how alike strangers are
+_TO_LOOK_AT = 0.8  # of the threshold: from there on a pair may be a copy
+
+
+@dataclass(frozen=True, eq=False)
+class SplitPair:
+    """A test set and one that it is held against.
+
+    found: every pair of a test image and a training image. status: uint8 (P,), the place of each
+    pair's status in `reports.leaks.record.STATUSES`. expected: how many test images have a stranger
+    above the threshold by chance; None where the sets are too small to tell.
+    """
+
+    test: Split
+    train: Split
+    found: AgainstResult
+    status: NDArray[np.uint8]
+    counts: Counts
+    verdict: Verdict
+    expected: float | None
+
+    def __iter__(self) -> Iterator[Leak]:
+        pairs = self.found.pairs
+        order = np.lexsort((pairs.right, -pairs.similarity, pairs.left))
+        for place_, match in zip(order, self.found, strict=True):
+            yield Leak(STATUSES[self.status[place_]], match)
+
+    def leaking(self) -> NDArray[np.bool_]:
+        """bool (P,): the pairs that count, known ones too."""
+        return self.status <= _CODES[KNOWN]
+
+    def contents(self) -> Iterator[Pair]:
+        """Yield what a baseline keeps of the pairs that count."""
+        for key, leaks in zip(_keys(self.found), self.leaking(), strict=True):
+            if leaks and key:
+                yield key
+
+    def clean(self) -> NDArray[np.bool_]:
+        """bool (N,): the test images that are in no pair that counts or is in doubt."""
+        rows = np.ones(len(self.test), np.bool_)
+        rows[self.found.pairs.left[self.status != _CODES[ACCEPTED]]] = False
+        return rows
+
+
+class Judge:
+    """Compares two sets, and says what each pair of images counts as.
+
+    met: the pairs of the baseline that were found.
+    """
+
+    def __init__(self, options: LeaksOptions, scale: Scale, baseline: set[Pair]) -> None:
+        self.options, self.scale, self.baseline = options, scale, baseline
+        self.met: set[Pair] = set()
+
+    def found(self, test: Split, train: Split) -> tuple[AgainstResult, NDArray[np.uint8]]:
+        """Return the pairs of images of two sets, and the status of each.
+
+        Raises: as `commands.leaks.run`.
+        """
+        plain = {name: getattr(self.options, name) for name in _PLAIN}
+        ours, theirs = test.stored.folder, train.stored.folder
+        settings = DedupOptions(descriptors=ours, against=theirs, **plain)
+        settings.check()
+        found = against.compare(test.stored, train.stored, settings, self.scale)
+        _refuse_undecided(found)
+        status = self._status(found, self._decided(test))
+        return replace(found, sure=status != _CODES[UNSURE]), status
+
+    def copies(self, test: Split, train: Split) -> Pairs:
+        """Return the pairs that count. Raises: as `found`."""
+        found, status = self.found(test, train)
+        return found.pairs.chosen(status <= _CODES[KNOWN])
+
+    def compare(self, test: Split, train: Split) -> SplitPair:
+        """Judge one pair of sets; what is resolved of the baseline only all of them tell."""
+        found, status = self.found(test, train)
+        counts = _counts(found, status, len(train.stored.unreadable))
+        verdict = _verdict(self.options, counts)
+        expected = _expected(found, self.options, self.scale)
+        return SplitPair(test, train, found, status, counts, verdict, expected)
+
+    def _decided(self, test: Split) -> dict[Pair, str]:
+        file = self.options.decisions or test.home / "decisions.jsonl"
+        return {pair: verdict for pair, (verdict, _) in read_decided(file).items()}
+
+    def _status(self, found: AgainstResult, decided: dict[Pair, str]) -> NDArray[np.uint8]:
+        status = np.where(found.sure, _CODES[NEW], _CODES[UNSURE]).astype(np.uint8)
+        for number, pair in enumerate(_keys(found) if decided or self.baseline else ()):
+            if pair is None:
+                continue
+            verdict = decided.get(pair)
+            if verdict == "same":
+                status[number] = _CODES[NEW]
+            elif verdict:
+                status[number] = _CODES[ACCEPTED]
+            if pair in self.baseline:
+                self.met.add(pair)
+                if status[number] == _CODES[NEW]:
+                    status[number] = _CODES[KNOWN]
+        return status
+
+
+def _refuse_undecided(found: AgainstResult) -> None:
+    """Raise SscdError where what was found does not tell how much leaks."""
+    if found.stale:
+        what = f"{counted(found.stale, 'images')} of pairs vanished or changed after embedding"
+        raise SscdError(what, "run sscd embed again, with --prune")
+    if found.crowded:
+        what = (
+            f"these sets resemble one another: {found.alike.share:.1%} of random pairs are above "
+            f"the threshold {found.threshold:.4g}, which tells no copy"
+        )
+        raise SscdError(what, "run sscd calibrate for a threshold of these, or add --yes")
+
+
+def _keys(found: AgainstResult) -> Iterator[Pair | None]:
+    """Yield the sorted content hashes of each pair; None where one is not known."""
+    ours, theirs = (side.columns["content_hash"] for side in (found.stored, found.other))
+    for left, right in zip(found.pairs.left, found.pairs.right, strict=True):
+        low, high = sorted((ours[left].tobytes().hex(), theirs[right].tobytes().hex()))
+        yield None if low == _UNKNOWN else (low, high)
+
+
+def _expected(found: AgainstResult, options: LeaksOptions, scale: Scale) -> float | None:
+    """Return how many test images have a stranger above the threshold by chance."""
+    rng = np.random.default_rng(0)
+    sides = [side.descriptors for side in (found.stored, found.other)]
+    most = max(int(_SAMPLED_PAIRS**0.5), *(_SAMPLED_PAIRS // len(side) for side in sides))
+    ours, theirs = (
+        side[np.sort(rng.permutation(len(side))[:most])] if len(side) > most else side
+        for side in sides
+    )
+    sample = similarity(ours, theirs)
+    bias = scale.bias(ours)
+    if bias is not None:
+        sample -= bias[:, None]
+    least = look_at(options.threshold, found.stored.provenance, found.threshold)
+    ceiling = min(least, _TO_LOOK_AT * found.threshold)
+    pairs = expected_pairs(sample.ravel(), found.images * found.others, ceiling, found.threshold)
+    return None if pairs is None else images_among(pairs, found.images)
+
+
+def _counts(found: AgainstResult, status: NDArray[np.uint8], unreadable_others: int) -> Counts:
+    """Count each test image once, by the pair of it that weighs most."""
+    weight = np.full(found.images, len(STATUSES))
+    np.minimum.at(weight, found.pairs.left, status)
+    by_status = {name: int((weight == code).sum()) for name, code in _CODES.items()}
+    leaked = weight <= _CODES[KNOWN]
+    bands = _bands(found, status)[leaked]
+    return Counts(
+        images=found.images,
+        others=found.others,
+        unreadable=found.unreadable,
+        unreadable_others=unreadable_others,
+        leaked=int(leaked.sum()),
+        new=by_status[NEW],
+        known=by_status[KNOWN],
+        accepted=by_status[ACCEPTED],
+        look_at=by_status[UNSURE],
+        resolved=0,
+        bands={b: int((bands == BANDS.index(b)).sum()) for b in BANDS if b != LOOK_AT},
+    )
+
+
+def _bands(found: AgainstResult, status: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return for each test image the place in `BANDS` of its most alike leak."""
+    leaks = found.pairs.chosen(status <= _CODES[KNOWN])
+    best = np.full(found.images, BANDS.index(LOOK_AT))
+    band = np.full(len(leaks), BANDS.index(EDITED))
+    for name, word in (("pixel_hash", SAME_PIXELS), ("content_hash", EXACT_BYTES)):
+        digests = found.stored.columns[name][leaks.left]
+        same = (digests == found.other.columns[name][leaks.right]).all(axis=1)
+        band[same & digests.any(axis=1)] = BANDS.index(word)
+    np.minimum.at(best, leaks.left, band)
+    return best
+
+
+def _verdict(options: LeaksOptions, counts: Counts) -> Verdict:
+    if counts.new > options.max_leakage.of(counts.images):
+        return "failed"
+    if options.warn_at and counts.new >= options.warn_at.of(counts.images):
+        return "warned"
+    return "passed"
