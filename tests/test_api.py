@@ -94,6 +94,34 @@ def test_one_image_has_a_row_of_its_own_whatever_it_is_given_as() -> None:
     np.testing.assert_allclose(model.embed(batch), np.repeat(rows, 3, axis=0), atol=1e-6)
 
 
+def test_tensors_are_taken_as_torchvision_has_them() -> None:
+    import torch
+
+    model = sscd_cli.load_model(device="cpu")
+    colours = np.array(Image.open(GALLERY / "planet.png").convert("RGB"))
+    row = model.embed(colours)
+    tensor = torch.from_numpy(colours).permute(2, 0, 1)
+    for same in (tensor, tensor.float() / 255, (tensor.double() / 255).requires_grad_()):
+        np.testing.assert_array_equal(model.embed(same), row)
+    assert model.embed(torch.stack([tensor, tensor])).shape == (2, model.spec.dimensions)
+    grey = torch.from_numpy(np.array(Image.open(GALLERY / "planet.png").convert("L")))
+    np.testing.assert_array_equal(model.embed(grey), model.embed(grey[None]))
+    for odd, why in (
+        (tensor.permute(1, 2, 0), "pass \\(3, H, W\\)"),
+        (tensor.int(), "pass uint8"),
+        (tensor.float() / 128 - 1, "before normalisation"),
+    ):
+        with pytest.raises(TypeError, match=why):
+            model.embed(odd)
+
+
+def test_a_bar_shows_what_is_embedded(capsys: pytest.CaptureFixture[str]) -> None:
+    model = sscd_cli.load_model(device="cpu")
+    rows = model.embed([GALLERY / "planet.png", GALLERY / "alps.jpg"], progress=True)
+    assert rows.shape == (2, model.spec.dimensions)
+    assert "2/2" in capsys.readouterr().err
+
+
 def test_a_generator_is_drawn_as_it_is_needed() -> None:
     model = sscd_cli.load_model(device="cpu")
     paths = [GALLERY / "planet.png", GALLERY / "alps.jpg"] * 3
@@ -103,7 +131,7 @@ def test_a_generator_is_drawn_as_it_is_needed() -> None:
 
 
 def test_what_can_be_no_image_is_a_mistake_of_the_program() -> None:
-    with pytest.raises(TypeError, match="int is no path, Pillow image, array or bytes"):
+    with pytest.raises(TypeError, match="int is no path, Pillow image, array, tensor or bytes"):
         sscd_cli.load_model(device="cpu").embed([1])  # type: ignore[list-item]
 
 

@@ -41,7 +41,7 @@ HOMES = {
     "fsspec": ("storage.block_cache", "storage.servers"),
     "typer": ("cli",),
     "rich": ("cli",),
-    "tqdm": ("cli",),
+    "tqdm": ("cli", "models.load"),  # in a notebook no command shows the bar
     "pyarrow": ("descriptors", "images.containers"),
     "faiss": ("matching",),
     "torch": (

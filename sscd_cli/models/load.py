@@ -53,28 +53,31 @@ class Model:
         *,
         exif: bool | None = None,
         strict: bool = False,
+        progress: bool = False,
     ) -> Descriptors:
         """Return one float32 row an image, (N, D); of one image by itself its row, (D,).
 
         An image that cannot be read has a row of NaN, and a warning says why.
 
-        Args: images: Pillow images of any mode, arrays (uint8, (H, W, 3) or (H, W), upright), bytes
-        of files, or paths of files; one, a list, a generator (drawn as it is needed), or an array
-        (N, H, W, 3). kind: "descriptor", unit length; "logits", the same before normalisation; or
+        Args: images: Pillow images of any mode, arrays (uint8, (H, W, 3) or (H, W), upright),
+        tensors (uint8 or real in [0, 1], (3, H, W) or (1, H, W)), bytes of files, or paths of
+        files; one, a list, a generator (drawn as it is needed), an array (N, H, W, 3), or a tensor
+        (N, 3, H, W). kind: "descriptor", unit length; "logits", the same before normalisation; or
         "embedding", the pooled features of the trunk. exif: whether files and Pillow images are
         turned as EXIF says; by default as the model's recipe says. strict: refuse what cannot be
-        read.
+        read. progress: show a bar, of a notebook's own kind in a notebook.
         Raises: UsageError: another kind. TypeError: what is no image. SscdError: with `strict`.
         """
         if is_one(images):
             row: Descriptors = self.embed([images], 1, kind, exif=exif, strict=strict)[0]
             return row
+        several = cast("Iterable[Picture]", images)
         width = self.runtime.width(kind)
         parts = [np.empty((0, width), np.float32)]
         faults: list[tuple[int, str]] = []
         parts += self._each(
             lambda some: self._rows(some, width, kind, exif, None if strict else faults),
-            batches(cast("Iterable[Picture]", images), batch_size),
+            batches(_watched(several) if progress else several, batch_size),
         )
         if faults:
             number, reason = min(faults)
@@ -144,6 +147,13 @@ class Model:
 
     def _recipe(self, exif: bool | None) -> Recipe:
         return self.spec.recipe if exif is None else replace(self.spec.recipe, exif=exif)
+
+
+def _watched(images: Iterable[Picture]) -> Iterable[Picture]:
+    from tqdm.auto import tqdm
+
+    watched: Iterable[Picture] = tqdm(images, unit=" images")
+    return watched
 
 
 def load_model(name: str = BUNDLED, *, device: str = "auto", precision: str = "auto") -> Model:
