@@ -30,7 +30,7 @@ from sscd_cli.cli.pair import pair
 from sscd_cli.cli.review import review
 from sscd_cli.cli.train import train
 from sscd_cli.errors import SscdError, SscdWarning
-from sscd_cli.machines.hardware import lacking
+from sscd_cli.machines.hardware import lacking, share_cores
 from sscd_cli.options.help import Argument
 from sscd_cli.text import printable
 
@@ -108,6 +108,7 @@ def _sscd(
 def run_alone(argv: Sequence[str]) -> int:
     """Run the command line of this process, to which signals are sent."""
     stopping.end_as_ctrl_c_does()
+    share_cores()
     warnings.showwarning = partial(_show_warning, warnings.showwarning)
     return run(argv)
 

@@ -167,13 +167,16 @@ def decode_contents(
         contents.content_hash,
         picture.frames,
         None if recipe is None else content_of(pixels),
-        hash_bytes(b"%d\0" % picture.size[0] + picture.image.tobytes()) if whole else None,
+        hash_bytes(b"%d\0" % picture.size[0], picture.image.tobytes()) if whole else None,
     )
 
 
-def hash_bytes(data: bytes) -> bytes:
-    """Return the BLAKE2b-128 of `data`, 16 bytes."""
-    return hashlib.blake2b(data, digest_size=16).digest()
+def hash_bytes(*parts: bytes) -> bytes:
+    """Return the BLAKE2b-128 of what the parts are together, 16 bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
 
 
 def load_picture(ref: ImageRef, *, exif: bool = True, recipe: Recipe | None = None) -> Picture:

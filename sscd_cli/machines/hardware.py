@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import os
 import resource
+import sys
 from collections.abc import Iterator
 from errno import EAGAIN, EMFILE, ENFILE, ENOMEM
 from pathlib import Path
@@ -73,27 +75,72 @@ def has_cuda_driver() -> bool:
 
 
 def core_count() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores this process may use, or how much time of cores a container has."""
+    return max(1, math.ceil(min(_cores(), _cpu_share())))
+
+
+def share_cores() -> None:
+    """Tell libraries that are loaded later how many threads to begin, and to wait without spinning.
+
+    They go by the cores that they see, and on 64 of which a container may use one begin 64.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if core_count() < _cores():
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ.setdefault(name, str(core_count()))
+
+
+def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_bytes() -> int:
     """Return the machine's memory, or what a container's limits leave of it."""
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min([machine, *_limits()])
+    return min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), _memory_share())
 
 
-def _limits() -> Iterator[int]:
-    """Yield the limits of our control group and those above it, of either version of Linux's."""
+@functools.cache
+def _memory_share() -> int:
+    """Return the bytes that our control group may use, and those above it; cached, as decoding
+    asks for each image."""
+    names = {"": "memory.max", "memory": "memory.limit_in_bytes"}
+    texts = [_first_line(group, names[kind]) for kind, group in _groups(*names)]
+    return min((int(text) for text in texts if text.isdecimal()), default=sys.maxsize)
+
+
+@functools.cache
+def _cpu_share() -> float:
+    """Return how many cores' worth of time our control group may take, and those above it."""
+    return min(_cpu_shares(), default=math.inf) or math.inf
+
+
+def _cpu_shares() -> Iterator[float]:
+    for kind, group in _groups("", "cpu"):
+        if kind:
+            quota = _first_line(group, "cpu.cfs_quota_us")
+            period = _first_line(group, "cpu.cfs_period_us")
+        else:
+            quota, _, period = _first_line(group, "cpu.max").partition(" ")
+        if quota.isdecimal() and period.isdecimal():  # not "max" or "-1"
+            yield int(quota) / int(period)
+
+
+def _groups(*kinds: str) -> Iterator[tuple[str, Path]]:
+    """Yield our control group and those above it, of either version of Linux's: "" is the later."""
     try:
         lines = _OWN_GROUP.read_text().splitlines()
     except OSError:
         return
-    paths = {kind: path.strip("/") for _, kind, path in (line.split(":", 2) for line in lines)}
-    for kind, name in (("", "memory.max"), ("memory", "memory.limit_in_bytes")):
+    paths: dict[str, str] = {}
+    for _, names, path in (line.split(":", 2) for line in lines):
+        paths |= dict.fromkeys(names.split(","), path.strip("/"))
+    for kind in kinds:
         own = _GROUPS / kind / paths.get(kind, "")
-        for group in (own, *own.parents):
-            try:
-                yield int((group / name).read_text())
-            except (OSError, ValueError):  # no such group, or "max"
-                continue
+        yield from ((kind, group) for group in (own, *own.parents))
+
+
+def _first_line(group: Path, name: str) -> str:
+    try:
+        return (group / name).read_text().strip()
+    except OSError:
+        return ""

@@ -1,12 +1,15 @@
-"""The memory that a process may use: the machine's, or less in a container."""
+"""What a process may use: the machine's memory and cores, or less in a container."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sscd_cli.machines import hardware as machine
+
+Group = Callable[[str, dict[str, str]], None]
 
 
 def test_a_machine_without_the_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,6 +25,24 @@ def test_a_machine_without_the_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch
     machine.has_cuda_driver.cache_clear()
 
 
+@pytest.fixture
+def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Group:
+    """Return what puts this process into a control group with limits."""
+
+    def put(groups: str, limits: dict[str, str]) -> None:
+        (tmp_path / "own").write_text(groups)
+        for name, text in limits.items():
+            path = tmp_path / "cgroup" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        monkeypatch.setattr(machine, "_GROUPS", tmp_path / "cgroup")
+        monkeypatch.setattr(machine, "_OWN_GROUP", tmp_path / "own")
+        for name in ("_cpu_share", "_memory_share"):
+            monkeypatch.setattr(machine, name, getattr(machine, name).__wrapped__)
+
+    return put
+
+
 @pytest.mark.parametrize(
     ("groups", "limits", "expected"),
     [
@@ -35,24 +56,48 @@ def test_a_machine_without_the_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_the_limit_of_a_container_counts(
-    tmp_path: Path,
+    group: Group, groups: str, limits: dict[str, str], expected: int
+) -> None:
+    group(groups, limits)
+    assert machine.memory_bytes() == expected
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "expected"),
+    [
+        ("0::/job/step\n", {"job/cpu.max": "100000 100000\n", "job/step/cpu.max": "max 1\n"}, 1),
+        ("0::/\n", {"cpu.max": "250000 100000\n"}, 3),
+        ("0::/\n", {"cpu.max": "20000 100000\n"}, 1),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, 64),
+        ("0::/\n", {"cpu.max": "9000000 100000\n"}, 64),
+        (
+            "3:cpu,cpuacct:/job\n0::/\n",
+            {"cpu/job/cpu.cfs_quota_us": "200000\n", "cpu/job/cpu.cfs_period_us": "100000\n"},
+            2,
+        ),
+        ("3:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64),
+    ],
+)
+def test_a_container_that_may_use_some_cores_of_64_gets_as_many_threads(
     monkeypatch: pytest.MonkeyPatch,
+    group: Group,
     groups: str,
     limits: dict[str, str],
     expected: int,
 ) -> None:
-    (tmp_path / "own").write_text(groups)
-    for name, text in limits.items():
-        path = tmp_path / "cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    monkeypatch.setattr(machine, "_GROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(machine, "_OWN_GROUP", tmp_path / "own")
-    assert machine.memory_bytes() == expected
+    monkeypatch.setattr(machine, "_cores", lambda: 64)
+    monkeypatch.setattr(machine.os, "environ", environ := {"OMP_NUM_THREADS": "5"})
+    group(groups, limits)
+    assert machine.core_count() == expected
+    machine.share_cores()
+    assert environ["OMP_NUM_THREADS"] == "5"
+    assert environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert environ.get("OPENBLAS_NUM_THREADS") == (str(expected) if expected < 64 else None)
 
 
 def test_without_control_groups_the_machine_is_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "_OWN_GROUP", tmp_path / "missing")
+    monkeypatch.setattr(machine, "_memory_share", machine._memory_share.__wrapped__)
     assert machine.memory_bytes() > 1 << 26
