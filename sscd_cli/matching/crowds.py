@@ -23,7 +23,7 @@ from sscd_cli.matching.products import Indices, plan
 _DENSE = 4  # times as many marked cells as rows and columns: a block worth thinning
 _HELD = 4_000_000  # pairs, beside 4 a row, before they are thinned
 _NEAR = 1e-5  # of the threshold, where a product in float32 may be on the wrong side
-_BLOCK = 2048
+_BLOCK = 512
 
 
 def forest_of(
@@ -54,7 +54,7 @@ def leaders(
 ) -> Indices:
     """Return the keeper of each row under the linkage "leader", as `linkage.by_leader`.
 
-    Memory: the pairs of 2,048 rows with those that are kept of their component.
+    Memory: the pairs of 512 rows with those that are kept of their component.
     """
     keeper = np.arange(len(rank_N))
     rows = np.flatnonzero(component_N >= 0)
