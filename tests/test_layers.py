@@ -41,7 +41,7 @@ HOMES = {
     "fsspec": ("storage.block_cache", "storage.servers"),
     "typer": ("cli",),
     "rich": ("cli",),
-    "tqdm": ("cli", "models.load"),  # in a notebook no command shows the bar
+    "tqdm": ("models.load",),  # in a notebook no command shows how far it is
     "pyarrow": ("descriptors", "images.containers"),
     "faiss": ("matching",),
     "torch": (

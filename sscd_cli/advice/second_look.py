@@ -12,6 +12,7 @@ import numpy as np
 
 from sscd_cli.advice.pictures import picture_of, taken_at
 from sscd_cli.machines.hardware import core_count
+from sscd_cli.machines.stages import stage
 
 if TYPE_CHECKING:
     from sscd_cli.descriptors.read import DescriptorSet
@@ -45,7 +46,11 @@ class SecondLooks:
         ]
         with ThreadPoolExecutor(core_count()) as pool:
             found_out = pool.map(lambda group: _verdicts(stored, *group), groups)
-            verdicts = {row: verdict for some in found_out for row, verdict in some.items()}
+            verdicts: dict[int, str] = {}
+            with stage("second look", len(rows)) as work:
+                for some, (_, copies) in zip(found_out, groups, strict=True):
+                    verdicts |= some
+                    work.add(len(copies))
         unclear = [row for row, verdict in verdicts.items() if verdict == CANNOT_TELL]
         by_time = {row for row in unclear if _at_other_times(stored, int(found.keeper[row]), row)}
         return cls(verdicts | dict.fromkeys(by_time, OTHER_SHOT), by_time)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -54,9 +53,7 @@ def calibrate(
         options = replace(options, model=options.model or MODEL)
         embedding = _embedding(options, sources)
         fetch_if_missing(embedding.model)
-    embedding_bar = terminal.embed_progress() if embedding else nullcontext(lambda result: None)
-    with embedding_bar as embedded, terminal.count_progress() as copied:
-        result = verb.run(options, embedding, embedded, copied)
+    result = verb.run(options, embedding)
     if result.embedded:
         summarise_embedding(result.embedded)
     lines = [_json(result)] if format == "json" else _table(result)

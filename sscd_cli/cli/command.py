@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import MISSING, fields, is_dataclass
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -90,7 +91,8 @@ def spread(
             terminal.state = _made(terminal.State, said)
         _check_ground(LEAST_MEMORY if works else 0)
         objects = {name: _made(kind, said) for name, kind in classes.items()}
-        function(**{name: said[name] for name in own.keys() - objects.keys()}, **objects)
+        with terminal.watched() if works else nullcontext():
+            function(**{name: said[name] for name in own.keys() - objects.keys()}, **objects)
 
     run.__name__, run.__doc__ = function.__name__, function.__doc__
     run.__signature__ = Signature([*words, *contexts])  # type: ignore[attr-defined]

@@ -130,8 +130,7 @@ def _report_clusters(
     from sscd_cli.commands import dedup as verb
     from sscd_cli.reports.formats import write_clusters
 
-    with terminal.embed_progress() as progress, terminal.count_progress("tiles") as tiles:
-        found = verb.run(options, _wanted(options, embedding), progress, tiles, _announce)
+    found = verb.run(options, _wanted(options, embedding), announce=_announce)
     _tell_of_embedding(found, target)
     with terminal.report_stream(target.output) as stream:
         if target.explain:
@@ -185,8 +184,7 @@ def _report_matches(
     from sscd_cli.commands import against as verb
     from sscd_cli.reports.matches import write_matches
 
-    with terminal.embed_progress() as progress:
-        found = verb.run(options, _wanted(options, embedding), progress)
+    found = verb.run(options, _wanted(options, embedding))
     _tell_of_embedding(found, target)
     with terminal.report_stream(target.output) as stream:
         header = found.header(terminal.command_line)

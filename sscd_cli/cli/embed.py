@@ -44,8 +44,7 @@ def embed(
         print_embed_estimate(options)
         return
     fetch_if_missing(options.model)
-    with terminal.embed_progress() as progress:
-        result = verb.run(options, progress)
+    result = verb.run(options)
     summarise(result, strict=strict)
     if not options.task:
         result.refuse_nothing()

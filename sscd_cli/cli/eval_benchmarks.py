@@ -54,8 +54,7 @@ def eval_disc(options: EvalDiscOptions, target: _Target) -> None:
     from sscd_cli.commands.evaluate import disc as verb
 
     fetch_if_missing(options.model)
-    with terminal.embed_progress() as progress:
-        result = verb.run(options, progress)
+    result = verb.run(options)
     target.write(result, _disc_table(result), _disc_records(result))
     if result.absent:
         terminal.warn(
@@ -75,8 +74,7 @@ def eval_copydays(options: EvalCopydaysOptions, target: _Target) -> None:
     from sscd_cli.commands.evaluate import copydays as verb
 
     fetch_if_missing(options.model)
-    with terminal.embed_progress() as progress:
-        result = verb.run(options, progress)
+    result = verb.run(options)
     target.write(result, _copydays_table(result), _copydays_records(result))
     _tell_unreadable(result.unreadable)
 

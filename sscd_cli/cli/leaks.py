@@ -47,8 +47,7 @@ def leaks(
     options.check()
     if network := verb.network_of(options):
         fetch_if_missing(network)
-    with terminal.embed_progress() as progress:
-        found = verb.run(options, progress)
+    found = verb.run(options)
     for embedded in found.embedded:
         summarise_embedding(embedded, strict=strict)
     said = found.report(terminal.command_line)

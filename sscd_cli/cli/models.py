@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sscd_cli.cli import command, terminal
+from sscd_cli.machines.stages import stage
 from sscd_cli.options.help import Argument, Help
 from sscd_cli.options.shared import Output
 from sscd_cli.text import bytes_text
@@ -208,13 +209,5 @@ def _say(verified: Verified) -> None:
 
 @contextmanager
 def _download_progress() -> Iterator[Callable[[int, int | None], None]]:
-    if not terminal.shows_progress():
-        yield lambda done, total: None
-        return
-    with terminal.progress_bar("fetching", unit="B", unit_scale=True) as bar:
-
-        def update(done: int, total: int | None) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield update
+    with terminal.watched(), stage("fetching", unit="B") as opened:
+        yield opened.tell

@@ -8,21 +8,20 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import Annotated, BinaryIO
 
 import typer
 
+from sscd_cli.cli.progress import Watcher, wants_lines
 from sscd_cli.cli.screen import Screen, has_colours, painted
 from sscd_cli.errors import SscdError, reason_of
+from sscd_cli.machines.stages import stage
 from sscd_cli.options.help import Help
 from sscd_cli.storage.files import output_file
 from sscd_cli.text import printable
-
-if TYPE_CHECKING:
-    from sscd_cli.commands.embed import EmbedResult
 
 
 @dataclass
@@ -30,15 +29,14 @@ class State:
     """How much a command says."""
 
     quiet: Annotated[bool, Help("No progress and no summary on stderr.", "-q")] = False
+    progress: Annotated[
+        bool, Help("Where stderr is no terminal, say every 30 s how far it is; in CI by default.")
+    ] = False
     debug: Annotated[bool, Help("Show the traceback of an error.")] = False
 
 
 state = State()
 command_line = "sscd"  # as it was typed, for reports
-
-# tqdm would say "2.5s/" where less than one is done in a second
-_NO_TOTAL = "{desc}: {n_fmt} [{elapsed}, {rate_noinv_fmt}{postfix}]"
-_OF_TOTAL = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
 
 
 def ask_for_command(context: typer.Context) -> None:
@@ -101,7 +99,7 @@ def _print_on_stderr(text: str) -> None:
         return  # `print` would take None for stdout, where `xargs rm` may read
     if sys.stderr.isatty():
         text = _fitted(text)
-    with suppress(OSError):
+    with suppress(OSError), unwatched():
         print(painted(text) if has_colours(sys.stderr) else text, file=sys.stderr, flush=True)
 
 
@@ -125,46 +123,51 @@ def shows_progress() -> bool:
 
 
 @contextmanager
-def embed_progress() -> Iterator[Callable[[EmbedResult], None]]:
-    """Show a bar of images on a terminal while the context lasts."""
-    if not shows_progress():
-        yield lambda result: None
+def watched() -> Iterator[None]:
+    """Show what the command is busy with while the context lasts, see `progress`.
+
+    On a terminal that is a line at its foot. Elsewhere a line every half minute with --progress,
+    and in CI of runs longer than a minute.
+    """
+    watcher = None if _shown.watcher else _watcher()
+    if watcher is None:
+        yield
         return
-    with progress_bar("images", bar_format=_NO_TOTAL, smoothing=0.05) as bar:
+    _shown.watcher = watcher
+    try:
+        with watcher.watching():
+            yield
+    finally:
+        _shown.watcher = None
 
-        def update(result: EmbedResult) -> None:
-            done = result.embedded + result.copies + result.unreadable + result.unchanged
-            bar.set_postfix(unreadable=result.unreadable, refresh=False)
-            bar.update(done - bar.n)
 
-        yield update
+def _watcher() -> Watcher | None:
+    if shows_progress():
+        return Watcher(sys.stderr, redraws=True)
+    quiet_for = wants_lines(state.progress)
+    if quiet_for is None or state.quiet or sys.stderr is None:
+        return None
+    return Watcher(sys.stderr, redraws=False, quiet_for=quiet_for)
+
+
+@dataclass
+class _Shown:
+    watcher: Watcher | None = None
+
+
+_shown = _Shown()
+
+
+def unwatched() -> AbstractContextManager[None]:
+    """Take the line of progress away while the context lasts, in which something else is shown."""
+    return _shown.watcher.hidden() if _shown.watcher else nullcontext()
 
 
 @contextmanager
 def count_progress(things: str = "images") -> Iterator[Callable[[int, int], None]]:
-    """Show a bar of things, of which a number is done of a total, while the context lasts."""
-    if not shows_progress():
-        yield lambda done, total: None
-        return
-    with progress_bar(things, bar_format=_OF_TOTAL) as bar:
-
-        def update(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield update
-
-
-def progress_bar(things: str, **options: Any) -> Any:
-    """Return a bar, of `tqdm` without a type, that is shown while there is something to wait for.
-
-    It is not drawn before the first update, which may never come, and leaves the terminal to the
-    summary.
-    """
-    from tqdm import tqdm
-
-    settings = {"desc": things, "unit": "", "dynamic_ncols": True, "delay": 0.1, "leave": False}
-    return tqdm(file=sys.stderr, **{**settings, **options})
+    """Open a stage of things, of which a number is done of a total, while the context lasts."""
+    with stage(things) as opened:
+        yield opened.tell
 
 
 @contextmanager
@@ -198,8 +201,9 @@ def _own_stdout() -> Iterator[BinaryIO]:
     try:
         if sys.stdout.isatty():
             screen = Screen(sys.stdout.buffer, colours=has_colours(sys.stdout))
-            yield screen
-            screen.finish()
+            with unwatched():
+                yield screen
+                screen.finish()
         else:
             yield sys.stdout.buffer
         sys.stdout.buffer.flush()

@@ -16,6 +16,7 @@ from sscd_cli.embedding.verify import check_files
 from sscd_cli.errors import StoreError
 from sscd_cli.images.read import is_file
 from sscd_cli.joining import tasks as join
+from sscd_cli.machines.stages import stage
 from sscd_cli.matching.doubts import Resemblance
 from sscd_cli.matching.join import Pairs, cross_pairs
 from sscd_cli.options.dedup import DedupOptions
@@ -132,7 +133,8 @@ def compare(
     bias = scale.bias(ours.descriptors)
     device = join.device_of(options)
     least = look_at(options.threshold, ours.provenance, threshold)
-    every = cross_pairs(ours.descriptors, theirs.descriptors, least, bias, device)
+    with stage("comparing images"):
+        every = cross_pairs(ours.descriptors, theirs.descriptors, least, bias, device)
     doubts = MatchDoubts.between(ours, theirs, threshold, bias, options)
     pairs, checked, stale = _among_present_files(ours, theirs, doubts.with_content(every))
     sure = doubts.sure(pairs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from datetime import date
 from pathlib import Path
@@ -24,6 +23,7 @@ from sscd_cli.evaluation.self_copies import copy_similarities
 from sscd_cli.images.decode import load_image
 from sscd_cli.images.read import stored_ref
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.machines.stages import each, stage
 from sscd_cli.matching.join import cross_pairs, similarity
 from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.options.calibrate import CalibrateOptions
@@ -63,12 +63,8 @@ class CalibrateResult:
 def run(
     options: CalibrateOptions,
     embedding: EmbedOptions | None = None,
-    embed_progress: embed.Progress = lambda result: None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> CalibrateResult:
     """Find the threshold of a dataset, and write it down; first embed `embedding`'s sources.
-
-    `progress` gets the copies made so far and in all.
 
     Raises: UsageError: an impossible option. NoImagesError: too few images, or none of their
         files can be read. StoreError: no descriptors, or another model's; it cannot be written.
@@ -76,10 +72,10 @@ def run(
     keep_large_allocations()
     weights = weigh(options.weights)
     scale = Scale.load(options.post, options.score_norm)
-    embedded = embed.run_before(embedding, embed_progress)
+    embedded = embed.run_before(embedding)
     stored = _different_images(options, embedded, scale)
     model = model_of(stored, options.model, options.device)
-    copies_IE = _copies(stored, model, scale, tuple(weights), options, progress)
+    copies_IE = _copies(stored, model, scale, tuple(weights), options)
     found = calibrate(
         _known(stored, scale, copies_IE, list(weights.values()), options.seed),
         options.wanted_precision,
@@ -125,27 +121,20 @@ def _copies(
     scale: Scale,
     edits: tuple[Edit, ...],
     options: CalibrateOptions,
-    progress: Callable[[int, int], None],
 ) -> NDArray[np.float32]:
     """Return the similarities of made copies to their originals, (images, edits)."""
     exif = bool(stored.provenance.preprocessing.get("exif", True))
     rows, refs = _sample(stored, options, exif=exif)
-    done = 0
-
-    def count(images: int) -> None:
-        nonlocal done
-        done += images
-        progress(done, len(rows) * len(edits))
-
-    return copy_similarities(
-        lambda images: scale.apply(model.embed(images, strict=True)),
-        LazyImages(refs, exif=exif),
-        stored.descriptors[rows].astype(np.float32),
-        edits=edits,
-        seed=options.seed,
-        bias=scale.bias,
-        progress=count,
-    )
+    with stage("copies", len(rows) * len(edits)) as copies:
+        return copy_similarities(
+            lambda images: scale.apply(model.embed(images, strict=True)),
+            LazyImages(refs, exif=exif),
+            stored.descriptors[rows].astype(np.float32),
+            edits=edits,
+            seed=options.seed,
+            bias=scale.bias,
+            progress=copies.add,
+        )
 
 
 def _sample(
@@ -154,7 +143,8 @@ def _sample(
     """Choose images at random among those whose files are as they were when embedded."""
     rows: list[int] = []
     refs: list[ImageRef] = []
-    for row in np.random.default_rng(options.seed).permutation(len(stored)).tolist():
+    chosen = np.random.default_rng(options.seed).permutation(len(stored)).tolist()
+    for row in each(chosen, "looking for images", min(options.sample, len(chosen))):
         if not is_as_embedded(stored, row):
             continue
         ref = stored_ref(stored.sources[row], stored.ids[row])
@@ -191,7 +181,9 @@ def _known(
     bias = scale.bias(stored.descriptors)
     bias = np.zeros(images, np.float32) if bias is None else bias
     floor = _floor(stored.descriptors, bias, rows, _SIMILAR_PAIRS / looked_at)
-    found = cross_pairs(stored.descriptors[rows], stored.descriptors, max(floor + bias.min(), -1.0))
+    with stage("comparing"):
+        least = max(floor + bias.min(), -1.0)
+        found = cross_pairs(stored.descriptors[rows], stored.descriptors, least)
     left, right = rows[found.left], found.right
     similarity = found.similarity - (bias[left] + bias[right]) / np.float32(2)
     # not itself, and of two rows one way only

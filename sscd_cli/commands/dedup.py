@@ -22,6 +22,7 @@ from sscd_cli.images.read import is_file
 from sscd_cli.joining import report as join_report
 from sscd_cli.joining import tasks as join
 from sscd_cli.joining.report import Joined
+from sscd_cli.machines.stages import stage
 from sscd_cli.matching.clusters import cluster_copies, find_copies
 from sscd_cli.matching.copies import Clusters, Copies
 from sscd_cli.matching.decided import without_rejected
@@ -151,7 +152,6 @@ def run(
     options: DedupOptions,
     embedding: EmbedOptions | None = None,
     progress: embed.Progress = lambda result: None,
-    tiles_progress: join.Progress = lambda done, total: None,
     announce: Callable[[JoinPlan], None] = lambda plan: None,
 ) -> DedupResult:
     """Find the clusters of a dataset; first embed `embedding`'s sources into it, if given.
@@ -171,7 +171,7 @@ def run(
     embed.refuse_unmeasured(options.threshold, embedding)
     embedded = embed.run_before(embedding, progress)
     if options.cluster:
-        join.run_on_cluster(options, options.cluster, tiles_progress)
+        join.run_on_cluster(options, options.cluster)
     joined = join_report.run(options, embedded)
     if joined is None:
         joined = _joined_here(options, scale, embedded, announce)
@@ -222,7 +222,8 @@ def _joined_here(
     announce: Callable[[JoinPlan], None],
 ) -> Joined:
     """Look for the copies in this process."""
-    stored = read_comparable(options.descriptors, post=scale.post)
+    with stage("reading descriptors"):
+        stored = read_comparable(options.descriptors, post=scale.post)
     if embedded:
         stored = embedded.narrow(stored)
     threshold = resolve(options.threshold, stored.provenance, options.descriptors, scale)
@@ -230,7 +231,8 @@ def _joined_here(
     content = ~low_content(stored, options)
     how = options.method, bias, announce, join.device_of(options), options.min_recall
     least = look_at(options.threshold, stored.provenance, threshold)
-    copies = find_copies(rows, least, *how, threshold, content)
+    with stage("looking for pairs"):
+        copies = find_copies(rows, least, *how, threshold, content)
     some = random_rows(np.flatnonzero(content))
     alike = resemblance(rows[some], threshold, None if bias is None else bias[some])
     return Joined(stored, copies, threshold, len(stored), len(stored.unreadable), alike)
@@ -252,6 +254,13 @@ def _among_present_files(
     An image on no disk of this machine may be in a cluster of such images only: nothing that
     could be removed here has a keeper that cannot be looked for.
     """
+    with stage("clustering"):
+        return _clustered(stored, copies, options, doubts)
+
+
+def _clustered(
+    stored: DescriptorSet, copies: Copies, options: DedupOptions, doubts: RowDoubts
+) -> tuple[Clusters, Originals, _LeftOut]:
     copies = at_threshold(copies, doubts.pairs.threshold)
     with_copy = copies.rows | doubts.low_twins
     files = check_files(stored, np.flatnonzero(with_copy).tolist())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from sscd_cli.embedding.census import counted_ahead
 from sscd_cli.embedding.job import EmbedResult, Progress, check
+from sscd_cli.machines.stages import stage
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.scoring.threshold import unmeasured
 
@@ -20,6 +22,18 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
         be had. SscdError: a source cannot be read.
     """
     check(options)
+    with stage("images") as work, counted_ahead(options, work):
+
+        def told(result: EmbedResult) -> None:
+            work.done = result.embedded + result.copies + result.unreadable + result.unchanged
+            work.fresh = result.embedded + result.copies
+            work.note = f"{result.unreadable:,} unreadable" if result.unreadable else ""
+            progress(result)
+
+        return _run(options, told)
+
+
+def _run(options: EmbedOptions, progress: Progress) -> EmbedResult:
     # each way loads what it needs; stored descriptors need none of them
     if options.cluster:
         from sscd_cli.embedding.cluster import run_on_cluster
@@ -34,7 +48,9 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
     return run_here(options, progress)
 
 
-def run_before(options: EmbedOptions | None, progress: Progress) -> EmbedResult | None:
+def run_before(
+    options: EmbedOptions | None, progress: Progress = lambda result: None
+) -> EmbedResult | None:
     """Do as `run` for a command that goes on with the descriptors; None where there are no options.
 
     Raises: as `run`; NoImagesError: there is nothing to go on with.

@@ -24,6 +24,7 @@ from sscd_cli.images.globs import expand
 from sscd_cli.images.read import read_bytes
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import is_folder, iter_images
+from sscd_cli.machines.stages import each, stage
 from sscd_cli.options.filter import FilterOptions
 from sscd_cli.reports.evidence import refuse_changed, refuse_same_file, refuse_unfit_keeper
 from sscd_cli.reports.removals import Key, Removal, Removals, Reported, load_removals
@@ -72,10 +73,11 @@ class _Cut:
 
 
 class _Fingerprint(NamedTuple):
-    """The digest of some images in their order, and how many of them cannot be read."""
+    """The digest of some images in their order, how many of them cannot be read, and how many."""
 
     digest: bytes
     unread: int
+    images: int
 
 
 def run(options: FilterOptions) -> FilterResult:
@@ -104,8 +106,9 @@ def run(options: FilterOptions) -> FilterResult:
         for cut in cuts:
             target = str(output.place / _name(cut.source) if len(cuts) > 1 else output.place)
             with _naming_failures(cut.source, target):
-                result.along += output.write(cut.source, target, cut.removed, link=options.link)
-                if _fingerprint(_written(cut, target), cut.source) != cut.stays:
+                with stage("writing"):
+                    result.along += output.write(cut.source, target, cut.removed, link=options.link)
+                if _read_back(cut, target) != cut.stays:
                     raise ValueError("what was written differs from what should stay")
     for cut in cuts:
         written = options.output / _name(cut.source) if len(cuts) > 1 else options.output
@@ -214,7 +217,7 @@ def _plan(
 
     cuts = [_Cut(source) for source in sources]
     for cut in cuts:
-        cut.stays = _fingerprint(staying(cut), cut.source)
+        cut.stays = _fingerprint(staying(cut), cut.source, "reading")
         result.unread += cut.stays.unread
     result.elsewhere = len(removals) - len(found)
     if not result.images:
@@ -262,7 +265,9 @@ def _written(cut: _Cut, target: str) -> Iterator[ImageRef]:
     return _images(_like(cut.source, target)) if exists(target) else iter(())
 
 
-def _fingerprint(refs: Iterator[ImageRef], source: str) -> _Fingerprint:
+def _fingerprint(
+    refs: Iterator[ImageRef], source: str, doing: str, expected: int | None = None
+) -> _Fingerprint:
     """Read some images: ids (no row numbers) and bytes (of no list), however many."""
     path, columns = split_columns(source)
     numbered = is_table(path) and not columns.id
@@ -278,13 +283,20 @@ def _fingerprint(refs: Iterator[ImageRef], source: str) -> _Fingerprint:
             return ref.id, UNREAD
         return ref.id, hashlib.blake2b(data, digest_size=16).digest()
 
-    total, unread = hashlib.blake2b(digest_size=16), 0
+    total, unread, count = hashlib.blake2b(digest_size=16), 0, 0
     single = is_url(path) and not is_container(path)
-    for id, contents in at_once(digest, refs) if single else map(digest, refs):
+    read = at_once(digest, refs) if single else map(digest, refs)
+    for id, contents in each(read, doing, expected):
+        count += 1
         total.update(b"" if numbered else os.fsencode(id) + b"\0")
         total.update(contents)
         unread += contents == UNREAD
-    return _Fingerprint(total.digest(), unread)
+    return _Fingerprint(total.digest(), unread, count)
+
+
+def _read_back(cut: _Cut, target: str) -> _Fingerprint:
+    expected = cut.stays.images if cut.stays else None
+    return _fingerprint(_written(cut, target), cut.source, "reading back", expected)
 
 
 def _lost_names(source: str, written: Path) -> int:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.errors import StoreError
+from sscd_cli.machines.stages import stage
 from sscd_cli.matching.index import Index, ShardStamp, choose_factory
 from sscd_cli.options.index import IndexOptions
 from sscd_cli.scoring.scale import Scale
+from sscd_cli.text import counted
 
 INDEX = "index.faiss"
 
@@ -40,20 +42,23 @@ def run(options: IndexOptions) -> IndexResult:
         not know the factory.
     """
     scale = Scale.load(options.post, None)
-    stored = read_comparable(options.descriptors, columns=(), post=scale.post)
+    with stage("reading descriptors"):
+        stored = read_comparable(options.descriptors, columns=(), post=scale.post)
     path = options.descriptors / INDEX
-    updated = None if options.rebuild else _update(path, stored, options.factory)
+    with stage("adding to the index"):
+        updated = None if options.rebuild else _update(path, stored, options.factory)
     if updated is not None:
         index, added = updated
         if added:
             index.save(path)
         return _result(path, scale, index, added, rebuilt=False)
-    index = Index.build(
-        stored.descriptors,
-        provenance=asdict(stored.provenance),
-        shards=stamps(stored),
-        factory=options.factory,
-    )
+    with stage(f"building the index of {counted(len(stored), 'images')}"):
+        index = Index.build(
+            stored.descriptors,
+            provenance=asdict(stored.provenance),
+            shards=stamps(stored),
+            factory=options.factory,
+        )
     index.save(path)
     return _result(path, scale, index, len(stored), rebuilt=True)
 

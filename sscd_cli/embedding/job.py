@@ -132,23 +132,34 @@ def images_of(options: EmbedOptions, survey: Survey | None = None) -> Iterator[I
     Of a task, its images only, of which there may be none. survey: notes what is left out.
     """
     task = options.task or Task(1, 1)
-    refs = iter_images(
-        options.sources,
-        from0=options.from0,
-        include=options.include,
-        exclude=options.exclude,
-        columns=Columns(options.image_column, options.id_column),
-        opens=task.holds,
-        survey=survey or Survey(),
-    )
+    refs = named_images(options, survey or Survey(), task.holds)
     if options.task:
-        return (ref for ref in refs if _is_in_archive(ref) or task.holds(ref.source, ref.id))
+        return refs
     some = list(islice(refs, 2))
     if not some:
         raise no_images(options.sources)
     if len(some) == 1 and (fault := some[0].fault):
         raise fault.as_error(some[0].path)
     return chain(some, refs)
+
+
+def named_images(
+    options: EmbedOptions, survey: Survey, opens: Callable[[str], bool]
+) -> Iterator[ImageRef]:
+    """Name all images of a job, or of its task. opens: as for `iter_images`."""
+    refs = iter_images(
+        options.sources,
+        from0=options.from0,
+        include=options.include,
+        exclude=options.exclude,
+        columns=Columns(options.image_column, options.id_column),
+        opens=opens,
+        survey=survey,
+    )
+    task = options.task
+    if task is None:
+        return refs
+    return (ref for ref in refs if _is_in_archive(ref) or task.holds(ref.source, ref.id))
 
 
 def _is_in_archive(ref: ImageRef) -> bool:

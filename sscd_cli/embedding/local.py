@@ -28,6 +28,7 @@ from sscd_cli.embedding.job import (
 from sscd_cli.images.decode import Decoded, Unreadable
 from sscd_cli.images.read import stat_image
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.machines.stages import stage
 from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.options.embed import EmbedOptions
 
@@ -43,10 +44,11 @@ def run_here(options: EmbedOptions, progress: Progress) -> EmbedResult:
     Raises: as `embed.run`.
     """
     called = time.perf_counter()
-    from sscd_cli.models.load import load_model
-
     keep_large_allocations()
-    model = load_model(options.model, device=options.device, precision=options.precision)
+    with stage("loading the network"):
+        from sscd_cli.models.load import load_model
+
+        model = load_model(options.model, device=options.device, precision=options.precision)
     provenance = provenance_for(options, model)
     result = EmbedResult(
         options.descriptors, model.spec.name, str(model.runtime.device), model.runtime.precision

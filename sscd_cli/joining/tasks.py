@@ -17,6 +17,7 @@ from sscd_cli.descriptors.shards import locked, writing
 from sscd_cli.joining.job import Join, save_tile
 from sscd_cli.joining.tiles import join_tile
 from sscd_cli.machines.ray import Cluster
+from sscd_cli.machines.stages import stage
 from sscd_cli.machines.tasks import Task, all_tasks
 from sscd_cli.matching.join import gpu_for
 from sscd_cli.options.dedup import DedupOptions
@@ -87,7 +88,7 @@ def device_of(options: DedupOptions) -> str:
     return str(choose_device(device))
 
 
-def run_on_cluster(options: DedupOptions, cluster: ClusterOptions, progress: Progress) -> None:
+def run_on_cluster(options: DedupOptions, cluster: ClusterOptions) -> None:
     """Join all tiles on a cluster. Raises: as `run` and `engine.Cluster`."""
     join = Join.of(options)
     with writing(join.folder):
@@ -95,9 +96,9 @@ def run_on_cluster(options: DedupOptions, cluster: ClusterOptions, progress: Pro
     join.groups(join.folder)  # once for all
     total = len(join.plan.tiles())
     work = partial(_run_task, replace(options, cluster=None))
-    with Cluster(cluster) as ray:
+    with stage("tiles") as tiles, Cluster(cluster) as ray:
         count = min(total, ray.slots * TASKS_PER_SLOT)
-        ray.run(work, all_tasks(count), lambda reports: progress(sum(reports), total))
+        ray.run(work, all_tasks(count), lambda reports: tiles.tell(sum(reports), total))
 
 
 def _run_task(options: DedupOptions, task: Task, report: Callable[[int], None]) -> JoinResult:

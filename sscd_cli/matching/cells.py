@@ -42,6 +42,11 @@ def cells_within(rows_ND: NDArray[Any], cut: float, how: Plan) -> Iterator[Cells
     yield from triangle(product_of(rows_ND, rows_ND, cut, how), np.arange(len(rows_ND)))
 
 
+def tiles_within(count: int) -> int:
+    """Return how many blocks `cells_within` yields for so many rows."""
+    return sum(-(-(count - start) // COLUMNS) for start in range(0, count, ROWS))
+
+
 def triangle(product: Product, rows: Indices) -> Iterator[Cells]:
     """Yield the tiles among some rows, ascending: each block with itself and those after."""
     for start in range(0, len(rows), ROWS):

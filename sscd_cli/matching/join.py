@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from sscd_cli.choices import METHODS, Method, check_word
 from sscd_cli.errors import SscdError
 from sscd_cli.machines.hardware import has_cuda_driver, memory_bytes
+from sscd_cli.machines.stages import each
 from sscd_cli.matching import sketches
-from sscd_cli.matching.cells import cells_across, cells_within
+from sscd_cli.matching.cells import cells_across, cells_within, tiles_within
 from sscd_cli.matching.groups import MISSED, Grouping, candidates, plan_groups
 from sscd_cli.matching.products import Indices, Plan, plan, plan_sketches
 
@@ -199,6 +200,8 @@ def find_pairs(
     else:
         blocks = cells_within(descriptors_ND, least - MARGIN, how.comparison)
         cells = (block.marked() for block in blocks)
+    tiles = None if how.groups or how.device else tiles_within(len(descriptors_ND))
+    cells = each(cells, "comparing images", tiles, unit="%")
     half_N = None if bias_N is None else np.float32(0.5) * bias_N
     sides = _Side(descriptors_ND, half_N), _Side(descriptors_ND, half_N)
     return _collected(_rescored(*sides, cells, threshold), threshold, most)

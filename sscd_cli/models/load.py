@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from sscd_cli.choices import OutputKind
 from sscd_cli.errors import ModelError, SscdError, SscdWarning, UsageError
 from sscd_cli.images.preprocess import Recipe
 from sscd_cli.machines.hardware import core_count, has_int8
+from sscd_cli.machines.stages import stage
 from sscd_cli.models.catalogue.registry import (
     BUNDLED,
     BUNDLED_FILE,
@@ -118,14 +120,22 @@ class Model:
         rows: Callable[[list[Numbered]], NDArray[np.float32]],
         batches: Iterator[list[Numbered]],
     ) -> Iterator[NDArray[np.float32]]:
-        """Yield the rows of each batch; ONNX Runtime's way has a thread a core."""
-        threads = core_count()
-        if threads < 2 or not isinstance(self.runtime, OnnxRuntime):
-            yield from map(rows, batches)
+        """Yield the rows of each batch; on a CPU each of several has a core of its own.
+
+        Threads that share a batch wait for each other layer by layer, and beside other programs
+        nearly all the time.
+        """
+        first = list(islice(batches, 2))
+        threads = core_count() if self.runtime.device.type == "cpu" else 1
+        if threads < 2 or len(first) < 2:
+            yield from map(rows, chain(first, batches))
             return
-        with ThreadPoolExecutor(threads) as pool:
+        with (
+            self.runtime.shared_by(threads) as begin,
+            ThreadPoolExecutor(threads, initializer=begin) as pool,
+        ):
             begun: deque[Future[NDArray[np.float32]]] = deque()
-            for some in batches:
+            for some in chain(first, batches):
                 begun.append(pool.submit(rows, some))
                 if len(begun) > threads:  # no more are drawn than are worked on
                     yield begun.popleft().result()
@@ -163,6 +173,11 @@ def load_model(name: str = BUNDLED, *, device: str = "auto", precision: str = "a
     precision is asked for.
     Raises: ModelError: unknown, not installed, or damaged. UsageError: no such device or precision.
     """
+    with stage("loading the network"):
+        return _loaded(name, device, precision)
+
+
+def _loaded(name: str, device: str, precision: str) -> Model:
     where = choose_device(device)
     chosen = choose_precision(precision, where)
     spec = find_model(name)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from sscd_cli.machines.stages import each
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -109,7 +111,7 @@ def describe(
     rows = rows[np.lexsort((*order, found.keeper[lead], _first(found)))]
     starts = np.flatnonzero(np.diff(found.component[rows], prepend=-1))
     here = working_folder()
-    for members in np.split(rows, starts[1:]):
+    for members in each(np.split(rows, starts[1:]), "writing clusters", len(starts)):
         yield Cluster(
             cluster=_name(stored.columns["content_hash"][members]),
             weakest_link=round(float(found.weakest_link[members[0]]), 6),

@@ -233,7 +233,7 @@ def test_flags_and_variables_arrive_as_the_librarys_options(
     monkeypatch.delenv("SSCD_WORKERS")
     seen: list[Any] = []
 
-    def record(first: Any, *rest: Any) -> None:
+    def record(first: Any, *rest: Any, **announce: Any) -> None:
         seen.append(first)
         raise SscdError("seen", "enough")
 
@@ -255,7 +255,7 @@ def test_flags_and_variables_arrive_as_the_librarys_options(
 def test_dedup_hands_its_embedding_options_on(sscd: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
 
-    def record(first: Any, embedding: Any, *progress: Any) -> None:
+    def record(first: Any, embedding: Any, **announce: Any) -> None:
         seen.append(embedding)
         raise SscdError("seen", "enough")
 

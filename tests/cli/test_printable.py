@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import tarfile
 from pathlib import Path
@@ -151,8 +152,12 @@ def test_what_is_typed_is_plain(sscd: Run, monkeypatch: pytest.MonkeyPatch) -> N
     assert is_plain(sscd("embed", "a"))
 
 
+# how far a command is, and the spaces that wipe it
+PROGRESS = re.compile(r"(\r[a-z][a-z ]+[ \d:,%█░of/s.]*)+\r +\r")
+
+
 def on_terminal(*words: str | Path, **variables: str) -> str:
-    """Return what a terminal gets of a command."""
+    """Return what a terminal gets of a command, but for its progress."""
     ours, its = pty.openpty()
     env = {**os.environ, "TERM": "xterm", **variables}
     subprocess.run([SSCD, *words], stdout=its, stderr=its, env=env, check=False)
@@ -164,7 +169,7 @@ def on_terminal(*words: str | Path, **variables: str) -> str:
         except OSError:
             break
     os.close(ours)
-    return text.decode().replace("\r\n", "\n")
+    return PROGRESS.sub("", text.decode().replace("\r\n", "\n"))
 
 
 @pytest.fixture

@@ -1,25 +1,19 @@
-"""What a person at a terminal sees: bars that come late and go, lines that fit."""
+"""What a person at a terminal sees: progress that comes late and goes, lines that fit."""
 
 from __future__ import annotations
 
 import io
-import itertools
-from collections.abc import Callable
-from pathlib import Path
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from sscd_cli.cli import models, terminal
-from sscd_cli.embedding.job import EmbedResult
+from sscd_cli.cli import progress, terminal
+from sscd_cli.cli.progress import Speed, line_of, parts_of
+from sscd_cli.machines import stages
+from sscd_cli.machines.stages import Stage, stage
 from sscd_cli.text import counted
-
-BARS: dict[str, Callable[[], Any]] = {
-    "embed": terminal.embed_progress,
-    "tiles": lambda: terminal.count_progress("tiles"),
-    "pull": models._download_progress,
-}
 
 
 class Screen(io.StringIO):
@@ -34,32 +28,123 @@ class Screen(io.StringIO):
 
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
-    """Return a terminal on which every look at the clock finds a second gone."""
     made = Screen()
     monkeypatch.setattr(terminal, "sys", SimpleNamespace(stderr=made))
-    monkeypatch.setattr("tqdm.std.time", itertools.count().__next__)
-    monkeypatch.setattr(terminal.state, "quiet", False)
+    monkeypatch.setattr(terminal, "state", terminal.State())
     return made
 
 
-@pytest.mark.parametrize("name", BARS)
-def test_a_bar_of_nothing_is_not_drawn(screen: Screen, name: str) -> None:
-    with BARS[name]():
-        pass
-    assert screen.getvalue() == ""
+def embedding(**said: Any) -> Stage:
+    return Stage("images", **{"total": 10_000, "done": 4_500, "fresh": 3_780, "began": 0.0, **said})
 
 
-@pytest.mark.parametrize("name", BARS)
-def test_a_bar_is_gone_when_its_work_is_done(screen: Screen, name: str) -> None:
-    with BARS[name]() as update:
-        for done in (3, 7):
-            if name == "embed":
-                update(EmbedResult(Path("d"), "tiny", "cpu", "fp32", images=9, embedded=done))
-            else:
-                update(done, 9)
-        assert "7" in screen.lines[-1]
-    print("summary", file=screen)
-    assert [line.strip() for line in screen.lines] == ["summary", ""]
+def line(stage: Stage, columns: int, now: float = 10.0) -> str:
+    parts = parts_of(stage, Speed().of(stage, now), now)
+    share = stage.done / stage.total if stage.total and not stage.listing else None
+    return line_of(parts, columns, share)
+
+
+def test_a_line_tells_share_count_speed_of_new_images_and_the_time_left() -> None:
+    assert line(embedding(), 55) == "images   45%  4,500 of 10,000  378/s  0:12 left"
+    assert line(embedding(), 79) == (
+        "images   45% █████████████░░░░░░░░░░░░░░░░  4,500 of 10,000  378/s  0:12 left"
+    )
+
+
+@pytest.mark.parametrize("columns", range(10, 200))
+def test_a_narrow_terminal_keeps_the_end_of_the_line(columns: int) -> None:
+    shown = line(embedding(note="12 unreadable"), columns)
+    assert len(shown) <= columns
+    assert shown.startswith("images")
+    if columns >= len("images  0:12 left"):
+        assert shown.endswith("0:12 left")
+    if columns >= len("images   45%  0:12 left"):
+        assert "45%" in shown
+
+
+def test_while_images_are_listed_there_is_no_share_of_them() -> None:
+    assert line(embedding(listing=True), 60) == "images  4,500 of 10,000+  378/s  0:10"
+    assert line(embedding(total=None), 60) == "images  4,500  378/s  0:10"
+    assert line(Stage("loading the network", began=7.0), 60) == "loading the network  0:03"
+
+
+def test_other_units_are_told_as_such() -> None:
+    fetched = Stage("fetching", 98_000_000, 49_000_000, unit="B", began=0.0)
+    assert line(fetched, 55) == "fetching   50%  49 MB of 98 MB  4.9 MB/s  0:10 left"
+    tiles = Stage("comparing images", 400, 100, unit="%", began=0.0)
+    assert line(tiles, 36) == "comparing images   25%  0:30 left"
+    assert line(Stage("copies", 4, 1, began=0.0), 40) == "copies   25%  1 of 4  0.1/s  0:30 left"
+
+
+def test_a_speed_is_that_of_the_last_seconds() -> None:
+    speed, work = Speed(), Stage("images", 10_000, began=0.0)
+    for second in range(1, 40):  # what is there already goes by at once
+        work.done += 1000 if second < 20 else 10
+        found = speed.of(work, float(second))
+    assert found == (10.0, 10.0)
+
+
+def test_what_comes_before_the_first_is_no_work_on_it() -> None:
+    speed, work = Speed(), Stage("images", began=0.0)
+    for second in (1.0, 2.0, 3.0, 4.0):
+        speed.of(work, second)
+    work.done = 50
+    assert speed.of(work, 5.0) == (50.0, 50.0)
+
+
+def test_the_line_goes_when_something_else_is_written_and_at_the_end(screen: Screen) -> None:
+    with terminal.watched():
+        watcher = terminal._shown.watcher
+        assert watcher
+        with stage("second look", 4):
+            watcher.show(1.0, 0.0)
+            assert screen.lines[-1].startswith("second look    0%")
+            terminal.note("a note")
+            assert [text.strip() for text in screen.lines] == ["a note", ""]
+            with terminal.unwatched():
+                watcher.show(1.0, 0.0)
+            assert screen.lines[-1] == ""
+            watcher.show(1.0, 0.0)
+        watcher.show(1.0, 0.0)
+        assert screen.lines[-1].strip() == ""
+    terminal.note("summary")
+    assert [text.strip() for text in screen.lines] == ["a note", "summary", ""]
+
+
+def test_a_thread_draws_what_a_command_is_busy_with(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "DELAY", 0.0)
+    with terminal.watched(), stage("listing"):
+        assert stages.is_watched()
+        for _ in range(500):
+            if "listing  0:00" in screen.getvalue():
+                break
+            time.sleep(0.01)
+        assert "listing  0:00" in screen.getvalue()
+    assert not stages.is_watched()
+
+
+@pytest.mark.parametrize(("ci", "asked", "first"), [
+    ("", False, None), ("false", False, None), ("true", False, 60.0), ("1", True, 0.0),
+    ("", True, 0.0),
+])  # fmt: skip
+def test_a_log_gets_lines_where_asked_and_in_ci_of_long_runs(
+    monkeypatch: pytest.MonkeyPatch, ci: str, asked: bool, first: float | None
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    assert progress.wants_lines(asked) == first
+
+
+def test_a_log_gets_a_whole_line_at_a_time() -> None:
+    log = io.StringIO()
+    watcher = progress.Watcher(log, redraws=False)
+    with stage("images", 8) as work:
+        work.began = 0.0
+        work.tell(2, 8)
+        watcher.show(30.0, 0.0)
+    watcher.show(60.0, 0.0)
+    assert log.getvalue() == "images, 25%, 2 of 8, 0.1/s, 1:30 left (after 0:30)\n"
 
 
 def test_a_line_wider_than_the_terminal_breaks_between_words(
@@ -69,14 +154,6 @@ def test_a_line_wider_than_the_terminal_breaks_between_words(
     terminal.note("a short line")
     terminal.note("wrote descriptors/threshold.json; use it")
     assert screen.getvalue() == ("a short line\nwrote\n  descriptors/threshold.json;\n  use it\n")
-
-
-def test_a_slow_bar_tells_its_speed_by_the_second_too(screen: Screen) -> None:
-    with terminal.count_progress() as update:
-        update(1, 4)
-        update(2, 4)
-        assert screen.lines[-1].startswith("images:  50%")
-        assert screen.lines[-1].rstrip().endswith("/s]")
 
 
 def test_one_is_no_plural() -> None:

@@ -55,6 +55,11 @@ def is_container(source: str) -> bool:
     return _opener(source) is not None
 
 
+def is_walked_cheaply(source: str) -> bool:
+    """Whether naming a container's images takes no unpacking of all of them."""
+    return not split_columns(source)[0].lower().endswith(PACKED_TAR)
+
+
 def is_archive(name: str) -> bool:
     """Whether a file in a folder holds images that no other file there holds.
 

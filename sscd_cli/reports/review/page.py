@@ -17,6 +17,7 @@ from string import Template
 from types import MappingProxyType
 from typing import Any
 
+from sscd_cli.machines.stages import each
 from sscd_cli.options.review import PREVIEW_SIDE, PREVIEWS
 from sscd_cli.reports.review.shown import Digest, Shown, ShownCluster, in_order
 from sscd_cli.text import bytes_text, counted
@@ -51,7 +52,9 @@ def page(
     yield _head(header)
     yield from _data_block(header, ordered, decided)
     every = (image for cluster in ordered for image in cluster.images)
-    for place, made in enumerate(previews(islice(every, most), side)):
+    shown = min(most, sum(len(cluster.images) for cluster in ordered))
+    made_previews = each(previews(islice(every, most), side), "previews", shown)
+    for place, made in enumerate(made_previews):
         yield _preview_block(place, made)
     yield _tail()
 
