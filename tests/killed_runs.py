@@ -31,11 +31,13 @@ def contents(folders: list[Path]) -> set[str]:
 
 
 def state(folder: Path) -> dict[str, Any]:
-    """Return name, bytes, time and mode of each file."""
-    found = {}
+    """Return name, bytes, time and mode of each file, and the time of each folder."""
+    found: dict[str, Any] = {".": folder.stat().st_mtime_ns}
     for path in sorted(folder.rglob("*")):
         status = path.lstat()
-        if not path.is_dir():
+        if path.is_dir():
+            found[str(path)] = status.st_mtime_ns
+        else:
             own = path.is_symlink(), status.st_nlink, status.st_mtime_ns, status.st_mode
             found[str(path)] = (*own, path.read_bytes())
     return found

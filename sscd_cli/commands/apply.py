@@ -122,6 +122,8 @@ def _settle(journal: Journal) -> None:
             perform(act)
             done = True
         journal.mark("done" if done else "dropped", [act])
+    stopped = journal.times.unsettled()
+    journal.settle_times([act for act in journal.acts.values() if act.folders & stopped])
 
 
 def _planned(report: Removals, options: ApplyOptions, result: ApplyResult, gone: set[str]) -> Plan:
@@ -181,6 +183,7 @@ def _do(step: Step, journal: Journal, result: ApplyResult) -> None:
         result.refused.append((step.removal.image.path, why))
         return
     journal.intend(acts)
+    intended = acts
     for position, act in enumerate(acts):
         try:
             perform(act)
@@ -193,6 +196,7 @@ def _do(step: Step, journal: Journal, result: ApplyResult) -> None:
             acts = acts[:position]
             break
     journal.mark("done", acts)
+    journal.settle_times(intended)
     _count(acts, result)
 
 

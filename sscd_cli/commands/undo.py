@@ -23,18 +23,23 @@ class UndoResult:
 def run(
     options: UndoOptions, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> UndoResult:
-    """Restore all files of a journal with their times; no file that is there is overwritten.
+    """Restore all files of a journal with their times, and the times of their folders where nobody
+    else has changed these since; no file that is there is overwritten.
 
     What an undo before this one brought back is left alone; what it could not is tried again.
     Raises: UsageError: no journal. SscdError: it cannot be written.
     """
     from sscd_cli.decisions.acts import NotRestoredError, reverse, settle
+    from sscd_cli.decisions.folder_times import bring_back
     from sscd_cli.decisions.journal import opened
 
     result = UndoResult()
     with opened(options.journal) as journal:
         for act in journal.in_state("intent"):
             journal.mark("done" if settle(act) else "dropped", [act])
+        stopped = journal.times.unsettled()
+        journal.settle_times([act for act in journal.acts.values() if act.folders & stopped])
+        times = journal.restore_times()
         left = journal.in_state("done", "undoing")
         for act in reversed(left):
             begun = journal.state[act.number] == "undoing"
@@ -48,4 +53,7 @@ def run(
                 journal.mark("undone", [act])
                 result.restored += 1
             progress(result.restored + len(result.failed), len(left))
+        still = {folder for act in journal.in_state("done", "undoing") for folder in act.folders}
+        bring_back({folder: time for folder, time in times.items() if folder not in still})
+        journal.end_restoring()
     return result

@@ -51,6 +51,13 @@ class Act:
         folder, name = os.path.split(self.path)
         return os.path.join(folder, f".{name}.sscd-part")
 
+    @property
+    def folders(self) -> set[str]:
+        """Return the folders that were there before, and whose times it changes."""
+        found = {os.path.dirname(self.path)}
+        root, inside, _ = self.to.partition(f"{os.sep}{QUARANTINE}{os.sep}")
+        return found | {root} if inside else found
+
 
 class NotRestoredError(Exception):
     """A file could not be brought back, and why."""

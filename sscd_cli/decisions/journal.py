@@ -2,7 +2,9 @@
 
 Lines of JSON: a first one that says of which report, then `{"intent": {…}}`, `{"done": [1, …]}`,
 `{"dropped": […]}` (not done, after all), `{"undoing": […]}`, `{"undone": […]}`. Each reaches the
-disk before what follows it. A last line without an end was never acted upon.
+disk before what follows it. `{"before": {…}}` and `{"after": {…}}` are the times of the folders of
+an act, and `{"restoring": {…}}` those that an undo brings back. A last line without an end was
+never acted upon.
 """
 
 from __future__ import annotations
@@ -18,27 +20,32 @@ from typing import Any, BinaryIO
 
 from sscd_cli import __version__
 from sscd_cli.decisions.acts import Act
+from sscd_cli.decisions.folder_times import FolderTimes, Times, times_of
 from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.storage.files import sync_folder
 
+_FOLDERS = ("before", "after")
 _STATES = ("done", "dropped", "undoing", "undone")
 
 
 class Journal:
     """An open journal, which no other run has open. head: its first line.
 
-    acts: by their numbers. state: of each, "intent" or one of `_STATES`.
+    acts: by their numbers. state: of each, "intent" or one of `_STATES`. times: of their folders.
     """
 
     def __init__(self, path: Path, file: BinaryIO, head: Mapping[str, Any]) -> None:
         self.path, self.head = path, head
         self.acts: dict[int, Act] = {}
         self.state: dict[int, str] = {}
+        self.times = FolderTimes()
         self._file = file
 
     def intend(self, acts: Sequence[Act]) -> None:
-        """Note what shall be done."""
-        self._write([{"intent": asdict(act)} for act in acts])
+        """Note what shall be done, and how old the folders are in which it is."""
+        times = times_of(set().union(*(act.folders for act in acts)))
+        self._write([{"before": times}, *({"intent": asdict(act)} for act in acts)])
+        self.times.before(times)
         for act in acts:
             self._note(act)
 
@@ -47,6 +54,28 @@ class Journal:
         if acts:
             self._write([{state: [act.number for act in acts]}])
             self.state |= {act.number: state for act in acts}
+
+    def settle_times(self, acts: Sequence[Act]) -> None:
+        """Note how old the folders of acts are after them."""
+        times = times_of(set().union(*(act.folders for act in acts)))
+        if times:
+            self._write([{"after": times}])
+            self.times.after(times)
+
+    def restore_times(self) -> Times:
+        """Begin to bring back the times of folders, or go on with it; return which ones."""
+        if not self.times.restoring:
+            self._note_restoring(self.times.untouched())
+        return self.times.restoring
+
+    def end_restoring(self) -> None:
+        """Note that the times are back."""
+        self._note_restoring({})
+
+    def _note_restoring(self, times: Mapping[str, int]) -> None:
+        if times != self.times.restoring:
+            self._write([{"restoring": times}])
+            self.times.restoring = dict(times)
 
     def in_state(self, *states: str) -> list[Act]:
         """Return the acts in some states, in their order."""
@@ -73,6 +102,10 @@ class Journal:
                     self._note(Act(**value))
                 elif word in _STATES:
                     self.state |= dict.fromkeys(value, word)
+                elif word in _FOLDERS:
+                    (self.times.before if word == "before" else self.times.after)(value)
+                elif word == "restoring":
+                    self.times.restoring = dict(value)
                 else:
                     raise ValueError(f"a record is {word!r}")
 

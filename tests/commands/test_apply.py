@@ -14,6 +14,7 @@ import pytest
 from conftest import Ran, Run, Store, error_line, names_in, picture, records_of
 
 from sscd_cli.decisions import acts
+from sscd_cli.decisions.folder_times import FolderTimes
 from sscd_cli.decisions.records import append_decisions
 
 A, B, C = np.eye(8)[:3]
@@ -52,6 +53,60 @@ def state(folder: Path) -> dict[str, Any]:
             facts = path.is_symlink(), status.st_nlink, status.st_mode, status.st_mtime_ns
             found[str(path.relative_to(folder))] = (*facts, path.read_bytes())
     return found
+
+
+def ages(folder: Path) -> dict[str, int]:
+    """Return the time of each folder, without those of a quarantine."""
+    folders = (path for path in [folder, *folder.rglob("*")] if path.is_dir())
+    return {str(path): path.stat().st_mtime_ns for path in folders if ".sscd" not in str(path)}
+
+
+@pytest.fixture
+def old(tmp_path: Path, report: Path) -> dict[str, int]:
+    """Return the times of the folders, which are of long ago."""
+    for number, path in enumerate((tmp_path / "photos" / "sub", tmp_path / "photos")):
+        os.utime(path, ns=(10**18, 10**18 + number))
+    return ages(tmp_path / "photos")
+
+
+@pytest.mark.parametrize("action", ["quarantine", "hardlink", "symlink"])
+def test_undo_gives_folders_their_times_back(
+    sscd: Run, tmp_path: Path, report: Path, old: dict[str, int], action: str
+) -> None:
+    assert sscd("apply", report, "--go", "--action", action).status in (0, 3)
+    assert ages(tmp_path / "photos") != old
+    assert sscd("undo", tmp_path / "r.journal.jsonl").status == 0
+    assert ages(tmp_path / "photos") == old
+    # and once more: what was taken back is done again, and taken back again
+    assert sscd("apply", report, "--go", "--action", action).status in (0, 3)
+    assert sscd("undo", tmp_path / "r.journal.jsonl").status == 0
+    assert ages(tmp_path / "photos") == old
+
+
+def test_a_folder_that_others_changed_meanwhile_keeps_its_new_time(
+    sscd: Run, tmp_path: Path, report: Path, old: dict[str, int]
+) -> None:
+    photos = tmp_path / "photos"
+    sscd("apply", report, "--go")
+    (photos / "sub" / "new.png").write_bytes(b"new")
+    sscd("undo", tmp_path / "r.journal.jsonl")
+    now = ages(photos)
+    assert now[str(photos)] == old[str(photos)]
+    assert now[str(photos / "sub")] > old[str(photos / "sub")]
+    os.utime(photos, ns=(10**18, 10**18 + 7))
+    sscd("undo", tmp_path / "r.journal.jsonl")
+    assert ages(photos)[str(photos)] == 10**18 + 7
+
+
+def test_a_change_between_two_acts_is_what_comes_back(tmp_path: Path) -> None:
+    times = FolderTimes()
+    times.before({"a": 1})
+    times.after({"a": 2})
+    times.before({"a": 2})
+    times.after({"a": 3})
+    assert times.own == {"a": 1}
+    times.before({"a": 5})
+    assert (times.own, times.unsettled()) == ({"a": 5}, {"a"})
 
 
 def quarantined(folder: Path) -> list[str]:
