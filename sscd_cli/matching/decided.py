@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sscd_cli.matching.copies import Copies
 from sscd_cli.matching.doubts import exact_copies
+from sscd_cli.matching.join import Pairs
 
 
 def without_rejected(
@@ -26,14 +27,43 @@ def without_rejected(
     if not rejected or copies.forest_at is not None:
         return copies, 0
     picture_N = exact_copies(columns)
-    number_of = _numbers({hash for pair in rejected for hash in pair}, columns, picture_N)
-    known = [pair for pair in rejected if pair[0] in number_of and pair[1] in number_of]
-    keys = [_key(number_of[left], number_of[right], len(picture_N)) for left, right in known]
+    keys = _rejected_keys(rejected, columns, picture_N)
     _, first = np.unique(copies.group, return_index=True)
     picture_U = picture_N[first]
     left, right = picture_U[copies.pairs.left], picture_U[copies.pairs.right]
-    out = np.isin(_key(left, right, len(picture_N)), np.array(keys, np.int64))
+    out = np.isin(_key(left, right, len(picture_N)), keys)
     return replace(copies, pairs=copies.pairs.chosen(~out)), int(out.sum())
+
+
+def rejected_between(
+    pairs: Pairs,
+    ours: Mapping[str, NDArray[Any]],
+    theirs: Mapping[str, NDArray[Any]],
+    rejected: Set[tuple[str, str]],
+) -> NDArray[np.bool_]:
+    """Return which pairs of two sets were rejected, bool (P,).
+
+    Args: as for `without_rejected`, of which what is said of pictures holds, too.
+    """
+    if not rejected:
+        return np.zeros(len(pairs), np.bool_)
+    columns = {n: np.concatenate([ours[n], theirs[n]]) for n in ("content_hash", "pixel_hash")}
+    picture_N = exact_copies(columns)
+    keys = _rejected_keys(rejected, columns, picture_N)
+    left, right = picture_N[pairs.left], picture_N[len(ours["content_hash"]) + pairs.right]
+    return np.isin(_key(left, right, len(picture_N)), keys)
+
+
+def _rejected_keys(
+    rejected: Set[tuple[str, str]],
+    columns: Mapping[str, NDArray[Any]],
+    picture_N: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return the keys of those rejected pairs of which both pictures are there."""
+    number_of = _numbers({hash for pair in rejected for hash in pair}, columns, picture_N)
+    known = [pair for pair in rejected if pair[0] in number_of and pair[1] in number_of]
+    keys = [_key(number_of[left], number_of[right], len(picture_N)) for left, right in known]
+    return np.array(keys, np.int64)
 
 
 def _numbers(
