@@ -20,7 +20,7 @@ from sscd_cli.errors import StoreError
 from sscd_cli.images.read import is_file
 from sscd_cli.joining import tasks as join
 from sscd_cli.machines.stages import stage
-from sscd_cli.matching.decided import rejected_between
+from sscd_cli.matching.decided import decided_between
 from sscd_cli.matching.doubts import Resemblance, exact_copies
 from sscd_cli.matching.join import Pairs, cross_pairs
 from sscd_cli.options.dedup import DedupOptions
@@ -125,7 +125,9 @@ def run(
 def _without_rejected(found: AgainstResult, decisions: Path) -> AgainstResult:
     """Leave out the pairs of which a person said that both stay."""
     columns = found.stored.columns, found.other.columns
-    out = rejected_between(found.pairs, *columns, rejected_pairs(decisions))
+    rejected = dict.fromkeys(rejected_pairs(decisions), "rejected")
+    out = np.zeros(len(found.pairs), np.bool_)
+    out[list(decided_between(found.pairs, *columns, rejected))] = True
     kept = found.pairs.chosen(~out), found.checked[~out], found.sure[~out]
     return replace(_counted(found, *kept), decided=int(out.sum()))
 

@@ -35,23 +35,37 @@ def without_rejected(
     return replace(copies, pairs=copies.pairs.chosen(~out)), int(out.sum())
 
 
-def rejected_between(
+def decided_between(
     pairs: Pairs,
     ours: Mapping[str, NDArray[Any]],
     theirs: Mapping[str, NDArray[Any]],
-    rejected: Set[tuple[str, str]],
-) -> NDArray[np.bool_]:
-    """Return which pairs of two sets were rejected, bool (P,).
+    decided: Mapping[tuple[str, str], str],
+) -> dict[int, str]:
+    """Return what was decided of pairs of two sets, by their places; those of which nothing was
+    are left out.
 
-    Args: as for `without_rejected`, of which what is said of pictures holds, too.
+    What has the pixels of a decided image shares its decisions, as long as that is in either set;
+    what was decided of the very same bytes comes first.
+    Args: ours, theirs: as `columns` of `without_rejected`. decided: by pairs of content hashes.
     """
-    if not rejected:
-        return np.zeros(len(pairs), np.bool_)
+    if not decided:
+        return {}
     columns = {n: np.concatenate([ours[n], theirs[n]]) for n in ("content_hash", "pixel_hash")}
-    picture_N = exact_copies(columns)
-    keys = _rejected_keys(rejected, columns, picture_N)
-    left, right = picture_N[pairs.left], picture_N[len(ours["content_hash"]) + pairs.right]
-    return np.isin(_key(left, right, len(picture_N)), keys)
+    bytes_only = {**columns, "pixel_hash": np.zeros_like(columns["pixel_hash"])}
+    found: dict[int, str] = {}
+    for known in (columns, bytes_only):
+        picture_N = exact_copies(known)
+        number_of = _numbers({hash for pair in decided for hash in pair}, known, picture_N)
+        said = {
+            _key(number_of[left], number_of[right], len(picture_N)): verdict
+            for (left, right), verdict in decided.items()
+            if left in number_of and right in number_of
+        }
+        left, right = picture_N[pairs.left], picture_N[len(ours["content_hash"]) + pairs.right]
+        key_P = _key(left, right, len(picture_N))
+        places = np.flatnonzero(np.isin(key_P, np.array(list(said), np.int64)))
+        found |= {int(place): said[int(key_P[place])] for place in places}
+    return found
 
 
 def _rejected_keys(
