@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sscd_cli.advice.doubts import MatchDoubts
 from sscd_cli.advice.second_look import OTHER_SHOT, SecondLooks
 from sscd_cli.commands import embed
-from sscd_cli.decisions.records import rejected_pairs
+from sscd_cli.decisions.records import decisions_at, rejected_pairs
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.descriptors.schema import difference
 from sscd_cli.embedding.verify import check_files
@@ -107,6 +107,7 @@ def run(
     """
     options.check()
 
+    decisions = decisions_at(options.decisions, options.descriptors / "decisions.jsonl")
     if options.against is None:
         raise ValueError("there is no dataset to compare with")
     scale = Scale.load(options.post, options.score_norm)
@@ -118,7 +119,7 @@ def run(
     if embedded:
         ours = embedded.narrow(ours)
     found = compare(ours, theirs, options, scale, embedded)
-    found = _without_rejected(found, options.decisions or options.descriptors / "decisions.jsonl")
+    found = _without_rejected(found, decisions)
     return _looked_at(found) if options.second_look else found
 
 

@@ -30,7 +30,7 @@ class KnownLeak:
     """The sorted hashes of two contents, and of their pixels: () where one is not known."""
 
     contents: Pair
-    pixels: Pair | tuple[()] = ()
+    pixels: tuple[str, ...] = ()
 
 
 def read_baseline(file: Path) -> set[KnownLeak]:

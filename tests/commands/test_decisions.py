@@ -127,3 +127,18 @@ def test_of_two_sets_pixels_inherit_and_the_same_bytes_come_first() -> None:
     assert (both[0], both[1]) == ("no", "same")
     assert 2 not in both
     assert decided_between(pairs, ours, theirs, {(hash_of("m"), hash_of("n")): "no"}) == {}
+
+
+@pytest.mark.parametrize(
+    "words", ["dedup", "dedup --against descriptors", "apply r.jsonl", "apply r.jsonl --go"]
+)
+def test_a_file_of_decisions_that_is_not_there_stops_everything(
+    sscd: Run, tmp_path: Path, store: Store, words: str
+) -> None:
+    files = {picture(tmp_path / name, 1): np.eye(4)[0] for name in ("a.png", "b.png")}
+    store(tmp_path / "descriptors", files)
+    assert sscd("dedup", "-o", "r.jsonl").status == 0
+    ran = sscd(*words.split(), "--decisions", "nowhere.jsonl")
+    assert (ran.status, ran.out) == (3, b"")
+    assert error_line(ran) == ("there is no file nowhere.jsonl; check the path of --decisions")
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["a.png", "b.png"]
