@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sscd_cli.advice.pictures import frames_at
 from sscd_cli.machines.hardware import core_count, lacking
+from sscd_cli.machines.stages import each
 from sscd_cli.matching.forest import components
 from sscd_cli.matching.join import Pairs
 
@@ -56,7 +57,8 @@ def same_animations(
         return exact_N
     shown = lru_cache(_HELD)(lambda row: _shown(stored, row))
     with ThreadPoolExecutor(core_count()) as pool:
-        same = list(pool.map(lambda pair: _same(shown(pair[0]), shown(pair[1])), pairs))
+        looks = pool.map(lambda pair: _same(shown(pair[0]), shown(pair[1])), pairs)
+        same = list(each(looks, "frames of animations", len(pairs)))
     return _joined(exact_N, [pair for pair, said in zip(pairs, same, strict=True) if said])
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sscd_cli.advice.pictures import picture_of
 from sscd_cli.machines.hardware import core_count
+from sscd_cli.machines.stages import each
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +49,8 @@ class Originals:
         """Compare each keeper and its copies; say whether anything new was found out."""
         groups = [rows for rows in _groups(found, order_N) if self._is_new(rows)]
         with ThreadPoolExecutor(core_count()) as pool:
-            for judged in pool.map(self._judged, groups):
+            found_out = pool.map(self._judged, groups)
+            for judged in each(found_out, "telling originals from copies", len(groups)):
                 for (one, other), verdict in judged.items():
                     copy, reason = verdict
                     self.reasons[(one + other - copy, copy) if reason else (one, other)] = reason

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -55,10 +56,15 @@ def methods(folder: Path, work: Path, peers: str, immaculate: str) -> dict[str, 
     """Return all methods by name."""
     report = work / "report.jsonl"
     store = str(work / "descriptors")
-    ours = [SSCD, "dedup", str(folder), "-d", store, "-o", str(report), "-q"]
+    ours = [SSCD, "dedup", str(folder), "-o", str(report), "-q"]
+    fast = ["-d", f"{store}-fast", "--no-second-look", "--keep", "resolution,bytes"]
     found = {
-        "sscd dedup, removable": Method(ours, lambda _: _removable(report)),
-        "sscd dedup, with what to look at": Method([], lambda _: _clusters(report)),
+        "sscd dedup, removable": Method([*ours, "-d", store], lambda _: _removable(report)),
+        "the same, with what to look at": Method([], lambda _: _named(report)),
+        "sscd dedup, pixels not compared, removable": Method(
+            [*ours, *fast], lambda _: _removable(report)
+        ),
+        "the same, pixels not compared, with what to look at": Method([], lambda _: _named(report)),
         "FAISS range search of sscd's descriptors": Method(
             [sys.executable, __file__, "--run", "faiss", store], json.loads
         ),
@@ -83,8 +89,13 @@ def _removable(report: Path) -> Groups:
     return groups.values()
 
 
-def _clusters(report: Path) -> Groups:
-    return [[member["path"] for member in cluster["members"]] for cluster in _records(report)]
+def _named(report: Path) -> Groups:
+    """Return these groups, and each image to look at with the one that it resembles."""
+    yield from _removable(report)
+    for cluster in _records(report):
+        for member in cluster["members"]:
+            if member["keep"] and member["path"] != member["keeper"]:
+                yield [member["keeper"], member["path"]]
 
 
 def _records(report: Path) -> Iterator[dict[str, Any]]:
@@ -122,7 +133,8 @@ def run_peer(method: str, folder: Path) -> Groups:
     if method == "faiss":
         return _faiss(folder)
     if method in ("PHash", "CNN"):
-        _let_torchvision_load()
+        if method == "PHash":
+            _without_networks()
         from imagededup import methods as imagededup
 
         with contextlib.redirect_stdout(sys.stderr):
@@ -131,17 +143,12 @@ def run_peer(method: str, folder: Path) -> Groups:
     return _by_hash(method, sorted(folder.iterdir()))
 
 
-def _let_torchvision_load() -> None:
-    """Declare what torchvision lacks beside a torch of another build, and no method here calls."""
-    import torch
-
-    library = torch.library.Library("torchvision", "DEF")
-    with contextlib.suppress(RuntimeError):
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _kept.append(library)
-
-
-_kept: list[Any] = []
+def _without_networks() -> None:
+    """Let imagededup load its hashes where torch and torchvision are of different builds."""
+    for name, attribute in (("utils.models", "CustomModel"), ("methods.cnn", "CNN")):
+        module = types.ModuleType(f"imagededup.{name}")
+        setattr(module, attribute, object)
+        sys.modules[module.__name__] = module
 
 
 def _by_hash(method: str, paths: list[Path]) -> Groups:
