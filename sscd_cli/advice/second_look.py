@@ -39,20 +39,33 @@ class SecondLooks:
         image that is not here, or cannot be read, has no verdict.
         """
         rows = np.flatnonzero(found.removable & (exact_N != exact_N[found.keeper]))
-        rows = rows[np.argsort(found.keeper[rows], kind="stable")].tolist()
+        looks = cls.between(stored, found.keeper[rows], stored, rows)
+        verdicts = {int(rows[place]): verdict for place, verdict in looks.verdicts.items()}
+        return cls(verdicts, {int(rows[place]) for place in looks.by_time})
+
+    @classmethod
+    def between(
+        cls, keepers: DescriptorSet, keeper_P: Indices, copies: DescriptorSet, copy_P: Indices
+    ) -> SecondLooks:
+        """Look at pairs of two datasets, or of one; they are known by their places."""
+        places = np.argsort(keeper_P, kind="stable").tolist()
         groups = [
-            (keeper, list(copies))
-            for keeper, copies in groupby(rows, key=lambda row: int(found.keeper[row]))
+            (keeper, {place: int(copy_P[place]) for place in group})
+            for keeper, group in groupby(places, key=lambda place: int(keeper_P[place]))
         ]
         with ThreadPoolExecutor(core_count()) as pool:
-            found_out = pool.map(lambda group: _verdicts(stored, *group), groups)
+            found = pool.map(lambda group: _verdicts(keepers, group[0], copies, group[1]), groups)
             verdicts: dict[int, str] = {}
-            with stage("second look", len(rows)) as work:
-                for some, (_, copies) in zip(found_out, groups, strict=True):
+            with stage("second look", len(places)) as work:
+                for some, (_, looked_at) in zip(found, groups, strict=True):
                     verdicts |= some
-                    work.add(len(copies))
-        unclear = [row for row, verdict in verdicts.items() if verdict == CANNOT_TELL]
-        by_time = {row for row in unclear if _at_other_times(stored, int(found.keeper[row]), row)}
+                    work.add(len(looked_at))
+        unclear = [place for place, verdict in verdicts.items() if verdict == CANNOT_TELL]
+        by_time = {
+            place
+            for place in unclear
+            if _at_other_times(keepers, int(keeper_P[place]), copies, int(copy_P[place]))
+        }
         return cls(verdicts | dict.fromkeys(by_time, OTHER_SHOT), by_time)
 
     def count(self, verdict: str) -> int:
@@ -67,23 +80,28 @@ class SecondLooks:
         return replace(found, look_at=look_at)
 
 
-def _at_other_times(stored: DescriptorSet, keeper: int, row: int) -> bool:
+def _at_other_times(keepers: DescriptorSet, keeper: int, copies: DescriptorSet, row: int) -> bool:
     from sscd_cli.images.capture import at_other_times
 
-    return at_other_times(taken_at(stored, keeper), taken_at(stored, row))
+    return at_other_times(taken_at(keepers, keeper), taken_at(copies, row))
 
 
-def _verdicts(stored: DescriptorSet, keeper: int, copies: list[int]) -> dict[int, str]:
-    """Look at a keeper and its copies, one after the other."""
+def _verdicts(
+    keepers: DescriptorSet, keeper: int, copies: DescriptorSet, rows: Mapping[int, int]
+) -> dict[int, str]:
+    """Look at a keeper and its copies, one after the other. rows: of the copies, by their places.
+
+    An image that is not here, or cannot be read, has no verdict.
+    """
     from sscd_cli.second_look.verdict import second_look, small
 
-    original = picture_of(stored, keeper)
+    original = picture_of(keepers, keeper)
     if original is None:
         return {}
     kept = small(original)
     verdicts: dict[int, str] = {}
-    for row in copies:
-        picture = picture_of(stored, row)
+    for place, row in rows.items():
+        picture = picture_of(copies, row)
         if picture is not None:
-            verdicts[row] = second_look(kept, small(picture))
+            verdicts[place] = second_look(kept, small(picture))
     return verdicts

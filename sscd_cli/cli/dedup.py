@@ -236,8 +236,7 @@ def _summarise_clusters(found: DedupResult) -> None:
         )
     _warn_of_crowds(found.alike, found.crowded, found.threshold)
     _note_low_content(found.low_content)
-    if found.decided:
-        terminal.note(f"{counted(found.decided, 'pairs')} left out, for so it was decided")
+    _note_decided(found)
     _note_second_look(found)
     if found.aliases:
         terminal.note(f"{counted(found.aliases, 'more names')} of the same files left out")
@@ -269,6 +268,8 @@ def _summarise_matches(found: AgainstResult) -> None:
     _warn_of_overlap(found.in_background)
     _warn_of_crowds(found.alike, found.crowded, found.threshold)
     _note_low_content(found.low_content)
+    _note_decided(found)
+    _note_second_look(found)
     if found.unchecked:
         terminal.warn(
             f"not on this machine, so not checked: what {counted(found.unchecked, 'images')} "
@@ -301,7 +302,12 @@ def _warn_of_crowds(alike: Resemblance, crowded: int, threshold: float) -> None:
         )
 
 
-def _note_second_look(found: DedupResult) -> None:
+def _note_decided(found: DedupResult | AgainstResult) -> None:
+    if found.decided:
+        terminal.note(f"{counted(found.decided, 'pairs')} left out, for so it was decided")
+
+
+def _note_second_look(found: DedupResult | AgainstResult) -> None:
     looks = found.looks
     confirmed, others = looks.count("copy confirmed"), looks.count("other shot")
     if confirmed or others:

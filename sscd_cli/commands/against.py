@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.advice.doubts import MatchDoubts
+from sscd_cli.advice.second_look import OTHER_SHOT, SecondLooks
 from sscd_cli.commands import embed
+from sscd_cli.decisions.records import decisions_at, rejected_pairs
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.descriptors.schema import difference
 from sscd_cli.embedding.verify import check_files
@@ -17,7 +20,8 @@ from sscd_cli.errors import StoreError
 from sscd_cli.images.read import is_file
 from sscd_cli.joining import tasks as join
 from sscd_cli.machines.stages import stage
-from sscd_cli.matching.doubts import Resemblance
+from sscd_cli.matching.decided import decided_between
+from sscd_cli.matching.doubts import Resemblance, exact_copies
 from sscd_cli.matching.join import Pairs, cross_pairs
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.embed import EmbedOptions
@@ -40,7 +44,9 @@ class AgainstResult:
     pairs that are copies; the others are to be looked at. look_at: how many images here have
     such a pair alone. alike: how alike random images here and there are. crowded: how many here
     have a pair that is not believed for that. low_content: how many
-    here are compared with their exact copies only, for there is next to nothing in them.
+    here are compared with their exact copies only, for there is next to nothing in them. decided:
+    pairs left out because a person said that both stay. looks: what a second look at the pixels
+    said of pairs that are no exact copies.
     """
 
     model: str
@@ -63,6 +69,8 @@ class AgainstResult:
     pairs: Pairs
     checked: NDArray[np.bool_]
     sure: NDArray[np.bool_]
+    decided: int = 0
+    looks: SecondLooks = field(default_factory=SecondLooks)
 
     @property
     def no_files(self) -> int:
@@ -99,6 +107,7 @@ def run(
     """
     options.check()
 
+    decisions = decisions_at(options.decisions, options.descriptors / "decisions.jsonl")
     if options.against is None:
         raise ValueError("there is no dataset to compare with")
     scale = Scale.load(options.post, options.score_norm)
@@ -109,7 +118,50 @@ def run(
     ours = read_comparable(options.descriptors, post=scale.post)
     if embedded:
         ours = embedded.narrow(ours)
-    return compare(ours, theirs, options, scale, embedded)
+    found = compare(ours, theirs, options, scale, embedded)
+    found = _without_rejected(found, decisions)
+    return _looked_at(found) if options.second_look else found
+
+
+def _without_rejected(found: AgainstResult, decisions: Path) -> AgainstResult:
+    """Leave out the pairs of which a person said that both stay."""
+    columns = found.stored.columns, found.other.columns
+    rejected = dict.fromkeys(rejected_pairs(decisions), "rejected")
+    out = np.zeros(len(found.pairs), np.bool_)
+    out[list(decided_between(found.pairs, *columns, rejected))] = True
+    kept = found.pairs.chosen(~out), found.checked[~out], found.sure[~out]
+    return replace(_counted(found, *kept), decided=int(out.sum()))
+
+
+def _looked_at(found: AgainstResult) -> AgainstResult:
+    """Look at the pixels of pairs that are no exact copies: another shot is to be looked at."""
+    ours, theirs = found.stored.columns, found.other.columns
+    pairs, hashes = found.pairs, ("content_hash", "pixel_hash")
+    columns = {name: np.concatenate([ours[name], theirs[name]]) for name in hashes}
+    exact = exact_copies(columns)
+    unlike = exact[pairs.left] != exact[len(found.stored) + pairs.right]
+    places = np.flatnonzero(found.sure & unlike)
+    looks = SecondLooks.between(found.other, pairs.right[places], found.stored, pairs.left[places])
+    others = [place for place, verdict in looks.verdicts.items() if verdict == OTHER_SHOT]
+    sure = found.sure.copy()
+    sure[places[others]] = False
+    return replace(_counted(found, pairs, found.checked, sure), looks=looks)
+
+
+def _counted(
+    found: AgainstResult, pairs: Pairs, checked: NDArray[np.bool_], sure: NDArray[np.bool_]
+) -> AgainstResult:
+    """Return the result with other pairs, and with what is counted of these."""
+    leaked = _distinct(pairs.left[sure])
+    return replace(
+        found,
+        pairs=pairs,
+        checked=checked,
+        sure=sure,
+        leaked=leaked,
+        look_at=_distinct(pairs.left) - leaked,
+        unchecked=_distinct(pairs.left[~checked]),
+    )
 
 
 def compare(

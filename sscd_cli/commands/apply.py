@@ -67,7 +67,7 @@ def run(
     if options.chosen == "trash":
         trash.check()
     data = report_bytes(options.report)
-    report = read_removals(data, report_name(options.report))
+    report = read_removals(data, report_name(options.report), matches=True)
     result = ApplyResult(options.chosen)
     if not options.go:
         plan = _planned(report, options, result, set())
@@ -129,17 +129,33 @@ def _settle(journal: Journal) -> None:
 def _planned(report: Removals, options: ApplyOptions, result: ApplyResult, gone: set[str]) -> Plan:
     from sscd_cli.decisions.choice import beside, choose
     from sscd_cli.decisions.plan import make_plan
-    from sscd_cli.decisions.records import read_decided
+    from sscd_cli.decisions.records import decisions_at, read_decided
     from sscd_cli.images.globs import protection
+    from sscd_cli.images.read import stored_ref
 
-    choice = choose(report, read_decided(options.decisions or beside(report.header)))
+    choice = choose(report, read_decided(decisions_at(options.decisions, beside(report.header))))
     left = [removal for removal in choice.removals if _real_path(removal) not in gone]
     result.before, result.spared = len(choice.removals) - len(left), choice.spared
-    protects = protection(options.protect)
+    named = protection(options.protect)
+    theirs = _of_the_other_dataset(report)
+
+    def protects(source: str, id: str) -> bool:
+        return named(source, id) or os.path.realpath(stored_ref(source, id).path) in theirs
+
     plan = make_plan(left, options.chosen, protects, sidecars=options.sidecars)
     result.refused += plan.refused
     result.elsewhere = dict(plan.elsewhere)
     return plan
+
+
+def _of_the_other_dataset(report: Removals) -> set[str]:
+    """Return the files of the dataset that ours was compared with; of them nothing goes."""
+    from sscd_cli.images.read import is_file, stored_ref
+
+    if report.header.get("report") != "matches":
+        return set()
+    keys = [key for key in report.keepers if is_file(*key)]
+    return {os.path.realpath(stored_ref(*key).path) for key in keys}
 
 
 def _real_path(removal: Removal) -> str:

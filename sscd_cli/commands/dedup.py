@@ -14,7 +14,7 @@ from sscd_cli.advice.doubts import RowDoubts, find_doubts, low_content
 from sscd_cli.advice.originals import Originals
 from sscd_cli.advice.second_look import OTHER_SHOT, SecondLooks
 from sscd_cli.commands import embed
-from sscd_cli.decisions.records import rejected_pairs
+from sscd_cli.decisions.records import decisions_at, rejected_pairs
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.embedding.verify import check_files
 from sscd_cli.errors import SscdError
@@ -166,6 +166,7 @@ def run(
     """
     options.check()
 
+    decisions = decisions_at(options.decisions, options.descriptors / "decisions.jsonl")
     scale = Scale.load(options.post, options.score_norm)
     refuse_default(options.threshold, scale)
     embed.refuse_unmeasured(options.threshold, embedding)
@@ -176,7 +177,6 @@ def run(
     if joined is None:
         joined = _joined_here(options, scale, embedded, announce)
     stored = joined.stored
-    decisions = options.decisions or options.descriptors / "decisions.jsonl"
     rejected = rejected_pairs(decisions)
     copies, decided = without_rejected(joined.copies, stored.columns, rejected)
     joined = replace(joined, copies=copies)

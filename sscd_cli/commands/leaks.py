@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 
@@ -81,6 +81,6 @@ def run(options: LeaksOptions, progress: embed.Progress = lambda result: None) -
     resolved = len(baseline - judge.met)
     pairs = tuple(replace(p, counts=replace(p.counts, resolved=resolved)) for p in pairs)
     if options.write_baseline:
-        write_baseline(options.write_baseline, (key for pair in pairs for key in pair.contents()))
+        write_baseline(options.write_baseline, chain(*(pair.known_leaks() for pair in pairs)))
     new = resplit(splits.sets, pairs, judge, options.resplit) if options.resplit else []
     return LeaksResult(options, splits.sets, pairs, splits.embedded, tuple(new))

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from sscd_cli.commands import against
 from sscd_cli.commands.against import AgainstResult
 from sscd_cli.commands.splits import Split
-from sscd_cli.decisions.baseline import Pair
+from sscd_cli.decisions.baseline import KnownLeak, Pair
 from sscd_cli.decisions.records import read_decided
 from sscd_cli.errors import SscdError
 from sscd_cli.evaluation.strangers import expected_pairs, images_among
+from sscd_cli.matching.decided import decided_between
 from sscd_cli.matching.join import Pairs, similarity
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.leaks import LeaksOptions
@@ -67,11 +68,11 @@ class SplitPair:
         """bool (P,): the pairs that count, known ones too."""
         return self.status <= _CODES[KNOWN]
 
-    def contents(self) -> Iterator[Pair]:
+    def known_leaks(self) -> Iterator[KnownLeak]:
         """Yield what a baseline keeps of the pairs that count."""
-        for key, leaks in zip(_keys(self.found), self.leaking(), strict=True):
-            if leaks and key:
-                yield key
+        for known, leaks in zip(_known_leaks(self.found), self.leaking(), strict=True):
+            if leaks and known:
+                yield known
 
     def clean(self) -> NDArray[np.bool_]:
         """bool (N,): the test images that are in no pair that counts or is in doubt."""
@@ -86,9 +87,11 @@ class Judge:
     met: the pairs of the baseline that were found.
     """
 
-    def __init__(self, options: LeaksOptions, scale: Scale, baseline: set[Pair]) -> None:
-        self.options, self.scale, self.baseline = options, scale, baseline
-        self.met: set[Pair] = set()
+    def __init__(self, options: LeaksOptions, scale: Scale, baseline: set[KnownLeak]) -> None:
+        self.options, self.scale = options, scale
+        self.met: set[KnownLeak] = set()
+        self._by_contents = {known.contents: known for known in baseline}
+        self._by_pixels = {known.pixels: known for known in baseline if known.pixels}
 
     def found(self, test: Split, train: Split) -> tuple[AgainstResult, NDArray[np.uint8]]:
         """Return the pairs of images of two sets, and the status of each.
@@ -123,19 +126,20 @@ class Judge:
 
     def _status(self, found: AgainstResult, decided: dict[Pair, str]) -> NDArray[np.uint8]:
         status = np.where(found.sure, _CODES[NEW], _CODES[UNSURE]).astype(np.uint8)
-        for number, pair in enumerate(_keys(found) if decided or self.baseline else ()):
-            if pair is None:
-                continue
-            verdict = decided.get(pair)
-            if verdict == "same":
-                status[number] = _CODES[NEW]
-            elif verdict:
-                status[number] = _CODES[ACCEPTED]
-            if pair in self.baseline:
-                self.met.add(pair)
+        columns = found.stored.columns, found.other.columns
+        for number, verdict in decided_between(found.pairs, *columns, decided).items():
+            status[number] = _CODES[NEW if verdict == "same" else ACCEPTED]
+        for number, pair in enumerate(_known_leaks(found) if self._by_contents else ()):
+            known = pair and self._known(pair)
+            if known:
+                self.met.add(known)
                 if status[number] == _CODES[NEW]:
                     status[number] = _CODES[KNOWN]
         return status
+
+    def _known(self, pair: KnownLeak) -> KnownLeak | None:
+        """Return the pair of the baseline that this is, or that has the same pixels."""
+        return self._by_contents.get(pair.contents) or self._by_pixels.get(pair.pixels)
 
 
 def _refuse_undecided(found: AgainstResult) -> None:
@@ -151,12 +155,19 @@ def _refuse_undecided(found: AgainstResult) -> None:
         raise SscdError(what, "run sscd calibrate for a threshold of these, or add --yes")
 
 
-def _keys(found: AgainstResult) -> Iterator[Pair | None]:
-    """Yield the sorted content hashes of each pair; None where one is not known."""
-    ours, theirs = (side.columns["content_hash"] for side in (found.stored, found.other))
+def _known_leaks(found: AgainstResult) -> Iterator[KnownLeak | None]:
+    """Yield the sorted hashes of each pair; None where one content is not known."""
+    ours, theirs = found.stored.columns, found.other.columns
     for left, right in zip(found.pairs.left, found.pairs.right, strict=True):
-        low, high = sorted((ours[left].tobytes().hex(), theirs[right].tobytes().hex()))
-        yield None if low == _UNKNOWN else (low, high)
+        contents, pixels = (
+            sorted((ours[name][left].tobytes().hex(), theirs[name][right].tobytes().hex()))
+            for name in ("content_hash", "pixel_hash")
+        )
+        if contents[0] == _UNKNOWN:
+            yield None
+        else:
+            known = () if pixels[0] == _UNKNOWN else (pixels[0], pixels[1])
+            yield KnownLeak((contents[0], contents[1]), known)
 
 
 def _expected(found: AgainstResult, options: LeaksOptions, scale: Scale) -> float | None:

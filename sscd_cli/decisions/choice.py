@@ -33,6 +33,7 @@ def choose(report: Removals, decided: Decided) -> Choice:
     if not decided:
         return Choice(list(report.removals.values()), 0)
     everyone = _everyone(report)
+    theirs = report.keepers.keys() if report.header.get("report") == "matches" else set()
     chosen = {keeper for verdict, keeper in decided.values() if verdict == "same"}
     stays_for = _losers(decided)
     by_hash: defaultdict[str, list[Reported]] = defaultdict(list)
@@ -40,6 +41,8 @@ def choose(report: Removals, decided: Decided) -> Choice:
         by_hash[image.content_hash].append(image)
     removals, spared = [], 0
     for key, image in everyone.items():
+        if key in theirs:  # of the other dataset nothing goes, whatever was decided
+            continue
         reported = report.removals.get(key)
         better = [hash for hash in stays_for.get(image.content_hash, ()) if hash in by_hash]
         if better:
@@ -53,8 +56,9 @@ def choose(report: Removals, decided: Decided) -> Choice:
 
 
 def _everyone(report: Removals) -> Mapping[Key, Reported]:
-    going = (removal.image for removal in report.removals.values())
-    return {image.key: image for image in chain(going, report.keepers.values())}
+    named = chain(report.removals.values(), report.doubtful.values())
+    images = (removal.image for removal in named)
+    return {image.key: image for image in chain(images, report.keepers.values())}
 
 
 def _losers(decided: Decided) -> Mapping[str, list[str]]:

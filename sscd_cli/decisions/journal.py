@@ -158,6 +158,7 @@ def _begun(path: Path, file: BinaryIO, head: Mapping[str, Any] | None) -> Journa
         journal = Journal(path, file, found)
         journal._read(lines)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        what = f"{path} is no journal of sscd apply: {reason_of(error)}"
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else reason_of(error)
+        what = f"{path} is no journal of sscd apply: {reason}"
         raise UsageError(what, "name the file that sscd apply named") from None
     return journal

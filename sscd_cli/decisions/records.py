@@ -23,6 +23,16 @@ VERDICTS = ("same", "keep_both", "not_duplicate", "other_shot", "revoked")
 HASH = re.compile("[0-9a-f]{32}")
 
 
+def decisions_at(named: Path | None, usual: Path) -> Path:
+    """Return the file that was named, or where decisions usually lie, whether there are any or not.
+
+    Raises: SscdError: a file was named that is not there: nothing must go for a slip of the pen.
+    """
+    if named is not None and not named.exists():
+        raise SscdError(f"there is no file {named}", "check the path of --decisions")
+    return named or usual
+
+
 def read_decided(file: Path) -> dict[tuple[str, str], tuple[str, str]]:
     """Return what holds of each pair: the verdict, and what stays ("" if both do).
 

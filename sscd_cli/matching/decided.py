@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sscd_cli.matching.copies import Copies
 from sscd_cli.matching.doubts import exact_copies
+from sscd_cli.matching.join import Pairs
 
 
 def without_rejected(
@@ -26,14 +27,57 @@ def without_rejected(
     if not rejected or copies.forest_at is not None:
         return copies, 0
     picture_N = exact_copies(columns)
-    number_of = _numbers({hash for pair in rejected for hash in pair}, columns, picture_N)
-    known = [pair for pair in rejected if pair[0] in number_of and pair[1] in number_of]
-    keys = [_key(number_of[left], number_of[right], len(picture_N)) for left, right in known]
+    keys = _rejected_keys(rejected, columns, picture_N)
     _, first = np.unique(copies.group, return_index=True)
     picture_U = picture_N[first]
     left, right = picture_U[copies.pairs.left], picture_U[copies.pairs.right]
-    out = np.isin(_key(left, right, len(picture_N)), np.array(keys, np.int64))
+    out = np.isin(_key(left, right, len(picture_N)), keys)
     return replace(copies, pairs=copies.pairs.chosen(~out)), int(out.sum())
+
+
+def decided_between(
+    pairs: Pairs,
+    ours: Mapping[str, NDArray[Any]],
+    theirs: Mapping[str, NDArray[Any]],
+    decided: Mapping[tuple[str, str], str],
+) -> dict[int, str]:
+    """Return what was decided of pairs of two sets, by their places; those of which nothing was
+    are left out.
+
+    What has the pixels of a decided image shares its decisions, as long as that is in either set;
+    what was decided of the very same bytes comes first.
+    Args: ours, theirs: as `columns` of `without_rejected`. decided: by pairs of content hashes.
+    """
+    if not decided:
+        return {}
+    columns = {n: np.concatenate([ours[n], theirs[n]]) for n in ("content_hash", "pixel_hash")}
+    bytes_only = {**columns, "pixel_hash": np.zeros_like(columns["pixel_hash"])}
+    found: dict[int, str] = {}
+    for known in (columns, bytes_only):
+        picture_N = exact_copies(known)
+        number_of = _numbers({hash for pair in decided for hash in pair}, known, picture_N)
+        said = {
+            _key(number_of[left], number_of[right], len(picture_N)): verdict
+            for (left, right), verdict in decided.items()
+            if left in number_of and right in number_of
+        }
+        left, right = picture_N[pairs.left], picture_N[len(ours["content_hash"]) + pairs.right]
+        key_P = _key(left, right, len(picture_N))
+        places = np.flatnonzero(np.isin(key_P, np.array(list(said), np.int64)))
+        found |= {int(place): said[int(key_P[place])] for place in places}
+    return found
+
+
+def _rejected_keys(
+    rejected: Set[tuple[str, str]],
+    columns: Mapping[str, NDArray[Any]],
+    picture_N: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return the keys of those rejected pairs of which both pictures are there."""
+    number_of = _numbers({hash for pair in rejected for hash in pair}, columns, picture_N)
+    known = [pair for pair in rejected if pair[0] in number_of and pair[1] in number_of]
+    keys = [_key(number_of[left], number_of[right], len(picture_N)) for left, right in known]
+    return np.array(keys, np.int64)
 
 
 def _numbers(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sscd_cli.errors import SscdError, reason_of
+from sscd_cli.reports.clusters import BANDS, LOOK_AT
 from sscd_cli.reports.header import COMMENT, METADATA_KEY
 
 Key = tuple[str, str]  # source, id
@@ -26,6 +27,8 @@ _TEXTS = ("cluster", "path", "keeper", "content_hash", "id", "source")
 _NUMBERS = ("file_bytes", "mtime_ns")
 _FIELDS = (*_TEXTS, *_NUMBERS, "keep")
 _MORE = {"similarity": float, "reason": str, "band": str}
+_OTHER = ("path", "file_bytes", "mtime_ns", "content_hash", "id", "source")
+_OF_MATCHES = (*_OTHER, "other", *(f"other_{name}" for name in _OTHER[1:]), "band", "checked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ class Removal:
 class Removals:
     """What a whole report says. header: its first record. keepers: all images that stay.
 
-    doubtful: of those, the ones that are only to be looked at beside another.
+    doubtful: images that are only to be looked at beside another, and stay; of matches between
+    datasets they are ours, and the keepers those of the other dataset, which nothing touches.
     """
 
     header: Mapping[str, Any]
@@ -104,16 +108,18 @@ def report_bytes(place: Path) -> bytes:
         raise SscdError(what, "name a report of sscd dedup") from None
 
 
-def read_removals(data: bytes, name: str) -> Removals:
+def read_removals(data: bytes, name: str, *, matches: bool = False) -> Removals:
     """Read a report of clusters: JSON Lines, CSV or Parquet.
 
-    Args: name: of the file, for errors.
+    Args: name: of the file, for errors. matches: one of matches between two datasets will do, too.
     Raises: SscdError: it is no such report, cut, or damaged; or it contradicts itself.
     """
     if not data:
         raise SscdError(f"{name} is empty: no run of sscd dedup ended", AGAIN)
     with refusing(name, "clusters"):
         header, rows = _read(data)
+        if matches and header.get("report") == "matches":
+            return _removals_of_matches(header, rows)
         if header.get("report") != "clusters":
             raise ValueError(f"its records are {header.get('report')}")
         return _removals(header, rows)
@@ -150,7 +156,7 @@ def _read(data: bytes) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
 def _read_parquet(data: bytes) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
     from sscd_cli.descriptors.tables import read_table
 
-    columns, metadata = read_table(data, (*_FIELDS, *_MORE))
+    columns, metadata = read_table(data, (*_FIELDS, *_MORE, *_OF_MATCHES))
     if METADATA_KEY not in metadata:
         raise ValueError("its schema does not say what was compared")
     rows = zip(*columns.values(), strict=True)
@@ -170,7 +176,7 @@ def _read_json_lines(data: bytes) -> tuple[Mapping[str, Any], list[dict[str, Any
         for record in records
         for member in record.get("members", [])
     ]
-    return first, rows
+    return first, records if first.get("report") == "matches" else rows
 
 
 def _read_csv(data: bytes) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
@@ -183,9 +189,11 @@ def _read_csv(data: bytes) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
 
 
 def _typed(row: dict[str, str]) -> dict[str, Any]:
-    numbers = {name: int(row[name]) for name in _NUMBERS if name in row}
-    keep = {"true": True, "false": False}.get(row.get("keep", ""))
-    return {**row, **numbers, "keep": keep, "similarity": float(row.get("similarity") or "nan")}
+    named = (*_NUMBERS, *(f"other_{name}" for name in _NUMBERS))
+    numbers = {name: int(row[name]) for name in named if name in row}
+    words = {"true": True, "false": False}
+    said = {name: words.get(row.get(name, "")) for name in ("keep", "checked")}
+    return {**row, **numbers, **said, "similarity": float(row.get("similarity") or "nan")}
 
 
 def _json(line: bytes) -> dict[str, Any]:
@@ -217,6 +225,33 @@ def _removals(header: Mapping[str, Any], rows: list[dict[str, Any]]) -> Removals
         found.removals[image.key] = _removal(image, row, keepers)
     _check_counts(header, len(rows), len(found))
     return found
+
+
+def _removals_of_matches(header: Mapping[str, Any], rows: list[dict[str, Any]]) -> Removals:
+    """Put together which of our images goes for which of the other dataset, all of which stay.
+
+    An image goes for the most similar one that was found on this machine and is a copy.
+    Raises: as `_removals`.
+    """
+    found = Removals(header)
+    for row in rows:
+        ours = {name: row[name] for name in _OTHER}
+        theirs = {name: row["other" if name == "path" else f"other_{name}"] for name in _OTHER}
+        image, other = (_image({**ends, **_ALONE}) for ends in (ours, theirs))
+        if type(row["checked"]) is not bool or row["band"] not in BANDS:
+            raise ValueError(f"checked is {row['checked']!r}, band is {row['band']!r}")
+        found.keepers[other.key] = other
+        removal = Removal(image, other, "", float(row["similarity"]), band=row["band"])
+        if row["checked"] and row["band"] != LOOK_AT:
+            found.removals.setdefault(image.key, removal)
+        else:
+            found.doubtful.setdefault(image.key, removal)
+    if len(rows) != header["matches"]:
+        raise EOFError(f"it holds {len(rows)} matches of {header['matches']}")
+    return found
+
+
+_ALONE = {"cluster": "", "keeper": "", "keep": False}  # what no match has, of an image's fields
 
 
 def _removal(image: Reported, row: Mapping[str, Any], keepers: Mapping[str, Reported]) -> Removal:

@@ -13,7 +13,7 @@ from conftest import Run, Store, error_line, picture, records_of
 from sscd_cli.decisions.acts import content_hash
 from sscd_cli.decisions.records import append_decisions, read_decided
 from sscd_cli.matching.copies import Copies
-from sscd_cli.matching.decided import without_rejected
+from sscd_cli.matching.decided import decided_between, without_rejected
 from sscd_cli.matching.join import Pairs
 
 A, B = np.eye(8)[:2]
@@ -107,3 +107,38 @@ def test_the_later_decision_of_several_files_holds(sscd: Run, tmp_path: Path) ->
     assert ran.err == "1 decision added; 1 pair decided\n"
     assert sscd("decisions", "merge", "theirs", "last", "--decisions", "new").status == 0
     assert read_decided(tmp_path / "new") == {(a, b): ("other_shot", "")}
+
+
+def test_of_two_sets_pixels_inherit_and_the_same_bytes_come_first() -> None:
+    def columns(*rows: str) -> dict[str, Any]:
+        return {
+            name: np.array([list(row[place].encode() * 16) for row in rows], np.uint8)
+            for place, name in enumerate(("content_hash", "pixel_hash"))
+        }
+
+    def hash_of(letter: str) -> str:
+        return letter.encode().hex() * 16
+
+    ours, theirs = columns("ap", "bp", "cq"), columns("xr", "yr")
+    pairs = Pairs(np.array([0, 1, 2, 0]), np.array([0, 0, 0, 1]), np.ones(4, np.float32))
+    one, other = (hash_of("a"), hash_of("x")), (hash_of("b"), hash_of("x"))
+    assert decided_between(pairs, ours, theirs, {one: "no"}) == {0: "no", 1: "no", 3: "no"}
+    both = decided_between(pairs, ours, theirs, {one: "no", other: "same"})
+    assert (both[0], both[1]) == ("no", "same")
+    assert 2 not in both
+    assert decided_between(pairs, ours, theirs, {(hash_of("m"), hash_of("n")): "no"}) == {}
+
+
+@pytest.mark.parametrize(
+    "words", ["dedup", "dedup --against descriptors", "apply r.jsonl", "apply r.jsonl --go"]
+)
+def test_a_file_of_decisions_that_is_not_there_stops_everything(
+    sscd: Run, tmp_path: Path, store: Store, words: str
+) -> None:
+    files = {picture(tmp_path / name, 1): np.eye(4)[0] for name in ("a.png", "b.png")}
+    store(tmp_path / "descriptors", files)
+    assert sscd("dedup", "-o", "r.jsonl").status == 0
+    ran = sscd(*words.split(), "--decisions", "nowhere.jsonl")
+    assert (ran.status, ran.out) == (3, b"")
+    assert error_line(ran) == ("there is no file nowhere.jsonl; check the path of --decisions")
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["a.png", "b.png"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,6 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from conftest import DATA, MTIME, Ran, Run, Store, error_line, names_in, picture
+from PIL import Image
 
 from sscd_cli.decisions.records import append_decisions
 from sscd_cli.reports.leaks import junit, markdown, sarif
@@ -227,6 +230,65 @@ def test_what_people_decided_holds(gate: Gate, sets: Path) -> None:
     (sets / "test.d" / "decisions.jsonl").rename(sets / "mine.jsonl")
     assert json.loads(gate("-f", "json").out)["leaked"] == 12
     assert json.loads(gate("-f", "json", "--decisions", "mine.jsonl").out)["leaked"] == 10
+
+
+@pytest.fixture
+def encoded(sets: Path, store: Store) -> Callable[[], None]:
+    """Return what encodes an exact leak anew, without loss, and moves an edited one by a little."""
+
+    def rows(name: str) -> dict[Path, tuple[Any, bytes]]:
+        exact, edited = sets / name / "exact.png", sets / name / "edited.png"
+        pixels = b"1" * 16, b"2" * 16 if name == "test" else b"3" * 16
+        vectors = vector(0), vector(1) if name == "train" else vector(1, 0.9, 1)
+        return dict(zip((exact, edited), zip(vectors, pixels, strict=True), strict=True))
+
+    def save(level: int, changed: bytes) -> None:
+        for name in ("test", "train"):
+            made = rows(name)
+            for number, path in enumerate(made):
+                picture(path, number + 10 * (name == "train" and number))
+                with Image.open(path) as image:
+                    image.load()
+                image.save(path, compress_level=level if name == "test" else 6)
+            files = {path: (row, {"pixel_hash": pixels}) for path, (row, pixels) in made.items()}
+            if changed and name == "test":
+                path = sets / name / "edited.png"
+                files[path] = files[path][0], {"pixel_hash": changed}
+            shutil.rmtree(sets / f"{name}.d", ignore_errors=True)
+            save_with(sets / f"{name}.d", files)
+
+    save(6, b"")
+    return lambda: save(0, b"4" * 16)
+
+
+def save_with(folder: Path, files: dict[Path, tuple[Any, dict[str, Any]]]) -> None:
+    from conftest import _row, drawn_provenance
+
+    from sscd_cli.descriptors.write import ShardWriter
+
+    with ShardWriter(folder, drawn_provenance(64)) as writer:
+        for path, (row, more) in files.items():
+            writer.add([replace(_row(path, row, None), **more)])
+
+
+def test_what_has_the_pixels_of_a_known_leak_is_known_and_a_near_copy_is_not(
+    gate: Gate, sets: Path, encoded: Callable[[], None]
+) -> None:
+    assert gate("--write-baseline", "known.json").status == 1
+    assert json.loads(gate("--baseline", "known.json", "-f", "json").out)["known"] == 2
+    encoded()
+    told = json.loads(gate("--baseline", "known.json", "-f", "json").out)
+    assert (told["known"], told["new"], told["resolved"]) == (1, 1, 1)
+    status = {Path(leak["path"]).name: leak["status"] for leak in told["leaks"]}
+    assert status == {"exact.png": "in the baseline", "edited.png": "new"}
+
+
+def test_a_baseline_of_contents_alone_is_read(gate: Gate, sets: Path) -> None:
+    gate("--write-baseline", "known.json")
+    known = json.loads((sets / "known.json").read_text())
+    assert all(len(pair) == 2 for pair in known["baseline"])
+    (sets / "odd.json").write_text(json.dumps({"baseline": [["0" * 32] * 3]}))
+    assert "cannot read the baseline odd.json: " in gate("--baseline", "odd.json").err
 
 
 def test_the_clean_list_names_what_is_like_nothing(gate: Gate, sets: Path) -> None:
