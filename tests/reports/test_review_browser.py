@@ -235,6 +235,29 @@ def test_a_mirrored_crop_is_laid_over_its_original(
     assert found == pytest.approx([0.1, 0.2, 0.7, 0.7], abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("alps", "clock"), ("reef", "sunflower"), ("canyon", "aurora")]
+)
+def test_strangers_are_not_said_to_be_parts_of_each_other(
+    chromium: Browser, sscd: Run, tmp_path: Path, one: str, other: str
+) -> None:
+    from PIL import Image
+
+    images = []
+    for name in (one, other):
+        path = Path(__file__).parents[1] / "data" / "gallery" / f"{name}.jpg"
+        with Image.open(path) as opened:
+            size = dict(zip(("width", "height"), opened.size, strict=True))
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+        images.append(member(path.name, *([f"{one}.jpg", 0.5] if images else []), **size))
+    report = clusters_report(tmp_path / "r.jsonl", [images])
+    assert sscd("review", report, "-o", "page.html").status == 0
+    chromium.open((tmp_path / "page.html").as_uri())
+    chromium.press("4")
+    chromium.wait("byId('alignment').textContent !== 'aligning …'")
+    assert not {"covers", "turned", "mirrored"} & set(chromium.text("#alignment").split())
+
+
 def test_both_pictures_are_zoomed_alike(chromium: Browser, three_pairs: str) -> None:
     chromium.open(three_pairs)
     chromium.press("+", "+")

@@ -8,8 +8,10 @@ const TURNS = [
   { name: "mirrored and turned", d: [0, 1, 1, 0] }, { name: "mirrored and turned", d: [0, -1, -1, 0] },
 ];
 const STRETCHED = { turn: TURNS[0], sx: 1, sy: 1, tx: 0, ty: 0, score: 0 };
+const NOT_FOUND = { ...STRETCHED };
 const GOOD = 0.98;
-const FAIR = 0.6;
+// for whole pictures as they are; a small part, or one of eight turns, fits fairly in any picture
+const FAIR = 0.6, FAIR_TURNED = 0.75, FAIR_PART = 0.9;
 const CLEARLY = 0.01; // better than the whole one over the other
 
 // The grey values of a loaded image at side × side, or null where a browser lets no page read it.
@@ -66,8 +68,12 @@ function align(one, other, shapeOne, shapeOther) {
   best = best.map((start) => refined(fineKeeper, fineCopy, start)).sort((x, y) => y.score - x.score);
   const whole = tried(fineKeeper, fineCopy, { ...STRETCHED, turn: best[0].turn });
   const found = best[0].score > whole.score + CLEARLY ? best[0] : whole;
-  return found.score < FAIR ? { ...STRETCHED, score: found.score } : found;
+  const fair = found.turn.name ? FAIR_TURNED : FAIR;
+  return found.score < FAIR_PART - (FAIR_PART - fair) * covered(found) ? NOT_FOUND : found;
 }
+
+// How much of the left picture the right one lies on, of 1.
+const covered = ({ sx, sy }) => Math.min(1, sx) * Math.min(1, sy);
 
 // The best place of each size, the whole picture stretched over the other among them.
 function placings(keeper, copy, turn, ratio) {
@@ -124,8 +130,8 @@ const movedFreely = (at, by) => [
 
 function alignmentText(placing) {
   if (placing === null) return "stretched over each other: this browser lets no page read files";
-  if (placing.score < FAIR) return "stretched over each other: no alignment found";
-  const share = Math.min(1, placing.sx) * Math.min(1, placing.sy);
+  if (placing === NOT_FOUND) return "stretched over each other: no alignment found";
+  const share = covered(placing);
   const part = share < 0.97 ? `covers ${Math.round(100 * share)} % of the left one` : "";
   return ["aligned", placing.turn.name, part].filter(Boolean).join(", ");
 }
