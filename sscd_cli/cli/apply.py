@@ -53,7 +53,8 @@ def _typed_count(count: int) -> int | None:
     if sys.stdin is None or not sys.stdin.isatty() or sys.stderr is None:
         return None
     terminal.print_error(f"{counted(count, 'images')} will be deleted for good; type the number")
-    answer = sys.stdin.readline().strip().replace(",", "")
+    with terminal.unwatched():
+        answer = sys.stdin.readline().strip().replace(",", "")
     return int(answer) if answer.isdecimal() else None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sscd_cli.cli import progress, terminal
+from sscd_cli.cli import apply, progress, terminal
 from sscd_cli.cli.progress import Speed, line_of, parts_of
 from sscd_cli.machines import stages
 from sscd_cli.machines.stages import Stage, stage
@@ -170,3 +170,21 @@ def test_one_is_no_plural() -> None:
         "0 images", "1 image", "1,200 images", "1 query", "1 exact copy", "1 match",
         "1 caption or annotation",
     ]  # fmt: skip
+
+
+def test_the_line_stays_away_while_a_person_types(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Typing(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+        def readline(self, size: int = -1, /) -> str:
+            assert terminal._shown.watcher
+            terminal._shown.watcher.show(1.0, 0.0)
+            assert screen.lines[-1].strip() == ""
+            return "1,200\n"
+
+    monkeypatch.setattr(apply, "sys", SimpleNamespace(stdin=Typing(), stderr=screen))
+    with terminal.watched(), stage("images", 4):
+        assert apply._typed_count(1200) == 1200
