@@ -10,6 +10,7 @@ import typer
 
 from sscd_cli.cli import terminal
 from sscd_cli.options.apply import ApplyOptions, UndoOptions
+from sscd_cli.reports.clusters import EXACT_BYTES
 from sscd_cli.text import bytes_text, counted, printable
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def _typed_count(count: int) -> int | None:
 
 def _line(result: ApplyResult, step: Step) -> str:
     removal = step.removal
-    why = ", ".join(filter(None, (removal.band, removal.reason)))
+    exact = removal.band == EXACT_BYTES  # of which the reason says no more
+    why = removal.band if exact else ", ".join(filter(None, (removal.band, removal.reason)))
     along = f", with {', '.join(map(printable, step.sidecars))}" if step.sidecars else ""
     stays = f"{printable(removal.keeper.path)} stays"
     return f"{result.action}  {printable(removal.image.path)}  ({why}; {stays}{along})"

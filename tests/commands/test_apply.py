@@ -133,7 +133,7 @@ def test_a_dry_run_says_what_would_go_and_touches_nothing(
         ["quarantine", "photos/sub/a copy.png"],
         ["quarantine", "photos/sub/c-edited.png"],
     ]
-    assert "exact bytes" in ran.lines[0]
+    assert "(exact bytes; " in ran.lines[0]
     assert "photos/a.png stays" in ran.lines[0]
     assert "a copy.txt" in ran.lines[0]
     assert ran.err.startswith("2 images (")
