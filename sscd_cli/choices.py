@@ -15,7 +15,9 @@ Linkage = Literal["leader", "components", "complete"]
 Method = Literal["auto", "exact", "sketch", "groups"]
 
 
-KeepWord = Literal["original", "resolution", "bytes", "oldest", "newest", "path", "first"]
+KeepWord = Literal[
+    "original", "resolution", "bytes", "format", "source", "oldest", "newest", "path", "first"
+]
 
 
 Transform = Literal["center", "pca", "whiten", "none"]

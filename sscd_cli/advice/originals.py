@@ -6,15 +6,18 @@ the facts in the dataset decide.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sscd_cli.advice.pictures import picture_of
 from sscd_cli.machines.hardware import core_count
 from sscd_cli.machines.stages import each
+from sscd_cli.matching.keepers import deciding_word, keep_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,26 +27,50 @@ if TYPE_CHECKING:
     from sscd_cli.images.originals import Look
     from sscd_cli.matching.copies import Clusters
 
+# why one stays by the words of --keep
+_FACTS = {
+    "preferred": "not in --keep-path",
+    "original": "made from another copy",
+    "resolution": "fewer pixels",
+    "bytes": "fewer bytes",
+    "format": "in a format that loses more",
+    "source": "in a source named later",
+    "oldest": "written later",
+    "newest": "written earlier",
+    "path": "later in the order of paths",
+    "first": "later in the dataset",
+}
 MOST = 12  # images of one keeper that are compared with each other; of more the best by facts
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Words of --keep, globs of --keep-path, and the sources in the order they are named."""
+
+    keep: tuple[str, ...]
+    paths: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
 class Originals:
-    """What was found out so far of the images of a dataset.
+    """What was found out so far of the images of a dataset, and which of them stay for it.
 
     beaten: bool (N,), those that are edited copies of another one. reasons: by original and copy,
     what the copy is of it, "" where pixels do not tell.
     """
 
     stored: DescriptorSet
+    policy: Policy
     beaten: NDArray[np.bool_]
     reasons: dict[tuple[int, int], str] = field(default_factory=dict)
+    _places: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, stored: DescriptorSet) -> Originals:
+    def of(cls, stored: DescriptorSet, policy: Policy) -> Originals:
         import numpy as np
 
-        return cls(stored, np.zeros(len(stored), np.bool_))
+        return cls(stored, policy, np.zeros(len(stored), np.bool_))
 
     def judge(self, found: Clusters, order_N: NDArray[np.int64]) -> bool:
         """Compare each keeper and its copies; say whether anything new was found out."""
@@ -61,21 +88,46 @@ class Originals:
     def reason(self, keeper: int, copy: int) -> str:
         """Return why one stays for the other, as far as pixels tell."""
         reason = self.reasons.get((keeper, copy), "")
-        return reason or self._facts(keeper, copy)
+        return reason or self._fact(keeper, copy)
 
-    def _facts(self, keeper: int, copy: int) -> str:
+    def _fact(self, keeper: int, copy: int) -> str:
         columns = self.stored.columns
         if (columns["content_hash"][keeper] == columns["content_hash"][copy]).all():
             return "the same bytes"
-        pixels = columns["width"] * columns["height"]
-        if pixels[copy] < pixels[keeper]:
-            return "fewer pixels"
-        if (
-            pixels[copy] == pixels[keeper]
-            and columns["file_bytes"][copy] < columns["file_bytes"][keeper]
-        ):
-            return "fewer bytes"
-        return "behind it in the order of --keep"
+        return _FACTS[deciding_word(self.policy.keep, self.table([keeper, copy]))]
+
+    def order(self, rows_N: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return the rank among the rows of a mask of each of them, and 0 for the others."""
+        import numpy as np
+
+        order = np.zeros(len(rows_N), np.int64)
+        order[rows_N] = keep_order(self.policy.keep, self.table(np.flatnonzero(rows_N).tolist()))
+        return order
+
+    def table(self, rows: list[int]) -> dict[str, NDArray[Any]]:
+        """Return of some rows what decides which of them stays (see `matching.keepers`)."""
+        import numpy as np
+
+        stored = self.stored
+        table = {name: values[rows] for name, values in stored.columns.items()}
+        table["edited"] = self.beaten[rows]
+        table["id"] = np.array([stored.ids[row] for row in rows], object)
+        table["source"] = np.array([stored.sources[row] for row in rows], object)
+        table["named"] = np.array([self._place(name) for name in table["source"]], np.int64)
+        if self.policy.paths:
+            paths = (stored.path(row) for row in rows)
+            preferred = (any(fnmatch(path, glob) for glob in self.policy.paths) for path in paths)
+            table["preferred"] = np.fromiter(preferred, np.bool_, len(rows))
+        return table
+
+    def _place(self, source: str) -> int:
+        """Return which source it is, in the order of their names or else of the dataset."""
+        if not self._places:
+            self._places.update(
+                (os.path.abspath(name), at)  # noqa: PTH100
+                for at, name in enumerate(self.policy.sources)
+            )
+        return self._places.setdefault(source, len(self._places))
 
     def _is_new(self, rows: list[int]) -> bool:
         return not all(
@@ -100,7 +152,7 @@ class Originals:
         from sscd_cli.images.originals import Look
 
         picture = picture_of(self.stored, row)
-        return None if picture is None else Look.of(picture)
+        return None if picture is None else Look.of(picture.image, picture.coding)
 
 
 def _groups(found: Clusters, order_N: NDArray[np.int64]) -> Iterator[list[int]]:

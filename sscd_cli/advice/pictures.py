@@ -11,17 +11,18 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from sscd_cli.descriptors.read import DescriptorSet
+    from sscd_cli.images.opening import Picture
     from sscd_cli.images.refs import ImageRef
 
 
-def picture_of(stored: DescriptorSet, row: int) -> Image | None:
+def picture_of(stored: DescriptorSet, row: int) -> Picture | None:
     """Read one image, upright RGB; None where it is not here, or cannot be read."""
     from sscd_cli.errors import SscdError
-    from sscd_cli.images.decode import load_image
+    from sscd_cli.images.decode import load_picture
 
     ref = _ref(stored, row)
     try:
-        return load_image(ref, exif=_turns(stored)) if ref else None
+        return load_picture(ref, exif=_turns(stored)) if ref else None
     except (SscdError, OSError, ValueError):
         return None
 

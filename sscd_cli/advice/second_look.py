@@ -98,10 +98,10 @@ def _verdicts(
     original = picture_of(keepers, keeper)
     if original is None:
         return {}
-    kept = small(original)
+    kept = small(original.image)
     verdicts: dict[int, str] = {}
     for place, row in rows.items():
         picture = picture_of(copies, row)
         if picture is not None:
-            verdicts[place] = second_look(kept, small(picture))
+            verdicts[place] = second_look(kept, small(picture.image))
     return verdicts

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.advice.doubts import RowDoubts, find_doubts, low_content
-from sscd_cli.advice.originals import Originals
+from sscd_cli.advice.originals import Originals, Policy
 from sscd_cli.advice.second_look import OTHER_SHOT, SecondLooks
 from sscd_cli.commands import embed
 from sscd_cli.decisions.records import decisions_at, rejected_pairs
@@ -34,7 +33,6 @@ from sscd_cli.matching.doubts import (
     with_exact_copies,
 )
 from sscd_cli.matching.join import JoinPlan
-from sscd_cli.matching.keepers import keep_order
 from sscd_cli.matching.recall import Recall
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.embed import EmbedOptions
@@ -181,7 +179,8 @@ def run(
     copies, decided = without_rejected(joined.copies, stored.columns, rejected)
     joined = replace(joined, copies=copies)
     doubts = find_doubts(joined, options)
-    found, originals, left_out = _among_present_files(stored, copies, options, doubts)
+    sources = embedding.sources if embedding else ()
+    found, originals, left_out = _among_present_files(stored, copies, options, doubts, sources)
     looks = SecondLooks()
     if options.second_look:
         looks = SecondLooks.of(stored, found, doubts.pairs.exact)
@@ -247,7 +246,11 @@ class _LeftOut:
 
 
 def _among_present_files(
-    stored: DescriptorSet, copies: Copies, options: DedupOptions, doubts: RowDoubts
+    stored: DescriptorSet,
+    copies: Copies,
+    options: DedupOptions,
+    doubts: RowDoubts,
+    sources: tuple[str, ...],
 ) -> tuple[Clusters, Originals, _LeftOut]:
     """Cluster the images whose files are still there, each file once.
 
@@ -255,17 +258,21 @@ def _among_present_files(
     could be removed here has a keeper that cannot be looked for.
     """
     with stage("clustering"):
-        return _clustered(stored, copies, options, doubts)
+        return _clustered(stored, copies, options, doubts, sources)
 
 
 def _clustered(
-    stored: DescriptorSet, copies: Copies, options: DedupOptions, doubts: RowDoubts
+    stored: DescriptorSet,
+    copies: Copies,
+    options: DedupOptions,
+    doubts: RowDoubts,
+    sources: tuple[str, ...],
 ) -> tuple[Clusters, Originals, _LeftOut]:
     copies = at_threshold(copies, doubts.pairs.threshold)
     with_copy = copies.rows | doubts.low_twins
     files = check_files(stored, np.flatnonzero(with_copy).tolist())
-    originals = Originals.of(stored)
-    order = _keep_order(originals, with_copy, options)
+    originals = Originals.of(stored, Policy(options.keep, options.keep_path, sources))
+    order = originals.order(with_copy)
 
     def clusters(present: NDArray[np.bool_]) -> Clusters:
         rows, linkage = stored.descriptors, options.linkage
@@ -283,7 +290,7 @@ def _clustered(
     for _ in range(_ROUNDS if "original" in options.keep else 0):
         if not originals.judge(found, order):
             break
-        order = _keep_order(originals, with_copy, options)
+        order = originals.order(with_copy)
         found = clusters(present)
     return (
         found,
@@ -298,23 +305,3 @@ def _clustered(
 
 
 _ROUNDS = 2  # of judging: what stays after the first may be compared with others
-
-
-def _keep_order(
-    originals: Originals, rows_N: NDArray[np.bool_], options: DedupOptions
-) -> NDArray[np.int64]:
-    """Return the rank among the rows of a mask of each of them, and 0 for the others."""
-    stored = originals.stored
-    columns = {name: values[rows_N] for name, values in stored.columns.items()}
-    columns["edited"] = originals.beaten[rows_N]
-    names = {"id": stored.ids.filter(rows_N), "source": stored.sources.filter(rows_N)}
-    if options.keep_path:
-        preferred = (
-            any(fnmatch(stored.path(int(row)), glob) for glob in options.keep_path)
-            for row in np.flatnonzero(rows_N)
-        )
-        columns["preferred"] = np.fromiter(preferred, np.bool_)
-    texts = {name: np.array(list(values), object) for name, values in names.items()}
-    order = np.zeros(len(rows_N), np.int64)
-    order[rows_N] = keep_order(options.keep, {**columns, **texts})
-    return order

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,7 @@ class Ledger:
         self._stamps = DigestMap()  # name -> size and time of its newest row
         self._places = DigestMap()  # content -> shard << 32 | row in the shard
         self._failures = DigestMap()  # name -> why the newest row could not even be read
+        self._reasons: dict[bytes, str] = {}  # name -> why the newest row holds no descriptor
         self.faults: set[str] = set()  # what was named by its absolute path and not even read
         self._open: dict[int, Known] = {}
         self._closed: dict[int, pa.Table] = {}
@@ -150,6 +152,10 @@ class Ledger:
         """Say whether the newest row of an image that is `unchanged` holds no descriptor."""
         known = self._stamps.get(name_digest(name_bytes(source), name_bytes(id)))
         return known is not None and bool(known & _DAMAGED)
+
+    def reason(self, source: str, id: str) -> str:
+        """Return why the newest row of a damaged image says that it cannot be read."""
+        return self._reasons.get(name_digest(name_bytes(source), name_bytes(id)), "damaged")
 
     def knows_failure(self, row: Row) -> bool:
         """Say whether an image's newest row says the same: as unreadable, for the same reason."""
@@ -204,6 +210,8 @@ class Ledger:
         if was_read:
             stamp = _stamp(mtime_ns, file_bytes)
             self._stamps[name] = stamp if status == "ok" else stamp | _DAMAGED
+            if status != "ok":
+                self._reasons[name] = sys.intern(error or "")
         else:
             self._stamps[name] = _UNKNOWN
             self._failures[name] = _failure(mtime_ns, file_bytes, error)

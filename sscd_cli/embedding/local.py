@@ -109,7 +109,7 @@ def _changed(
             drawn.add(key)
             yield ref
         elif ledger.damaged(ref.source, ref.id):
-            result.note_unreadable(ref.name, "as it was before")
+            result.note_unreadable(ref.name, ledger.reason(ref.source, ref.id))
         else:
             result.unchanged += 1
 

@@ -31,6 +31,7 @@ from sscd_cli.images.modes import plain_rgb, shrunk_rgb
 from sscd_cli.images.noise import quiet_codecs
 from sscd_cli.images.preprocess import Recipe, boxes_of, resize, shrink_while_decoding
 from sscd_cli.images.reasons import RefusedError
+from sscd_cli.images.recoding import Coding
 from sscd_cli.images.repair import refuse_many_scans, without_remarks
 from sscd_cli.images.samples import has_deep_colours
 from sscd_cli.images.tiff_directory import TIFF
@@ -61,13 +62,15 @@ class Picture:
     """A picture as RGB, upright, with no metadata left.
 
     size: width and height that it has at full resolution; `image` may be decoded at less.
-    format: Pillow's name for the file's. frames: pictures in the file.
+    format: Pillow's name for the file's. frames: pictures in the file. coding: of a JPEG file
+    that is upright as it is.
     """
 
     image: Image.Image
     size: tuple[int, int]
     format: str
     frames: int = 1
+    coding: Coding | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -144,7 +147,8 @@ def _opened(data: bytes, *, exif: bool, max_pixels: int, recipe: Recipe | None) 
     upright, frames = _turned(rgb, orientation), frames_of(image)
     if shrunk and orientation in TURNED_SIDEWAYS:
         full = full[::-1]
-    return Picture(upright, full if shrunk else upright.size, image.format or "", frames)
+    size, coding = full if shrunk else upright.size, Coding.of(image) if upright is rgb else None
+    return Picture(upright, size, image.format or "", frames, coding)
 
 
 def open_image(data: bytes, *, exif: bool = True, max_pixels: int = MAX_PIXELS) -> Image.Image:

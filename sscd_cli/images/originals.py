@@ -14,16 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sscd_cli.images.finding import Place, correlation, found, goes_on, offset
+from sscd_cli.images.recoding import VIEWS, Coding, Part, View, first_of, scaled
+
 Floats = NDArray[np.float32]
 
 _SIDE = 96  # pixels of the longer side, to find one picture in another
 _SAME = 64  # pixels a side of the whole picture, squashed
 _BANDS = 40  # of frequencies
 _PATCH = 512  # pixels at full resolution whose spectrum is looked at
-_NOISE = 10  # of grain: that of a noise of 3 grey levels
+_NOISE = 7  # of grain: that of a noise of 2 grey levels
 _STEEP = 0.195  # power above the size of an upscale's source against that below it
-_SCALES = np.geomspace(0.97, 0.4, 16)  # of the part, in shares of the picture that holds it
 _ALIKE, _FOUND = 0.97, 0.86  # correlation: of two whole pictures, of a part and its place
+_COVERED, _WIDE = 0.85, 0.15  # of a canvas: by what it holds and flat colour; by that alone
 
 
 class Verdict(NamedTuple):
@@ -38,24 +41,26 @@ class Look:
     """What is remembered of a picture.
 
     size: width, height. grey: (h, w), at most `_SIDE`. whole: RGB, (S, S, 3). canvas: share of a
-    flat border or of flat corners. power: of 40 bands of frequencies along rows and columns, the
-    last one the finest, (2, 40). grain: grey levels that flat places vary by. sharp: as grain,
-    everywhere. colour: what is left of it, in grey levels, once brightness is known: of a grey or
-    sepia picture nothing.
+    flat border or of flat corners. corners: those of a turned canvas. power: of 40 bands of
+    frequencies along rows and columns, the last one the finest, (2, 40). grain: grey levels that
+    flat places vary by. sharp: as grain, everywhere. colour: what is left of it, in grey levels,
+    once brightness is known: of a grey or sepia picture nothing. part: its middle, as it is coded.
     """
 
     size: tuple[int, int]
     grey: Floats
     whole: Floats
     canvas: float
+    corners: int
     power: Floats
     grain: float
     sharp: float
     colour: float
+    part: Part
 
     @classmethod
-    def of(cls, image: Image.Image) -> Look:
-        """Look at an upright RGB picture at its full resolution."""
+    def of(cls, image: Image.Image, coding: Coding | None = None) -> Look:
+        """Look at an upright RGB picture at its full resolution; coding: of its file."""
         factor = min(1.0, _SIDE / max(image.size))
         small = (max(8, round(image.width * factor)), max(8, round(image.height * factor)))
         whole = np.asarray(image.resize((_SAME, _SAME), Image.Resampling.BOX), np.float32)
@@ -68,15 +73,18 @@ class Look:
             - patch[1:-1, 2:]
         )
         blocks = _blocks(fine)
+        canvas, corners = _canvas(np.asarray(image.resize((128, 128), Image.Resampling.NEAREST)))
         return cls(
             size=image.size,
             grey=np.asarray(image.convert("L").resize(small, Image.Resampling.BOX), np.float32),
             whole=whole,
-            canvas=_canvas(np.asarray(image.resize((128, 128), Image.Resampling.NEAREST))),
+            canvas=canvas,
+            corners=corners,
             power=np.stack([_power(patch), _power(patch.T)]),
             grain=float(np.quantile(blocks, 0.1)),
             sharp=float(blocks.mean()),
             colour=_colour(whole),
+            part=Part.of(image, coding),
         )
 
     @property
@@ -93,16 +101,41 @@ class Look:
 
 def compare(one: Look, other: Look) -> Verdict | None:
     """Say which is the original; None where the pixels do not tell."""
-    alike = _correlation(_grey(one.whole), _grey(other.whole))
+    view = _view(one, other)
+    coded = None if view is None else _coded_verdict(one, other, view)
+    if coded is not None:
+        return coded
+    alike = correlation(_grey(one.whole), _grey(other.whole))
     verdict = None
     if alike < _ALIKE:
-        verdict = _canvas_verdict(one, other) or _part_verdict(one, other, alike)
-    return verdict or _whole_verdict(one, other)
+        verdict = _part_verdict(one, other, alike) or _canvas_verdict(one, other)
+    if verdict is not None or view is None:
+        return verdict
+    return _size_verdict(one, other, view) or _seen_verdict(one, other, view)
+
+
+def _coded_verdict(one: Look, other: Look, view: View) -> Verdict | None:
+    """Tell two pictures of one size and view by their coding, and say what else is seen."""
+    mine, theirs = one.part.turned(view.back), other.part.turned(view)
+    if theirs.size != one.size:
+        return None
+    first = first_of(one.part, other.part, theirs, mine)
+    if first is None:
+        return None
+    seen = _canvas_verdict(one, other) or _seen_verdict(one, other, view)
+    if seen is not None and seen.original == first:
+        return seen
+    return Verdict(first, _change(view, one.whole, view.of(other.whole)))
 
 
 def _canvas_verdict(one: Look, other: Look) -> Verdict | None:
     """The one on a flat canvas, where the other fills all of its own, is the copy."""
     more, less = max(one.canvas, other.canvas), min(one.canvas, other.canvas)
+    turned = int(other.corners > one.corners)
+    looks = one, other
+    is_larger = looks[turned].pixels > looks[1 - turned].pixels
+    if is_larger and looks[1 - turned].corners <= 1 and looks[turned].corners >= 3:
+        return Verdict(1 - turned, "on a frame or canvas")
     if more < 0.025 or less > 0.012:
         return None
     return Verdict(int(one.canvas > other.canvas), "on a frame or canvas")
@@ -110,41 +143,82 @@ def _canvas_verdict(one: Look, other: Look) -> Verdict | None:
 
 def _part_verdict(one: Look, other: Look, alike: float) -> Verdict | None:
     """Find one whole picture in a part of the other, where it is much more alike than the whole."""
-    found = [_found(one.grey, other.grey), _found(other.grey, one.grey)]
-    holder = int(found[1].score > found[0].score)
-    if found[holder].score < max(_FOUND, (1 + alike) / 2):
+    places = [_found(one, other), _found(other, one)]
+    holder = int(places[1].score > places[0].score)
+    place = places[holder]
+    if place.score < max(_FOUND, (1 + alike) / 2):
         return None
-    goes_on = _goes_on((one, other)[holder].grey, found[holder])
-    if goes_on:
+    outer, inner = ((one, other), (other, one))[holder]
+    first = _first_of_part(outer, inner, place)
+    canvas = _canvas_verdict(one, other)
+    if first is None and canvas and canvas.original != holder:
+        covered = place.width * place.height / outer.grey.size
+        share = max(one.canvas, other.canvas)
+        if share > _WIDE or covered + share > _COVERED:
+            return canvas
+    if first == 0 or (first is None and goes_on(outer.grey, found(outer.grey, inner.grey))):
         return Verdict(holder, "a crop")
-    return Verdict(1 - holder, "with something around it")
+    return canvas or Verdict(1 - holder, "with something around it")
 
 
-def _whole_verdict(one: Look, other: Look) -> Verdict | None:
-    """Compare two pictures of the same view."""
-    turned = _upright(one, other)
-    if turned is None:
+def _found(holder: Look, part: Look) -> Place:
+    own = part.size[0] / holder.size[0] * holder.grey.shape[1] / part.grey.shape[1]
+    return found(holder.grey, part.grey, own)
+
+
+def _first_of_part(holder: Look, part: Look, place: Place) -> int | None:
+    """Return whether the holder (0) or the part of the same scale (1) was coded first."""
+    across, down = (
+        side / all for side, all in zip(holder.size, holder.grey.shape[::-1], strict=True)
+    )
+    if not 0.92 < place.width * across / part.size[0] < 1.08:
         return None
-    return (
-        _size_verdict(one, other)
-        or _overlay_verdict(one.whole, turned)
-        or _tone_verdict(one, other, turned)
+    at = offset(holder.part, part.part, (round(place.left * across), round(place.top * down)))
+    if at is None:
+        return None
+    return first_of(
+        holder.part,
+        part.part,
+        part.part.moved(at, holder.size),
+        holder.part.moved((-at[0], -at[1]), part.size),
     )
 
 
-def _size_verdict(one: Look, other: Look) -> Verdict | None:
+def _seen_verdict(one: Look, other: Look, view: View) -> Verdict | None:
+    """Compare what two pictures of one view show."""
+    return _overlay_verdict(one.whole, view.of(other.whole)) or _tone_verdict(one, other, view)
+
+
+def _change(view: View, one: Floats, other: Floats) -> str:
+    """Say what was done to a picture that was coded once more."""
+    if view != View():
+        return "mirrored or turned"
+    return "with other tones" if np.abs(one - other).mean() > 3 else "saved again"
+
+
+def _size_verdict(one: Look, other: Look, view: View) -> Verdict | None:
     if 0.95 < one.pixels / other.pixels < 1.05:
         return None
     looks = one, other
     shapes = [look.size[0] / look.size[1] for look in looks]
+    first = _first_of_sizes(one, other, view)
     if not 0.97 < shapes[0] / shapes[1] < 1.03 and not 0.97 < shapes[0] * shapes[1] < 1.03:
+        if first is not None:
+            return Verdict(first, "stretched")
         uneven = [abs(float(np.log(np.divide(*look.detail)))) for look in looks]
         return Verdict(int(uneven[1] < uneven[0]), "stretched")
     large = int(other.pixels > one.pixels)
     big, small = looks[large], looks[1 - large]
+    if first is not None:
+        return Verdict(first, "a smaller size" if first == large else "an upscale")
     if _falls(big.power, (small.pixels / big.pixels) ** 0.5):
         return Verdict(1 - large, "an upscale")
     return Verdict(large, "a smaller size")
+
+
+def _first_of_sizes(one: Look, other: Look, view: View) -> int | None:
+    mine, theirs = one.part.turned(view.back), other.part.turned(view)
+    return first_of(one.part, other.part, scaled(theirs, one.part), scaled(mine, other.part))
 
 
 def _overlay_verdict(one: Floats, other: Floats) -> Verdict | None:
@@ -162,8 +236,9 @@ def _overlay_verdict(one: Floats, other: Floats) -> Verdict | None:
     return Verdict(int(strength[0] > strength[1]), "with something laid over it")
 
 
-def _tone_verdict(one: Look, other: Look, turned: Floats) -> Verdict | None:
+def _tone_verdict(one: Look, other: Look, view: View) -> Verdict | None:
     """Compare colour, grain, sharpness, clipping and contrast."""
+    turned: Floats = view.of(other.whole)
     looks = one, other
 
     def less(values: tuple[float, float], ratio: float) -> int | None:
@@ -208,93 +283,12 @@ def _colour(whole: Floats) -> float:
     return float((tints - basis @ fit).std())
 
 
-def _upright(one: Look, other: Look) -> Floats | None:
-    """Return the other whole picture turned as the first one is; None if it is another picture."""
-    views = [other.whole[::a, ::b] for a in (1, -1) for b in (1, -1)]
-    views += [view.swapaxes(0, 1) for view in views]
-    scores = [_correlation(_grey(one.whole), _grey(view)) for view in views]
+def _view(one: Look, other: Look) -> View | None:
+    """Return how the other picture is to be turned to be as the first one; None if another."""
+    grey, others = _grey(one.whole), _grey(other.whole)
+    scores = [correlation(grey, view.of(others)) for view in VIEWS]
     best = int(np.argmax(scores))
-    return views[best] if scores[best] >= 0.6 else None
-
-
-class _Place(NamedTuple):
-    """Where a part was found: how well, and its box in pixels of the picture that holds it."""
-
-    score: float
-    left: int = 0
-    top: int = 0
-    width: int = 0
-    height: int = 0
-
-
-def _found(holder: Floats, part: Floats) -> _Place:
-    """Look for all of one picture in the other, by correlation at many scales."""
-    height, width = holder.shape
-    shape = (2 * height, 2 * width)
-    spectrum = np.fft.rfft2(holder, shape)
-    best = _Place(-1.0)
-    fit = min(width / part.shape[1], height / part.shape[0])
-    for scale in _SCALES * fit:
-        w, h = round(part.shape[1] * scale), round(part.shape[0] * scale)
-        if min(w, h) < 16 or w > width or h > height or (w, h) == (width, height):
-            continue
-        small = np.asarray(Image.fromarray(part).resize((w, h), Image.Resampling.BOX))
-        small = small - small.mean()
-        product = np.fft.irfft2(spectrum * np.conj(np.fft.rfft2(small, shape)), shape)
-        product = product[: height - h + 1, : width - w + 1]
-        spread = _spread(holder, w, h)
-        score = product / (np.sqrt((small**2).sum()) * np.sqrt(spread) + 1e-3)
-        top, left = np.unravel_index(score.argmax(), score.shape)
-        if score[top, left] > best.score:
-            best = _Place(float(score[top, left]), int(left), int(top), w, h)
-    return best
-
-
-def _spread(image: Floats, width: int, height: int) -> Floats:
-    """Return the sum of squared distances from the mean in each window."""
-
-    def windows(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        total = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-        below = total[height:] - total[:-height]
-        sums: NDArray[np.float64] = below[:, width:] - below[:, :-width]
-        return sums
-
-    exact = image.astype(np.float64)
-    spread = windows(exact**2) - windows(exact) ** 2 / (width * height)
-    return np.maximum(spread, 1.0).astype(np.float32)
-
-
-def _goes_on(image: Floats, place: _Place) -> bool:
-    """Say whether the picture goes on beyond a box, or something else begins at its edges."""
-    left, top = place.left, place.top
-    right, bottom = left + place.width, top + place.height
-    across: list[float] = []
-    within: list[float] = []
-    for lines, edge, rest in (
-        (image.T, left, (top, bottom)),
-        (image.T[::-1], image.shape[1] - right, (top, bottom)),
-        (image, top, (left, right)),
-        (image[::-1], image.shape[0] - bottom, (left, right)),
-    ):
-        if edge < 4:
-            continue
-        # the row at the edge itself mixes both; those inside say how alike rows so near are
-        beyond, inside, further = (lines[at, slice(*rest)] for at in (edge - 2, edge + 1, edge + 4))
-        across.append(_line_likeness(inside, beyond))
-        within.append(_line_likeness(inside, further))
-    return not across or sum(across) > min(0.35 * len(across), 0.6 * sum(within))
-
-
-def _line_likeness(inside: Floats, outside: Floats) -> float:
-    if inside.std() < 4 and outside.std() < 4:
-        return float(abs(inside.mean() - outside.mean()) < 12)
-    return _correlation(inside, outside)
-
-
-def _correlation(one: Floats, other: Floats) -> float:
-    one, other = one - one.mean(), other - other.mean()
-    norm = float(np.sqrt((one**2).sum() * (other**2).sum()))
-    return float((one * other).sum()) / (norm + 1e-3)
+    return VIEWS[best] if scores[best] >= 0.6 else None
 
 
 def _grey(rgb: Floats) -> Floats:
@@ -342,11 +336,11 @@ def _falls(power: Floats, scale: float) -> bool:
     return bool(np.sqrt((above / below).prod()) < _STEEP)
 
 
-def _canvas(pixels: NDArray[np.uint8]) -> float:
-    """Return the share of a border of one colour, or of flat corners, in a picture."""
+def _canvas(pixels: NDArray[np.uint8]) -> tuple[float, int]:
+    """Return the share of a border of one colour, or of flat corners, and how many of these."""
     values = pixels.astype(np.int16)
     height, width = values.shape[:2]
-    flat = np.zeros((height, width), np.bool_)
+    flat, corners = np.zeros((height, width), np.bool_), 0
     for lines, marks in (
         (values, flat),
         (values[::-1], flat[::-1]),
@@ -356,9 +350,10 @@ def _canvas(pixels: NDArray[np.uint8]) -> float:
         marks[: _band(lines)] = True
     for down in (slice(None), slice(None, None, -1)):
         for across in (slice(None), slice(None, None, -1)):
-            corner, marks = values[down, across], flat[down, across]
-            marks |= _corner(corner)
-    return float(flat.mean())
+            corner = _corner(values[down, across])
+            flat[down, across] |= corner
+            corners += int(corner[0].sum() > 1.15 * corner[height // 4].sum())
+    return float(flat.mean()), corners
 
 
 def _band(lines: NDArray[np.int16]) -> int:

@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from sscd_cli.choices import KEEP_WORDS, check_word
 from sscd_cli.matching.products import Indices
 
+_FORMATS = (  # those that lose least first
+    ("RAW",),
+    ("TIFF", "PSD", "PNG", "BMP", "PPM", "SGI", "SUN", "TGA", "QOI"),
+    ("JPEG", "MPO", "HEIF", "JXL", "AVIF", "JPEG2000"),
+    ("WEBP",),
+)
 Table = Mapping[str, NDArray[Any]]
 
 
@@ -20,7 +26,8 @@ def keep_order(policy: Sequence[str], table: Table) -> Indices:
     Args: policy: words of `KEEP_WORDS`; each decides where those before it find rows equal, and
         the path, the source and the input order decide last, so that runs agree.
         table: arrays (N,): `id` (str objects), and as the words need them `width` and `height`
-        (pixels), `file_bytes`, `mtime_ns` (int64), `source` (str objects). A negative number, a
+        (pixels), `file_bytes`, `mtime_ns` (int64), `format`, `source` (str objects), `named`
+        (int64, where each source is in the order in which they are named). A negative number, a
         zero or a NaN is unknown and ranks behind what is known. As far as they are there: `edited`
         (bool), copies of other rows, and `preferred` (bool), which stay before all others.
     Returns: int64 (N,), a permutation of 0..N-1.
@@ -37,6 +44,19 @@ def keep_order(policy: Sequence[str], table: Table) -> Indices:
     return rank
 
 
+def deciding_word(policy: Sequence[str], table: Table) -> str:
+    """Return for which word the first of two rows stays for the other one; "preferred" for none.
+
+    Args: as of `keep_order`, the rows of which are these two.
+    """
+    if "preferred" in table and table["preferred"][0] > table["preferred"][1]:
+        return "preferred"
+    for word in (*policy, "path", "first"):
+        if any(key[0] != key[1] for key in _WORDS[word](table)):
+            return word
+    return "first"
+
+
 def _original(table: Table) -> list[NDArray[Any]]:
     return [table["edited"]] if "edited" in table else []
 
@@ -48,6 +68,15 @@ def _resolution(table: Table) -> list[NDArray[Any]]:
 
 def _bytes(table: Table) -> list[NDArray[Any]]:
     return _larger_first(table["file_bytes"].astype(np.float64))
+
+
+def _format(table: Table) -> list[NDArray[Any]]:
+    known = {name: rank for rank, names in enumerate(_FORMATS) for name in names}
+    return [np.array([known.get(name, len(_FORMATS)) for name in table["format"].tolist()])]
+
+
+def _source(table: Table) -> list[NDArray[Any]]:
+    return [table["named"]] if "named" in table else []
 
 
 def _oldest(table: Table) -> list[NDArray[Any]]:
@@ -91,6 +120,8 @@ _WORDS: dict[str, Callable[[Table], list[NDArray[Any]]]] = {
     "original": _original,
     "resolution": _resolution,
     "bytes": _bytes,
+    "format": _format,
+    "source": _source,
     "oldest": _oldest,
     "newest": _newest,
     "path": _path,

@@ -55,11 +55,12 @@ class DedupOptions(Options):
         tuple[str, ...],
         Help(
             "What decides which copy stays, in this order: original, what its pixels say is no "
-            "edited copy; resolution, bytes, oldest, newest, path, first.",
+            "edited copy; resolution, bytes; format, what loses least; source, as they are "
+            "named; oldest, newest, path, first.",
             value="WORD,…",
             separator=",",
         ),
-    ] = ("original", "resolution", "bytes", "oldest", "path")
+    ] = ("original", "resolution", "bytes", "format", "source", "oldest", "path")
     keep_path: Annotated[
         tuple[str, ...],
         Help("What has a path like this stays before all others.", value="GLOB"),

@@ -70,8 +70,8 @@ def _text_line(member: Member) -> str:
     if _verdict(member) == "keep":
         verdict = "keep         "
     size = f"{_pixels(member):>11}  {bytes_text(member.file_bytes):>8}"
-    shot = "  (other shot)" if member.verdict == "other shot" else ""
-    return f"  {verdict}  {size}  {printable(member.path)}{shot}\n"
+    why = "other shot" if member.verdict == "other shot" else member.reason
+    return f"  {verdict}  {size}  {printable(member.path)}{f'  ({why})' if why else ''}\n"
 
 
 def _verdict(member: Member) -> str:

@@ -533,7 +533,12 @@ def test_topics_name_commands_and_options_that_there_are(sscd: Run) -> None:
 
 def test_help_names_every_default(sscd: Run) -> None:
     shown = " ".join(sscd("dedup", "--help").out.decode().split())
-    for default in ("descriptors", "leader", "original,resolution,bytes,oldest,path", "text"):
+    for default in (
+        "descriptors",
+        "leader",
+        "original,resolution,bytes,format,source,oldest,path",
+        "text",
+    ):
         assert f"[default: {default}]" in shown
 
 

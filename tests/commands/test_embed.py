@@ -115,11 +115,11 @@ def test_prune_drops_what_has_gone_and_nothing_else(tiny: Run, photos: Path) -> 
 
 
 def test_strict_is_four_and_the_rows_are_there(tiny: Run, photos: Path) -> None:
-    for reason in ("truncated PNG", "as it was before"):
+    for _ in range(2):  # what is read again, and what is known from before
         ran = tiny("embed", "photos", "--strict")
         assert ran.status == 4
         assert ran.err.startswith("unreadable: photos/torn.png: ")
-        assert reason in ran.err
+        assert "truncated PNG" in ran.err
         assert " 1 unreadable, " in counts(ran.err)
         assert len(content(Path("descriptors"))) == COUNT
     picture(photos / "torn.png", 600)

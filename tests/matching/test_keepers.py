@@ -10,7 +10,7 @@ import pytest
 
 from sscd_cli.choices import KEEP_WORDS
 from sscd_cli.errors import UsageError
-from sscd_cli.matching.keepers import keep_order
+from sscd_cli.matching.keepers import deciding_word, keep_order
 
 
 def table(count=60, seed=0):
@@ -25,6 +25,8 @@ def table(count=60, seed=0):
         "file_bytes": generator.integers(-1, 3, count),
         "mtime_ns": generator.integers(-1, 3, count) * 10**18,
         "edited": generator.random(count) < 0.5,
+        "format": np.array(["WEBP", "JPEG", "PNG", "odd"], object)[generator.integers(0, 4, count)],
+        "named": generator.integers(0, 2, count),
     }
 
 
@@ -37,6 +39,8 @@ def plain_key(word, columns, row):
         "bytes": (-size if size > 0 else 0,),
         "oldest": (time if time > 0 else math.inf,),
         "newest": (-time if time > 0 else math.inf,),
+        "format": ({"PNG": 0, "JPEG": 1, "WEBP": 2}.get(columns["format"][row], 3),),
+        "source": (columns["named"][row],),
         "path": (columns["id"][row], columns["source"][row]),
         "first": (row,),
     }[word]
@@ -65,6 +69,7 @@ def test_unknown_values_rank_last_for_either_direction():
         "height": np.array([-1, 10, 20]),
         "file_bytes": np.array([math.nan, 5, 6]),
         "mtime_ns": np.array([-1, 5, 6]),
+        "format": np.array(["odd", "odd", "odd"], object),
     }
     best = {word: np.argsort(keep_order([word], columns)).tolist() for word in KEEP_WORDS}
     assert best["resolution"] == best["bytes"] == best["newest"] == [2, 1, 0]
@@ -95,6 +100,20 @@ def test_unknown_word_is_named_with_the_known():
     with pytest.raises(UsageError) as caught:
         keep_order(["resolution", "prettiest"], table())
     assert str(caught.value) == (
-        "unknown keep word 'prettiest'; use one of original, resolution, bytes, oldest, newest, "
-        "path, first"
+        "unknown keep word 'prettiest'; use one of original, resolution, bytes, format, source, "
+        "oldest, newest, path, first"
     )
+
+
+def test_the_word_that_decides_between_two_rows_is_named():
+    columns = {
+        "id": np.array(["b", "a"], object),
+        "file_bytes": np.array([5, 5]),
+        "format": np.array(["PNG", "JPEG"], object),
+        "named": np.array([0, 1]),
+    }
+    assert deciding_word(["bytes", "format", "source"], columns) == "format"
+    assert deciding_word(["bytes", "source"], columns) == "source"
+    assert deciding_word(["bytes"], columns) == "path"
+    preferred = columns | {"preferred": np.array([True, False])}
+    assert deciding_word(["format"], preferred) == "preferred"

@@ -1,0 +1,134 @@
+"""One picture found in a part of another, and whether that one goes on around it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sscd_cli.images.recoding import Part
+
+Floats = NDArray[np.float32]
+
+_SCALES = np.geomspace(0.97, 0.4, 16)  # of the part, in shares of the picture that holds it
+_WINDOW = 192  # pixels at full resolution that are looked for
+_SAME = 0.9  # correlation of them where they are found
+
+
+class Place(NamedTuple):
+    """Where a part was found: how well, and its box in pixels of the picture that holds it."""
+
+    score: float
+    left: int = 0
+    top: int = 0
+    width: int = 0
+    height: int = 0
+
+
+def found(holder: Floats, part: Floats, own: float = 0.0) -> Place:
+    """Look for all of one picture in the other, by correlation at many scales.
+
+    own: the scale at which it is there if nobody changed its size; 0 does without. That place is
+    exact, the others lie a little inside of the edges or outside, which `goes_on` is made for.
+    """
+    height, width = holder.shape
+    spectrum = _spectrum(holder)
+    best = Place(-1.0)
+    fit = min(width / part.shape[1], height / part.shape[0])
+    for scale in (*_SCALES * fit, own):
+        w, h = round(part.shape[1] * scale), round(part.shape[0] * scale)
+        if min(w, h) < 16 or w > width or h > height or (w, h) == (width, height):
+            continue
+        small = np.asarray(Image.fromarray(part).resize((w, h), Image.Resampling.BOX))
+        place = _best_place(holder, spectrum, small)
+        if place.score > best.score:
+            best = place
+    return best
+
+
+def offset(holder: Part, part: Part, guess: tuple[int, int]) -> tuple[int, int] | None:
+    """Return where a picture of the same scale begins in another one, to the pixel.
+
+    guess: about where, in pixels across and down. None where they are not that alike there.
+    """
+    margin = min(160, 8 + max(holder.size) // 25)
+    inner = part.cut(
+        (part.left + part.width // 2 - _WINDOW // 2, part.top + part.height // 2 - _WINDOW // 2),
+        _WINDOW,
+    )
+    around = inner.left + guess[0] - margin, inner.top + guess[1] - margin
+    outer = holder.cut(around, _WINDOW + 2 * margin)
+    grey, small = (p.pixels.mean(axis=2, dtype=np.float32) for p in (outer, inner))
+    if min(small.shape) < 48 or grey.shape[0] < small.shape[0] or grey.shape[1] < small.shape[1]:
+        return None
+    place = _best_place(grey, _spectrum(grey), small)
+    if place.score < _SAME:
+        return None
+    return outer.left + place.left - inner.left, outer.top + place.top - inner.top
+
+
+def _spectrum(grey: Floats) -> NDArray[np.complexfloating]:
+    return np.fft.rfft2(grey, (2 * grey.shape[0], 2 * grey.shape[1]))
+
+
+def _best_place(holder: Floats, spectrum: NDArray[np.complexfloating], part: Floats) -> Place:
+    """Find a part at its own size by correlation."""
+    height, width = holder.shape
+    h, w = part.shape
+    shape = (2 * height, 2 * width)
+    part = part - part.mean()
+    product = np.fft.irfft2(spectrum * np.conj(np.fft.rfft2(part, shape)), shape)
+    product = product[: height - h + 1, : width - w + 1]
+    spread = _spread(holder, w, h)
+    score = product / (np.sqrt((part**2).sum()) * np.sqrt(spread) + 1e-3)
+    top, left = np.unravel_index(score.argmax(), score.shape)
+    return Place(float(score[top, left]), int(left), int(top), w, h)
+
+
+def _spread(image: Floats, width: int, height: int) -> Floats:
+    """Return the sum of squared distances from the mean in each window."""
+
+    def windows(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        total = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        below = total[height:] - total[:-height]
+        sums: NDArray[np.float64] = below[:, width:] - below[:, :-width]
+        return sums
+
+    exact = image.astype(np.float64)
+    spread = windows(exact**2) - windows(exact) ** 2 / (width * height)
+    return np.maximum(spread, 1.0).astype(np.float32)
+
+
+def goes_on(image: Floats, place: Place) -> bool:
+    """Say whether the picture goes on beyond a box, or something else begins at its edges."""
+    left, top = place.left, place.top
+    right, bottom = left + place.width, top + place.height
+    across: list[float] = []
+    within: list[float] = []
+    for lines, edge, rest in (
+        (image.T, left, (top, bottom)),
+        (image.T[::-1], image.shape[1] - right, (top, bottom)),
+        (image, top, (left, right)),
+        (image[::-1], image.shape[0] - bottom, (left, right)),
+    ):
+        if edge < 4:
+            continue
+        # the row at the edge itself mixes both; those inside say how alike rows so near are
+        beyond, inside, further = (lines[at, slice(*rest)] for at in (edge - 2, edge + 1, edge + 4))
+        across.append(_line_likeness(inside, beyond))
+        within.append(_line_likeness(inside, further))
+    return not across or sum(across) > min(0.35 * len(across), 0.6 * sum(within))
+
+
+def _line_likeness(inside: Floats, outside: Floats) -> float:
+    if inside.std() < 4 and outside.std() < 4:
+        return float(abs(inside.mean() - outside.mean()) < 12)
+    return correlation(inside, outside)
+
+
+def correlation(one: Floats, other: Floats) -> float:
+    one, other = one - one.mean(), other - other.mean()
+    norm = float(np.sqrt((one**2).sum() * (other**2).sum()))
+    return float((one * other).sum()) / (norm + 1e-3)

@@ -1,0 +1,293 @@
+"""Which of two pictures of one view was coded from the other.
+
+What a JPEG file holds is other pixels, quantised. Those pixels, quantised again in the same way,
+give what the file holds; what was made from the file later does not, for the loss is not undone.
+So each picture gets the tones of the other one and is coded as the other's file is: only the
+original comes out as its copy does. Where something is laid over, the blocks beside it tell.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, JpegImagePlugin
+
+from sscd_cli.images.tones import toned
+
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+_SIDE = 768  # pixels, at most, of a picture that are remembered
+_COMPARED = 208  # of them that are compared
+_LEAST = 64  # pixels, at least
+_GRID = 16  # pixels: a block of a JPEG file, with its colours at half the size
+_CLEAR = ((0.75, 0.75), (1.1, 0.5))  # misses of the likelier, and as shares of the other's
+_BOTH = 0.8  # misses of both, where the finer file holds all that the coarser one does
+_SURE = 0.65  # the same, where only one of the two files can be tried
+_ON_GRID = 0.45  # of the usual loss: less than this apart is what was made from the file
+_EXACT = 0.3  # as misses: of what has the very tones
+_FEWEST, _SPREAD = 12, 4.0  # blocks that hold something; squared grey levels of such a block
+_RESAMPLING = (
+    Image.Resampling.BOX,
+    Image.Resampling.BILINEAR,
+    Image.Resampling.BICUBIC,
+    Image.Resampling.LANCZOS,
+    Image.Resampling.NEAREST,
+)
+
+
+class View(NamedTuple):
+    """How a picture is turned: down and across, 1 or -1 for the other way; then its axes swap."""
+
+    down: int = 1
+    across: int = 1
+    swapped: bool = False
+
+    @property
+    def back(self) -> View:
+        """The view that undoes this one."""
+        return View(self.across, self.down, True) if self.swapped else self
+
+    def of(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Turn an array (h, w, ...)."""
+        turned = pixels[:: self.down, :: self.across]
+        return turned.swapaxes(0, 1) if self.swapped else turned
+
+
+VIEWS = tuple(View(a, b, swapped) for swapped in (False, True) for a in (1, -1) for b in (1, -1))
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How a JPEG file quantises: its tables, how much coarser its colours are, and if it has any.
+
+    sampling: as Pillow numbers it, -1 where unknown.
+    """
+
+    tables: tuple[tuple[int, ...], ...]
+    sampling: int
+    grey: bool
+
+    @classmethod
+    def of(cls, image: Image.Image) -> Coding | None:
+        """Return that of an opened file; None where it is no JPEG file, or of a rare kind."""
+        if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in {"RGB", "L"}:
+            return None
+        tables = tuple(tuple(table) for _, table in sorted(image.quantization.items()))
+        sampling = JpegImagePlugin.get_sampling(image)
+        grey = image.mode == "L"
+        return cls(tables, sampling, grey) if tables and (grey or sampling >= 0) else None
+
+    def coded(self, pixels: Pixels) -> Pixels:
+        """Return RGB pixels as such a file would hold them."""
+        image = Image.fromarray(pixels)
+        stream = io.BytesIO()
+        how = {"qtables": [list(table) for table in self.tables]}
+        if self.grey:
+            image.convert("L").save(stream, "JPEG", **how)
+        else:
+            image.save(stream, "JPEG", subsampling=self.sampling, **how)
+        with Image.open(stream) as read:
+            return np.asarray(read.convert("RGB"))
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The middle of a picture: pixels, (h, w, 3), where they begin, and the size of all of it."""
+
+    pixels: Pixels
+    left: int
+    top: int
+    size: tuple[int, int]
+    coding: Coding | None = None
+
+    @classmethod
+    def of(cls, image: Image.Image, coding: Coding | None = None) -> Part:
+        """Cut it from an RGB picture, on the grid of its file."""
+        across, down = (min(side, _SIDE) for side in image.size)
+        left, top = (image.width - across) // 2, (image.height - down) // 2
+        left, top = left - left % _GRID, top - top % _GRID
+        cut = image.crop((left, top, left + across, top + down))
+        return cls(np.asarray(cut), left, top, image.size, coding)
+
+    @property
+    def coarseness(self) -> int:
+        """How coarsely its file quantises, 0 where it does not."""
+        return 0 if self.coding is None else sum(map(sum, self.coding.tables))
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[0])
+
+    def turned(self, view: View) -> Part:
+        """Return the same part of the turned picture."""
+        left, top, size = self.left, self.top, self.size
+        left = left if view.across > 0 else size[0] - left - self.width
+        top = top if view.down > 0 else size[1] - top - self.height
+        if view.swapped:
+            left, top, size = top, left, size[::-1]
+        return Part(view.of(self.pixels), left, top, size)
+
+    def moved(self, by: tuple[int, int], size: tuple[int, int]) -> Part:
+        """Return the same part as one of a picture of a size, in which this one begins at `by`."""
+        return Part(self.pixels, self.left + by[0], self.top + by[1], size)
+
+    def cut(self, at: tuple[int, int], side: int) -> Part:
+        """Return what lies in a square of the picture, as far as it is here."""
+        left, top = max(self.left, at[0]), max(self.top, at[1])
+        right, bottom = at[0] + side, at[1] + side
+        inner = self.pixels[
+            top - self.top : max(0, bottom - self.top), left - self.left : max(0, right - self.left)
+        ]
+        return Part(inner, left, top, self.size)
+
+    def common(self, other: Part) -> tuple[Pixels, Pixels] | None:
+        """Return what both show, on the grid of this one; None where it is too little."""
+        if self.size != other.size:
+            return None
+        spans = []
+        for mine, theirs in (
+            ((self.top, self.height), (other.top, other.height)),
+            ((self.left, self.width), (other.left, other.width)),
+        ):
+            begin, end = max(mine[0], theirs[0]), min(sum(mine), sum(theirs))
+            begin = max(begin, (begin + end - _COMPARED) // 2)
+            begin, end = -(-begin // _GRID) * _GRID, end // _GRID * _GRID
+            end = min(end, begin + _COMPARED)
+            if end - begin < _LEAST:
+                return None
+            spans.append(
+                (slice(begin - mine[0], end - mine[0]), slice(begin - theirs[0], end - theirs[0]))
+            )
+        (rows, their_rows), (columns, their_columns) = spans
+        return self.pixels[rows, columns], other.pixels[their_rows, their_columns]
+
+
+def scaled(source: Part, target: Part) -> Part:
+    """Return the middle of one picture at the size of another one, in the way most like it."""
+    spans = []
+    for axis in (0, 1):
+        scale = target.size[axis] / source.size[axis]
+        begins, long = (source.left, source.top)[axis], (source.width, source.height)[axis]
+        first, most = (target.left, target.top)[axis], (target.width, target.height)[axis]
+        begin = max(first, math.ceil(begins * scale) + 2)
+        end = min(first + most, math.floor((begins + long) * scale) - 2)
+        begin = max(begin, (begin + end - _COMPARED) // 2 - _GRID)
+        end = min(end, begin + _COMPARED + 2 * _GRID)
+        spans.append((begin, max(end, begin + 1), begin / scale - begins, end / scale - begins))
+    (left, right, *across), (top, bottom, *down) = spans
+    box = (across[0], down[0], max(across[1], across[0] + 1), max(down[1], down[0] + 1))
+    image = Image.fromarray(source.pixels)
+    seen = target.pixels[top - target.top : bottom - target.top, left - target.left :][
+        :, : right - left
+    ]
+    best, least = source.pixels[:1, :1], math.inf
+    for how in _RESAMPLING:
+        made = np.asarray(image.resize((right - left, bottom - top), how, box=box))
+        apart = float(np.abs(made.astype(np.int16) - seen).mean())
+        if apart < least:
+            best, least = made, apart
+    return Part(best, left, top, target.size)
+
+
+def first_of(one: Part, other: Part, other_in_one: Part, one_in_other: Part) -> int | None:
+    """Return which of two pictures the other was coded from, 0 or 1; None where nothing tells.
+
+    other_in_one: the other one turned, moved or scaled to lie over the first one; one_in_other:
+    the first over the other.
+    """
+    made = _Trace.of(other, one_in_other), _Trace.of(one, other_in_one)
+    misses = [math.inf if trace is None else trace.misses for trace in made]
+    likely = int(misses[1] < misses[0])
+    only = made[likely] if None in made else None
+    if only is not None:
+        return 1 - likely if only.is_on_grid else likely if only.misses < _SURE else None
+    if max(misses) < _BOTH and one.coarseness != other.coarseness:
+        return int(other.coarseness > one.coarseness)  # it alone could be made again from both
+    share = misses[likely] / max(misses[1 - likely], 1e-6)
+    is_clear = any(misses[likely] < most and share < less for most, less in _CLEAR)
+    return likely if is_clear else None
+
+
+@dataclass(frozen=True)
+class _Trace:
+    """What happens as a file is made again from another picture.
+
+    In grey levels, medians over the blocks that hold something: what is left between both; what
+    the coding changes; what there was between them before; and what the coding usually changes.
+    """
+
+    left: float
+    loss: float
+    before: float
+    usual: float
+
+    @classmethod
+    def of(cls, copy: Part, source: Part) -> _Trace | None:
+        """Try to make the copy; None where its file is no JPEG file, or they show too little."""
+        common = copy.common(source)
+        if copy.coding is None or common is None:
+            return None
+        wanted, given = common
+        rich = _rich(wanted) & _rich(given)
+        if rich.sum() < _FEWEST:
+            return None
+        trace = cls._from(copy.coding, wanted, given, rich)
+        if trace.misses < _EXACT:
+            return trace
+        same = toned(given, wanted, copy.coding.coded)
+        return cls._from(copy.coding, wanted, same, rich)
+
+    @classmethod
+    def _from(
+        cls, coding: Coding, wanted: Pixels, given: Pixels, rich: NDArray[np.bool_]
+    ) -> _Trace:
+        made = coding.coded(given)
+        apart = ((made, wanted), (made, given), (given, wanted))
+        left, loss, before = (float(np.median(_apart(*pair)[rich])) for pair in apart)
+        return cls(left, loss, before, _usual_loss(coding, wanted))
+
+    @property
+    def misses(self) -> float:
+        return self.left / (self.loss + 0.02)
+
+    @property
+    def is_on_grid(self) -> bool:
+        """Whether the source is on the file's own grid, which only what comes from it can be."""
+        return self.before < _ON_GRID * self.usual
+
+
+def _usual_loss(coding: Coding, pixels: Pixels) -> float:
+    """Return what a coding changes of pixels off the grid on which it was used."""
+    shifted = np.ascontiguousarray(pixels[5:-11, 5:-11])
+    rich = _rich(shifted)
+    return float(np.median(_apart(coding.coded(shifted), shifted)[rich])) if rich.any() else 0.0
+
+
+def _apart(one: Pixels, other: Pixels) -> Floats:
+    """Return the mean difference of each block."""
+    return _block_means(np.abs(one.astype(np.int16) - other).mean(axis=2, dtype=np.float32))
+
+
+def _rich(pixels: Pixels) -> NDArray[np.bool_]:
+    """Return which blocks hold more than most of them do, and more than nearly nothing."""
+    grey = pixels.mean(axis=2, dtype=np.float32)
+    spread = _block_means(grey**2) - _block_means(grey) ** 2
+    rich: NDArray[np.bool_] = (spread >= np.median(spread)) & (spread > _SPREAD)
+    return rich
+
+
+def _block_means(values: Floats) -> Floats:
+    rows, columns = (side // _GRID for side in values.shape)
+    blocks = values[: rows * _GRID, : columns * _GRID].reshape(rows, _GRID, columns, _GRID)
+    means: Floats = blocks.mean(axis=(1, 3)).ravel()
+    return means
