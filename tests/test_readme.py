@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -17,6 +18,9 @@ import pytest
 from conftest import DATA, SSCD, Run
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "tools"))
+from bundled_figures import SENTENCES, figures  # noqa: E402
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^(<!-- .* -->\n)?```(sh|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COPIES_FOUND = 1  # what leaks ends with
@@ -93,4 +97,13 @@ def test_the_python_of_readme_runs(home: Path, sscd: Run) -> None:
     with redirect_stdout(printed):
         for code in blocks("python"):
             exec(code, {})
-    assert printed.getvalue().startswith("0.7")
+    (said,) = re.findall(r"# ([\d.]+): a copy", README)
+    assert float(printed.getvalue()) == pytest.approx(float(said), abs=0.02)
+
+
+def test_texts_say_the_figures_of_the_bundled_network() -> None:
+    known = figures()
+    for name, sentences in SENTENCES.items():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for sentence in sentences:
+            assert sentence.format(**known) in text, (name, sentence)

@@ -1,7 +1,7 @@
-"""Train the bundled network on a teacher's codes: the run that made tests/data/training.
+"""Train the bundled network on a teacher's codes: the run that made its weights.
 
     python tests/tools/train_student.py --data TRAIN --teacher sscd.onnx --work WORK \
-        --start tests/data/training/student.safetensors --hours 6 --sizes 112@0,144@0.75
+        --start sscd_cli/models/sscd_mini.safetensors --hours 6 --sizes 112@0,144@0.6
 
 TRAIN holds tar files of images. Every view is drawn to the teacher's code of the whole picture:
 cross entropy over the codes of all pictures at a temperature of 0.05, plus 1 - cosine to the own

@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,15 +29,6 @@ ASSUMED = "small-288"
 BUNDLED_FILE = Path(__file__).parents[1] / "sscd_mini.safetensors"
 BUNDLED_INT8 = BUNDLED_FILE.with_suffix(".int8.onnx")  # the same weights for CPUs
 BUNDLED_DIGEST = BUNDLED_FILE.with_suffix(".sha256")  # as `sha256sum -c` reads it
-# what was measured after a file was written, by its SHA-256
-_MEASURED_SINCE: dict[str, dict[str, Any]] = {
-    "eadc9cec22dc913c": {
-        "value": 0.55,
-        "look_at": 0.43,
-        "source": "no pair of 275 different photographs reaches it; from 0.43, which 18 pairs of "
-        "them do, 90 % of the matches of bench_copies.py are copies",
-    }
-}
 
 
 @dataclass(frozen=True)
@@ -170,16 +161,14 @@ def _described(path: Path) -> ModelSpec:
     story = weights.notes.get("sscd")
     if not isinstance(story, Mapping):
         story = {}
-    stated = _MEASURED_SINCE.get(digest[:16], story.get("threshold"))
-    threshold, threshold_source, look_at = _threshold(stated)
+    threshold, threshold_source, look_at = _threshold(story.get("threshold"))
     recipe = _recipe(weights, story)
     return ModelSpec(
         name=BUNDLED if is_bundled else str(story.get("name", path.name.partition(".")[0])),
         path=path,
         trunk=weights.trunk,
         dimensions=weights.dimensions,
-        # harmless to this network, see `difference`; unmeasured for others
-        recipe=replace(recipe, decode="fast") if is_bundled else recipe,
+        recipe=recipe,
         threshold=threshold,
         threshold_source=threshold_source,
         weights_sha256=digest,
