@@ -234,6 +234,17 @@ def test_copies_of_few_images_are_no_crowd() -> None:
     ).tells_nothing
 
 
+@pytest.mark.parametrize(("images", "copies"), [(20, 1), (20, 2), (10, 3), (40, 3)])
+def test_a_small_folder_of_pictures_with_copies_is_no_crowd(images: int, copies: int) -> None:
+    rng = np.random.default_rng(images)
+    rows = np.repeat(rng.standard_normal((images, 256)), 1 + copies, axis=0)
+    rows += 0.2 * rng.standard_normal(rows.shape)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    found = resemblance(rows, 0.75)
+    assert found.share >= copies / (len(rows) - 1) - 1e-9
+    assert not found.tells_nothing
+
+
 def test_exact_copies_share_bytes_or_pixels_and_unknown_is_like_no_other() -> None:
     def digests(text: str) -> Any:
         rows = [(bytes([ord(c)]) if c != "-" else b"\0") * 16 for c in text]
