@@ -81,7 +81,8 @@ def shown_run() -> str:
         shutil.copytree(GALLERY, Path(folder, "photos"))
         command = [sys.executable, "-m", "sscd_cli", "dedup", "./photos"]
         ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    cluster = next(part for part in ran.stdout.split("\n\n") if PAIR[0] in part)
+    clusters = (part for part in ran.stdout.split("\n\n") if "look at" not in part)
+    cluster = next(part for part in clusters if part.count("remove") > 1)
     said = ran.stderr.splitlines()
     about = [line for line in said if line.startswith(("unreadable: ", "40 images: "))]
     end = [line for line in said if line.startswith(("39 images, ", "threshold "))]
