@@ -53,12 +53,16 @@ def _threshold_words(result: TrainResult) -> str:
 
 def _show(step: StepLog) -> None:
     if step.validation is not None:
-        terminal.note(f"epoch {step.epoch}: held-out µAP {step.validation:.4f}")
+        cosine = step.validation_cosine
+        told = "" if cosine is None else f", cosine to the teacher {cosine:.4f}"
+        terminal.note(f"epoch {step.epoch}: held-out µAP {step.validation:.4f}{told}")
         return
     left = timedelta(seconds=round(step.seconds_left))
+    taught = "" if step.code is None else f"code {step.code:.3f}, cosine {step.cosine:.3f}, "
+    speed = counted(round(step.images_per_second), "images")
     terminal.note(
         f"epoch {step.epoch} step {step.step}/{step.steps}: loss {step.loss:.3f} "
-        f"(InfoNCE {step.infonce:.3f}, entropy {step.entropy:.3f}), similarity of positives "
-        f"{step.positive:.3f}, nearest negative {step.nearest_negative:.3f}; "
-        f"{counted(round(step.images_per_second), 'images')}/s, {left} left"
+        f"({taught}InfoNCE {step.infonce:.3f}, entropy {step.entropy:.3f}), similarity of "
+        f"positives {step.positive:.3f}, nearest negative {step.nearest_negative:.3f}; "
+        f"{speed}/s, {left} left"
     )

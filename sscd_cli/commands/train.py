@@ -11,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from sscd_cli import __version__
@@ -24,11 +25,20 @@ from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.storage.files import whole_file
 from sscd_cli.text import counted
-from sscd_cli.training.log import StepLog, drop_unfinished_line, plot_curves, read_steps, writing
+from sscd_cli.training.log import (
+    StepLog,
+    Validated,
+    drop_unfinished_line,
+    plot_curves,
+    read_steps,
+    writing,
+)
 
 if TYPE_CHECKING:
     from sscd_cli.models.network import Network
+    from sscd_cli.training.distributed import World
     from sscd_cli.training.loop import Training
+    from sscd_cli.training.teacher import Teacher
 
 MODEL, OPTIONS, CURVES = "model.safetensors", "options.json", "curves.png"
 VALIDATION_PIXELS = 1024
@@ -149,9 +159,39 @@ def _prepare(options: TrainOptions) -> tuple[Training, list[ImageRef]]:
     network = _start(options.init) if options.init else Network(options.trunk, options.dimensions)
     options = replace(options, trunk=network.trunk, dimensions=network.dimensions)
     training = Training(
-        network, refs, options, device=device, autocast=precision == "bf16", world=world
+        network,
+        refs,
+        options,
+        device=device,
+        autocast=precision == "bf16",
+        world=world,
+        teacher=_teacher(refs, options, world),
     )
     return training, held_out
+
+
+def _teacher(refs: Sequence[ImageRef], options: TrainOptions, world: World) -> Teacher | None:
+    """Ask the teacher what it says of the images; where there are several processes, in the first.
+
+    Raises: ModelError: there is no such teacher. UsageError: its descriptors are of another length.
+    """
+    if options.teacher is None:
+        return None
+    from sscd_cli.models.load import load_model
+    from sscd_cli.training.distributed import wait_for_all
+    from sscd_cli.training.teacher import Teacher, teacher_codes
+
+    model = load_model(options.teacher, device=options.device)
+    if model.runtime.width("descriptor") != options.dimensions:
+        taught = model.runtime.width("descriptor")
+        what = f"{options.teacher} gives {taught} dimensions, the network {options.dimensions}"
+        raise UsageError(what, f"use --dimensions {taught}")
+    if not world.is_first:
+        wait_for_all(world)
+    codes = teacher_codes(model, refs, options.output)
+    if world.is_first:
+        wait_for_all(world)
+    return Teacher(codes, options.temperature, options.seed)
 
 
 def _start(path: Path) -> Network:
@@ -223,22 +263,24 @@ def _compare(options: TrainOptions) -> None:
 
 def _recipe(options: TrainOptions) -> dict[str, Any]:
     """Return the options that a repetition needs, without this machine's paths."""
-    left_out = {"output", "resume", "workers", "device", "sources", "init"}
+    left_out = {"output", "resume", "workers", "device", "sources", "init", "teacher"}
     return {name: value for name, value in asdict(options).items() if name not in left_out}
 
 
 def _validation(
     held_out: list[ImageRef], options: TrainOptions
-) -> Callable[[Network], float] | None:
+) -> Callable[[Network], Validated] | None:
     """Return a function that searches edited copies of the held-out images among them: µAP.
 
+    With a teacher it tells, too, how near whole images are to what the teacher says of them.
     It raises SscdError where fewer than two of them can be read.
     """
     if not held_out:
         return None
+    taught = _taught(held_out, options)
     from sscd_cli.training.views import readable, squashed
 
-    def measure(network: Network) -> float:
+    def measure(network: Network) -> Validated:
         def embed(images: Sequence[Image.Image]) -> Any:
             return network.embed(squashed(images, options.inference_size))
 
@@ -249,9 +291,24 @@ def _validation(
                 f"{len(originals)} of the {len(held_out)} held-out images can be read",
                 "check the images, or use --holdout 0 for no validation",
             )
-        return evaluate_copies(embed, originals, edits=VALIDATION_EDITS).micro_ap
+        quality = evaluate_copies(embed, originals, edits=VALIDATION_EDITS).micro_ap
+        if taught is None:
+            return Validated(quality)
+        rows = np.concatenate([np.asarray(embed([image]), np.float32) for image in originals])
+        return Validated(quality, float((rows * taught).sum(axis=1).mean()))
 
     return measure
+
+
+def _taught(held_out: list[ImageRef], options: TrainOptions) -> NDArray[np.float32] | None:
+    """Return what the teacher says of the held-out images that can be read."""
+    if options.teacher is None:
+        return None
+    from sscd_cli.models.load import load_model
+    from sscd_cli.training.views import readable
+
+    images = list(readable(held_out, VALIDATION_PIXELS))
+    return np.asarray(load_model(options.teacher, device=options.device).embed(images))
 
 
 def _measure_threshold(training: Training, held_out: list[ImageRef]) -> float | None:
@@ -281,6 +338,7 @@ def _export(training: Training, path: Path, threshold: float | None, held_out: i
             "resample": "bilinear",
         },
         "training": _recipe(training.options),
+        **_teacher_story(training.options.teacher),
         "images": training.order.count,
         "epochs": training.epoch,
         "tool": f"sscd {__version__}",
@@ -291,6 +349,15 @@ def _export(training: Training, path: Path, threshold: float | None, held_out: i
         story["threshold"] = {"value": threshold, "source": source}
     with writing(path):
         save_network(path, training.network, story)
+
+
+def _teacher_story(name: str | None) -> dict[str, Any]:
+    if name is None:
+        return {}
+    from sscd_cli.models.catalogue.registry import find_model
+
+    spec = find_model(name)
+    return {"teacher": {"name": spec.name, "sha256": spec.weights_sha256}}
 
 
 def _commit() -> str | None:

@@ -56,6 +56,12 @@ class TrainOptions(Options):
     warmup_epochs: Annotated[
         float, Help("Epochs in which the learning rate rises.", within=Range(least=0))
     ] = 5.0
+    teacher: Annotated[
+        str | None, Help("Draw views to this model's descriptors of the images.", value="NAME|FILE")
+    ] = None
+    contrastive_weight: Annotated[
+        float, Help("Weight of InfoNCE and entropy beside --teacher.", within=Range(least=0))
+    ] = 0.5
     init: Annotated[Path | None, Help("Start from this model file.")] = None
     name: Annotated[str, Help("What the model is called.")] = "custom"
     data_note: Annotated[str, Help("Sources and licences, for the file.")] = ""

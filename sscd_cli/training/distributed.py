@@ -33,6 +33,12 @@ def join_world(device: torch.device) -> World:
     return World(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
 
 
+def wait_for_all(world: World) -> None:
+    """Return when every process is here."""
+    if world.size > 1:
+        dist.barrier()
+
+
 def leave_world(world: World) -> None:
     """Take leave of the other processes, after the last step."""
     if world.size > 1:

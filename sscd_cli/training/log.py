@@ -13,8 +13,21 @@ from sscd_cli.storage.files import whole_file
 
 
 @dataclass(frozen=True)
+class Validated:
+    """What held-out images show: the µAP of edited copies among them, and, with a teacher, the mean
+    cosine of whole images to its descriptors of them."""
+
+    validation: float
+    validation_cosine: float | None = None
+
+
+@dataclass(frozen=True)
 class StepLog:
-    """One logged step. `validation` is the µAP of the held-out images where it was measured."""
+    """One logged step. `validation` is the µAP of the held-out images where it was measured.
+
+    With a teacher, `code` is the loss of telling an image's code from others', `cosine` the mean
+    one of the views to it, `validation_cosine` that of whole held-out images.
+    """
 
     epoch: int
     step: int
@@ -28,6 +41,9 @@ class StepLog:
     images_per_second: float
     seconds_left: float
     validation: float | None = None
+    code: float | None = None
+    cosine: float | None = None
+    validation_cosine: float | None = None
 
 
 @contextmanager

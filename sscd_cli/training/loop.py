@@ -6,11 +6,13 @@ import io
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -21,17 +23,18 @@ from sscd_cli.models.network import Network
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.storage.files import whole_file
 from sscd_cli.training.distributed import World, gather, share_batch_norm
-from sscd_cli.training.log import StepLog, append_step, writing
+from sscd_cli.training.log import StepLog, Validated, append_step, writing
 from sscd_cli.training.loss import LossParts, sscd_loss
 from sscd_cli.training.mixing import MIXERS
 from sscd_cli.training.optimise import learning_rate, make_optimiser
+from sscd_cli.training.teacher import Teacher
 from sscd_cli.training.views import EpochOrder, Views, made, view_batches
 
 LOG_EVERY = 10
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
 
-Validate = Callable[[Network], float]
+Validate = Callable[[Network], Validated]
 Progress = Callable[[StepLog], None]
 
 
@@ -52,7 +55,9 @@ class Training:
         device: torch.device,
         autocast: bool,
         world: World,
+        teacher: Teacher | None = None,
     ) -> None:
+        self.teacher = teacher
         self.options, self.device, self.autocast, self.world = options, device, autocast, world
         self.refs = refs
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -97,10 +102,11 @@ class Training:
         """Train one epoch; `report` gets the loss and the learning rate of every step."""
         self.model.train()
         self.order.epoch = self.epoch
-        for pixels, unreadable in made(self.loader):
+        shown = self.order.batches(self.batch)
+        for (pixels, unreadable), images in zip(made(self.loader), shown, strict=True):
             self.unreadable.update(unreadable)
             rate = self._set_rate()
-            parts = self._forward(pixels.to(self.device, non_blocking=True))
+            parts = self._forward(pixels.to(self.device, non_blocking=True), images)
             self.optimiser.zero_grad(set_to_none=True)
             parts.total.backward()  # type: ignore[no-untyped-call]
             self.optimiser.step()
@@ -119,7 +125,7 @@ class Training:
             group["lr"] = rate
         return rate
 
-    def _forward(self, pixels_N3HW: Tensor) -> LossParts:
+    def _forward(self, pixels_N3HW: Tensor, shown_B: NDArray[np.int64]) -> LossParts:
         mixer = MIXERS.get(self.options.augmentations)
         images = len(pixels_N3HW) // 2
         if mixer:
@@ -132,7 +138,7 @@ class Training:
             views_ND = self.model(pixels_N3HW)
         match_NN = content @ content.T > 0
         match_NM, identity_NM = _among_all_ranks(match_NN, self.world)
-        return sscd_loss(
+        parts = sscd_loss(
             views_ND,
             gather(views_ND, self.world),
             match_NM,
@@ -141,6 +147,19 @@ class Training:
             entropy_weight=self.options.entropy_weight,
             mean_over_positives=mixer is not None,
         )
+        return self._taught(parts, views_ND, content, shown_B) if self.teacher else parts
+
+    def _taught(
+        self, parts: LossParts, views_ND: Tensor, content_NB: Tensor, shown_B: NDArray[np.int64]
+    ) -> LossParts:
+        """Add what the teacher says of the images; those that others stand for have no say."""
+        assert self.teacher
+        sound_B = torch.tensor([index not in self.unreadable for index in shown_B])
+        content_NB = content_NB * sound_B.to(content_NB)
+        taught = self.teacher.loss(views_ND, content_NB, shown_B, self.step)
+        total = taught.code + taught.distance + self.options.contrastive_weight * parts.total
+        cosine = 1 - taught.distance.detach()
+        return replace(parts, total=total, code=taught.code.detach(), cosine=cosine)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, completely or not at all; it passes through memory."""
@@ -258,10 +277,12 @@ class _Clock:
             "nearest_negative": parts.nearest_negative.item(),
             "images_per_second": speed,
             "seconds_left": per_step * (total - step),
+            "code": None if parts.code is None else parts.code.item(),
+            "cosine": None if parts.cosine is None else parts.cosine.item(),
         }
         return StepLog(**self.last)
 
-    def validation_log(self, quality: float) -> StepLog:
+    def validation_log(self, measured: Validated) -> StepLog:
         now = {"epoch": self.training.epoch, "step": self.training.step}
         self.marked, self.marked_step = time.monotonic(), self.training.step
-        return StepLog(**{**self.last, **now, "validation": quality})
+        return StepLog(**{**self.last, **now, **asdict(measured)})

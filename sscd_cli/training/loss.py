@@ -23,6 +23,7 @@ class LossParts:
 
     `total` = `infonce` + weight · `entropy`. `positive` is the mean similarity of positive pairs,
     `nearest_negative` the mean similarity of each view to its closest negative.
+    With a teacher, `code` is the loss of telling the own code from others, `cosine` that to it.
     """
 
     total: Tensor
@@ -30,6 +31,8 @@ class LossParts:
     entropy: Tensor
     positive: Tensor
     nearest_negative: Tensor
+    code: Tensor | None = None
+    cosine: Tensor | None = None
 
 
 def sscd_loss(

@@ -7,6 +7,7 @@ from random import Random
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -70,6 +71,11 @@ class EpochOrder(Sampler[tuple[int, int]]):
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
         mine = order[self.rank :: self.ranks][: len(self)]
         return iter([(self.epoch, int(index)) for index in mine])
+
+    def batches(self, size: int) -> list[NDArray[np.int64]]:
+        """Return the images of each whole batch of this epoch."""
+        indices = np.array([index for _, index in self], np.int64)
+        return [indices[i : i + size] for i in range(0, len(indices) - size + 1, size)]
 
 
 def view_batches(
