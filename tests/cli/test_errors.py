@@ -133,13 +133,13 @@ def test_a_malformed_variable_is_named(sscd: Run, monkeypatch: pytest.MonkeyPatc
         (["dedup", "--method", "x"], "unknown method 'x'; use one of auto, exact, sketch, groups"),
         (
             ["dedup", "--keep", "path,best"],
-            "unknown keep word 'best'; use one of original, resolution, bytes, oldest, newest, "
-            "path, first",
+            "unknown keep word 'best'; use one of original, resolution, bytes, format, "
+            "source, oldest, newest, path, first",
         ),
         (
             ["dedup", "--keep", ""],
-            "unknown keep word ''; use one of original, resolution, bytes, oldest, newest, "
-            "path, first",
+            "unknown keep word ''; use one of original, resolution, bytes, format, "
+            "source, oldest, newest, path, first",
         ),
         (["search", "a", "-f", "xml"], "unknown format 'xml'; use one of text, jsonl, csv"),
         (["search", "a", "-k", "0"], "-k 0 is too small; use 1 to 1,048,576"),
