@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from drawn_pictures import draw_picture, save_pictures
+from small_training import small_options
 
 from sscd_cli.commands import train as verb
 from sscd_cli.errors import NoImagesError, SscdError, UsageError
@@ -51,28 +52,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def options(pictures: Path, output: Path, **changes: Any) -> TrainOptions:
-    small = TrainOptions(
-        sources=(str(pictures),),
-        output=output,
-        trunk="mini",
-        dimensions=16,
-        augmentations="copies",
-        size=32,
-        inference_size=32,
-        epochs=2,
-        batch_size=8,
-        optimizer="adamw",
-        learning_rate=0.03,
-        warmup_epochs=1,
-        holdout=4,
-        validate_every=2,
-        workers=0,
-        device="cpu",
-        precision="fp32",
-        name="tiny",
-        data_note="drawn",
-    )
-    return replace(small, **changes)
+    named = {"warmup_epochs": 1, "validate_every": 2, "name": "tiny", "data_note": "drawn"}
+    return small_options(pictures, output, **{**named, **changes})
 
 
 def run(options: TrainOptions, progress: Callable[[StepLog], None] | None = None) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 import torch
 from conftest import Run, error_line, save_tiny_model
 from drawn_pictures import save_pictures
+from small_training import small_options
 
 from sscd_cli.commands import train as verb
 from sscd_cli.errors import SscdError
@@ -46,29 +46,9 @@ def model(tiny_model: Path) -> Model:
 
 
 def options(pictures: Path, output: Path, teacher: Path, **changes: Any) -> TrainOptions:
-    small = TrainOptions(
-        sources=(str(pictures),),
-        output=output,
-        teacher=str(teacher),
-        trunk="mini",
-        dimensions=16,
-        augmentations="copies",
-        size=32,
-        inference_size=32,
-        epochs=2,
-        batch_size=8,
-        optimizer="adamw",
-        learning_rate=0.03,
-        warmup_epochs=0,
-        holdout=4,
-        validate_every=1,
-        workers=0,
-        device="cpu",
-        precision="fp32",
-        contrastive_weight=0.1,
-        entropy_weight=0,
-    )
-    return replace(small, **changes)
+    usual: dict[str, Any] = {"warmup_epochs": 0, "validate_every": 1, "entropy_weight": 0}
+    taught = {**usual, "teacher": str(teacher), "contrastive_weight": 0.1}
+    return small_options(pictures, output, **{**taught, **changes})
 
 
 def run(options: TrainOptions) -> verb.TrainResult:
