@@ -90,19 +90,16 @@ class MatchDoubts:
     ) -> MatchDoubts:
         import numpy as np
 
-        from sscd_cli.matching.doubts import exact_copies, random_rows, resemblance
+        from sscd_cli.matching.doubts import exact_copies_between, random_rows, resemblance
 
         some, others = (random_rows(np.arange(len(side))) for side in (ours, theirs))
         lowered = None if bias is None else bias[some]
         sample = theirs.descriptors[others]
-        hashes = ("content_hash", "pixel_hash")
-        joined = {n: np.concatenate([ours.columns[n], theirs.columns[n]]) for n in hashes}
-        exact = exact_copies(joined)
         return cls(
             threshold=threshold,
             alike=resemblance(ours.descriptors[some], threshold, lowered, sample),
             believed=options.yes or isinstance(options.threshold, str),
-            exact=(exact[: len(ours)], exact[len(ours) :]),
+            exact=exact_copies_between(ours.columns, theirs.columns),
             low_content=(low_content(ours, options), low_content(theirs, options)),
             several=(ours.columns["frames"] > 1, theirs.columns["frames"] > 1),
         )

@@ -21,7 +21,7 @@ from sscd_cli.images.read import is_file
 from sscd_cli.joining import tasks as join
 from sscd_cli.machines.stages import stage
 from sscd_cli.matching.decided import decided_between
-from sscd_cli.matching.doubts import Resemblance, exact_copies
+from sscd_cli.matching.doubts import Resemblance, exact_copies_between
 from sscd_cli.matching.join import Pairs, cross_pairs
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.embed import EmbedOptions
@@ -36,17 +36,14 @@ class AgainstResult:
     """Every pair of an image here and one there; iterating makes the matches one by one.
 
     scale: of the threshold and of similarities, see `scoring.scale`; images here are the
-    queries. in_background: images here and there that normalise. leaked: how many of the
-    `images` here have a copy there. stale: here and there, left out because the file has
-    vanished or changed since it was embedded. unchecked: how many here are in a pair of which
-    one file is on no disk of this machine. embedded: what embedding the sources did, if there
-    were any. checked: bool (P,), the pairs whose files were both found. sure: bool (P,), the
-    pairs that are copies; the others are to be looked at. look_at: how many images here have
-    such a pair alone. alike: how alike random images here and there are. crowded: how many here
-    have a pair that is not believed for that. low_content: how many
-    here are compared with their exact copies only, for there is next to nothing in them. decided:
-    pairs left out because a person said that both stay. looks: what a second look at the pixels
-    said of pairs that are no exact copies.
+    queries. in_background: images here and there that normalise. stale: here and there, left out
+    because the file has vanished or changed since it was embedded. embedded: what embedding the
+    sources did, if there were any. checked: bool (P,), the pairs whose files were both found.
+    sure: bool (P,), the pairs that are copies; the others are to be looked at. alike: how alike
+    random images here and there are. crowded: how many here have a pair that is not believed for
+    that. low_content: how many here are compared with their exact copies only, for there is next
+    to nothing in them. decided: pairs left out because a person said that both stay. looks: what
+    a second look at the pixels said of pairs that are no exact copies.
     """
 
     model: str
@@ -56,13 +53,10 @@ class AgainstResult:
     images: int
     others: int
     unreadable: int
-    leaked: int
-    look_at: int
     alike: Resemblance
     crowded: int
     low_content: int
     stale: int
-    unchecked: int
     embedded: embed.EmbedResult | None
     stored: DescriptorSet
     other: DescriptorSet
@@ -71,6 +65,21 @@ class AgainstResult:
     sure: NDArray[np.bool_]
     decided: int = 0
     looks: SecondLooks = field(default_factory=SecondLooks)
+
+    @property
+    def leaked(self) -> int:
+        """How many of the `images` here have a copy there."""
+        return _distinct(self.pairs.left[self.sure])
+
+    @property
+    def look_at(self) -> int:
+        """How many images here have nothing but pairs to look at."""
+        return _distinct(self.pairs.left) - self.leaked
+
+    @property
+    def unchecked(self) -> int:
+        """How many here are in a pair of which one file is on no disk of this machine."""
+        return _distinct(self.pairs.left[~self.checked])
 
     @property
     def no_files(self) -> int:
@@ -129,39 +138,25 @@ def _without_rejected(found: AgainstResult, decisions: Path) -> AgainstResult:
     rejected = dict.fromkeys(rejected_pairs(decisions), "rejected")
     out = np.zeros(len(found.pairs), np.bool_)
     out[list(decided_between(found.pairs, *columns, rejected))] = True
-    kept = found.pairs.chosen(~out), found.checked[~out], found.sure[~out]
-    return replace(_counted(found, *kept), decided=int(out.sum()))
+    return replace(
+        found,
+        pairs=found.pairs.chosen(~out),
+        checked=found.checked[~out],
+        sure=found.sure[~out],
+        decided=int(out.sum()),
+    )
 
 
 def _looked_at(found: AgainstResult) -> AgainstResult:
     """Look at the pixels of pairs that are no exact copies: another shot is to be looked at."""
-    ours, theirs = found.stored.columns, found.other.columns
-    pairs, hashes = found.pairs, ("content_hash", "pixel_hash")
-    columns = {name: np.concatenate([ours[name], theirs[name]]) for name in hashes}
-    exact = exact_copies(columns)
-    unlike = exact[pairs.left] != exact[len(found.stored) + pairs.right]
-    places = np.flatnonzero(found.sure & unlike)
+    pairs = found.pairs
+    ours, theirs = exact_copies_between(found.stored.columns, found.other.columns)
+    places = np.flatnonzero(found.sure & (ours[pairs.left] != theirs[pairs.right]))
     looks = SecondLooks.between(found.other, pairs.right[places], found.stored, pairs.left[places])
     others = [place for place, verdict in looks.verdicts.items() if verdict == OTHER_SHOT]
     sure = found.sure.copy()
     sure[places[others]] = False
-    return replace(_counted(found, pairs, found.checked, sure), looks=looks)
-
-
-def _counted(
-    found: AgainstResult, pairs: Pairs, checked: NDArray[np.bool_], sure: NDArray[np.bool_]
-) -> AgainstResult:
-    """Return the result with other pairs, and with what is counted of these."""
-    leaked = _distinct(pairs.left[sure])
-    return replace(
-        found,
-        pairs=pairs,
-        checked=checked,
-        sure=sure,
-        leaked=leaked,
-        look_at=_distinct(pairs.left) - leaked,
-        unchecked=_distinct(pairs.left[~checked]),
-    )
+    return replace(found, sure=sure, looks=looks)
 
 
 def compare(
@@ -189,7 +184,6 @@ def compare(
         every = cross_pairs(ours.descriptors, theirs.descriptors, least, bias, device)
     doubts = MatchDoubts.between(ours, theirs, threshold, bias, options)
     pairs, checked, stale = _among_present_files(ours, theirs, doubts.with_content(every))
-    sure = doubts.sure(pairs)
     return AgainstResult(
         model=ours.provenance.model,
         threshold=threshold,
@@ -198,19 +192,16 @@ def compare(
         images=len(ours),
         others=len(theirs),
         unreadable=len(ours.unreadable),
-        leaked=_distinct(pairs.left[sure]),
-        look_at=_distinct(pairs.left) - _distinct(pairs.left[sure]),
         alike=doubts.alike,
         crowded=_distinct(pairs.left) if doubts.crowd else 0,
         low_content=_distinct(every.left[doubts.low(every)]),
         stale=stale,
-        unchecked=_distinct(pairs.left[~checked]),
         embedded=embedded,
         stored=ours,
         other=theirs,
         pairs=pairs,
         checked=checked,
-        sure=sure,
+        sure=doubts.sure(pairs),
     )
 
 

@@ -54,16 +54,16 @@ class DedupResult:
     threshold and of similarities, see `scoring.scale`. in_background: images that normalise
     themselves. alike: how alike random images are. crowded: how many images of clusters have so
     many look-alikes that only their exact copies may go. low_content: how many are compared with
-    their exact copies only, for there is next to nothing in them. look_at: how many stay beside
-    an image that they resemble. decided: pairs left out because a person said that both stay.
-    images: with a descriptor, of those asked for. stale: of them, left out because the file has
-    vanished or changed since it was embedded. aliases: left out because another image is the very
-    same file. unchecked: in clusters, but on no disk of this machine. removable_bytes: what
-    removing would free, nothing for a file with other hard links. recall: of the pairs, on a
-    sample, where an approximate join found them. embedded: what embedding the sources did, if
-    there were any. stored, found: the dataset, or its images with a copy where tasks found the
-    pairs, and what became of each row of it. originals: which images are edited copies, and why.
-    looks: what a second look at the pixels said of images that would go.
+    their exact copies only, for there is next to nothing in them. decided: pairs left out because
+    a person said that both stay. images: with a descriptor, of those asked for. stale: of them,
+    left out because the file has vanished or changed since it was embedded. aliases: left out
+    because another image is the very same file. unchecked: in clusters, but on no disk of this
+    machine. removable_bytes: what removing would free, nothing for a file with other hard links.
+    recall: of the pairs, on a sample, where an approximate join found them. embedded: what
+    embedding the sources did, if there were any. stored, found: the dataset, or its images with a
+    copy where tasks found the pairs, and what became of each row of it. originals: which images
+    are edited copies, and why. looks: what a second look at the pixels said of images that would
+    go.
     """
 
     model: str
@@ -79,10 +79,7 @@ class DedupResult:
     alike: Resemblance
     crowded: int
     low_content: int
-    look_at: int
     decided: int
-    clusters: int
-    removable: int
     removable_bytes: int
     recall: Recall | None
     embedded: embed.EmbedResult | None
@@ -90,6 +87,21 @@ class DedupResult:
     found: Clusters
     originals: Originals
     looks: SecondLooks
+
+    @property
+    def clusters(self) -> int:
+        """How many there are."""
+        return self.found.count
+
+    @property
+    def removable(self) -> int:
+        """How many images another one stands for."""
+        return int(self.found.removable.sum())
+
+    @property
+    def look_at(self) -> int:
+        """How many images stay beside one that they resemble."""
+        return int(self.found.look_at.sum())
 
     @property
     def no_files(self) -> int:
@@ -163,7 +175,6 @@ def run(
         and all that `embed.run` raises.
     """
     options.check()
-
     decisions = decisions_at(options.decisions, options.descriptors / "decisions.jsonl")
     scale = Scale.load(options.post, options.score_norm)
     refuse_default(options.threshold, scale)
@@ -171,21 +182,20 @@ def run(
     embedded = embed.run_before(embedding, progress)
     if options.cluster:
         join.run_on_cluster(options, options.cluster)
-    joined = join_report.run(options, embedded)
-    if joined is None:
-        joined = _joined_here(options, scale, embedded, announce)
+    found_by_tasks = join_report.run(options, embedded)
+    joined = found_by_tasks or _joined_here(options, scale, embedded, announce)
     stored = joined.stored
-    rejected = rejected_pairs(decisions)
-    copies, decided = without_rejected(joined.copies, stored.columns, rejected)
+    said = rejected_pairs(decisions)
+    copies, decided = without_rejected(joined.copies, stored.columns, said)
     joined = replace(joined, copies=copies)
     doubts = find_doubts(joined, options)
     sources = embedding.sources if embedding else ()
-    found, originals, left_out = _among_present_files(stored, copies, options, doubts, sources)
+    with stage("clustering"):
+        found, originals, left_out = _among_present_files(stored, copies, options, doubts, sources)
     looks = SecondLooks()
     if options.second_look:
         looks = SecondLooks.of(stored, found, doubts.pairs.exact)
         found = looks.spared(found)
-    removable = found.removable
     return DedupResult(
         model=stored.provenance.model,
         threshold=joined.threshold,
@@ -195,16 +205,13 @@ def run(
         alike=joined.alike,
         crowded=int((doubts.crowd & found.clustered).sum()),
         low_content=int(doubts.low.sum()),
-        look_at=int(found.look_at.sum()),
         decided=decided,
         images=joined.images,
         unreadable=joined.unreadable,
         stale=left_out.stale,
         aliases=left_out.aliases,
         unchecked=left_out.unchecked,
-        clusters=found.count,
-        removable=int(removable.sum()),
-        removable_bytes=int(stored.columns["file_bytes"][removable & ~left_out.linked].sum()),
+        removable_bytes=int(stored.columns["file_bytes"][found.removable & ~left_out.linked].sum()),
         recall=copies.recall,
         embedded=embedded,
         stored=stored,
@@ -257,17 +264,6 @@ def _among_present_files(
     An image on no disk of this machine may be in a cluster of such images only: nothing that
     could be removed here has a keeper that cannot be looked for.
     """
-    with stage("clustering"):
-        return _clustered(stored, copies, options, doubts, sources)
-
-
-def _clustered(
-    stored: DescriptorSet,
-    copies: Copies,
-    options: DedupOptions,
-    doubts: RowDoubts,
-    sources: tuple[str, ...],
-) -> tuple[Clusters, Originals, _LeftOut]:
     copies = at_threshold(copies, doubts.pairs.threshold)
     with_copy = copies.rows | doubts.low_twins
     files = check_files(stored, np.flatnonzero(with_copy).tolist())

@@ -70,6 +70,16 @@ def exact_copies(columns: Mapping[str, NDArray[Any]]) -> Indices:
     return np.where(known >= 0, known, count + bytes_N)
 
 
+def exact_copies_between(
+    ours: Mapping[str, NDArray[Any]], theirs: Mapping[str, NDArray[Any]]
+) -> tuple[Indices, Indices]:
+    """Number the pictures of two sets as `exact_copies` does, alike in both."""
+    hashes = ("content_hash", "pixel_hash")
+    exact = exact_copies({name: np.concatenate([ours[name], theirs[name]]) for name in hashes})
+    count = len(ours["content_hash"])
+    return exact[:count], exact[count:]
+
+
 def _numbered(hashes_N16: NDArray[np.uint8]) -> Indices:
     """Number distinct digests from 0 on; one of zeros has a number from N on of its own."""
     keys = np.ascontiguousarray(hashes_N16).view("V16").ravel()
