@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from PIL.Image import Image
 
@@ -39,19 +38,6 @@ def frames_at(stored: DescriptorSet, row: int) -> Iterator[Image]:
     if ref := _ref(stored, row):
         data, _ = read_bytes(ref, DEFAULT_LIMITS.file_bytes)
         yield from some_frames(data, exif=_turns(stored))
-
-
-def taken_at(stored: DescriptorSet, row: int) -> datetime | None:
-    """Return when one image was taken; None where its file is not here, or does not say."""
-    from sscd_cli.images.capture import capture_time
-    from sscd_cli.images.decode import DEFAULT_LIMITS
-    from sscd_cli.images.read import read_bytes
-
-    ref = _ref(stored, row)
-    try:
-        return capture_time(read_bytes(ref, DEFAULT_LIMITS.file_bytes)[0]) if ref else None
-    except (OSError, ValueError, EOFError):
-        return None
 
 
 def _turns(stored: DescriptorSet) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sscd_cli.advice.pictures import picture_of, taken_at
+from sscd_cli.advice.pictures import picture_of
 from sscd_cli.machines.hardware import core_count
 from sscd_cli.machines.stages import stage
 
@@ -56,17 +56,13 @@ class SecondLooks:
         with ThreadPoolExecutor(core_count()) as pool:
             found = pool.map(lambda group: _verdicts(keepers, group[0], copies, group[1]), groups)
             verdicts: dict[int, str] = {}
+            by_time: set[int] = set()
             with stage("second look", len(places)) as work:
-                for some, (_, looked_at) in zip(found, groups, strict=True):
-                    verdicts |= some
+                for (said, late), (_, looked_at) in zip(found, groups, strict=True):
+                    verdicts |= said
+                    by_time |= late
                     work.add(len(looked_at))
-        unclear = [place for place, verdict in verdicts.items() if verdict == CANNOT_TELL]
-        by_time = {
-            place
-            for place in unclear
-            if _at_other_times(keepers, int(keeper_P[place]), copies, int(copy_P[place]))
-        }
-        return cls(verdicts | dict.fromkeys(by_time, OTHER_SHOT), by_time)
+        return cls(verdicts, by_time)
 
     def count(self, verdict: str) -> int:
         """How many images have a verdict."""
@@ -80,28 +76,29 @@ class SecondLooks:
         return replace(found, look_at=look_at)
 
 
-def _at_other_times(keepers: DescriptorSet, keeper: int, copies: DescriptorSet, row: int) -> bool:
-    from sscd_cli.images.capture import at_other_times
-
-    return at_other_times(taken_at(keepers, keeper), taken_at(copies, row))
-
-
 def _verdicts(
     keepers: DescriptorSet, keeper: int, copies: DescriptorSet, rows: Mapping[int, int]
-) -> dict[int, str]:
+) -> tuple[dict[int, str], set[int]]:
     """Look at a keeper and its copies, one after the other. rows: of the copies, by their places.
 
-    An image that is not here, or cannot be read, has no verdict.
+    Returns: verdicts, and the places of those that only the time tells. An image that is not here,
+        or cannot be read, has none.
     """
+    from sscd_cli.images.capture import at_other_times
     from sscd_cli.second_look.verdict import second_look, small
 
     original = picture_of(keepers, keeper)
-    if original is None:
-        return {}
-    kept = small(original.image)
     verdicts: dict[int, str] = {}
+    by_time: set[int] = set()
+    if original is None:
+        return verdicts, by_time
+    kept = small(original.image)
     for place, row in rows.items():
         picture = picture_of(copies, row)
-        if picture is not None:
-            verdicts[place] = second_look(kept, small(picture.image))
-    return verdicts
+        if picture is None:
+            continue
+        verdicts[place] = second_look(kept, small(picture.image))
+        if verdicts[place] == CANNOT_TELL and at_other_times(original.taken, picture.taken):
+            verdicts[place] = OTHER_SHOT
+            by_time.add(place)
+    return verdicts, by_time

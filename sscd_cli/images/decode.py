@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from PIL import Image
 
 from sscd_cli.choices import MAX_BYTES, MAX_PIXELS
 from sscd_cli.errors import SscdError
+from sscd_cli.images.capture import capture_time
 from sscd_cli.images.content import content_of
 from sscd_cli.images.formats import MissingFormatError
 from sscd_cli.images.opening import Picture, open_picture
@@ -182,19 +183,21 @@ def hash_bytes(*parts: bytes) -> bytes:
 def load_picture(ref: ImageRef, *, exif: bool = True, recipe: Recipe | None = None) -> Picture:
     """Read one image that cannot be done without.
 
-    recipe: a fast one says how much smaller than it is the image may be decoded.
+    recipe: a fast one says how much smaller than it is the image may be decoded. Without one it
+    is known of the picture, too, when it was taken, if its file says so.
     Raises: SscdError: it cannot be read.
     """
     contents = read(ref, DEFAULT_LIMITS)
     if isinstance(contents, Unreadable):
         raise SscdError(f"cannot read {ref.id}: {contents.error}", "name an image file")
     try:
-        return open_picture(contents.data, exif=exif, recipe=recipe)
+        picture = open_picture(contents.data, exif=exif, recipe=recipe)
     except Exception as error:
         if lacking(error):
             raise
         reason = reason_of_failure(error, contents.data)
         raise SscdError(f"cannot read {ref.id}: {reason}", "name an image file") from error
+    return picture if recipe else replace(picture, taken=capture_time(contents.data))
 
 
 def load_image(ref: ImageRef, *, exif: bool = True, recipe: Recipe | None = None) -> Image.Image:

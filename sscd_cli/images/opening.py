@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
@@ -63,7 +64,7 @@ class Picture:
 
     size: width and height that it has at full resolution; `image` may be decoded at less.
     format: Pillow's name for the file's. frames: pictures in the file. coding: of a JPEG file
-    that is upright as it is.
+    that is upright as it is and is decoded for no network. taken: when, as `load_picture` adds.
     """
 
     image: Image.Image
@@ -71,6 +72,7 @@ class Picture:
     format: str
     frames: int = 1
     coding: Coding | None = None
+    taken: datetime | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -147,7 +149,8 @@ def _opened(data: bytes, *, exif: bool, max_pixels: int, recipe: Recipe | None) 
     upright, frames = _turned(rgb, orientation), frames_of(image)
     if shrunk and orientation in TURNED_SIDEWAYS:
         full = full[::-1]
-    size, coding = full if shrunk else upright.size, Coding.of(image) if upright is rgb else None
+    size = full if shrunk else upright.size
+    coding = Coding.of(image) if recipe is None and upright is rgb else None
     return Picture(upright, size, image.format or "", frames, coding)
 
 
