@@ -90,7 +90,7 @@ class EmbedResult:
         """Raise NoImagesError where there were images and none of them could be read."""
         if not self.images or self.unreadable < self.images:
             return
-        path, reason = self.errors[0]
+        path, reason = (self.errors or self.faults)[0]
         named = f"none of {counted(self.images, 'images')} can be read, such as {path}"
         what = f"cannot read {path}" if self.images == 1 else named
         raise NoImagesError(f"{what}: {reason}", "name images, or a folder that holds some")

@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import Run, picture
+from conftest import Run, error_line, picture
 
 from sscd_cli.descriptors import shards as shards_module
 from sscd_cli.descriptors.read import read_descriptors
@@ -334,3 +334,13 @@ def test_a_folder_of_archives_is_filtered_by_their_names(
     assert f"holds archives, no images; name '{tmp_path}/all/*.tar'" in ran.err
     assert tiny("filter", "all/*.tar", "--remove", "r.jsonl", "-o", "clean").status == 0
     assert sum(1 for _ in iter_images([f"{tmp_path}/clean/*.tar"])) == 2
+
+
+def test_nothing_but_archives_that_cannot_be_read_is_one_line(tiny: Run, tmp_path: Path) -> None:
+    for name in ("a.tar", "b.tar"):
+        (tmp_path / name).write_bytes(b"no archive")
+    for words in (("embed", "a.tar", "b.tar"), ("dedup", "a.tar", "b.tar")):
+        ran = tiny(*words)
+        assert ran.status == 3
+        assert error_line(ran).startswith("none of 2 images can be read, such as ")
+        assert "a.tar: the archive cannot be read to its end: not a tar archive" in error_line(ran)
