@@ -75,7 +75,9 @@ def _names_images(values: Values) -> bool:
 
 _RAY = Needs("gpus_per_task cpus_per_task memory_per_task", "--engine ray", _is("engine", "ray"))
 _STDIN = Needs("from0", "- as SOURCE", lambda values: "-" in (values.get("sources") or ()))
-_EMBEDDING = "include exclude image_column id_column exif decode precision batch_size workers"
+_EMBEDDING = (
+    "include exclude image_column id_column exif decode recipe precision batch_size workers"
+)
 _CSV = Needs("metadata", "--format csv", _is("format", "csv"))
 _REPORT = "format output null explain exit_code strict"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sscd_cli.descriptors.ledger import Ledger
 from sscd_cli.descriptors.read import read_comparable
-from sscd_cli.embedding.job import check, decoder_of, images_of, provenance_for
+from sscd_cli.embedding.job import check, decoder_of, images_of, loaded_for, provenance_for
 from sscd_cli.errors import UsageError
 from sscd_cli.images.read import stat_image
 from sscd_cli.images.refs import ImageRef
@@ -65,10 +65,8 @@ def run(options: EmbedOptions) -> Estimate:
     check(options)
     if len(options.devices) > 1:
         raise UsageError("--estimate tries one device", "name one of them")
-    from sscd_cli.models.load import load_model
-
     keep_large_allocations()
-    model = load_model(options.model, device=options.device, precision=options.precision)
+    model = loaded_for(options)
     provenance = provenance_for(options, model)
     result = Estimate(model.spec.name, str(model.runtime.device), model.runtime.precision)
     ledger = Ledger(options.descriptors, provenance, options.task)

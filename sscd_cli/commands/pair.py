@@ -48,7 +48,9 @@ def run(options: PairOptions) -> PairResult:
 
     scale = Scale.load(options.post, options.score_norm)
     paths = options.left, options.right
-    model = load_model(options.model, device=options.device, precision=options.precision)
+    model = load_model(
+        options.model, device=options.device, precision=options.precision, recipe=options.recipe
+    )
     made = provenance_of(model, exif=options.exif, dtype="float32")
     threshold = resolve(options.threshold, scale.provenance(made), options.descriptors, scale)
     rows = scale.apply(model.embed(paths, exif=options.exif, strict=True))

@@ -23,6 +23,7 @@ from sscd_cli.descriptors.schema import Provenance, difference
 from sscd_cli.descriptors.shards import shard_paths, shard_provenance
 from sscd_cli.errors import NoImagesError, StoreError, UnknownModelError, UsageError
 from sscd_cli.images.columns import Columns
+from sscd_cli.images.preprocess import recipe_of
 from sscd_cli.images.read import still_there
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
@@ -207,6 +208,15 @@ def no_images(sources: tuple[str, ...]) -> NoImagesError:
     )
 
 
+def loaded_for(options: EmbedOptions) -> Model:
+    """Load the network that a job names. Raises: as `load_model`."""
+    from sscd_cli.models.load import load_model
+
+    return load_model(
+        options.model, device=options.device, precision=options.precision, recipe=options.recipe
+    )
+
+
 def decoder_of(
     options: EmbedOptions, model: Model, known: Callable[[bytes], bool] | None = None
 ) -> Decoder:
@@ -234,7 +244,10 @@ def model_of(
     with _same_weights(stored.folder, made_by, name) as check:
         model = load_model(name or made_by.model, device=device, precision=precision)
         check(model.spec)
-    return model
+    if model.spec.recipe_stated:
+        return model
+    recipe = recipe_of(str(made_by.preprocessing.get("name")))
+    return replace(model, spec=replace(model.spec, recipe=recipe))
 
 
 def spec_of(folder: Path, made_by: Provenance, name: str | None) -> ModelSpec:

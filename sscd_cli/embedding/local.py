@@ -21,6 +21,7 @@ from sscd_cli.embedding.job import (
     image_key,
     images_of,
     job_words,
+    loaded_for,
     provenance_for,
     prune_vanished,
     refuse_other_precision,
@@ -46,9 +47,7 @@ def run_here(options: EmbedOptions, progress: Progress) -> EmbedResult:
     called = time.perf_counter()
     keep_large_allocations()
     with stage("loading the network"):
-        from sscd_cli.models.load import load_model
-
-        model = load_model(options.model, device=options.device, precision=options.precision)
+        model = loaded_for(options)
     provenance = provenance_for(options, model)
     result = EmbedResult(
         options.descriptors, model.spec.name, str(model.runtime.device), model.runtime.precision

@@ -7,12 +7,14 @@ normalisation happen inside the network.
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
 from sscd_cli.choices import Decode
+from sscd_cli.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +74,20 @@ RECIPES = {
         Recipe("birder-320", 320, square=True, resample="bicubic"),
     )
 }
+
+SIDES = range(32, 4097)  # of the images that a network sees, in pixels
+
+
+def recipe_of(word: str) -> Recipe:
+    """Return the recipe that a user names: small-N, the short edge becomes N; skew-N, a square.
+
+    Raises: UsageError: it is no such word, or N is not in `SIDES`.
+    """
+    named = re.fullmatch(r"(small|skew)-(\d{1,4})", word, re.ASCII)
+    if not named or int(named[2]) not in SIDES:
+        bounds = f"N from {SIDES[0]} to {SIDES[-1]}"
+        raise UsageError(f"--recipe {word} is unknown", f"use small-N or skew-N, {bounds}")
+    return Recipe(word, int(named[2]), square=named[1] == "skew")
 
 
 def resize(

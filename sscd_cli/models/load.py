@@ -27,6 +27,7 @@ from sscd_cli.models.catalogue.registry import (
 )
 from sscd_cli.models.pictures import Descriptors, Numbered, Picture, batches, is_one, sized
 from sscd_cli.models.runtime.device import Device, choose_device, choose_precision
+from sscd_cli.models.runtime.onnx_library import onnx_library
 from sscd_cli.models.runtime.onnx_runtime import OnnxRuntime
 from sscd_cli.text import counted
 
@@ -166,23 +167,30 @@ def _watched(images: Iterable[Picture]) -> Iterable[Picture]:
     return watched
 
 
-def load_model(name: str = BUNDLED, *, device: str = "auto", precision: str = "auto") -> Model:
+def load_model(
+    name: str = BUNDLED, *, device: str = "auto", precision: str = "auto", recipe: str = ""
+) -> Model:
     """Load a model by name or by the path of its file.
+
+    recipe: how images are prepared, "small-288" or "skew-320" or so, for a file that does not say.
 
     On a CPU that multiplies bytes in hardware the bundled model runs in 8 bits unless another
     precision is asked for.
-    Raises: ModelError: unknown, not installed, or damaged. UsageError: no such device or precision.
+    Raises: ModelError: unknown, not installed, or damaged. UsageError: no such device, precision
+    or recipe, or the model has a recipe of its own.
     """
     with stage("loading the network"):
-        return _loaded(name, device, precision)
+        return _loaded(name, device, precision, recipe)
 
 
-def _loaded(name: str, device: str, precision: str) -> Model:
+def _loaded(name: str, device: str, precision: str, recipe: str) -> Model:
     where = choose_device(device)
     chosen = choose_precision(precision, where)
-    spec = find_model(name)
+    spec = find_model(name, recipe)
     if spec.trunk == "onnx":
-        return Model(spec, _onnx_runtime(spec, device, precision))
+        if precision != "auto":
+            raise UsageError(f"{spec.path} has a precision of its own", "use --precision auto")
+        return Model(spec, OnnxRuntime(spec.path, device=_onnx_device(device, where)))
     in_bytes = chosen == "int8" or (precision == "auto" and where.type == "cpu" and has_int8())
     if in_bytes and spec.path == BUNDLED_FILE and BUNDLED_INT8.is_file():
         return Model(spec, _bundled_runtime(spec))
@@ -193,12 +201,16 @@ def _loaded(name: str, device: str, precision: str) -> Model:
     return Model(spec, _torch_runtime(spec, where, chosen))
 
 
-def _onnx_runtime(spec: ModelSpec, device: str, precision: str) -> OnnxRuntime:
-    if device not in ("auto", "cpu"):
-        raise UsageError(f"{spec.path} runs on the CPU", "use --device cpu")
-    if precision != "auto":
-        raise UsageError(f"{spec.path} has a precision of its own", "use --precision auto")
-    return OnnxRuntime(spec.path)
+def _onnx_device(asked: str, where: Device) -> Device:
+    """Return where ONNX Runtime computes: on the GPU if its build can, else on the CPU."""
+    if where.type == "cpu" or "CUDAExecutionProvider" in onnx_library().get_available_providers():
+        return where
+    if asked == "auto":
+        return Device("cpu")
+    raise UsageError(
+        f"the onnxruntime installed here does not compute on {asked}",
+        "run `pip install onnxruntime-gpu`, or use --device cpu",
+    )
 
 
 def _bundled_runtime(spec: ModelSpec) -> OnnxRuntime:

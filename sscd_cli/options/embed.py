@@ -53,6 +53,7 @@ class SourceOptions(Options):
     sources: shared.Sources
     descriptors: shared.Descriptors = DESCRIPTORS
     model: shared.Model = MODEL
+    recipe: shared.Recipe = ""
     include: shared.Include = ()
     exclude: shared.Exclude = ()
     from0: shared.From0 = False

@@ -21,6 +21,7 @@ class EvalSelfOptions(Options):
 
     sources: shared.Sources
     model: shared.Model = MODEL
+    recipe: shared.Recipe = ""
     post: shared.Post = None
     score_norm: shared.ScoreNorm = None
     distractors: Annotated[

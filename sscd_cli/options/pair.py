@@ -19,6 +19,7 @@ class PairOptions(Options):
     left: Annotated[str, Argument("An image file.", value="A")]
     right: Annotated[str, Argument("The image to compare it with.", value="B")]
     model: shared.Model = MODEL
+    recipe: shared.Recipe = ""
     post: shared.Post = None
     score_norm: shared.ScoreNorm = None
     threshold: shared.Threshold = None

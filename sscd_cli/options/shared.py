@@ -125,6 +125,16 @@ OwnModel = Annotated[
 ]
 
 
+Recipe = Annotated[
+    str,
+    Help(
+        "How images are prepared where the network's file does not say: small-288, the short edge "
+        "becomes 288 pixels; skew-320, a square of 320.",
+        value="small-N|skew-N",
+    ),
+]
+
+
 Device = Annotated[str, Help("auto, cpu, cuda or cuda:N.", value="DEVICE")]
 
 

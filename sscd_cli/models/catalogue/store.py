@@ -117,7 +117,7 @@ def _entry(model: Published) -> ModelEntry:
 def missing(name: str) -> Source | None:
     """Return the file that `pull(name)` would fetch, None if nothing needs to be pulled."""
     model = PUBLISHED.get(name)
-    return None if model is None or installed(model) else model.sources[0]
+    return None if model is None or model.package or installed(model) else model.sources[0]
 
 
 def model_path(name: str) -> Path:
@@ -157,6 +157,8 @@ def pull(
         formats = ", ".join(source.format for source in model.sources)
         raise UsageError(f"{name} is not published as {format!r}", f"use {formats}") from error
     there = installed(model)
+    if model.package and there is None:
+        raise not_installed(model)
     if there is not None and format in (None, model_format(model, there)):
         return verify(name, there)
     return _pulled(model, source, address(source, mirror), progress, (attempts, timeout, pause))
@@ -245,6 +247,9 @@ def remove(name: str) -> list[Path]:
     """
     if name == BUNDLED:
         raise UsageError(f"{name} is part of sscd-cli", "name a model that was pulled")
+    package = _known(name).package
+    if package:
+        raise UsageError(f"{name} is part of {package}", f"run `pip uninstall {package}`")
     folder = models_folder()
     endings = ("", ".part", ".part.etag")
     paths = [folder / f"{s.file}{end}" for s in _known(name).sources for end in endings]

@@ -73,6 +73,8 @@ def export_model(name: str, path: Path, format: str) -> Exported:
     if format not in FORMATS:
         raise UsageError(f"cannot export as {format!r}", f"use one of {', '.join(FORMATS)}")
     spec = find_model(name)
+    if spec.trunk == "onnx":
+        raise UsageError(f"{name} is an ONNX file already", "name a weight file")
     network = read_network(inspect_weights(spec.path))
     write, run = FORMATS[format]
     try:

@@ -1,7 +1,7 @@
-"""A network in ONNX Runtime on the CPU: the bundled one in 8 bits, and any `.onnx` file.
+"""A network in ONNX Runtime: the bundled one in 8 bits, and any `.onnx` file, also on a GPU.
 
-One session computes for all threads, each call on the thread that makes it: nobody waits for a
-pool, and nothing spins. Nothing of a file runs but operators that ONNX Runtime itself has.
+On a CPU one session computes for all threads, each call on the thread that makes it: nobody waits
+for a pool, and nothing spins. Nothing of a file runs but operators that ONNX Runtime itself has.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from sscd_cli.models.runtime.onnx_library import onnx_library
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 
+CPU = Device("cpu")
+
 Rows = NDArray[np.float32]
 Wait = Callable[[], Rows]
 
@@ -33,12 +35,11 @@ class OnnxRuntime:
 
     lane = None
 
-    def __init__(self, path: Path, precision: str = "onnx") -> None:
+    def __init__(self, path: Path, precision: str = "onnx", device: Device = CPU) -> None:
         """Load a file. Raises ModelError: it is none, does not run, or takes no images."""
-        self.path, self.precision = path, precision
-        self.device = Device("cpu")
+        self.path, self.precision, self.device = path, precision, device
         self.layout = layout_of(inspect_onnx(path))
-        self._session = _session(path)
+        self._session = _session(path, device)
         self._outputs = {output.name for output in self._session.get_outputs()}
         self.dimensions = self.layout.dimensions or self._measured()
 
@@ -104,7 +105,7 @@ class OnnxRuntime:
         return name
 
     def _fed(self, pixels_BHW3: NDArray[np.uint8]) -> NDArray[Any]:
-        pixels: NDArray[Any] = pixels_BHW3
+        pixels: NDArray[Any] = np.asarray(pixels_BHW3)  # beside a GPU they come as a tensor
         if not self.layout.raw:
             pixels = (pixels.astype(np.float32) / 255 - IMAGENET_MEAN) / IMAGENET_STD
         if not self.layout.channels_last:
@@ -117,17 +118,24 @@ class OnnxRuntime:
         return int(self.embed(np.zeros((1, side, side, 3), np.uint8)).shape[1])
 
 
-def _session(path: Path) -> Any:
+def _session(path: Path, device: Device) -> Any:
     onnxruntime = onnx_library()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if device.type == "cuda":
+        providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as error:  # of a type for each status, all of them its own
         line = str(error).strip().partition("\n")[0]
         raise ModelError(
             f"ONNX Runtime cannot load {path}: {line:.200}", "check the model"
         ) from error
+    if device.type == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
+        what = f"ONNX Runtime cannot compute on {device}: its CUDA libraries do not load"
+        raise ModelError(what, "install those that onnxruntime-gpu names, or use --device cpu")
+    return session
