@@ -16,7 +16,7 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from sscd_cli.edits.drawings import draw_emoji, draw_text
+from sscd_cli.edits.overlays import any_colour, glyphs, sticker
 
 Transform = Callable[[Image.Image, Random], Image.Image]
 QUARTER_TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
@@ -162,14 +162,10 @@ def frame(image: Image.Image, rng: Random) -> Image.Image:
     bands = [rng.uniform(0, 0.4) if rng.random() < 0.6 else 0.0 for _ in range(4)]
     left, right = round(bands[0] * width), round(bands[1] * width)
     top, bottom = round(bands[2] * height), round(bands[3] * height)
-    colour = rng.choice([(0, 0, 0), (255, 255, 255), random_colour(rng), random_colour(rng)])
+    colour = rng.choice([(0, 0, 0), (255, 255, 255), any_colour(rng), any_colour(rng)])
     canvas = Image.new("RGB", (width + left + right, height + top + bottom), colour)
     canvas.paste(image, (left, top))
     return canvas
-
-
-def random_colour(rng: Random) -> tuple[int, int, int]:
-    return rng.randint(0, 255), rng.randint(0, 255), rng.randint(0, 255)
 
 
 def noise(image: Image.Image, rng: Random) -> Image.Image:
@@ -201,8 +197,8 @@ def advanced(size: int) -> Transform:
     return chain(
         sometimes(0.5, flip),
         sometimes(0.05, quarter_turn),
-        sometimes(0.1, draw_text),
-        sometimes(0.2, draw_emoji),
+        sometimes(0.1, glyphs),
+        sometimes(0.2, sticker),
         sometimes(0.05, rotate(180)),
         resized_crop(size),
         sometimes(0.8, colour_jitter()),
@@ -221,8 +217,8 @@ def copies(size: int) -> Transform:
     return chain(
         sometimes(0.5, flip),
         sometimes(0.35, quarter_turn),
-        sometimes(0.2, draw_text),
-        sometimes(0.2, draw_emoji),
+        sometimes(0.2, glyphs),
+        sometimes(0.2, sticker),
         sometimes(0.2, tilt(30)),
         sometimes(0.2, frame),
         _either(0.7, resized_crop(size, least_area=0.2), squash(size)),

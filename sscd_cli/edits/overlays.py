@@ -1,16 +1,30 @@
 """Things drawn over or around a photograph, with Pillow's own font and plain shapes.
 
-Every function has the shape of an edit's `apply` (see `edits.named`): an RGB image, the
-generator of all that is random, another photograph; it returns a new RGB image.
+Every function takes an RGB image and the generator of all that is random, and returns a new RGB
+image; those that serve as an edit's `apply` (see `edits.named`) take another photograph, too.
+`glyphs` and `sticker` are as the reference draws AugLy's fonts and emoji, alike in sizes, opacities
+and places (`sscd/transforms/settings.py`).
 """
 
 from __future__ import annotations
 
 import random
+import string
+from bisect import bisect_right
+from functools import lru_cache
+from math import ceil
 
 from PIL import Image, ImageDraw, ImageFont
 
+Box = tuple[float, float, float, float]
 Colour = tuple[int, int, int]
+
+_GLYPHS = string.ascii_letters + string.digits + string.punctuation + "    "
+_LONGEST_TEXT = 40
+_STAR = (
+    *((0.5, 0.0), (0.62, 0.36), (1.0, 0.38), (0.7, 0.6), (0.81, 0.98)),
+    *((0.5, 0.75), (0.19, 0.98), (0.3, 0.6), (0.0, 0.38), (0.38, 0.36)),
+)
 
 _TEXT = (
     "sale only today follow us for more when you see it share if agree morning mood wait what "
@@ -18,6 +32,46 @@ _TEXT = (
 )
 _WORDS = _TEXT.split()
 _YELLOW, _INK, _PAPER, _GREY = (255, 205, 40), (40, 40, 40), (250, 250, 250), (205, 208, 212)
+
+
+def glyphs(image: Image.Image, rng: random.Random) -> Image.Image:
+    """Write a line of random glyphs, 10 to 30 % of the short side high, 10 to 100 % opaque.
+
+    Of any length that fits the width, anywhere in the picture. Nothing where no glyph fits.
+    """
+    short = min(image.size)
+    font = _font(max(round(short * rng.uniform(0.1, 0.3)), 6))
+    line = "".join(rng.choices(_GLYPHS, k=_LONGEST_TEXT))
+    longest = bisect_right(
+        range(1, _LONGEST_TEXT + 1), image.width, key=lambda n: ceil(font.getbbox(line[:n])[2])
+    )
+    if longest == 0:
+        return image
+    line = line[: rng.randint(1, longest)]
+    _, _, width, height = font.getbbox(line)
+    mask = Image.new("L", image.size, 0)
+    place = rng.random() * (image.width - width), rng.random() * max(image.height - height, 0)
+    ImageDraw.Draw(mask).text(place, line, fill=round(255 * rng.uniform(0.1, 1)), font=font)
+    return Image.composite(Image.new("RGB", image.size, any_colour(rng)), image, mask)
+
+
+def sticker(image: Image.Image, rng: random.Random) -> Image.Image:
+    """Put a face, a heart or a star on the image, 10 to 50 % of the short side in size."""
+    side = max(round(min(image.size) * rng.uniform(0.1, 0.5)), 8)
+    drawing, mask = _drawn(rng.choice(("face", "heart", "star", "disc")), side, rng)
+    opacity = rng.uniform(0.7, 1)
+    mask = mask.point([round(level * opacity) for level in range(256)])
+    place = (
+        round(rng.random() * max(image.width - side, 0)),
+        round(rng.random() * max(image.height - side, 0)),
+    )
+    stamped = image.copy()
+    stamped.paste(drawing, place, mask)
+    return stamped
+
+
+def any_colour(rng: random.Random) -> Colour:
+    return rng.randint(0, 255), rng.randint(0, 255), rng.randint(0, 255)
 
 
 def border(
@@ -141,18 +195,47 @@ def window(image: Image.Image, rng: random.Random, other: Image.Image) -> Image.
     return canvas
 
 
-def _face(draw: ImageDraw.ImageDraw, left: float, top: float, size: float, *, wink: bool) -> None:
-    def box(x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
-        return (left + x0 * size, top + y0 * size, left + x1 * size, top + y1 * size)
-
-    line = max(1, round(size / 18))
-    draw.ellipse(box(0, 0, 1, 1), fill=_YELLOW, outline=(150, 110, 0), width=max(1, line // 2))
-    draw.ellipse(box(0.25, 0.26, 0.38, 0.46), fill=_INK)
-    if wink:
-        draw.line(box(0.60, 0.37, 0.77, 0.37), fill=_INK, width=line)
+def _drawn(kind: str, side: int, rng: random.Random) -> tuple[Image.Image, Image.Image]:
+    """Return the drawing of a sticker and its mask, both `side` × `side`."""
+    colour = (rng.randint(120, 255), rng.randint(60, 255), rng.randint(0, 200))
+    drawing, mask = Image.new("RGB", (side, side), colour), Image.new("L", (side, side), 0)
+    outline, edge = ImageDraw.Draw(mask), side - 1
+    if kind == "heart":
+        outline.ellipse(_box(0, 0, edge, (0.02, 0.1, 0.52, 0.6)), fill=255)
+        outline.ellipse(_box(0, 0, edge, (0.48, 0.1, 0.98, 0.6)), fill=255)
+        tip = ((0.07, 0.47), (0.93, 0.47), (0.5, 0.98))
+        outline.polygon([(x * edge, y * edge) for x, y in tip], fill=255)
+    elif kind == "star":
+        outline.polygon([(x * edge, y * edge) for x, y in _STAR], fill=255)
     else:
-        draw.ellipse(box(0.62, 0.26, 0.75, 0.46), fill=_INK)
-    draw.arc(box(0.22, 0.30, 0.78, 0.80), 20, 160, fill=_INK, width=line)
+        outline.ellipse((0, 0, edge, edge), fill=255)
+    if kind == "face":
+        _features(ImageDraw.Draw(drawing), 0, 0, edge)
+    return drawing, mask
+
+
+def _face(draw: ImageDraw.ImageDraw, left: float, top: float, size: float, *, wink: bool) -> None:
+    whole, line = _box(left, top, size, (0, 0, 1, 1)), max(1, round(size / 18) // 2)
+    draw.ellipse(whole, fill=_YELLOW, outline=(150, 110, 0), width=line)
+    _features(draw, left, top, size, wink=wink)
+
+
+def _features(
+    draw: ImageDraw.ImageDraw, left: float, top: float, size: float, *, wink: bool = False
+) -> None:
+    """Draw the eyes and the mouth of a face."""
+    line = max(1, round(size / 18))
+    draw.ellipse(_box(left, top, size, (0.25, 0.26, 0.38, 0.46)), fill=_INK)
+    if wink:
+        draw.line(_box(left, top, size, (0.60, 0.37, 0.77, 0.37)), fill=_INK, width=line)
+    else:
+        draw.ellipse(_box(left, top, size, (0.62, 0.26, 0.75, 0.46)), fill=_INK)
+    draw.arc(_box(left, top, size, (0.22, 0.30, 0.78, 0.80)), 20, 160, fill=_INK, width=line)
+
+
+def _box(left: float, top: float, size: float, shares: Box) -> Box:
+    x0, y0, x1, y1 = shares
+    return left + x0 * size, top + y0 * size, left + x1 * size, top + y1 * size
 
 
 def _battery(
@@ -182,6 +265,7 @@ def _write(
     draw.text(at, words, fill=fill, font=_font(size))
 
 
+@lru_cache(maxsize=64)
 def _font(size: float) -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(max(4, round(size)))
     assert isinstance(font, ImageFont.FreeTypeFont)  # asking for a size always gives this one

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from stores import PROVENANCE
 
 from sscd_cli.descriptors.schema import (
     FOOTER_KEY,
@@ -20,17 +21,6 @@ from sscd_cli.descriptors.schema import (
     to_table,
 )
 from sscd_cli.errors import ModelError
-
-PROVENANCE = Provenance(
-    model="sscd_a",
-    weights_sha256="a" * 64,
-    dimensions=4,
-    preprocessing={"name": "small-288", "size": 288},
-    dtype="float16",
-    precision="fp32",
-    tool_version="0.1.0",
-    pillow_version="13.0.0",
-)
 
 
 def unit_vectors(count: int, dimensions: int) -> np.ndarray:

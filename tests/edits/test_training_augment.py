@@ -12,7 +12,7 @@ from PIL import Image, ImageChops
 
 from sscd_cli.edits import augmentations as augment
 from sscd_cli.edits.augmentations import AUGMENTATIONS
-from sscd_cli.edits.drawings import draw_emoji, draw_text
+from sscd_cli.edits.overlays import glyphs, sticker
 
 
 def test_the_sets_have_the_papers_names_and_ours() -> None:
@@ -70,7 +70,7 @@ class Recorder:
 def test_advanced_has_the_probabilities_and_ranges_of_the_reference(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plain = ("flip", "quarter_turn", "draw_text", "draw_emoji", "grayscale")
+    plain = ("flip", "quarter_turn", "glyphs", "sticker", "grayscale")
     recorder = Recorder(monkeypatch, plain)
     for name in ("rotate", "resized_crop", "colour_jitter", "blur", "jpeg"):
         monkeypatch.setattr(augment, name, recorder.maker(name))
@@ -81,8 +81,8 @@ def test_advanced_has_the_probabilities_and_ranges_of_the_reference(
     expected = {
         "flip": 0.5,
         "quarter_turn": 0.05,
-        "draw_text": 0.1,
-        "draw_emoji": 0.2,
+        "glyphs": 0.1,
+        "sticker": 0.2,
         "rotate": 0.05,
         "resized_crop": 1.0,
         "colour_jitter": 0.8,
@@ -174,7 +174,7 @@ def test_text_lies_inside_the_picture_and_differs_by_generator() -> None:
     plain = Image.new("RGB", (200, 120), (0, 0, 0))
     boxes = []
     for seed in range(80):
-        box = draw_text(plain, Random(seed)).getbbox()
+        box = glyphs(plain, Random(seed)).getbbox()
         if box:
             boxes.append(box)
             assert box[2] <= 200
@@ -188,7 +188,7 @@ def test_an_emoji_has_a_tenth_to_half_of_the_short_side() -> None:
     plain = Image.new("RGB", (300, 200), (0, 0, 0))
     sides = []
     for seed in range(120):
-        left, top, right, bottom = draw_emoji(plain, Random(seed)).getbbox() or (0, 0, 0, 0)
+        left, top, right, bottom = sticker(plain, Random(seed)).getbbox() or (0, 0, 0, 0)
         sides.append(max(right - left, bottom - top))
     assert 18 <= min(sides) < 35
     assert 85 < max(sides) <= 100

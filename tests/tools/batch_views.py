@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from sscd_cli.edits.drawings import draw_emoji, draw_text
+from sscd_cli.edits.overlays import glyphs, sticker
 
 GREY = torch.tensor([0.299, 0.587, 0.114])
 TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
@@ -39,7 +39,7 @@ def draw_stamps(count: int, size: int, seed: int) -> Tensor:
             again = Random(state)
             image = Image.new("RGB", (size, size), (ground,) * 3)
             for _ in range(times):
-                draw = draw_text if again.random() < 0.5 else draw_emoji
+                draw = glyphs if again.random() < 0.5 else sticker
                 image = draw(image, again)
             pair.append(np.asarray(image, np.float32))
         alpha = 1 - (pair[1] - pair[0]).mean(-1, keepdims=True).clip(0, 255) / 255

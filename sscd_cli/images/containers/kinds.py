@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Set
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sscd_cli.images.columns import split_columns
 from sscd_cli.images.containers.listing import is_listing
@@ -52,7 +52,7 @@ class Container(Protocol):
 
 def is_container(source: str) -> bool:
     """Whether a source's name is that of a container."""
-    return _opener(source) is not None
+    return split_columns(source)[0].lower().endswith((*TAR, *ZIP, *PARQUET, *ARROW))
 
 
 def is_walked_cheaply(source: str) -> bool:
@@ -98,31 +98,10 @@ def _own(source: str, mtime_ns: int, process: int, thread: int) -> Container:
 
 
 def _opened(source: str, mtime_ns: int) -> Container:
-    opener = _opener(source)
-    if opener is None:
+    kind = _kind(source)
+    if kind is None:
         raise OSError("not a container of images")
-    return opener(source, mtime_ns)
-
-
-def _opener(source: str) -> Callable[[str, int], Container] | None:
-    name = split_columns(source)[0].lower()
-    if name.endswith(TAR):
-        from sscd_cli.images.containers.tar import TarContainer
-
-        return TarContainer
-    if name.endswith(ZIP):
-        from sscd_cli.images.containers.zip import ZipContainer
-
-        return ZipContainer
-    if name.endswith(PARQUET):
-        from sscd_cli.images.containers.parquet import open_parquet
-
-        return open_parquet
-    if name.endswith(ARROW):
-        from sscd_cli.images.containers.arrow import open_arrow
-
-        return open_arrow
-    return None
+    return kind.open(source, mtime_ns)
 
 
 Rewrite = Callable[[str, str, Set[str]], int]
@@ -135,27 +114,38 @@ def rewriter(source: str) -> Rewrite | None:
     What it returns counts what went along (captions of a sample, annotations), and raises OSError,
     ValueError and the formats' own errors.
     """
-    name = split_columns(source)[0].lower()
-    if name.endswith(TAR):
-        from sscd_cli.images.containers.tar import rewrite_tar
-
-        return rewrite_tar
-    if name.endswith(ZIP):
-        from sscd_cli.images.containers.zip import rewrite_zip
-
-        return rewrite_zip
-    if name.endswith(PARQUET):
-        from sscd_cli.images.containers.table_rewrite import rewrite_parquet
-
-        return rewrite_parquet
-    if name.endswith(ARROW):
-        from sscd_cli.images.containers.table_rewrite import rewrite_arrow
-
-        return rewrite_arrow
-    if is_listing(name):
+    if kind := _kind(source):
+        return kind.rewrite
+    if is_listing(split_columns(source)[0].lower()):
         from sscd_cli.images.containers.listing import rewrite_listing
 
         return rewrite_listing
+    return None
+
+
+class _Kind(NamedTuple):
+    open: Callable[[str, int], Container]
+    rewrite: Rewrite
+
+
+def _kind(source: str) -> _Kind | None:
+    name = split_columns(source)[0].lower()
+    if name.endswith(TAR):
+        from sscd_cli.images.containers.tar import TarContainer, rewrite_tar
+
+        return _Kind(TarContainer, rewrite_tar)
+    if name.endswith(ZIP):
+        from sscd_cli.images.containers.zip import ZipContainer, rewrite_zip
+
+        return _Kind(ZipContainer, rewrite_zip)
+    if name.endswith((*PARQUET, *ARROW)):
+        from sscd_cli.images.containers.arrow import open_arrow
+        from sscd_cli.images.containers.parquet import open_parquet
+        from sscd_cli.images.containers.table_rewrite import rewrite_arrow, rewrite_parquet
+
+        if name.endswith(PARQUET):
+            return _Kind(open_parquet, rewrite_parquet)
+        return _Kind(open_arrow, rewrite_arrow)
     return None
 
 
