@@ -40,7 +40,7 @@ _FACTS = {
     "path": "later in the order of paths",
     "first": "later in the dataset",
 }
-MOST = 12  # images of one keeper that are compared with each other; of more the best by facts
+MOST = 12  # images that are compared with each other; of more the best by facts
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Originals:
         return cls(stored, policy, np.zeros(len(stored), np.bool_))
 
     def judge(self, found: Clusters, order_N: NDArray[np.int64]) -> bool:
-        """Compare each keeper and its copies; say whether anything new was found out."""
+        """Compare what is in one cluster; say whether anything new was found out."""
         groups = [rows for rows in _groups(found, order_N) if self._is_new(rows)]
         with ThreadPoolExecutor(core_count()) as pool:
             found_out = pool.map(self._judged, groups)
@@ -156,13 +156,20 @@ class Originals:
 
 
 def _groups(found: Clusters, order_N: NDArray[np.int64]) -> Iterator[list[int]]:
-    """Yield the rows of each keeper that has copies, the best by order first, `MOST` at most."""
+    """Yield the rows that are compared with each other, the best by order first, `MOST` at most.
+
+    Those are all of a cluster in which something may go; of a larger one each keeper and its
+    copies.
+    """
     import numpy as np
 
     removable = found.removable
-    rows = np.flatnonzero(removable | np.isin(np.arange(len(removable)), found.keeper[removable]))
-    lead = np.where(removable[rows], found.keeper[rows], rows)
-    rows, lead = (values[np.lexsort((order_N[rows], lead))] for values in (rows, lead))
-    starts = np.flatnonzero(np.diff(lead, prepend=-1))
-    for group in np.split(rows, starts[1:]) if len(rows) else []:
-        yield group[:MOST].tolist()
+    rows = np.flatnonzero(np.isin(found.component, found.component[removable]) & found.clustered)
+    _, cluster, size = np.unique(found.component[rows], return_inverse=True, return_counts=True)
+    small = size[cluster] <= MOST
+    lead = np.where(small, found.component[rows], found.keeper[rows])
+    order = np.lexsort((order_N[rows], lead, small))
+    starts = np.flatnonzero(np.diff(lead[order], prepend=-1) | np.diff(small[order], prepend=False))
+    for group in np.split(rows[order], starts[1:]) if len(rows) else []:
+        if removable[group].any():
+            yield group[:MOST].tolist()

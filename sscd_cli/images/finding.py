@@ -14,6 +14,7 @@ Floats = NDArray[np.float32]
 
 _SCALES = np.geomspace(0.97, 0.4, 16)  # of the part, in shares of the picture that holds it
 _WINDOW = 192  # pixels at full resolution that are looked for
+_TONE, _PLAIN = 8, 0.7  # grey levels, and the share of a band that is of one tone
 _SAME = 0.9  # correlation of them where they are found
 
 
@@ -107,6 +108,7 @@ def goes_on(image: Floats, place: Place) -> bool:
     right, bottom = left + place.width, top + place.height
     across: list[float] = []
     within: list[float] = []
+    plain: list[bool] = []
     for lines, edge, rest in (
         (image.T, left, (top, bottom)),
         (image.T[::-1], image.shape[1] - right, (top, bottom)),
@@ -119,7 +121,11 @@ def goes_on(image: Floats, place: Place) -> bool:
         beyond, inside, further = (lines[at, slice(*rest)] for at in (edge - 2, edge + 1, edge + 4))
         across.append(_line_likeness(inside, beyond))
         within.append(_line_likeness(inside, further))
-    return not across or sum(across) > min(0.35 * len(across), 0.6 * sum(within))
+        ground = np.median(lines[: edge - 1])
+        share = [float((np.abs(v - ground) < _TONE).mean()) for v in (lines[: edge - 1], inside)]
+        plain.append(share[0] > _PLAIN > 2 * share[1])  # but for some words, as above a post
+    likeness = min(0.35 * len(across), 0.6 * sum(within))
+    return not across or (not all(plain) and sum(across) > likeness)
 
 
 def _line_likeness(inside: Floats, outside: Floats) -> float:

@@ -26,6 +26,8 @@ _PATCH = 512  # pixels at full resolution whose spectrum is looked at
 _NOISE = 7  # of grain: that of a noise of 2 grey levels
 _STEEP = 0.195  # power above the size of an upscale's source against that below it
 _ALIKE, _FOUND = 0.97, 0.86  # correlation: of two whole pictures, of a part and its place
+_TONE = 10  # grey levels by which what is at the edges may differ, as with noise
+_CLIPPED, _ONE_SIDED, _MUCH = 0.008, 0.003, 0.05  # shares of values that were cut off
 _COVERED, _WIDE = 0.85, 0.15  # of a canvas: by what it holds and flat colour; by that alone
 
 
@@ -43,8 +45,7 @@ class Look:
     size: width, height. grey: (h, w), at most `_SIDE`. whole: RGB, (S, S, 3). canvas: share of a
     flat border or of flat corners. corners: those of a turned canvas. power: of 40 bands of
     frequencies along rows and columns, the last one the finest, (2, 40). grain: grey levels that
-    flat places vary by. sharp: as grain, everywhere. colour: what is left of it, in grey levels,
-    once brightness is known: of a grey or sepia picture nothing. part: its middle, as it is coded.
+    flat places vary by. sharp: as grain, everywhere. part: its middle, as it is coded.
     """
 
     size: tuple[int, int]
@@ -55,7 +56,6 @@ class Look:
     power: Floats
     grain: float
     sharp: float
-    colour: float
     part: Part
 
     @classmethod
@@ -83,7 +83,6 @@ class Look:
             power=np.stack([_power(patch), _power(patch.T)]),
             grain=float(np.quantile(blocks, 0.1)),
             sharp=float(blocks.mean()),
-            colour=_colour(whole),
             part=Part.of(image, coding),
         )
 
@@ -136,9 +135,16 @@ def _canvas_verdict(one: Look, other: Look) -> Verdict | None:
     is_larger = looks[turned].pixels > looks[1 - turned].pixels
     if is_larger and looks[1 - turned].corners <= 1 and looks[turned].corners >= 3:
         return Verdict(1 - turned, "on a frame or canvas")
-    if more < 0.025 or less > 0.012:
+    if more < 0.025 or less > 0.012 or _ring(one, other) < _TONE:
         return None
     return Verdict(int(one.canvas > other.canvas), "on a frame or canvas")
+
+
+def _ring(one: Look, other: Look) -> float:
+    """Return how much the outermost pixels of two pictures differ, whatever lies between."""
+    apart = np.abs(one.whole - other.whole)
+    apart[1:-1, 1:-1] = 0
+    return float(apart.mean()) * _SAME / 4
 
 
 def _part_verdict(one: Look, other: Look, alike: float) -> Verdict | None:
@@ -221,11 +227,18 @@ def _first_of_sizes(one: Look, other: Look, view: View) -> int | None:
     return first_of(one.part, other.part, scaled(theirs, one.part), scaled(mine, other.part))
 
 
-def _overlay_verdict(one: Floats, other: Floats) -> Verdict | None:
-    """Where a small part differs, the one whose edges run along that part has it laid over."""
+def _laid_over(one: Floats, other: Floats) -> NDArray[np.bool_]:
+    """Mark the small part in which two pictures differ; nothing where they differ elsewhere."""
     difference = np.abs(one - other).max(axis=2)
     mask = difference > 40
-    if not 0.003 < mask.mean() < 0.45 or difference[~mask].mean() > 4:
+    small = 0.003 < mask.mean() < 0.45 and difference[~mask].mean() <= 4
+    return mask if small else np.zeros_like(mask)
+
+
+def _overlay_verdict(one: Floats, other: Floats) -> Verdict | None:
+    """Where a small part differs, the one whose edges run along that part has it laid over."""
+    mask = _laid_over(one, other)
+    if not mask.any():
         return None
     edge = np.zeros_like(mask)
     edge[1:] |= mask[1:] != mask[:-1]
@@ -237,31 +250,33 @@ def _overlay_verdict(one: Floats, other: Floats) -> Verdict | None:
 
 
 def _tone_verdict(one: Look, other: Look, view: View) -> Verdict | None:
-    """Compare colour, grain, sharpness, clipping and contrast."""
+    """Compare grain, colour, clipping, sharpness and contrast."""
     turned: Floats = view.of(other.whole)
-    looks = one, other
-
-    def less(values: tuple[float, float], ratio: float) -> int | None:
-        low = int(values[1] < values[0])
-        return low if values[low] < ratio * values[1 - low] else None
-
     grain = one.grain - other.grain
     if abs(grain) > _NOISE and abs(grain) > 0.6 * abs(one.sharp - other.sharp):
         return Verdict(int(grain > 0), "with noise")
-    pale = less((one.colour, other.colour), 0.45)
-    if pale is not None and looks[1 - pale].colour > 3:
+    same = ~_laid_over(one.whole, turned)
+    colours = _colour(one.whole[same]), _colour(turned[same])
+    pale = _less(colours, 0.45)
+    if pale is not None and colours[1 - pale] > 3:
         return Verdict(1 - pale, "with less colour")
-    spread = [float(_grey(look.whole).std()) + 1 for look in looks]
-    soft = less((one.sharp / spread[0], other.sharp / spread[1]), 0.7)
+    ends = _clipped(one.whole, turned), _clipped(turned, one.whole)
+    clipped = Verdict(int(ends[0] > ends[1]), "with clipped tones")
+    spread = [float(_grey(look.whole).std()) + 1 for look in (one, other)]
+    soft = _less((one.sharp / spread[0], other.sharp / spread[1]), 0.7)
     if soft is not None:
-        return Verdict(1 - soft, "with less detail")
-    clip = _clipped(one.whole, turned) - _clipped(turned, one.whole)
-    if abs(clip) > 0.008:
-        return Verdict(int(clip > 0), "with clipped tones")
-    contrast = less((spread[0], spread[1]), 0.85)
-    if contrast is not None:
-        return Verdict(1 - contrast, "with less contrast")
-    return None
+        much = abs(ends[0] - ends[1]) > _MUCH
+        return clipped if much else Verdict(1 - soft, "with less detail")
+    if max(ends) > (_ONE_SIDED if min(ends) < 0.1 * max(ends) else min(ends) + _CLIPPED):
+        return clipped
+    contrast = _less((spread[0], spread[1]), 0.85)
+    return None if contrast is None else Verdict(1 - contrast, "with less contrast")
+
+
+def _less(values: tuple[float, float], ratio: float) -> int | None:
+    """Return which of two values is less than a share of the other one."""
+    low = int(values[1] < values[0])
+    return low if values[low] < ratio * values[1 - low] else None
 
 
 def _clipped(one: Floats, other: Floats) -> float:
@@ -276,6 +291,7 @@ def _clipped(one: Floats, other: Floats) -> float:
 
 
 def _colour(whole: Floats) -> float:
+    """Return what is left of colour, in grey levels, once brightness is known: 0 of sepia."""
     grey = _grey(whole).ravel()
     basis = np.stack([np.ones_like(grey), grey, grey**2 / 255], axis=1)
     tints = (whole[..., ::2] - whole[..., 1:2]).reshape(-1, 2)

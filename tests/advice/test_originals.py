@@ -110,3 +110,41 @@ def test_without_the_word_original_facts_decide(
     assert sorted(Path(line).name for line in ran.lines) == ["b.png", "z.jpg"]
     ran = sscd("dedup", "-t", "0.4", "--keep-path", "*/b.png", "-f", "paths")
     assert sorted(Path(line).name for line in ran.lines) == ["a.png", "z.jpg"]
+
+
+def test_the_original_stays_for_copies_that_do_not_resemble_each_other(
+    sscd: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    original, rng = gallery_image("harbour"), random.Random(2)
+    original.save(folder / "z.jpg", quality=85)
+    for name, edit in (
+        ("a", named("border", "15 % of side")),
+        ("b", named("crop", "50 % of area")),
+    ):
+        copy = edit.apply(original, rng, original)
+        copy.resize((2 * original.width, 2 * original.height)).save(folder / f"{name}.png")
+    ran = sscd("dedup", folder, "-t", "0.7", "-f", "paths")
+    assert sorted(Path(line).name for line in ran.lines) == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "reason"),
+    [
+        ("reef", named("screenshot", "post"), "on a frame or canvas"),
+        ("leaf", named("screenshot", "post"), "on a frame or canvas"),
+        ("galaxy", named("brightness", "factor 1.5"), "with clipped tones"),
+        ("galaxy", named("contrast", "factor 1.6"), "with clipped tones"),
+        ("pebbles", named("emoji", "3 small"), "with clipped tones"),
+    ],
+)
+def test_what_a_copy_has_more_of_does_not_make_it_the_original(
+    name: str, edit: Edit, reason: str
+) -> None:
+    """Room around the picture, brightness, contrast, or the colour of what is laid over it."""
+    original = gallery_image(name)
+    copy = edit.apply(original, random.Random(4), gallery_image("leaf"))
+    looks = Look.of(original), Look.of(copy if edit.name == "screenshot" else saved(copy))
+    assert compare(*looks) == (0, reason)
+    assert compare(*looks[::-1]) == (1, reason)

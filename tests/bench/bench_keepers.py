@@ -34,8 +34,11 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=1)
     parser.add_argument("--threshold", default="0.55")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--format", choices=("jpg", "png", "webp"), default="jpg")
+    parser.add_argument("--into", type=Path, help="keep the files here")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = str(options.into or temporary)
         kinds = plant(options, Path(folder))
         print("| kind | clusters | original stays | by resolution and bytes |")
         print("| --- | ---: | ---: | ---: |")
@@ -50,7 +53,10 @@ def plant(options: argparse.Namespace, folder: Path) -> dict[str, str]:
     """Write photographs and their copies; return the kind of each copy by its path."""
     rng = random.Random(options.seed)
     names = list(dict.fromkeys(edit.name for edit in EDITS))
-    photos = rng.sample(sorted(options.photos.glob("*.jpg")), options.images)
+    photos = rng.sample(
+        sorted(p for p in options.photos.iterdir() if p.suffix in {".jpg", ".png", ".webp"}),
+        options.images,
+    )
     kinds = {}
     for number, path in enumerate(photos):
         (folder / "a" / path.name).parent.mkdir(exist_ok=True)
@@ -64,24 +70,23 @@ def plant(options: argparse.Namespace, folder: Path) -> dict[str, str]:
                 name = names[(number * options.copies + copy) % len(names)]
                 edit = rng.choice([edit for edit in EDITS if edit.name == name])
                 made = edit.apply(image.convert("RGB"), rng, other.convert("RGB"))
-                target = save(made, edit, folder / "b" / f"{path.stem}-{copy}", rng)
+                target = save(
+                    made, edit, folder / "b" / f"{path.stem}-{copy}.{options.format}", rng
+                )
                 kinds[str(target.relative_to(folder))] = name
     return kinds
 
 
 def save(image: Image.Image, edit: Edit, path: Path, rng: random.Random) -> Path:
     path.parent.mkdir(exist_ok=True)
-    if edit.name == "screenshot":
-        image.save(path.with_suffix(".png"))
-        return path.with_suffix(".png")
-    if edit.name == "webp":
-        image.save(path.with_suffix(".webp"), quality=int(edit.strength.split()[-1]))
-        return path.with_suffix(".webp")
     quality = rng.choice((80, 90, 95))
-    if edit.name == "jpeg":
+    if edit.name == "screenshot":
+        path = path.with_suffix(".png")
+    elif edit.name in {"jpeg", "webp"}:
+        path = path.with_suffix(".jpg" if edit.name == "jpeg" else ".webp")
         quality = int(edit.strength.split()[-1])
-    image.save(path.with_suffix(".jpg"), quality=quality)
-    return path.with_suffix(".jpg")
+    image.save(path, quality=quality)
+    return path
 
 
 def kept(folder: str, threshold: str, keep: str | None) -> tuple[dict[str, list[str]], float]:
@@ -95,7 +100,10 @@ def kept(folder: str, threshold: str, keep: str | None) -> tuple[dict[str, list[
     seconds = time.perf_counter() - began
     found = {}
     for line in ran.stdout.splitlines():
-        members = json.loads(line).get("members", [])
+        record = json.loads(line)
+        if "cluster" not in record:
+            continue
+        members = record["members"]
         originals = {Path(m["path"]).stem: m for m in members if m["path"][0] != "b"}
         for stem, member in originals.items():
             copies = [m for m in members if Path(m["path"]).stem.rpartition("-")[0] == stem]
