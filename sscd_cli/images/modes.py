@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from sscd_cli.images.samples import STRIP_PIXELS, Levels, all_bits, is_deep, strips_of
+from sscd_cli.images.samples import STRIP_PIXELS, Levels, is_deep, strips_of
 
 Convert = Callable[[Image.Image], Image.Image]
 Ground = Literal["white", "black"] | None
@@ -17,16 +17,13 @@ Ground = Literal["white", "black"] | None
 _FLAT = 12  # grey levels: the noise of a lossy file
 
 
-def conversion(image: Image.Image, *, deep: bool = False) -> Convert:
+def conversion(image: Image.Image) -> Convert:
     """Return what turns an image into RGB, or any strip of it, by what the whole holds.
 
-    deep: its file has colours of 16 bits (see `samples.has_deep_colours`).
     Transparent pixels lie over white; over black where nothing would be seen on white; and where
     nothing would be seen on that either, transparency is left out.
     """
     grey = Levels.of(image).grey if is_deep(image) else _as_it_is
-    if deep and (table := all_bits(image)):
-        grey = partial(_through, table)
     if not image.has_transparency_data:
         return lambda strip: _opaque(grey(strip))
     ground = _ground(image, grey)
@@ -34,21 +31,21 @@ def conversion(image: Image.Image, *, deep: bool = False) -> Convert:
     return lambda strip: over(grey(strip))
 
 
-def plain_rgb(image: Image.Image, *, deep: bool = False) -> Image.Image:
+def plain_rgb(image: Image.Image) -> Image.Image:
     """Return an image as RGB and nothing else: of metadata that it held nothing is left."""
-    if image.mode == "RGB" and not deep and not image.has_transparency_data:
+    if image.mode == "RGB" and not image.has_transparency_data:
         return bare(image)
-    return shrunk_rgb(image, (1, 1), deep=deep)
+    return shrunk_rgb(image, (1, 1))
 
 
-def shrunk_rgb(image: Image.Image, boxes: tuple[int, int], *, deep: bool = False) -> Image.Image:
+def shrunk_rgb(image: Image.Image, boxes: tuple[int, int]) -> Image.Image:
     """Return an image as `plain_rgb` does, each box of pixels averaged to one.
 
     Made in strips, so that a large image takes little more than what it was decoded to.
     """
     across, down = boxes
     width, height = image.size
-    convert = conversion(image, deep=deep)
+    convert = conversion(image)
     small = Image.new("RGB", (-(-width // across), -(-height // down)))
     rows = max(1, STRIP_PIXELS // (width * down)) * down
     for top in range(0, height, rows):
@@ -64,10 +61,6 @@ def bare(image: Image.Image) -> Image.Image:
     plain = image._new(image.im)
     plain.info = {}
     return plain
-
-
-def _through(table: list[int], image: Image.Image) -> Image.Image:
-    return image.point(table)
 
 
 def _as_it_is(image: Image.Image) -> Image.Image:

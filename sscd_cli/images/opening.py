@@ -14,9 +14,11 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from sscd_cli.choices import MAX_PIXELS
 from sscd_cli.images.budget import DECODING, need_of
+from sscd_cli.images.deep_colours import has_deep_colours, is_dark, stretched
 from sscd_cli.images.formats import (
     is_raw,
     jxl_orientation,
@@ -34,7 +36,6 @@ from sscd_cli.images.preprocess import Recipe, boxes_of, resize, shrink_while_de
 from sscd_cli.images.reasons import RefusedError
 from sscd_cli.images.recoding import Coding
 from sscd_cli.images.repair import refuse_many_scans, without_remarks
-from sscd_cli.images.samples import has_deep_colours
 from sscd_cli.images.tiff_directory import TIFF
 from sscd_cli.images.tiff_library import open_tiff, refuse_scrambled
 from sscd_cli.machines.hardware import lacking
@@ -128,7 +129,7 @@ def open_picture(
 
 
 def _opened(data: bytes, *, exif: bool, max_pixels: int, recipe: Recipe | None) -> Picture:
-    image = identified(data, max_pixels)
+    image: Image.Image = identified(data, max_pixels)
     full = image.size
     refuse_bomb(*full, max_pixels)
     refuse_scrambled(image)
@@ -141,11 +142,13 @@ def _opened(data: bytes, *, exif: bool, max_pixels: int, recipe: Recipe | None) 
         deep = has_deep_colours(image)
         image.load()
         orientation = _orientation(image, data) if exif else 1
+        if deep and is_dark(image):
+            image = stretched(image, identified(data, max_pixels))
         if strips is None:
-            rgb = plain_rgb(image, deep=deep)
+            rgb = plain_rgb(image)
         else:
             full = image.size if image.format == "TIFF" else full  # turned as it was loaded
-            rgb = shrunk_rgb(image, boxes_of(image.size, strips), deep=deep)
+            rgb = shrunk_rgb(image, boxes_of(image.size, strips))
     upright, frames = _turned(rgb, orientation), frames_of(image)
     if shrunk and orientation in TURNED_SIDEWAYS:
         full = full[::-1]
@@ -172,7 +175,7 @@ def upright_rgb(image: Image.Image | npt.NDArray[np.uint8], *, exif: bool = True
     return _turned(plain_rgb(image), _orientation(image) if exif else 1)
 
 
-def identified(data: bytes, max_pixels: int) -> Image.Image:
+def identified(data: bytes, max_pixels: int) -> ImageFile:
     """Let Pillow tell the format, without decoding.
 
     Raises: MissingFormatError: one that an extra would read. UnidentifiedImageError: none.

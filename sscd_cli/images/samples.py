@@ -13,10 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
-
-from sscd_cli.images.reasons import RefusedError
 
 Values = npt.NDArray[np.float64]
 
@@ -35,8 +32,6 @@ _TYPES: dict[tuple[str, float | None, float | None], str] = {
     ("I", 32, 1): "u4",
     ("L", 8, 2): "i1",
 }
-# of 256: up to a fourth is stretched, less than 3 bits are no use
-_FEW_LEVELS, _LEAST_LEVELS = 65, 7
 _OUTLIERS = 0.001  # of the values at either end, if they are far from all others
 _FAR = 4  # times the range of the others; and values that use less than a fourth are stretched
 _NO_VALUE = 1e30  # and above: -3.4e38 stands for "nothing here"
@@ -92,31 +87,6 @@ def _number(value: object) -> float | None:
         return None
 
 
-def has_deep_colours(image: Image.Image) -> bool:
-    """Whether an open image, not yet loaded, has colours of 16 bits: Pillow reads 8 of them."""
-    tiles = image.tile if isinstance(image, ImageFile) else []
-    said = [tile.args if isinstance(tile.args, tuple) else (tile.args,) for tile in tiles]
-    return image.mode in ("RGB", "RGBA", "RGBX") and any(
-        ";16" in str(args[0]) or args[-1] == 65535 for args in said if args
-    )
-
-
-def all_bits(image: Image.Image) -> list[int] | None:
-    """Return how values of an image with `has_deep_colours` are stretched; None where they fill 8.
-
-    So 12 bits in a file of 16 become 16 grey levels, in which networks see the same picture.
-    Raises: RefusedError: hardly any bit is left.
-    """
-    tops = np.reshape(image.getextrema(), (-1, 2))[:, 1].tolist()
-    colours, alpha = max(tops[:3]), tops[3:]
-    if colours >= _FEW_LEVELS:
-        return None
-    if colours < _LEAST_LEVELS:
-        raise RefusedError("16-bit colours that use only the lowest bits, which are not read")
-    fulls = [colours] * 3 + [255 if top >= _FEW_LEVELS else max(1, top) for top in alpha]
-    return [min(255, n * 255 // full) for full in fulls for n in range(256)]
-
-
 def is_deep(image: Image.Image) -> bool:
     """Whether Pillow would clip or misread the grey values of an image where it converts them."""
     return image.mode == "F" or image.mode.startswith("I") or Samples.of(image).type is not None
@@ -145,7 +115,7 @@ class Levels:
         if not ends:
             return cls(samples, 0, 0)
         low, high = _without_outliers(min(ends), max(ends), np.concatenate(some))
-        return cls(samples, *_written_in(low, high, samples, real=image.mode == "F"))
+        return cls(samples, *written_in(low, high, samples, real=image.mode == "F"))
 
     def grey(self, image: Image.Image) -> Image.Image:
         """Return an image, or a strip of it, in grey; what holds no value is black.
@@ -177,7 +147,7 @@ def eight_bits(values: npt.NDArray[Any], samples: Samples) -> npt.NDArray[np.uin
         return np.zeros(values.shape, np.uint8)
     least, most = (float(pick(values, where=there, initial=some[0])) for pick in (np.min, np.max))
     real = values.dtype.kind == "f"
-    low, high = _written_in(*_without_outliers(least, most, some), samples, real=real)
+    low, high = written_in(*_without_outliers(least, most, some), samples, real=real)
     levels = np.where(there, values, low).astype(np.float32) - np.float32(low)
     levels *= np.float32(255 / ((high - low) or 1))
     grey = np.rint(levels.clip(0, 255, out=levels)).astype(np.uint8)
@@ -214,7 +184,7 @@ def _without_outliers(low: float, high: float, some: Values) -> tuple[float, flo
     return low, high
 
 
-def _written_in(low: float, high: float, samples: Samples, *, real: bool) -> tuple[float, float]:
+def written_in(low: float, high: float, samples: Samples, *, real: bool) -> tuple[float, float]:
     """Return the range that values are written in; their own where they use little of any."""
     if samples.low is not None and samples.high is not None:
         narrow = high - low < (samples.high - samples.low) / _FAR

@@ -14,6 +14,7 @@ from conftest import DATA
 from decoding import encoded, pixels, unreadable, written
 from drawn_pictures import draw_picture
 from PIL import Image, ImageDraw
+from tiffs import tiff
 
 from sscd_cli.models.load import Model, load_model
 
@@ -72,11 +73,25 @@ def test_colours_of_few_of_16_bits_look_like_the_picture(name: str, model: Model
     picture = Image.open(DATA / "gallery" / f"{name}.jpg").convert("RGB")
     values = np.asarray(picture).astype(np.uint16)
     wanted = model.embed([picture])[0]
-    for factor in (257, 64, 16):
+    for factor in (257, 64, 16, 4, 1):
         ppm = b"P6\n%d %d\n65535\n" % picture.size + (values * factor).astype(">u2").tobytes()
         for data in (deep_png(values * factor), deep_tiff(values * factor), ppm):
             found = model.embed([pixels(data).astype(np.uint8)])[0]
             assert float(found @ wanted) >= 0.97
+
+
+def test_colours_of_8_of_16_bits_are_those_of_8() -> None:
+    opaque = np.dstack([COLOURS, np.full(COLOURS.shape[:2], 255)])
+    deep = COLOURS.astype(np.uint16)
+    for data in (deep_png(COLOURS), deep_png(opaque), tiff(deep), tiff(deep, order=">")):
+        assert np.array_equal(pixels(data), COLOURS)
+
+
+@pytest.mark.parametrize("value", [0, 1, 255])
+def test_16_bits_of_one_dark_colour_are_that_colour(value: int) -> None:
+    ppm = b"P6\n4 4\n65535\n" + np.full(48, value, ">u2").tobytes()
+    for data in (deep_png(np.full((4, 4, 3), value)), ppm):
+        assert np.abs(pixels(data) - value).max() <= (data == ppm)
 
 
 def test_few_of_16_bits_may_be_transparent() -> None:
@@ -91,8 +106,6 @@ def test_colours_that_pillow_cannot_read_are_unreadable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tifffile", None)
-    lost = "16-bit colours that use only the lowest bits, which are not read"
-    assert unreadable(written(tmp_path, deep_png(COLOURS * 4))).error == lost
     planes = deep_tiff((COLOURS * 257).astype("<u2"), planes=True)
     found = unreadable(written(tmp_path, planes))
     assert found.error == "TIFF of this kind needs pip install 'sscd-cli[tiff]'"
