@@ -27,7 +27,7 @@ MAY = {
     "matching": set(),
     "decisions": {"images", "reports"},
     "options": set(),
-    "second_look": set(),
+    "second_look": {"images"},
     "models": {"images"},
     "scoring": {"descriptors"},
     "evaluation": {"edits"},

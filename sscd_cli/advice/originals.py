@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sscd_cli.descriptors.read import DescriptorSet
-    from sscd_cli.images.originals import Look
     from sscd_cli.matching.copies import Clusters
+    from sscd_cli.second_look.originals import Look
 
 # why one stays by the words of --keep
 _FACTS = {
@@ -136,7 +136,7 @@ class Originals:
         )
 
     def _judged(self, rows: list[int]) -> dict[tuple[int, int], tuple[int, str]]:
-        from sscd_cli.images.originals import compare
+        from sscd_cli.second_look.originals import compare
 
         looks = {row: self._look(row) for row in rows}
         judged = {}
@@ -149,7 +149,7 @@ class Originals:
 
     def _look(self, row: int) -> Look | None:
         """Look at one image; None where it is not here, or cannot be read."""
-        from sscd_cli.images.originals import Look
+        from sscd_cli.second_look.originals import Look
 
         picture = picture_of(self.stored, row)
         return None if picture is None else Look.of(picture.image, picture.coding)

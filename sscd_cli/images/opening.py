@@ -18,6 +18,7 @@ from PIL.ImageFile import ImageFile
 
 from sscd_cli.choices import MAX_PIXELS
 from sscd_cli.images.budget import DECODING, need_of
+from sscd_cli.images.coding import Coding
 from sscd_cli.images.deep_colours import has_deep_colours, is_dark, stretched
 from sscd_cli.images.formats import (
     is_raw,
@@ -34,7 +35,6 @@ from sscd_cli.images.modes import plain_rgb, shrunk_rgb
 from sscd_cli.images.noise import quiet_codecs
 from sscd_cli.images.preprocess import Recipe, boxes_of, resize, shrink_while_decoding
 from sscd_cli.images.reasons import RefusedError
-from sscd_cli.images.recoding import Coding
 from sscd_cli.images.repair import refuse_many_scans, without_remarks
 from sscd_cli.images.tiff_directory import TIFF
 from sscd_cli.images.tiff_library import open_tiff, refuse_scrambled

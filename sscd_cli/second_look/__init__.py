@@ -1,1 +1,1 @@
-"""How alike two pictures are, pixel by pixel: one brought over the other, and what is left."""
+"""What the pixels of two pictures say: one shot or two, and which was made from the other."""

@@ -12,7 +12,7 @@ from conftest import DATA, Run, records_of
 from PIL import Image
 
 from sscd_cli.edits.named import Edit, named, resize
-from sscd_cli.images.originals import Look, compare
+from sscd_cli.second_look.originals import Look, compare
 
 UPSCALE = Edit("resize", "200 %", True, partial(resize, across=2.0, down=2.0))
 

@@ -8,16 +8,16 @@ original comes out as its copy does. Where something is laid over, the blocks be
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin
+from PIL import Image
 
-from sscd_cli.images.tones import toned
+from sscd_cli.images.coding import Coding
+from sscd_cli.second_look.tones import toned
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -60,40 +60,6 @@ class View(NamedTuple):
 
 
 VIEWS = tuple(View(a, b, swapped) for swapped in (False, True) for a in (1, -1) for b in (1, -1))
-
-
-@dataclass(frozen=True)
-class Coding:
-    """How a JPEG file quantises: its tables, how much coarser its colours are, and if it has any.
-
-    sampling: as Pillow numbers it, -1 where unknown.
-    """
-
-    tables: tuple[tuple[int, ...], ...]
-    sampling: int
-    grey: bool
-
-    @classmethod
-    def of(cls, image: Image.Image) -> Coding | None:
-        """Return that of an opened file; None where it is no JPEG file, or of a rare kind."""
-        if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in {"RGB", "L"}:
-            return None
-        tables = tuple(tuple(table) for _, table in sorted(image.quantization.items()))
-        sampling = JpegImagePlugin.get_sampling(image)
-        grey = image.mode == "L"
-        return cls(tables, sampling, grey) if tables and (grey or sampling >= 0) else None
-
-    def coded(self, pixels: Pixels) -> Pixels:
-        """Return RGB pixels as such a file would hold them."""
-        image = Image.fromarray(pixels)
-        stream = io.BytesIO()
-        how = {"qtables": [list(table) for table in self.tables]}
-        if self.grey:
-            image.convert("L").save(stream, "JPEG", **how)
-        else:
-            image.save(stream, "JPEG", subsampling=self.sampling, **how)
-        with Image.open(stream) as read:
-            return np.asarray(read.convert("RGB"))
 
 
 @dataclass(frozen=True, eq=False)

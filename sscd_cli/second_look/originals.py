@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sscd_cli.images.finding import Place, correlation, found, goes_on, offset
-from sscd_cli.images.recoding import VIEWS, Coding, Part, View, first_of, scaled
+from sscd_cli.images.coding import Coding
+from sscd_cli.second_look.alignment import correlation
+from sscd_cli.second_look.finding import Place, found, goes_on, offset
+from sscd_cli.second_look.recoding import VIEWS, Part, View, first_of, scaled
 
 Floats = NDArray[np.float32]
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sscd_cli.images.recoding import Part
+from sscd_cli.second_look.alignment import correlation
+from sscd_cli.second_look.recoding import Part
 
 Floats = NDArray[np.float32]
 
@@ -132,9 +133,3 @@ def _line_likeness(inside: Floats, outside: Floats) -> float:
     if inside.std() < 4 and outside.std() < 4:
         return float(abs(inside.mean() - outside.mean()) < 12)
     return correlation(inside, outside)
-
-
-def correlation(one: Floats, other: Floats) -> float:
-    one, other = one - one.mean(), other - other.mean()
-    norm = float(np.sqrt((one**2).sum() * (other**2).sum()))
-    return float((one * other).sum()) / (norm + 1e-3)
