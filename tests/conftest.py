@@ -102,6 +102,7 @@ def sscd(
     """Return a function that runs a command line in this process, in the test's own folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SSCD_WORKERS", "0")
+    monkeypatch.setenv("SSCD_TRAIN_WORKERS", "0")
     monkeypatch.setenv("COLUMNS", "100")
 
     def run(*words: str | Path, stdin: bytes = b"") -> Ran:

@@ -6,6 +6,7 @@ of the environment is meant for many commands, and what one of them has no use f
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -73,6 +74,26 @@ def _names_images(values: Values) -> bool:
     return not all(shard_paths(place(name)) for name in names)
 
 
+def _names_columns(values: Values) -> bool:
+    """Whether any source may have columns; of a folder its own tables."""
+    from sscd_cli.images.columns import split_columns
+    from sscd_cli.images.containers.kinds import is_table
+    from sscd_cli.images.containers.listing import is_listing
+    from sscd_cli.images.globs import is_pattern
+    from sscd_cli.storage.servers import is_url
+
+    for source in values.get("sources") or [values.get("source") or ""]:
+        name = split_columns(source)[0]
+        if is_url(name) or is_pattern(name) or is_table(name) or is_listing(name.lower()):
+            return True
+        if not Path(name).exists():  # which is another mistake
+            return True
+        if any(is_table(file) for _, _, files in os.walk(name) for file in files):
+            return True
+    return False
+
+
+_COLUMNS = Needs("image_column id_column", "a Parquet file or a list as SOURCE", _names_columns)
 _RAY = Needs("gpus_per_task cpus_per_task memory_per_task", "--engine ray", _is("engine", "ray"))
 _STDIN = Needs("from0", "- as SOURCE", lambda values: "-" in (values.get("sources") or ()))
 _EMBEDDING = (
@@ -82,11 +103,17 @@ _CSV = Needs("metadata", "--format csv", _is("format", "csv"))
 _REPORT = "format output null explain exit_code strict"
 
 RULES: dict[str, tuple[Needs | Bars, ...]] = {
-    "embed": (_RAY, _STDIN, Bars("strict prune engine", "--estimate", _given("estimate"))),
+    "embed": (
+        _RAY,
+        _STDIN,
+        _COLUMNS,
+        Bars("strict prune engine", "--estimate", _given("estimate")),
+    ),
     "dedup": (
         _RAY,
         _STDIN,
         Needs(_EMBEDDING, "SOURCE", _given("sources")),
+        _COLUMNS,
         Needs("model", "SOURCE or --explain", lambda v: v.get("sources") or v.get("explain")),
         Needs(
             "device",
@@ -105,6 +132,7 @@ RULES: dict[str, tuple[Needs | Bars, ...]] = {
         Bars("explain", "--format paths", _is("format", "paths")),
         Needs("null", "--format paths", _is("format", "paths")),
     ),
+    "filter": (_COLUMNS,),
     "leaks": (
         Needs(
             "descriptors model include exclude precision batch_size workers",
@@ -122,8 +150,6 @@ RULES: dict[str, tuple[Needs | Bars, ...]] = {
         Bars("validate_every", "--holdout 0", lambda values: values["holdout"] == 0),
     ),
 }
-
-_NO_REPORT = {"calibrate"}  # where --output is a file of its own, and --format that of stdout
 
 # the first that a command knows is what such a name stands for
 _SUFFIXES: dict[str, tuple[str, ...]] = {

@@ -187,7 +187,7 @@ def _told(name: str, kind: Any, help: Help, default: Any) -> Any:
         "help": help.text,
         "parser": parse if help.separator or default == "" else filled(parse),
         "show_default": default is not None,
-        "envvar": f"SSCD_{name.upper()}",
+        "envvar": help.variable or f"SSCD_{name.upper()}",
         "show_envvar": False,
         "autocompletion": completer(name, help.separator),
     }

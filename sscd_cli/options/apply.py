@@ -31,7 +31,11 @@ class ApplyOptions(Options):
     )
     yes: Annotated[
         int | None,
-        Help("The number of images to delete, where nobody can be asked.", within=Range(least=0)),
+        Help(
+            "The number of images to delete, where nobody can be asked.",
+            within=Range(least=0),
+            variable="SSCD_APPLY_YES",
+        ),
     ] = None
     decisions: shared.Decisions = None
     protect: Annotated[

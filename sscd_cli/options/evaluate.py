@@ -12,7 +12,12 @@ from sscd_cli.options.help import Argument, Help, Options, Range
 from sscd_cli.storage.places import place
 
 _CODECS = "Post-processing as FAISS names it, such as 'Flat;PCAW256,L2norm,Flat'"
-_K = Help("Nearest references of a query that count.", "-k", within=shared.NEAREST)
+_K = Help(
+    "Nearest references of a query that count.",
+    "-k",
+    within=shared.NEAREST,
+    variable="SSCD_EVAL_K",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +51,13 @@ class BenchmarkOptions(Options):
     codecs: tuple[str, ...]
     k: Annotated[int, _K]
     descriptors: Annotated[
-        Path, Help("Where images are embedded, a dataset for each set.", "-d", value="FOLDER")
+        Path,
+        Help(
+            "Where images are embedded, a dataset for each set.",
+            "-d",
+            value="FOLDER",
+            variable="SSCD_EVAL_DESCRIPTORS",
+        ),
     ] = Path("eval-descriptors")
     model: shared.Model = MODEL
     device: shared.Device = "auto"

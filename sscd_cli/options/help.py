@@ -74,7 +74,8 @@ class Help:
 
     names: more of them, as "-d". value: what stands for its value; by default as its type says.
     separator: of a list in one word; without, the option is repeated. parse: makes the value of
-    the word. within: the numbers that it takes.
+    the word. within: the numbers that it takes. variable: of the environment, where SSCD_ITS_NAME
+    means something else to other commands.
     """
 
     positional = False
@@ -87,6 +88,7 @@ class Help:
         separator: str = "",
         parse: Callable[[str], Any] | None = None,
         within: Range | None = None,
+        variable: str = "",
     ) -> None:
         self.text = text
         self.names = names
@@ -94,6 +96,7 @@ class Help:
         self.separator = separator
         self.parse = parse
         self.within = within
+        self.variable = variable
 
 
 class Argument(Help):

@@ -163,6 +163,7 @@ class LeaksOptions(Options):
             "-d",
             value="FOLDER",
             parse=place,
+            variable="SSCD_LEAKS_DESCRIPTORS",
         ),
     ] = DESCRIPTORS
     model: Annotated[

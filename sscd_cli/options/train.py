@@ -22,7 +22,12 @@ class TrainOptions(Options):
         "resnet50"
     )
     dimensions: Annotated[
-        int, Help("Length of a descriptor.", within=Range(least=1, most=(1 << 16) - 1))
+        int,
+        Help(
+            "Length of a descriptor.",
+            within=Range(least=1, most=(1 << 16) - 1),
+            variable="SSCD_TRAIN_DIMENSIONS",
+        ),
     ] = 512
     augmentations: Annotated[
         str, Help("simclr, strong-blur, advanced, mixup, or our copies.", value="WORD")
@@ -34,7 +39,11 @@ class TrainOptions(Options):
     ] = 100
     batch_size: Annotated[
         int,
-        Help("Images in a step, over all processes.", within=Range(least=2, most=1 << 20)),
+        Help(
+            "Images in a step, over all processes.",
+            within=Range(least=2, most=1 << 20),
+            variable="SSCD_TRAIN_BATCH_SIZE",
+        ),
     ] = 4096
     temperature: Annotated[
         float, Help("Temperature of the InfoNCE loss.", within=Range(above=0))
@@ -71,7 +80,10 @@ class TrainOptions(Options):
     validate_every: Annotated[
         int, Help("Epochs between validations.", within=Range(least=1, most=1_000_000))
     ] = 5
-    workers: Annotated[int, Help("Processes that make views.", within=shared.WORKERS)] = 4
+    workers: Annotated[
+        int,
+        Help("Processes that make views.", within=shared.WORKERS, variable="SSCD_TRAIN_WORKERS"),
+    ] = 4
     device: shared.Device = "auto"
     precision: shared.Precision = "auto"
     seed: Annotated[int, Help("Seed of all that is random.", within=shared.SEEDS)] = 0

@@ -62,13 +62,27 @@ def test_commands_and_flags_are_those_that_we_promised() -> None:
     assert "\n".join(lines) + "\n" == (DATA / "golden" / "commands.txt").read_text()
 
 
+# whose own names mean something else to other commands
+OTHERS = {
+    **{f"train --{name}": "TRAIN_" for name in ("batch-size", "dimensions", "workers")},
+    **{
+        f"eval {set} --{name}": "EVAL_"
+        for set in ("disc", "copydays")
+        for name in ("k", "descriptors")
+    },
+    "leaks --descriptors": "LEAKS_",
+    "apply --yes": "APPLY_",
+}
+
+
 def test_every_option_has_a_variable_of_its_own_name() -> None:
     for name, command in commands():
         for parameter in command.params:
             if parameter.param_type_name == "argument" or {*parameter.opts} & NO_VARIABLE:
                 continue
             long = next(word for word in parameter.opts if word.startswith("--"))
-            expected = "SSCD_" + long.removeprefix("--").replace("-", "_").upper()
+            own = OTHERS.get(f"{name.removeprefix('sscd ')} {long}", "")
+            expected = f"SSCD_{own}" + long.removeprefix("--").replace("-", "_").upper()
             assert parameter.envvar == expected, f"{name} {long}"
 
 
@@ -231,6 +245,7 @@ def test_flags_and_variables_arrive_as_the_librarys_options(
 ) -> None:
     words, verb, expected, settings = CASES[command]
     monkeypatch.delenv("SSCD_WORKERS")
+    monkeypatch.delenv("SSCD_TRAIN_WORKERS")
     seen: list[Any] = []
 
     def record(first: Any, *rest: Any, **announce: Any) -> None:
@@ -245,11 +260,34 @@ def test_flags_and_variables_arrive_as_the_librarys_options(
             words = [*words, *(switch if name in SWITCHES else [flag, text])]
     elif how == "variable":
         for name, (text, _) in settings.items():
-            monkeypatch.setenv(f"SSCD_{name.upper()}", text)
+            own = OTHERS.get(f"{command} --{name.replace('_', '-')}", "")
+            monkeypatch.setenv(f"SSCD_{own}{name.upper()}", text)
     if how != "default":
         expected = dataclasses.replace(expected, **{k: value for k, (_, value) in settings.items()})
     assert sscd(*words).status == 3
     assert seen == [expected]
+
+
+def test_a_variable_means_one_thing_to_all_commands(
+    sscd: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def record(first: Any, *rest: Any, **announce: Any) -> None:
+        seen.append(first)
+        raise SscdError("seen", "enough")
+
+    for name, word in (("BATCH_SIZE", "8"), ("WORKERS", "2"), ("DESCRIPTORS", "d"), ("YES", "1")):
+        monkeypatch.setenv(f"SSCD_{name}", word)
+    for command in ("train", "evaluate.disc", "apply"):
+        monkeypatch.setattr(f"sscd_cli.commands.{command}.run", record)
+    sscd("train", "photos", "-o", "run")
+    sscd("eval", "disc", "benchmark")
+    sscd("apply", "report.jsonl")
+    train, disc, apply = seen
+    assert (train.batch_size, train.workers) == (4096, 0)  # the latter by a variable of its own
+    assert (disc.batch_size, disc.workers, disc.descriptors) == (8, 2, Path("eval-descriptors"))
+    assert apply.yes is None
 
 
 def test_dedup_hands_its_embedding_options_on(sscd: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,6 +107,21 @@ def test_an_option_that_cannot_act_is_a_usage_error(sscd: Run, typed: str, messa
     assert (ran.status, ran.out) == (2, b"")
 
 
+@pytest.mark.parametrize("typed", ["embed photos", "dedup photos", "filter photos --remove r -o o"])
+@pytest.mark.parametrize("option", ["--image-column", "--id-column"])
+def test_columns_of_a_plain_folder_are_refused(
+    sscd: Run, tmp_path: Path, typed: str, option: str
+) -> None:
+    (tmp_path / "photos").mkdir()
+    picture(tmp_path / "photos" / "a.png", 1)
+    what = "a Parquet file or a list as SOURCE"
+    refused(
+        sscd,
+        f"{typed} {option} x",
+        f"{option} does nothing without {what}; add {what}, or leave out {option}",
+    )
+
+
 def test_a_variable_that_one_command_has_no_use_for_is_no_error(
     sscd: Run, stored: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
