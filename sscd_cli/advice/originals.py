@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +75,13 @@ class Originals:
 
     def judge(self, found: Clusters, order_N: NDArray[np.int64]) -> bool:
         """Compare what is in one cluster; say whether anything new was found out."""
-        groups = [rows for rows in _groups(found, order_N) if self._is_new(rows)]
+        groups = [
+            rows
+            for rows in _groups(found, order_N)
+            if next(self._untold(found, rows, self._beaten_of(rows)), None)
+        ]
         with ThreadPoolExecutor(core_count()) as pool:
-            found_out = pool.map(self._judged, groups)
+            found_out = pool.map(lambda rows: self._judged(found, rows), groups)
             for judged in each(found_out, "telling originals from copies", len(groups)):
                 for (one, other), verdict in judged.items():
                     copy, reason = verdict
@@ -129,22 +134,34 @@ class Originals:
             )
         return self._places.setdefault(source, len(self._places))
 
-    def _is_new(self, rows: list[int]) -> bool:
-        return not all(
-            (one, other) in self.reasons or (other, one) in self.reasons
-            for one, other in combinations(rows, 2)
-        )
+    def _beaten_of(self, rows: list[int]) -> set[int]:
+        return {row for row in rows if self.beaten[row]}
 
-    def _judged(self, rows: list[int]) -> dict[tuple[int, int], tuple[int, str]]:
+    def _untold(
+        self, found: Clusters, rows: list[int], beaten: set[int]
+    ) -> Iterator[tuple[int, int]]:
+        """Yield the pairs still to be compared; `beaten` may grow meanwhile.
+
+        Two that are both copies of others need not be, unless one stays for the other.
+        """
+        for one, other in combinations(rows, 2):
+            is_told = (one, other) in self.reasons or (other, one) in self.reasons
+            is_kept = found.keeper[other] == one or found.keeper[one] == other
+            if not is_told and (is_kept or not {one, other} <= beaten):
+                yield one, other
+
+    def _judged(self, found: Clusters, rows: list[int]) -> dict[tuple[int, int], tuple[int, str]]:
         from sscd_cli.second_look.originals import compare
 
-        looks = {row: self._look(row) for row in rows}
+        look, beaten = lru_cache(MOST)(self._look), self._beaten_of(rows)
         judged = {}
-        for one, other in combinations(rows, 2):
-            left, right = looks[one], looks[other]
+        for one, other in self._untold(found, rows, beaten):
+            left, right = look(one), look(other)
             verdict = compare(left, right) if left and right else None
             copy = (other, one)[verdict.original] if verdict else other
             judged[one, other] = (copy, verdict.reason if verdict else "")
+            if verdict:
+                beaten.add(copy)
         return judged
 
     def _look(self, row: int) -> Look | None:

@@ -12,7 +12,7 @@ from conftest import DATA, Run, records_of
 from PIL import Image
 
 from sscd_cli.edits.named import Edit, named, resize
-from sscd_cli.second_look.originals import Look, compare
+from sscd_cli.second_look.originals import Look, Verdict, compare
 
 UPSCALE = Edit("resize", "200 %", True, partial(resize, across=2.0, down=2.0))
 
@@ -148,3 +148,29 @@ def test_what_a_copy_has_more_of_does_not_make_it_the_original(
     looks = Look.of(original), Look.of(copy if edit.name == "screenshot" else saved(copy))
     assert compare(*looks) == (0, reason)
     assert compare(*looks[::-1]) == (1, reason)
+
+
+def test_copies_of_one_original_are_not_compared_with_each_other(
+    sscd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    original = gallery_image("reef")
+    for share in (1.0, 0.9, 0.8, 0.7, 0.6):
+        copy = resize(original, random.Random(0), original, across=share, down=share)
+        copy.save(folder / f"{share}.png")
+    compared: list[tuple[int, int]] = []
+
+    def counting(one: Look, other: Look) -> Verdict | None:
+        compared.append((one.pixels, other.pixels))
+        return compare(one, other)
+
+    monkeypatch.setattr("sscd_cli.second_look.originals.compare", counting)
+    ran = sscd("dedup", folder, "-f", "paths")
+    assert sorted(Path(line).name for line in ran.lines) == [
+        "0.6.png",
+        "0.7.png",
+        "0.8.png",
+        "0.9.png",
+    ]
+    assert len(compared) == 4
