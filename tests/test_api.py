@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from conftest import Store, picture, save_tiny_model
 from PIL import ExifTags, Image
 
 import sscd_cli
-from sscd_cli.errors import SscdWarning
+from sscd_cli.errors import SscdWarning, UsageError
+from sscd_cli.machines.stages import stage
 
 GALLERY = Path(__file__).parent / "data" / "gallery"
 
@@ -163,6 +166,43 @@ def test_a_folder_is_deduplicated_as_the_command_does(
         sscd_cli.deduplicate("photos", colour="red")
     with pytest.raises(sscd_cli.SscdError, match="cannot read the source nowhere"):
         sscd_cli.deduplicate("nowhere")
+
+
+def test_a_bar_shows_what_deduplicate_is_busy_with(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[str, int, int | None]] = []
+    seen = threading.Event()
+
+    class Bar:
+        n, total = 0, None
+
+        def __init__(self, desc: str, **_: object) -> None:
+            self.desc = desc
+
+        def __bool__(self) -> bool:
+            raise TypeError("as tqdm's of no length")
+
+        def refresh(self) -> None:
+            drawn.append((self.desc, self.n, self.total))
+            seen.set()
+
+        def close(self) -> None:
+            drawn.append(("closed", self.n, self.total))
+
+    def slow(*_: object) -> NoReturn:
+        with stage("looking", 3) as opened:
+            opened.add(2)
+            assert seen.wait(10)
+        raise UsageError("enough", "")
+
+    monkeypatch.setattr("tqdm.auto.tqdm", Bar)
+    monkeypatch.setattr("sscd_cli.commands.dedup.run", slow)
+    files = {picture(tmp_path / "a.png", 1): [1.0, 0.0]}
+    with pytest.raises(UsageError, match="enough"):
+        sscd_cli.deduplicate(store(tmp_path / "d", files), progress=True)
+    assert drawn[0] == ("looking", 2, 3)
+    assert drawn[-1] == ("closed", 2, 3)
 
 
 def test_a_result_becomes_a_data_frame(tmp_path: Path, store: Store) -> None:

@@ -41,7 +41,7 @@ HOMES = {
     "fsspec": ("storage.block_cache", "storage.servers"),
     "typer": ("cli",),
     "rich": ("cli",),
-    "tqdm": ("models.load",),  # in a notebook no command shows how far it is
+    "tqdm": ("models.load", "commands.notebook"),  # in a notebook no command shows how far it is
     "pyarrow": ("descriptors", "images.containers"),
     "faiss": ("matching",),
     "torch": (

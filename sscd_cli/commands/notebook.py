@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, overload
@@ -17,6 +19,7 @@ from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.descriptors.schema import difference
 from sscd_cli.descriptors.shards import shard_paths
 from sscd_cli.errors import UsageError
+from sscd_cli.machines import stages
 from sscd_cli.matching import clusters, join
 from sscd_cli.matching.copies import Clusters
 from sscd_cli.options.dedup import DedupOptions
@@ -24,6 +27,8 @@ from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.storage.places import place
 
 Source = str | Path
+
+_DRAWN_EVERY = 0.1  # seconds
 
 
 @overload
@@ -41,6 +46,8 @@ def deduplicate(
     order_N: None = None,
     linkage: Linkage = "leader",
     method: Method = "auto",
+    *,
+    progress: bool = False,
     **options: Any,
 ) -> DedupResult: ...
 def deduplicate(
@@ -49,6 +56,8 @@ def deduplicate(
     order_N: NDArray[np.int64] | None = None,
     linkage: Linkage = "leader",
     method: Method = "auto",
+    *,
+    progress: bool = False,
     **options: Any,
 ) -> Clusters | DedupResult:
     """Find the clusters of copies: what stays of each, what may go, and why.
@@ -56,7 +65,8 @@ def deduplicate(
     Args: images: sources, as of `sscd dedup` (folders, files, archives, lists), which are embedded
         into ./descriptors first; or a descriptor dataset. threshold: by default the model's own.
         linkage, method, and by name any other option of the command: `descriptors`, `model`,
-        `keep`, `device`, ….
+        `keep`, `device`, …. progress: show a bar of what is being done, of a notebook's own kind
+        in a notebook.
         Or descriptors, an array (N, D), with a threshold and `order_N`, int64 (N,): of a cluster
         the row of the lowest number stays; then the result is `matching.copies.Clusters`.
     Returns: a result with `len` (clusters), iteration (clusters with their members), `to_arrow`
@@ -71,7 +81,8 @@ def deduplicate(
         raise TypeError("order_N is for an array of descriptors; use keep")
     named = [images] if isinstance(images, str | Path) else list(images)
     found = {"threshold": threshold, "linkage": linkage, "method": method}
-    return _deduplicate(tuple(map(str, named)), {**options, **found})
+    with _bars() if progress else nullcontext():
+        return _deduplicate(tuple(map(str, named)), {**options, **found})
 
 
 def _deduplicate(sources: tuple[str, ...], given: dict[str, Any]) -> DedupResult:
@@ -85,6 +96,41 @@ def _deduplicate(sources: tuple[str, ...], given: dict[str, Any]) -> DedupResult
         raise TypeError(f"deduplicate has no option {min(unknown)!r} for this")
     options = DedupOptions(**plain)
     return dedup.run(options, None if stored else EmbedOptions(sources=sources, **embedding))
+
+
+@contextmanager
+def _bars() -> Iterator[None]:
+    """Show each stage as a bar while the context lasts."""
+    over = threading.Event()
+    thread = threading.Thread(target=_show_stages, args=(over,), name="progress", daemon=True)
+    stages.watch(True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stages.watch(False)
+        over.set()
+        thread.join()
+
+
+def _show_stages(over: threading.Event) -> None:
+    from tqdm.auto import tqdm
+
+    shown: stages.Stage | None = None
+    bar: Any = None  # a bar of no length has no truth value
+    while not over.wait(_DRAWN_EVERY):
+        stage = stages.current()
+        if stage is not shown:
+            if bar is not None:
+                bar.close()
+            new = {"leave": False, "unit_scale": True}
+            bar = tqdm(desc=stage.name, unit=stage.unit or "it", **new) if stage else None
+            shown = stage
+        if stage:
+            bar.n, bar.total = stage.done, stage.total
+            bar.refresh()
+    if bar is not None:
+        bar.close()
 
 
 def _of(kind: type, given: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from sscd_cli.images.samples import Samples, eight_bits
 from sscd_cli.images.tiff_directory import BITS, PLANES, SEPARATE, is_cut
 from sscd_cli.machines.hardware import lacking
 
-ORIENTATION, EXTRA_SAMPLES, NODATA = 274, 338, "GDAL_NODATA"
+ORIENTATION, NODATA = 274, "GDAL_NODATA"
 _MODES = {
     "RGB": ("RGB", 3),
     "SEPARATED": ("CMYK", 4),
