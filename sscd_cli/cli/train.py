@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sscd_cli.cli import terminal
+from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.text import counted, printable
 
@@ -26,6 +27,9 @@ def train(options: TrainOptions) -> None:
     """
     from sscd_cli.commands import train as verb
 
+    for name in (options.init, options.teacher):
+        if name:
+            fetch_if_missing(name)
     _summarise(verb.run(options, _show))
 
 

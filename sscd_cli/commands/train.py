@@ -194,10 +194,14 @@ def _teacher(refs: Sequence[ImageRef], options: TrainOptions, world: World) -> T
     return Teacher(codes, options.temperature, options.seed)
 
 
-def _start(path: Path) -> Network:
-    from sscd_cli.models.files.safetensors_file import load_network
+def _start(name: str) -> Network:
+    from sscd_cli.models.catalogue.registry import find_model
+    from sscd_cli.models.files.weights import inspect_weights, read_network
 
-    return load_network(path)[0]
+    spec = find_model(name)
+    if spec.trunk == "onnx":
+        raise UsageError(f"{name} is an ONNX file, which is not trained", "name a weight file")
+    return read_network(inspect_weights(spec.path))
 
 
 def _images(options: TrainOptions) -> list[ImageRef]:

@@ -71,7 +71,10 @@ class TrainOptions(Options):
     contrastive_weight: Annotated[
         float, Help("Weight of InfoNCE and entropy beside --teacher.", within=Range(least=0))
     ] = 0.5
-    init: Annotated[Path | None, Help("Start from this model file.")] = None
+    init: Annotated[
+        str | None,
+        Help("Start from this network: a name, or the path of a model file.", value="NAME|FILE"),
+    ] = None
     name: Annotated[str, Help("What the model is called.")] = "custom"
     data_note: Annotated[str, Help("Sources and licences, for the file.")] = ""
     holdout: Annotated[
@@ -81,9 +84,13 @@ class TrainOptions(Options):
         int, Help("Epochs between validations.", within=Range(least=1, most=1_000_000))
     ] = 5
     workers: Annotated[
-        int,
-        Help("Processes that make views.", within=shared.WORKERS, variable="SSCD_TRAIN_WORKERS"),
-    ] = 4
+        int | None,
+        Help(
+            "Processes that make views; by default one a core.",
+            within=shared.WORKERS,
+            variable="SSCD_TRAIN_WORKERS",
+        ),
+    ] = None
     device: shared.Device = "auto"
     precision: shared.Precision = "auto"
     seed: Annotated[int, Help("Seed of all that is random.", within=shared.SEEDS)] = 0

@@ -10,14 +10,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from sscd_cli.machines.hardware import core_count
+
 
 @dataclass(frozen=True)
 class World:
-    """Where this process stands: `rank` of `size` processes, `local_rank` on its machine."""
+    """Where this process stands: `rank` of `size`, `local_rank` of `local_size` on its machine."""
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    local_size: int = 1
 
     @property
     def is_first(self) -> bool:
@@ -30,7 +33,13 @@ def join_world(device: torch.device) -> World:
         return World()
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return World(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
+    rank, size = (int(os.environ.get(f"LOCAL_{key}", "0")) for key in ("RANK", "WORLD_SIZE"))
+    return World(dist.get_rank(), dist.get_world_size(), rank, size)
+
+
+def core_share(world: World) -> int:
+    """Return how many cores each process of this machine has, at least one."""
+    return max(1, core_count() // max(1, world.local_size))
 
 
 def wait_for_all(world: World) -> None:

@@ -6,6 +6,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from sscd_cli.images.refs import ImageRef
 from sscd_cli.models.network import Network
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.storage.files import whole_file
-from sscd_cli.training.distributed import World, gather, share_batch_norm
+from sscd_cli.training.distributed import World, core_share, gather, share_batch_norm
 from sscd_cli.training.log import StepLog, Validated, append_step, writing
 from sscd_cli.training.loss import LossParts, sscd_loss
 from sscd_cli.training.mixing import MIXERS
@@ -69,7 +70,7 @@ class Training:
             views,
             self.order,
             batch_size=self.batch,
-            workers=options.workers,
+            workers=core_share(world) if options.workers is None else options.workers,
             pin_memory=device.type == "cuda",
         )
         self.steps_per_epoch = len(self.loader)
@@ -103,15 +104,16 @@ class Training:
         self.model.train()
         self.order.epoch = self.epoch
         shown = self.order.batches(self.batch)
-        for (pixels, unreadable), images in zip(made(self.loader), shown, strict=True):
-            self.unreadable.update(unreadable)
-            rate = self._set_rate()
-            parts = self._forward(pixels.to(self.device, non_blocking=True), images)
-            self.optimiser.zero_grad(set_to_none=True)
-            parts.total.backward()  # type: ignore[no-untyped-call]
-            self.optimiser.step()
-            self.step += 1
-            report(parts, rate)
+        with closing(made(self.loader)) as batches:
+            for (pixels, unreadable), images in zip(batches, shown, strict=True):
+                self.unreadable.update(unreadable)
+                rate = self._set_rate()
+                parts = self._forward(pixels.to(self.device, non_blocking=True), images)
+                self.optimiser.zero_grad(set_to_none=True)
+                parts.total.backward()  # type: ignore[no-untyped-call]
+                self.optimiser.step()
+                self.step += 1
+                report(parts, rate)
         self.epoch += 1
 
     def _set_rate(self) -> float:

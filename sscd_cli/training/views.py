@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from random import Random
 
 import numpy as np
@@ -122,15 +122,22 @@ def squashed(images: Sequence[Image.Image], size: int) -> Tensor:
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
 
 
-def made(loader: DataLoader[Item]) -> Iterator[Item]:
-    """Yield the batches of `loader`. Raises SscdError: a worker died, or nothing is readable."""
+def made(loader: DataLoader[Item]) -> Generator[Item, None, None]:
+    """Yield the batches of `loader`; its workers end with the generator, so close it.
+
+    Raises: SscdError: a worker died, or nothing is readable.
+    """
+    batches = iter(loader)
     try:
-        yield from loader
+        yield from batches
     except RuntimeError as error:
         raise SscdError(
             f"the views cannot be made: {str(error).strip().splitlines()[-1]}",
             "check the images, or rerun with --workers 0 to see more",
         ) from error
+    finally:
+        if loader.num_workers:  # an error's traceback keeps them, and they ignore what ends them
+            batches._shutdown_workers()  # type: ignore[attr-defined]
 
 
 def _stack_views(items: list[Item]) -> Item:

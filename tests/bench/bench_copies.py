@@ -1,6 +1,7 @@
-"""How many copies of photographs are found: the bundled network beside PDQ and pHash.
+"""How many copies of photographs are found: the bundled network and others beside PDQ and pHash.
 
-    python tests/bench/bench_copies.py FOLDER [--model M] [--exclude NAME...] [--distractors SOURCE]
+    python tests/bench/bench_copies.py FOLDER [--model M...] [--exclude NAME...]
+        [--distractors SOURCE]
 
 Copies of every photograph in FOLDER by every edit of `sscd eval self`, the same for each method,
 are searched among the photographs (and the distractors). Prints Markdown. Needs the group
@@ -79,34 +80,30 @@ def as_vectors(hash_one: Callable[[Image.Image], np.ndarray]) -> Embed:
     return embed
 
 
-def methods(model: str | None) -> tuple[dict[str, Timed], str]:
-    """Return what is compared, by name, the network first, and what the network is.
-
-    Without a model: the hashes alone.
-    """
+def methods(models: Sequence[str]) -> tuple[dict[str, Timed], list[str]]:
+    """Return what is compared, by name, the networks first, and what each of these is."""
     hashes = {
         "PDQ": Timed(as_vectors(lambda image: pdqhash.compute(np.asarray(image))[0])),
         "pHash": Timed(as_vectors(lambda image: imagehash.phash(image, hash_size=8).hash)),
     }
-    if model is None:
-        return hashes, "no network"
     from sscd_cli.models.load import load_model
 
-    network = load_model(model, device="cpu")
-    spec = network.spec
-    story = (
+    networks = [load_model(model, device="cpu") for model in models]
+    stories = [
         f"{spec.name}: {spec.trunk}, {spec.dimensions} dimensions, {spec.recipe.name}, "
         f"{network.runtime.precision}, sha256 {spec.weights_sha256[:16]}"
-    )
-    return {spec.name: Timed(network.embed)} | hashes, story
+        for network in networks
+        for spec in [network.spec]
+    ]
+    return {network.spec.name: Timed(network.embed) for network in networks} | hashes, stories
 
 
-def header(originals: Photos, network: str, report: CopiesReport) -> Iterator[str]:
+def header(originals: Photos, networks: list[str], report: CopiesReport) -> Iterator[str]:
     packages = ("torch", "numpy", "pillow", "pdqhash", "imagehash")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     yield f"{datetime.date.today()}, {cpu()}, {os.cpu_count()} cores, {threads()} threads"
     yield f"Python {platform.python_version()}, {versions}"
-    yield network
+    yield from networks
     yield f"`python {shlex.join(sys.argv)}`"
     yield (
         f"{len(originals)} photographs, {report.references - len(originals)} distractors, "
@@ -198,7 +195,7 @@ def show_progress(total: int) -> Callable[[int], None]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", default="sscd_mini", help="registry name or file")
+    parser.add_argument("--model", nargs="+", default=["sscd_mini"], help="registry names or files")
     parser.add_argument("--hashes-only", action="store_true", help="the baselines alone")
     parser.add_argument("--limit", type=int, help="the first photographs only")
     parser.add_argument(
@@ -214,13 +211,13 @@ def main() -> None:
 
     originals = Photos(options.folder, options.limit, options.exclude)
     distractors = Photos(options.distractors) if options.distractors else ()
-    timed, network = methods(None if options.hashes_only else options.model)
+    timed, networks = methods(() if options.hashes_only else options.model)
     total = len(originals) * (1 + len(EDITS)) + len(distractors)
     reports = compare_copies(
         timed, originals, distractors, seed=options.seed, progress=show_progress(total)
     )
     first = next(iter(reports.values()))
-    blocks = [header(originals, network, first), table(reports, timed), micro_ap_table(reports)]
+    blocks = [header(originals, networks, first), table(reports, timed), micro_ap_table(reports)]
     if not options.hashes_only:
         blocks.append(headline(first, reports["PDQ"]))
     print("\n\n".join("\n".join(block) for block in blocks))

@@ -24,6 +24,7 @@ from sscd_cli.options.train import TrainOptions
 from sscd_cli.training.distributed import (
     SharedBatchNorm,
     World,
+    core_share,
     gather,
     join_world,
     leave_world,
@@ -115,10 +116,11 @@ def steps(world: World) -> dict[str, dict[str, Tensor]]:
 
 def one_rank(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(RANKS), "LOCAL_RANK": str(rank)}
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(RANKS)}
+    os.environ |= {"LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(RANKS)}
     dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=RANKS)
     world = join_world(torch.device("cpu"))
-    assert world == World(rank, RANKS, rank)
+    assert world == World(rank, RANKS, rank, RANKS)
     assert world.is_first == (rank == 0)
     gathered = gather(torch.full((2, 3), float(rank)), world)
     result = {"gathered": {"rows": gathered}, **steps(world)}
@@ -212,3 +214,11 @@ def test_ranks_share_out_every_epoch_without_overlap(count: int, ranks: int) -> 
         assert sorted(index for _, index in whole) == list(range(count))
         seen.append([index for _, index in whole])
     assert seen[0] != seen[1]
+
+
+def test_each_process_makes_views_on_its_share_of_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sscd_cli.training.distributed.core_count", lambda: 16)
+    shares = [core_share(World(local_size=processes)) for processes in (0, 1, 8, 32)]
+    assert shares == [16, 16, 2, 1]

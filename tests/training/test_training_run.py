@@ -19,8 +19,8 @@ from drawn_pictures import draw_picture, save_pictures
 from small_training import small_options
 
 from sscd_cli.commands import train as verb
-from sscd_cli.errors import NoImagesError, SscdError, UsageError
-from sscd_cli.models.catalogue.registry import find_model
+from sscd_cli.errors import NoImagesError, SscdError, UnknownModelError, UsageError
+from sscd_cli.models.catalogue.registry import BUNDLED_INT8, find_model
 from sscd_cli.models.files.safetensors_file import load_network
 from sscd_cli.models.load import load_model
 from sscd_cli.models.network import TRUNKS
@@ -372,10 +372,28 @@ def test_training_goes_on_from_another_models_weights(
 ) -> None:
     _, result, _ = finished
     started = options(
-        pictures, tmp_path / "run", init=result.model, trunk="resnet50", dimensions=512, epochs=1
+        pictures,
+        tmp_path / "run",
+        init=str(result.model),
+        trunk="resnet50",
+        dimensions=512,
+        epochs=1,
     )
     again = run(started)
     network, story = load_network(again.model)
     assert (story["training"]["trunk"], network.dimensions) == ("mini", 16)
     first = read_steps(again.log)[0].loss
     assert first < read_steps(result.log)[0].loss, "it starts where the other one ended"
+
+
+def test_training_starts_from_a_network_by_name(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(BUNDLED_INT8, "net.onnx")
+    for kind, name, said in (
+        (UnknownModelError, "sscd_minu", "unknown model 'sscd_minu'; did you mean sscd_mini?"),
+        (UsageError, "net.onnx", "net.onnx is an ONNX file, which is not trained; name a weight"),
+    ):
+        assert failure(kind, options(pictures, tmp_path / "run", init=name)).startswith(said)
+    assert verb._start("sscd_mini").dimensions == 512

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -97,6 +98,8 @@ def test_nothing_readable_is_an_error(tmp_path: Path, workers: int) -> None:
         "10 unreadable images in a row; check the images, or rerun with --workers 0 to see more"
     )
     assert str(caught.value).startswith("the views cannot be made: ")
+    # what ends them at exit is ignored by them, and Python would wait for ever
+    assert multiprocessing.active_children() == []
 
 
 def killer(parent: int) -> Callable[[Image.Image, Random], Image.Image]:
