@@ -23,6 +23,7 @@ from sscd_cli.images.preprocess import Recipe
 from sscd_cli.images.read import read_bytes, stat_image
 from sscd_cli.images.reasons import reason_of_failure
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.images.samples import strips_of
 from sscd_cli.machines.hardware import lacking
 from sscd_cli.storage.servers import without_file_scheme
 
@@ -168,15 +169,20 @@ def decode_contents(
         contents.content_hash,
         picture.frames,
         None if recipe is None else content_of(pixels),
-        hash_bytes(b"%d\0" % picture.size[0], picture.image.tobytes()) if whole else None,
+        _pixel_hash(picture.image) if whole else None,
     )
 
 
-def hash_bytes(*parts: bytes) -> bytes:
-    """Return the BLAKE2b-128 of what the parts are together, 16 bytes."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        digest.update(part)
+def hash_bytes(data: bytes) -> bytes:
+    """Return the BLAKE2b-128 of some bytes, 16 bytes."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _pixel_hash(image: Image.Image) -> bytes:
+    """Return the BLAKE2b-128 of an RGB image's width and pixels, without a copy of all."""
+    digest = hashlib.blake2b(b"%d\0" % image.width, digest_size=16)
+    for strip in strips_of(image):
+        digest.update(strip.tobytes())
     return digest.digest()
 
 

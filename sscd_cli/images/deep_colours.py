@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from PIL.ImageFile import ImageFile
 from sscd_cli.images.samples import Samples, strips_of, written_in
 
 _BRIGHT = 65  # of 256: more than a fourth of the range is used
+_STRIP = 1 << 18  # pixels, each some 80 bytes on its way
 _SWAPPED = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
 
 Values = npt.NDArray[np.float32]
@@ -42,8 +44,7 @@ def stretched(upper: Image.Image, again: ImageFile) -> Image.Image:
     Args: upper: loaded; it is overwritten. again: the same file, opened but not loaded.
     """
     weights = _read_lower(again, max(high for _, high in _extrema(upper)))
-    strips = list(zip(strips_of(upper), strips_of(again), strict=True))
-    ends = [(v.min((0, 1)), v.max((0, 1))) for v in (_values(*pair, weights) for pair in strips)]
+    ends = [(v.min((0, 1)), v.max((0, 1))) for v in _strips(upper, again, weights)]
     low, high = np.min(ends, axis=0)[0], np.max(ends, axis=0)[1]
     if weights[1] > 1:  # the most may have been rounded up
         high -= weights[1] / 2
@@ -51,13 +52,12 @@ def stretched(upper: Image.Image, again: ImageFile) -> Image.Image:
     alpha = [written_in(0, float(most), Samples(), real=False) for most in high[3:]]
     black, white = np.array([colours] * 3 + alpha, np.float32).T
     top = 0
-    for pair in strips:
-        levels = ((_values(*pair, weights) - black) * (255 / (white - black))).clip(0, 255)
-        bands = [
-            Image.fromarray(band) for band in np.rint(levels).astype(np.uint8).transpose(2, 0, 1)
-        ]
-        upper.paste(Image.merge(upper.mode, bands), (0, top))
-        top += pair[0].height
+    for values in _strips(upper, again, weights):
+        levels = np.rint(((values - black) * (255 / (white - black))).clip(0, 255))
+        bands = levels.astype(np.uint8).transpose(2, 0, 1)
+        strip = Image.merge(upper.mode, [Image.fromarray(band) for band in bands])
+        upper.paste(strip, (0, top))
+        top += strip.height
     return upper
 
 
@@ -79,7 +79,10 @@ def _read_lower(again: ImageFile, top: int) -> tuple[float, float]:
     return weights
 
 
-def _values(upper: Image.Image, lower: Image.Image, weights: tuple[float, float]) -> Values:
-    """Return values of 16 bits, float32 (H, W, 3 or 4)."""
-    values: Values = np.asarray(upper, np.float32) * weights[0]
-    return values + np.asarray(lower, np.float32) * weights[1]
+def _strips(
+    upper: Image.Image, lower: Image.Image, weights: tuple[float, float]
+) -> Iterator[Values]:
+    """Yield values of 16 bits, float32 (h, W, 3 or 4), from the top."""
+    for one, other in zip(strips_of(upper, _STRIP), strips_of(lower, _STRIP), strict=True):
+        values: Values = np.asarray(one, np.float32) * weights[0]
+        yield values + np.asarray(other, np.float32) * weights[1]

@@ -154,9 +154,9 @@ def eight_bits(values: npt.NDArray[Any], samples: Samples) -> npt.NDArray[np.uin
     return np.where(there, 255 - grey, 0).astype(np.uint8) if samples.inverted else grey
 
 
-def strips_of(image: Image.Image) -> Iterator[Image.Image]:
-    """Yield an image in strips of rows from the top; a small one as it is."""
-    rows = max(1, STRIP_PIXELS // image.width)
+def strips_of(image: Image.Image, pixels: int = STRIP_PIXELS) -> Iterator[Image.Image]:
+    """Yield an image in strips of rows from the top; one of fewer pixels as it is."""
+    rows = max(1, pixels // image.width)
     if rows >= image.height:
         yield image
         return

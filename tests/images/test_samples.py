@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import sys
 import zlib
@@ -16,6 +17,8 @@ from drawn_pictures import draw_picture
 from PIL import Image, ImageDraw
 from tiffs import tiff
 
+from sscd_cli.images import deep_colours
+from sscd_cli.images.budget import need_of
 from sscd_cli.models.load import Model, load_model
 
 PICTURE = draw_picture(5, 96, 64)
@@ -92,6 +95,19 @@ def test_16_bits_of_one_dark_colour_are_that_colour(value: int) -> None:
     ppm = b"P6\n4 4\n65535\n" + np.full(48, value, ">u2").tobytes()
     for data in (deep_png(np.full((4, 4, 3), value)), ppm):
         assert np.abs(pixels(data) - value).max() <= (data == ppm)
+
+
+def test_colours_of_16_bits_are_read_in_strips_and_memory_is_set_aside_for_both_readings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = deep_png(COLOURS * 3)
+    with Image.open(io.BytesIO(data)) as image:
+        pixel = image.width * image.height
+        assert need_of(image, image.size, in_strips=True) == 8 * pixel
+        assert need_of(image, image.size, in_strips=False) == 8 * pixel
+    whole = pixels(data)
+    monkeypatch.setattr(deep_colours, "_STRIP", 500)
+    assert np.array_equal(pixels(data), whole)
 
 
 def test_few_of_16_bits_may_be_transparent() -> None:
