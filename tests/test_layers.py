@@ -40,7 +40,6 @@ MAY = {
 HOMES = {
     "fsspec": ("storage.block_cache", "storage.servers"),
     "typer": ("cli",),
-    "rich": ("cli",),
     "tqdm": ("models.load", "commands.notebook"),  # in a notebook no command shows how far it is
     "pyarrow": ("descriptors", "images.containers"),
     "faiss": ("matching",),

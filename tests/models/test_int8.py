@@ -33,7 +33,7 @@ def test_the_bundled_file_is_of_the_bundled_weights() -> None:
 
 def test_a_file_of_other_weights_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = replace(find_model(BUNDLED), weights_sha256="0" * 64)
-    monkeypatch.setattr(load, "find_model", lambda name: spec)
+    monkeypatch.setattr(load, "find_model", lambda *_: spec)
     with pytest.raises(load.ModelError, match=r"is not of .*; install sscd-cli again"):
         load_model(precision="int8")
 
