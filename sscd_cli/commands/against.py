@@ -129,7 +129,7 @@ def run(
         ours = embedded.narrow(ours)
     found = compare(ours, theirs, options, scale, embedded)
     found = _without_rejected(found, decisions)
-    return _looked_at(found) if options.second_look else found
+    return looked_at(found) if options.second_look else found
 
 
 def _without_rejected(found: AgainstResult, decisions: Path) -> AgainstResult:
@@ -147,7 +147,7 @@ def _without_rejected(found: AgainstResult, decisions: Path) -> AgainstResult:
     )
 
 
-def _looked_at(found: AgainstResult) -> AgainstResult:
+def looked_at(found: AgainstResult) -> AgainstResult:
     """Look at the pixels of pairs that are no exact copies: another shot is to be looked at."""
     pairs = found.pairs
     ours, theirs = exact_copies_between(found.stored.columns, found.other.columns)

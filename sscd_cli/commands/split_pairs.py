@@ -104,6 +104,7 @@ class Judge:
         settings.check()
         found = against.compare(test.stored, train.stored, settings, self.scale)
         _refuse_undecided(found)
+        found = against.looked_at(found)
         status = self._status(found, self._decided(test))
         return replace(found, sure=status != _CODES[UNSURE]), status
 

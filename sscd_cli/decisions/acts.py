@@ -97,6 +97,7 @@ def settle(act: Act) -> bool:
         return True
     if os.path.lexists(act.to) and not os.path.getsize(act.to):  # it held the name
         os.unlink(act.to)
+    _remove_empty(os.path.dirname(act.to))
     return False
 
 
@@ -199,10 +200,11 @@ def _bring_back(act: Act, begun: bool) -> None:
 
 
 def _remove_empty(folder: str) -> None:
-    """Remove the folders of a quarantine that have become empty."""
+    """Remove the folders of a quarantine that are empty; some may be gone already."""
     with suppress(OSError):
         while QUARANTINE in folder.split(os.sep):
-            os.rmdir(folder)
+            with suppress(FileNotFoundError):
+                os.rmdir(folder)
             folder = os.path.dirname(folder)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Ran, Run, Store, error_line, names_in, picture, records_of
+from killed_runs import state as whole_state
 
 from sscd_cli.decisions import acts
 from sscd_cli.decisions.folder_times import FolderTimes
@@ -468,3 +469,39 @@ def test_killed_at_any_moment_no_byte_is_lost_and_undo_restores_all(
 @pytest.mark.parametrize("action", ["quarantine", "hardlink", "symlink", "trash"])
 def test_200_kills_lose_no_byte(tmp_path: Path, report: Path, action: str) -> None:
     assert kill(tmp_path, action, 200) >= 200
+
+
+class KilledError(BaseException):
+    """Ends a run at once, as a SIGKILL would."""
+
+
+def test_an_apply_killed_before_its_first_move_leaves_no_folder_after_undo(
+    sscd: Run, tmp_path: Path, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KilledError
+
+    before = whole_state(tmp_path / "photos")
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(acts, "_move_new", die)
+        sscd("apply", report, "--go")
+    assert sscd("undo", "r.journal.jsonl").status == 0
+    assert whole_state(tmp_path / "photos") == before
+
+
+def test_an_undo_killed_between_two_folders_leaves_none_when_run_again(
+    sscd: Run, tmp_path: Path, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rmdir = os.rmdir
+
+    def die(folder: str) -> None:
+        rmdir(folder)
+        raise KilledError
+
+    before = whole_state(tmp_path / "photos")
+    sscd("apply", report, "--go")
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(os, "rmdir", die)
+        sscd("undo", "r.journal.jsonl")
+    assert sscd("undo", "r.journal.jsonl").status == 0
+    assert whole_state(tmp_path / "photos") == before

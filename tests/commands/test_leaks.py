@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from conftest import DATA, MTIME, Ran, Run, Store, error_line, names_in, picture
+from other_shots import pages
 from PIL import Image
 
 from sscd_cli.decisions.records import append_decisions
@@ -593,3 +594,19 @@ def test_sets_in_which_no_threshold_tells_a_copy_never_pass(
     assert ran.status == 3
     assert error_line(ran).startswith("these sets resemble one another: ")
     assert sscd("leaks", "test.d", "--against", "train.d", "--yes").status == 1
+
+
+def test_another_shot_is_told_and_fails_no_gate(sscd: Run, tmp_path: Path, store: Store) -> None:
+    one, other = pages(3)
+    files = {name: tmp_path / f"{name}.png" for name in ("shot", "copy", "theirs")}
+    for path, drawn in zip(files.values(), (other, one.resize((425, 550)), one), strict=True):
+        drawn.save(path)
+    store(tmp_path / "test.d", {files["shot"]: vector(0), files["copy"]: vector(0)})
+    store(tmp_path / "train.d", {files["theirs"]: vector(0)})
+    ran = sscd("leaks", "test.d", "--against", "train.d", "-f", "json")
+    told = {Path(leak["path"]).name: leak for leak in json.loads(ran.out)["leaks"]}
+    assert (told["copy.png"]["status"], told["shot.png"]["status"]) == ("new", "look at it")
+    assert told["shot.png"]["band"] == "look at it"
+    files["copy"].unlink()
+    store(tmp_path / "shots.d", {files["shot"]: vector(0)})
+    assert sscd("leaks", "shots.d", "--against", "train.d").status == 0
