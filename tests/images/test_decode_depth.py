@@ -31,6 +31,7 @@ def with_nodata(values: np.ndarray, nodata: float) -> np.ndarray:
 
 SAMPLES = {
     "signed 8 bits": (WIDE - 128).astype(np.int8),
+    "signed 8 bits above zero": (WIDE // 2).astype(np.int8),
     "16 bits": (WIDE * 257).astype(np.uint16),
     "14 of 16 bits": (WIDE * 64).astype(np.uint16),
     "12 of 16 bits": (WIDE * 16).astype(np.uint16),
@@ -115,9 +116,10 @@ def test_different_photographs_of_few_bits_are_no_copies() -> None:
     true = model.embed([Image.fromarray(values) for values in grey])
     for factor, offset in ((1, 0), (3, 51241), (4, 0), (16, 0), (257, 0)):
         deep = [Image.fromarray(v.astype(np.uint16) * factor + offset) for v in grey]
-        rows = model.embed(deep)
-        assert np.min(np.sum(rows * true, 1)) >= 0.97
-        assert max(float(rows[i] @ rows[j]) for i, j in combinations(range(5), 2)) < 0.55
+        files = [pixels(encoded(image)).astype(np.uint8) for image in deep]
+        for rows in (model.embed(deep), model.embed(files)):
+            assert np.min(np.sum(rows * true, 1)) >= 0.97
+            assert max(float(rows[i] @ rows[j]) for i, j in combinations(range(5), 2)) < 0.5
 
 
 # Transparency
