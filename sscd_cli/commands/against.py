@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sscd_cli.advice.doubts import MatchDoubts
 from sscd_cli.advice.second_look import OTHER_SHOT, SecondLooks
 from sscd_cli.commands import embed
-from sscd_cli.decisions.records import decisions_at, rejected_pairs
+from sscd_cli.decisions.records import decisions_at, pixels_of, rejected_pairs
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.descriptors.schema import difference
 from sscd_cli.embedding.verify import check_files
@@ -137,7 +137,7 @@ def _without_rejected(found: AgainstResult, decisions: Path) -> AgainstResult:
     columns = found.stored.columns, found.other.columns
     rejected = dict.fromkeys(rejected_pairs(decisions), "rejected")
     out = np.zeros(len(found.pairs), np.bool_)
-    out[list(decided_between(found.pairs, *columns, rejected))] = True
+    out[list(decided_between(found.pairs, *columns, rejected, pixels_of(decisions)))] = True
     return replace(
         found,
         pairs=found.pairs.chosen(~out),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from sscd_cli.commands import against
 from sscd_cli.commands.against import AgainstResult
 from sscd_cli.commands.splits import Split
-from sscd_cli.decisions.baseline import KnownLeak, Pair
-from sscd_cli.decisions.records import read_decided
+from sscd_cli.decisions.baseline import KnownLeak
+from sscd_cli.decisions.records import pixels_of, read_decided
 from sscd_cli.errors import SscdError
 from sscd_cli.evaluation.strangers import expected_pairs, images_among
 from sscd_cli.matching.decided import decided_between
@@ -105,7 +106,7 @@ class Judge:
         found = against.compare(test.stored, train.stored, settings, self.scale)
         _refuse_undecided(found)
         found = against.looked_at(found)
-        status = self._status(found, self._decided(test))
+        status = self._status(found, self.options.decisions or test.home / "decisions.jsonl")
         return replace(found, sure=status != _CODES[UNSURE]), status
 
     def copies(self, test: Split, train: Split) -> Pairs:
@@ -121,14 +122,12 @@ class Judge:
         expected = _expected(found, self.options, self.scale)
         return SplitPair(test, train, found, status, counts, verdict, expected)
 
-    def _decided(self, test: Split) -> dict[Pair, str]:
-        file = self.options.decisions or test.home / "decisions.jsonl"
-        return {pair: verdict for pair, (verdict, _) in read_decided(file).items()}
-
-    def _status(self, found: AgainstResult, decided: dict[Pair, str]) -> NDArray[np.uint8]:
+    def _status(self, found: AgainstResult, decisions: Path) -> NDArray[np.uint8]:
         status = np.where(found.sure, _CODES[NEW], _CODES[UNSURE]).astype(np.uint8)
         columns = found.stored.columns, found.other.columns
-        for number, verdict in decided_between(found.pairs, *columns, decided).items():
+        decided = {pair: verdict for pair, (verdict, _) in read_decided(decisions).items()}
+        said = decided_between(found.pairs, *columns, decided, pixels_of(decisions))
+        for number, verdict in said.items():
             status[number] = _CODES[NEW if verdict == "same" else ACCEPTED]
         for number, pair in enumerate(_known_leaks(found) if self._by_contents else ()):
             known = pair and self._known(pair)

@@ -3,9 +3,11 @@
     {"left": HASH, "right": HASH, "verdict": "same", "keeper": HASH, "similarity": 0.93,
      "model": NAME, "who": NAME, "when": "2026-01-31T12:00:00Z", "note": TEXT}
 
-left and right are the sorted content hashes of a pair. Lines are only ever added, and the last one
-of a pair holds, so that files can be merged line by line; "revoked" takes back what was said.
-keeper is the one that stays of a pair that is the same image, else null.
+left and right are the sorted content hashes of a pair, "left_pixels" and "right_pixels" those of
+their pixels ("" unknown), by which the same picture saved again is known; older files lack them.
+Lines are only ever added, and the last one of a pair holds, so that files can be merged line by
+line; "revoked" takes back what was said. keeper is the one that stays of a pair that is the same
+image, else null.
 """
 
 from __future__ import annotations
@@ -76,6 +78,15 @@ def rejected_pairs(file: Path) -> set[tuple[str, str]]:
     return {pair for pair, (verdict, _) in read_decided(file).items() if verdict in REJECTIONS}
 
 
+def pixels_of(file: Path) -> dict[str, str]:
+    """Return the pixel hashes of decided contents, as far as they are known.
+
+    Raises: as `read_decided`.
+    """
+    sides = [(r[s], r.get(f"{s}_pixels")) for r in read_records(file) for s in ("left", "right")]
+    return {content: pixels for content, pixels in sides if pixels}
+
+
 def _lines(file: Path) -> Iterator[tuple[int, Any]]:
     if not file.exists():
         return
@@ -113,6 +124,9 @@ def check_decision(decision: Any) -> None:
     left, right, keeper = decision["left"], decision["right"], decision["keeper"]
     if not (HASH.fullmatch(left) and HASH.fullmatch(right) and left <= right):
         raise ValueError("left and right are no sorted content hashes")
+    for name in ("left_pixels", "right_pixels"):
+        if decision.get(name) and not HASH.fullmatch(decision[name]):
+            raise ValueError(f"{name} is {decision[name]!r}")
     verdict = decision["verdict"]
     if verdict not in VERDICTS:
         raise ValueError(f"verdict is {verdict!r}")

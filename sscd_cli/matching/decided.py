@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,23 @@ from sscd_cli.matching.join import Pairs
 
 
 def without_rejected(
-    copies: Copies, columns: Mapping[str, NDArray[Any]], rejected: Set[tuple[str, str]]
+    copies: Copies,
+    columns: Mapping[str, NDArray[Any]],
+    rejected: Set[tuple[str, str]],
+    pixels: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Copies, int]:
     """Leave out the pairs of pictures that were rejected; return how many there were, too.
 
-    What has the pixels of a rejected image is rejected, too, as long as that is in the dataset.
+    What has the pixels of a rejected image is rejected, too.
     Args: columns: `content_hash` and `pixel_hash` of N rows, uint8 (N, 16). rejected: pairs of
-        content hashes, hexadecimal.
+        content hashes, hexadecimal. pixels: the pixel hashes of contents, as far as known; of
+        others the pixels are known only while they are in the dataset.
     Limits: of a spanning forest, which stands for more pairs than it holds, none is left out.
     """
     if not rejected or copies.forest_at is not None:
         return copies, 0
     picture_N = exact_copies(columns)
-    keys = _rejected_keys(rejected, columns, picture_N)
+    keys = _rejected_keys(rejected, columns, picture_N, pixels)
     _, first = np.unique(copies.group, return_index=True)
     picture_U = picture_N[first]
     left, right = picture_U[copies.pairs.left], picture_U[copies.pairs.right]
@@ -40,13 +45,15 @@ def decided_between(
     ours: Mapping[str, NDArray[Any]],
     theirs: Mapping[str, NDArray[Any]],
     decided: Mapping[tuple[str, str], str],
+    pixels: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[int, str]:
     """Return what was decided of pairs of two sets, by their places; those of which nothing was
     are left out.
 
-    What has the pixels of a decided image shares its decisions, as long as that is in either set;
-    what was decided of the very same bytes comes first.
-    Args: ours, theirs: as `columns` of `without_rejected`. decided: by pairs of content hashes.
+    What has the pixels of a decided image shares its decisions; what was decided of the very same
+    bytes comes first.
+    Args: ours, theirs, pixels: as `columns` and `pixels` of `without_rejected`. decided: by pairs
+        of content hashes.
     """
     if not decided:
         return {}
@@ -55,7 +62,7 @@ def decided_between(
     found: dict[int, str] = {}
     for known in (columns, bytes_only):
         picture_N = exact_copies(known)
-        number_of = _numbers({hash for pair in decided for hash in pair}, known, picture_N)
+        number_of = _numbers({hash for pair in decided for hash in pair}, known, picture_N, pixels)
         said = {
             _key(number_of[left], number_of[right], len(picture_N)): verdict
             for (left, right), verdict in decided.items()
@@ -72,22 +79,36 @@ def _rejected_keys(
     rejected: Set[tuple[str, str]],
     columns: Mapping[str, NDArray[Any]],
     picture_N: NDArray[np.int64],
+    pixels: Mapping[str, str],
 ) -> NDArray[np.int64]:
     """Return the keys of those rejected pairs of which both pictures are there."""
-    number_of = _numbers({hash for pair in rejected for hash in pair}, columns, picture_N)
+    number_of = _numbers({hash for pair in rejected for hash in pair}, columns, picture_N, pixels)
     known = [pair for pair in rejected if pair[0] in number_of and pair[1] in number_of]
     keys = [_key(number_of[left], number_of[right], len(picture_N)) for left, right in known]
     return np.array(keys, np.int64)
 
 
 def _numbers(
-    hashes: Set[str], columns: Mapping[str, NDArray[Any]], picture_N: NDArray[np.int64]
+    hashes: Set[str],
+    columns: Mapping[str, NDArray[Any]],
+    picture_N: NDArray[np.int64],
+    pixels: Mapping[str, str],
 ) -> dict[str, int]:
     """Return the number of the picture that each content is, of those that the rows have."""
-    rows = np.ascontiguousarray(columns["content_hash"]).view("V16").ravel()
+    known = {hash: pixels[hash] for hash in hashes if hash in pixels}
+    by_pixels = _rows(set(known.values()), columns["pixel_hash"])
+    found = {hash: by_pixels[shown] for hash, shown in known.items() if shown in by_pixels}
+    found |= _rows(hashes, columns["content_hash"])
+    return {hash: int(picture_N[row]) for hash, row in found.items()}
+
+
+def _rows(hashes: Set[str], digests: NDArray[Any]) -> dict[str, int]:
+    """Return a row of each digest, hexadecimal, that there is."""
+    rows = np.ascontiguousarray(digests).view("V16").ravel()
     wanted = np.array([bytes.fromhex(hash) for hash in hashes], "V16")
-    found = np.flatnonzero(np.isin(rows, wanted)).tolist()
-    return {rows[row].tobytes().hex(): int(picture_N[row]) for row in found}
+    return {
+        rows[row].tobytes().hex(): row for row in np.flatnonzero(np.isin(rows, wanted)).tolist()
+    }
 
 
 def _key(left: Any, right: Any, count: int) -> Any:

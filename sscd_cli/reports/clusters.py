@@ -40,8 +40,8 @@ class Member:
     "other shot" or "cannot tell"; "" where there was none. width, height: pixels. format: of the
     file, as Pillow names it. frames: pictures in it. content: how much there is to see (see
     `images.content`); both None where unknown. mtime_ns: when the file was written.
-    content_hash: BLAKE2b-128 of its bytes, in hexadecimal digits. id, source: its key in the
-    descriptor dataset.
+    content_hash: BLAKE2b-128 of its bytes, in hexadecimal digits. pixel_hash: the same of its
+    pixels, "" where unknown. id, source: its key in the descriptor dataset.
     """
 
     path: str
@@ -59,6 +59,7 @@ class Member:
     file_bytes: int
     mtime_ns: int
     content_hash: str
+    pixel_hash: str
     id: str
     source: str
 
@@ -155,12 +156,14 @@ def _member(
 def facts(stored: DescriptorSet, row: int) -> dict[str, Any]:
     """Return what a report says of an image and its file, whatever it is compared with."""
     numbers = {name: int(stored.columns[name][row]) for name in _NUMBERS}
+    pixels = stored.columns["pixel_hash"][row]
     return {
         **numbers,
         "frames": numbers["frames"] or None,
         "content": None if numbers["content"] < 0 else numbers["content"],
         "format": str(stored.columns["format"][row]),
         "content_hash": stored.columns["content_hash"][row].tobytes().hex(),
+        "pixel_hash": pixels.tobytes().hex() if pixels.any() else "",
         "id": stored.ids[row],
         "source": stored.sources[row],
     }

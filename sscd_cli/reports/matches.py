@@ -47,6 +47,7 @@ class Match:
     file_bytes: int
     mtime_ns: int
     content_hash: str
+    pixel_hash: str
     id: str
     source: str
     other_width: int
@@ -57,6 +58,7 @@ class Match:
     other_file_bytes: int
     other_mtime_ns: int
     other_content_hash: str
+    other_pixel_hash: str
     other_id: str
     other_source: str
     scale: str
@@ -151,10 +153,6 @@ def _removable(matches: Iterable[Match]) -> Iterator[str]:
 
 
 def _is_removable(match: Match) -> bool:
-    return match.checked and match.band != LOOK_AT and is_file(match.source, match.id)
-
-
-def _may_go(match: Match) -> bool:
     return match.checked and match.band != LOOK_AT and is_file(match.source, match.id)
 
 

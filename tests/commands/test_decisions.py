@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Run, Store, error_line, picture, records_of
+from conftest import DATA, Run, Store, error_line, picture, records_of
+from PIL import Image
 
 from sscd_cli.decisions.acts import content_hash
 from sscd_cli.decisions.records import append_decisions, read_decided
@@ -65,6 +67,29 @@ def test_the_same_pixels_inherit_a_decision_and_a_near_copy_does_not() -> None:
     assert list(zip(copies.pairs.left, copies.pairs.right, strict=True)) == [(0, 3), (1, 3)]
     elsewhere = {("f" * 32, "e" * 32)}
     assert without_rejected(Copies(np.arange(4), pairs), columns, elsewhere)[1] == 0
+    saved_again = {"f" * 32: pixels_N16[0].tobytes().hex(), "e" * 32: pixels_N16[1].tobytes().hex()}
+    assert without_rejected(Copies(np.arange(4), pairs), columns, elsewhere, saved_again)[1] == 2
+
+
+def test_a_decision_holds_for_the_same_pixels_when_the_decided_files_are_gone(
+    sscd: Run, tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    names = "alps.jpg", "alps-brighter.jpg"
+    one, two = (Path(shutil.copy(DATA / "gallery" / name, photos)) for name in names)
+    members = records_of(sscd("dedup", photos, "-f", "jsonl").out)[0]["members"]
+    pixels = {member["content_hash"]: member["pixel_hash"] for member in members}
+    line = said("other_shot", hash_of(one), hash_of(two))
+    known = {f"{side}_pixels": pixels[line[side]] for side in ("left", "right")}
+    append_decisions(tmp_path / "said.jsonl", [{**line, **known}])
+    append_decisions(tmp_path / "old.jsonl", [line])  # of a tool that knew no pixels
+    with Image.open(two) as image:
+        image.save(two.with_suffix(".png"))
+    two.unlink()
+    for file, clusters in (("said.jsonl", 0), ("old.jsonl", 1)):
+        ran = sscd("dedup", photos, "-d", "later", "-f", "jsonl", "--decisions", file)
+        assert len(records_of(ran.out)) == clusters
 
 
 @pytest.fixture

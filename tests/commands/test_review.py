@@ -319,7 +319,7 @@ def test_copies_in_another_data_set_are_reviewed_and_stay(
     found = Page(sscd(*words, "html").out.decode())
     assert found.title == "sscd review: 1 image with a copy in the other data set"
     _, (_, _, images), _ = found.data
-    fixed = 12
+    fixed = 13
     assert [(image[0], image[1], image[fixed]) for image in images] == [
         *(("test/1.png", 0, 1), ("train/a.png", 0, 0), ("test/0.png", 2, 1))
     ]

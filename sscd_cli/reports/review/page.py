@@ -119,8 +119,9 @@ def _row(cluster: ShownCluster, decided: Decided) -> list[Any]:
     images = [
         [
             *(image.path, keeper, image.similarity, image.width, image.height, image.file_bytes),
-            *(image.kind, image.mtime_ns // 1_000_000, image.content_hash, image.band),
-            *(image.reason, image.explanation, int(image.fixed), int(image.is_file)),
+            *(image.kind, image.mtime_ns // 1_000_000, image.content_hash),
+            *(image.pixel_hash, image.band, image.reason, image.explanation),
+            *(int(image.fixed), int(image.is_file)),
             *_said(image, cluster.images[keeper], decided),
         ]
         for image, keeper in zip(cluster.images, keepers, strict=True)

@@ -19,7 +19,8 @@ class Shown:
     """An image on the page.
 
     path: for people, and relative to the folder of the report if it lies below. keeper: the path
-    of the image that stays for it. content_hash: hexadecimal digits of BLAKE2b-128. fixed: it
+    of the image that stays for it. content_hash, pixel_hash: hexadecimal digits of
+    BLAKE2b-128, of its bytes and its pixels ("": unknown). fixed: it
     stays whatever is decided, as the images of another data set do.
     """
 
@@ -35,6 +36,7 @@ class Shown:
     file_bytes: int = 0
     mtime_ns: int = 0
     format: str = ""
+    pixel_hash: str = ""
     band: str = ""
     reason: str = ""
     explanation: str = ""

@@ -95,10 +95,11 @@ function lineOf(image) {
   const decided = verdicts.get(image.number);
   if (!decided || !isCandidate(image)) return null;
   const lead = leadOf(image);
-  const [left, right] = [image.hash, lead.hash].sort();
+  const [left, right] = image.hash < lead.hash ? [image, lead] : [lead, image];
   const same = decided.verdict === "same";
   return {
-    left, right, verdict: decided.verdict, keeper: same ? lead.hash : null,
+    left: left.hash, right: right.hash, left_pixels: left.pixels, right_pixels: right.pixels,
+    verdict: decided.verdict, keeper: same ? lead.hash : null,
     similarity: similarityOf(image, lead), model: header.model ?? "", who: who.value.trim(),
     when: timeText(decided.at), note: "",
   };
