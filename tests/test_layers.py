@@ -57,6 +57,7 @@ HOMES = {
     "pillow_jxl": ("images.formats",),
     "rawpy": ("images.formats",),
     "tifffile": ("images.tiff_library",),
+    "pypdfium2": ("images.pdf",),
     "matplotlib": ("training", "evaluation.pair_plot"),
     "ray": ("machines.ray",),
 }

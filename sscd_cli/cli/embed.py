@@ -113,6 +113,8 @@ def _beside(survey: Survey) -> Iterator[str]:
             if len(found) > len(most):
                 named.append(f"{found.total() - sum(dict(most).values()):,} others")
             yield f"{what}: {printable(', '.join(named))}"
+    if ".pdf" in survey.left_out:
+        yield "to read .pdf: pip install 'sscd-cli[pdf]'"
     if survey.repeated:
         names = counted(survey.repeated, "members")
         yield f"{names} of archives left out: a later one has the same name"

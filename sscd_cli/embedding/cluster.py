@@ -54,7 +54,7 @@ def run_on_cluster(
 def finished(result: EmbedResult, options: EmbedOptions, progress: Progress) -> EmbedResult:
     """Do what is left when all tasks have ended. Raises: NoImagesError: none had an image."""
     if not result.images:
-        raise no_images(options.sources)
+        raise no_images(options.sources, result.survey)
     drop_mended(result)
     if options.prune:
         result.vanished = prune_vanished(options.descriptors)

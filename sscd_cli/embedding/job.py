@@ -25,7 +25,7 @@ from sscd_cli.errors import NoImagesError, StoreError, UnknownModelError, UsageE
 from sscd_cli.images.columns import Columns
 from sscd_cli.images.preprocess import recipe_of
 from sscd_cli.images.read import still_there
-from sscd_cli.images.refs import ImageRef
+from sscd_cli.images.refs import PDF, ImageRef
 from sscd_cli.images.sources import iter_images
 from sscd_cli.images.survey import Survey
 from sscd_cli.machines.tasks import Task
@@ -132,13 +132,13 @@ def images_of(options: EmbedOptions, survey: Survey | None = None) -> Iterator[I
 
     Of a task, its images only, of which there may be none. survey: notes what is left out.
     """
-    task = options.task or Task(1, 1)
-    refs = named_images(options, survey or Survey(), task.holds)
+    task, survey = options.task or Task(1, 1), survey or Survey()
+    refs = named_images(options, survey, task.holds)
     if options.task:
         return refs
     some = list(islice(refs, 2))
     if not some:
-        raise no_images(options.sources)
+        raise no_images(options.sources, survey)
     if len(some) == 1 and (fault := some[0].fault):
         raise fault.as_error(some[0].path)
     return chain(some, refs)
@@ -196,16 +196,18 @@ def job_words(options: EmbedOptions) -> list[str]:
     return ["sscd", "embed", *options.sources, *globs, "-d", str(options.descriptors)]
 
 
-def no_images(sources: tuple[str, ...]) -> NoImagesError:
-    """Return the error for sources without images, and what to name instead."""
+def no_images(sources: tuple[str, ...], survey: Survey) -> NoImagesError:
+    """Return the error for sources without images, and what to name instead, or to install."""
     for source in sources:
         if source != "-" and shard_paths(Path(source)):
             what = f"{source} holds descriptors, not images"
             return NoImagesError(what, f"name it with -d {shlex.quote(source)}")
     named = "the list on stdin" if sources == ("-",) else ", ".join(sources)
-    return NoImagesError(
-        f"no images in {named}", "name a folder with images, or image files themselves"
-    )
+    fix = "name a folder with images, or image files themselves"
+    if survey.left_out[PDF]:
+        files = counted(survey.left_out[PDF], "PDF files")
+        fix = f"to read {files} there, pip install 'sscd-cli[pdf]'"
+    return NoImagesError(f"no images in {named}", fix)
 
 
 def loaded_for(options: EmbedOptions) -> Model:

@@ -33,6 +33,7 @@ from sscd_cli.images.formats import (
 from sscd_cli.images.frames import frames_of
 from sscd_cli.images.modes import plain_rgb, shrunk_rgb
 from sscd_cli.images.noise import quiet_codecs
+from sscd_cli.images.pdf import is_pdf, open_page
 from sscd_cli.images.preprocess import Recipe, boxes_of, resize, shrink_while_decoding
 from sscd_cli.images.reasons import RefusedError
 from sscd_cli.images.repair import refuse_many_scans, without_remarks
@@ -77,8 +78,8 @@ class Picture:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every pixel of the file was decoded."""
-        return self.image.size == self.size
+        """Whether every pixel of the file was decoded; a PDF has no pixels of its own."""
+        return self.image.size == self.size and self.format != "PDF"
 
     def sized(self, recipe: Recipe) -> npt.NDArray[np.uint8]:
         """Return the pixels that a network sees, uint8 (H, W, 3)."""
@@ -113,6 +114,9 @@ def open_picture(
         if is_raw(data):
             developed = open_raw(data, max_pixels, upright=exif)
             return Picture(developed, developed.size, "RAW")
+        if is_pdf(data):
+            page, pages = open_page(data, max_pixels)
+            return Picture(page, page.size, "PDF", pages)
         try:
             return _opened(data, exif=exif, max_pixels=max_pixels, recipe=recipe)
         except Exception as error:

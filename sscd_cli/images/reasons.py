@@ -21,6 +21,7 @@ _NAMES = (
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
     (rb".{4}ftypcrx |II\*\0.{4}CR\x02|FUJIFILMCCD-RAW|II(?:RO|RS|U\0)|MMOR", "raw file"),
     (rb"II[*+]\0|MM\0[*+]", "TIFF"),
+    (rb"%PDF-", "PDF"),
     (rb"BM.{4}\0\0\0\0", "BMP"),
     (rb"8BPS", "PSD"),
     (rb"qoif", "QOI"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ IMAGE_NAME = re.compile(
     r"|3fr|arw|cr[23w]|dcr|dng|erf|gpr|iiq|kdc|mef|mos|mrw|nef|nrw|orf|pef|raf|rw[2l]|s?rw|x3f)\Z",
     re.IGNORECASE,
 )
+PDF = ".pdf"
 
 # what people threw away, and thumbnails, on network drives and Windows: their owners keep others
 BINS = re.compile(
@@ -103,8 +106,17 @@ class MissingMemberError(OSError):
 
 
 def is_image_name(name: str) -> bool:
-    """Whether the extension of `name` is that of an image format, in either case."""
-    return IMAGE_NAME.search(name) is not None
+    """Whether the extension of `name` is that of an image format, in either case.
+
+    That of a PDF counts where the extra that reads it is installed.
+    """
+    return IMAGE_NAME.search(name) is not None or (name.lower().endswith(PDF) and reads_pdf())
+
+
+@lru_cache(maxsize=1)
+def reads_pdf() -> bool:
+    """Whether the extra for PDF files is installed; loads nothing."""
+    return find_spec("pypdfium2") is not None
 
 
 def is_bin(name: str) -> bool:
