@@ -1,6 +1,6 @@
 """µAP and recall of networks on hard edits, while one is being trained: minutes for several.
 
-    python tests/bench/bench_student.py PHOTOS MODEL... [--size 160] [--cache FOLDER]
+    python tests/bench/bench_student.py PHOTOS MODEL... [--size 192] [--cache FOLDER]
 
 Two sets, each drawn from another half of the photographs and searched among all of them. `edits`:
 26 of the strong edits of `sscd eval self`. `web`: crops to 45 %, bands, pictures laid over others,
@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("photos", type=Path)
     parser.add_argument("models", nargs="+")
-    parser.add_argument("--size", type=int, default=160)
+    parser.add_argument("--size", type=int, default=192)
     parser.add_argument("--cache", type=Path)
     options = parser.parse_args()
     print(header(("torch", "onnxruntime", "pillow")), "\n")

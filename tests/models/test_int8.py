@@ -58,7 +58,7 @@ def test_bytes_and_floats_give_the_same_descriptors(photos: Path) -> None:
         cosine /= np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
         assert cosine.mean() > 0.99, kind
     maps = load_model(precision="int8").detection_features(images[:2])
-    assert maps["stage4"].shape == (2, 320, 5, 5)
+    assert maps["stage4"].shape == (2, 320, 6, 6)
 
 
 def test_machines_of_both_kinds_fill_one_dataset(

@@ -41,6 +41,7 @@ SENTENCES = {
     "sscd_cli/docs/networks.md": (
         "(4.3 million weights, {size} MB in",
         "and a {dimensions}-d descriptor",
+        "Images are squashed to {side} × {side}. How",
     ),
 }
 
@@ -53,6 +54,7 @@ def figures() -> dict[str, str]:
         "threshold": f"{spec.threshold:.2f}",
         "look_at": f"{spec.look_at:.2f}",
         "dimensions": str(spec.dimensions),
+        "side": str(spec.recipe.size),
         "size": f"{BUNDLED_FILE.stat().st_size / 1e6:.1f}",
         "pair": f"{np.dot(left, right):.2f}",
     }
