@@ -34,7 +34,7 @@ from sscd_cli.images.frames import frames_of
 from sscd_cli.images.modes import plain_rgb, shrunk_rgb
 from sscd_cli.images.noise import quiet_codecs
 from sscd_cli.images.pdf import is_pdf, open_page
-from sscd_cli.images.preprocess import Recipe, boxes_of, resize, shrink_while_decoding
+from sscd_cli.images.preprocess import Box, Recipe, boxes_of, resize, shrink_while_decoding
 from sscd_cli.images.reasons import RefusedError
 from sscd_cli.images.repair import refuse_many_scans, without_remarks
 from sscd_cli.images.tiff_directory import TIFF
@@ -57,6 +57,8 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 TURNED_SIDEWAYS = (5, 6, 7, 8)
+# by which the last column, or the last row, of what is turned becomes the first
+RIGHT_TO_LEFT, BOTTOM_TO_TOP = (2, 3, 6, 7), (3, 4, 7, 8)
 LARGE = 1 << 24  # pixels: a larger image is shrunk as it becomes RGB, where the recipe may
 
 
@@ -64,7 +66,8 @@ LARGE = 1 << 24  # pixels: a larger image is shrunk as it becomes RGB, where the
 class Picture:
     """A picture as RGB, upright, with no metadata left.
 
-    size: width and height that it has at full resolution; `image` may be decoded at less.
+    size: width and height that it has at full resolution; `image` may be decoded at less, and
+    `shown` is where it lies in it then: a picture of 1,001 pixels at a half fills 500½ of 501.
     format: Pillow's name for the file's. frames: pictures in the file. coding: of a JPEG file
     that is upright as it is and is decoded for no network. taken: when, as `load_picture` adds.
     """
@@ -74,6 +77,7 @@ class Picture:
     format: str
     frames: int = 1
     coding: Coding | None = None
+    shown: Box | None = None
     taken: datetime | None = None
 
     @property
@@ -83,7 +87,7 @@ class Picture:
 
     def sized(self, recipe: Recipe) -> npt.NDArray[np.uint8]:
         """Return the pixels that a network sees, uint8 (H, W, 3)."""
-        return resize(self.image, recipe, self.size)
+        return resize(self.image, recipe, self.size, self.shown)
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """Return all pixels, uint8 (H, W, 3)."""
@@ -143,22 +147,26 @@ def _opened(data: bytes, *, exif: bool, max_pixels: int, recipe: Recipe | None) 
     strips = fast if image.width * image.height > LARGE else None
     with DECODING.taken(need_of(image, full, in_strips=strips is not None), max_pixels):
         shrunk = image.size != full or strips is not None
+        scale = round(max(full) / max(image.size))
         deep = has_deep_colours(image)
         image.load()
         orientation = _orientation(image, data) if exif else 1
         if deep and is_dark(image):
             image = stretched(image, identified(data, max_pixels))
+        boxes = (1, 1) if strips is None else boxes_of(image.size, strips)
         if strips is None:
             rgb = plain_rgb(image)
         else:
             full = image.size if image.format == "TIFF" else full  # turned as it was loaded
-            rgb = shrunk_rgb(image, boxes_of(image.size, strips))
+            rgb = shrunk_rgb(image, boxes)
+    filled = full[0] / scale / boxes[0], full[1] / scale / boxes[1]
+    shown = _shown(rgb.size, filled, orientation) if shrunk else None
     upright, frames = _turned(rgb, orientation), frames_of(image)
     if shrunk and orientation in TURNED_SIDEWAYS:
         full = full[::-1]
     size = full if shrunk else upright.size
     coding = Coding.of(image) if recipe is None and upright is rgb else None
-    return Picture(upright, size, image.format or "", frames, coding)
+    return Picture(upright, size, image.format or "", frames, coding, shown)
 
 
 def open_image(data: bytes, *, exif: bool = True, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -200,6 +208,20 @@ def known_formats() -> list[str]:
     register()
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _shown(size: tuple[int, int], filled: tuple[float, float], orientation: int) -> Box:
+    """Return the part of an upright image that its picture fills.
+
+    Before it was turned the image had this `size`, and the picture filled it from its top left.
+    """
+    width, height = filled
+    right, below = size[0] - width, size[1] - height
+    if orientation in TURNED_SIDEWAYS:
+        width, height, right, below = height, width, below, right
+    left = right if orientation in RIGHT_TO_LEFT else 0
+    top = below if orientation in BOTTOM_TO_TOP else 0
+    return left, top, left + width, top + height
 
 
 def _turned(rgb: Image.Image, orientation: int) -> Image.Image:

@@ -27,6 +27,7 @@ MAX_ASPECT = 4
 SPARE = 2
 
 Decoding = Literal["exact", "fast"]
+Box = tuple[float, float, float, float]  # left, top, right and bottom, in pixels
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -91,16 +92,20 @@ def recipe_of(word: str) -> Recipe:
 
 
 def resize(
-    image: Image.Image, recipe: Recipe, original: tuple[int, int] | None = None
+    image: Image.Image,
+    recipe: Recipe,
+    original: tuple[int, int] | None = None,
+    shown: Box | None = None,
 ) -> NDArray[np.uint8]:
     """Return an RGB `image` in the size of `recipe`, antialiased, uint8 (H, W, 3).
 
     Args: original: width and height of the picture if `image` was decoded at less than that.
+    shown: where it lies in `image` then, whose last pixels show less of it than the others.
     Source: torchvision `transforms.Resize` for PIL images (`Resize(288)`, `Resize((320, 320))`).
     """
     size = recipe.size_of(*(original or image.size))
     if recipe.decode == "fast":
-        return _resize_fast(image, size, recipe)
+        return _resize_fast(image, size, recipe, shown or (0, 0, *image.size))
     import numpy as np
 
     return np.asarray(image.resize(size, FILTERS[recipe.resample]))
@@ -121,11 +126,15 @@ def _boxes(have: tuple[int, int], want: tuple[int, int]) -> tuple[int, int]:
     return max(1, have[0] // (SPARE * want[0])), max(1, have[1] // (SPARE * want[1]))
 
 
-def _resize_fast(image: Image.Image, size: tuple[int, int], recipe: Recipe) -> NDArray[np.uint8]:
+def _resize_fast(
+    image: Image.Image, size: tuple[int, int], recipe: Recipe, shown: Box
+) -> NDArray[np.uint8]:
     """Average whole blocks of pixels first, to `SPARE` times the size, and resize from there."""
     import numpy as np
 
-    boxes = _boxes(image.size, size)
-    if boxes != (1, 1):
-        image = image.reduce(boxes)
-    return np.asarray(image.resize(size, FILTERS[recipe.resample]))
+    across, down = _boxes(image.size, size)
+    if (across, down) != (1, 1):
+        image = image.reduce((across, down))
+    left, top, right, bottom = shown
+    box = left / across, top / down, right / across, bottom / down
+    return np.asarray(image.resize(size, FILTERS[recipe.resample], box))

@@ -73,6 +73,23 @@ def test_a_large_jpeg_is_never_decoded_whole(
     assert seen == [(425, 325), (1700, 1300)]
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("size", [(1281, 1283), (1603, 961), (643, 641)])
+def test_the_last_pixels_of_a_shrunk_picture_are_not_stretched(
+    tmp_path: Path, size: tuple[int, int], orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    # stripes, of which a shift of half a pixel changes much
+    across, down = np.meshgrid(np.arange(size[0]) / 9, np.arange(size[1]) / 7)
+    waves = 127 + 60 * np.sin(across) + 60 * np.sin(down)
+    image = Image.fromarray(np.stack([waves] * 3, -1).astype(np.uint8))
+    ref = written(tmp_path, image, quality=95, exif=exif)
+    fast, exact = decoded(ref, FAST), decoded(ref, replace(FAST, decode="exact"))
+    assert fast.pixels is not None and exact.pixels is not None
+    assert np.abs(fast.pixels.astype(int) - exact.pixels).mean() < 1
+
+
 @pytest.mark.parametrize("orientation", [3, 6, 8])
 @pytest.mark.parametrize("recipe", [FAST, SHORT], ids=lambda recipe: recipe.name)
 def test_a_shrunk_image_is_turned_upright(tmp_path: Path, orientation: int, recipe: Recipe) -> None:
