@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 
 from sscd_cli.images.decode import load_image
-from sscd_cli.images.preprocess import Recipe
+from sscd_cli.images.preprocess import SPARE, Recipe
 from sscd_cli.images.refs import ImageRef
 
 _QUALITY = 80
@@ -17,8 +18,8 @@ def thumbnail(ref: ImageRef, side: int) -> bytes:
     WebP would save a quarter of the bytes and take ten times as long.
     Raises: SscdError: the image cannot be read.
     """
-    # a fast recipe decodes at no less than twice its size
-    recipe = Recipe("thumbnail", (side + 1) // 2, square=False, decode="fast")
+    # a fast recipe decodes at no less than so many times its size
+    recipe = Recipe("thumbnail", math.ceil(side / SPARE), square=False, decode="fast")
     image = load_image(ref, recipe=recipe)
     image.thumbnail((side, side))
     stream = io.BytesIO()
