@@ -33,7 +33,7 @@ def draw_stamps(count: int, size: int, seed: int) -> Tensor:
     for _ in range(count):
         # what changes on black and on white alike is the drawing
         state = rng.getrandbits(64)
-        times = rng.choice((1, 1, 2, 3))
+        times = rng.choice((1, 2, 3, 4))
         pair = []
         for ground in (0, 255):
             again = Random(state)
@@ -204,9 +204,9 @@ class ViewMaker:
     def _onto(self, x: Tensor, behind: Tensor, rng: np.random.Generator) -> Tensor:
         count, s = len(x), self.size
         result = x.clone()
-        for n in chance(rng, count, 0.18):
+        for n in chance(rng, count, 0.20):
             other = int((n + 1 + rng.integers(count // 2 - 1)) % count)
-            side = rng.uniform(0.5, 0.85)
+            side = rng.uniform(0.38, 0.85)
             shape = math.exp(rng.uniform(-0.25, 0.25))
             w, h = (max(8, min(s, int(s * side * k))) for k in (shape, 1 / shape))
             top, left = rng.integers(s - h + 1), rng.integers(s - w + 1)
@@ -224,7 +224,7 @@ class ViewMaker:
         return result
 
     def _stamped(self, x: Tensor, rng: np.random.Generator) -> Tensor:
-        rows = chance(rng, len(x), 0.35)
+        rows = chance(rng, len(x), 0.42)
         stamps = self.stamps[rng.integers(len(self.stamps), size=len(rows))]
         stamps = stamps.roll((int(rng.integers(self.size)), int(rng.integers(self.size))), (2, 3))
         alpha = stamps[:, 3:]
