@@ -40,6 +40,7 @@ _LACKS = {
     "threads": "no more threads; raise the limits (ulimit -u, ulimit -v) or use fewer --workers",
 }
 INTERRUPTED = 130  # as Typer has it, whatever the signal
+LONGEST = 200  # characters of what Click says
 
 app = typer.Typer(
     name="sscd",
@@ -179,4 +180,6 @@ def _sentence(error: Exception) -> str:
     error.possibilities = None  # type: ignore[attr-defined]  # see `suggest`
     text: str = getattr(error, "format_message", error.__str__)()
     text = text.strip().rstrip(".")
+    if len(text) > LONGEST:  # `sscd pair *.jpg`: Click names every file
+        text = f"{text[:LONGEST]} …"
     return printable(text[:1].lower() + text[1:]) or "no command given"

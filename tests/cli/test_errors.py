@@ -409,3 +409,10 @@ def test_a_shard_that_memory_does_not_suffice_for_is_not_called_damaged(
         assert ran.status == 3
         assert "damaged" not in ran.err
         assert error_line(ran).startswith(("no more threads", "out of memory"))
+
+
+def test_a_pattern_of_many_files_is_no_page_of_names(sscd: Run) -> None:
+    said = error_line(sscd("pair", *(f"photos/holiday-{number:04}.jpg" for number in range(500))))
+    assert said.startswith("got unexpected extra argument(s) (photos/holiday-0002.jpg ")
+    assert said.endswith(" …; see sscd pair --help")
+    assert len(said) < 300
