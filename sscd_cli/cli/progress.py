@@ -130,15 +130,10 @@ class Watcher:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Show stages while the context lasts, and leave no trace on a terminal."""
-        thread = threading.Thread(target=self._run, name="progress", daemon=True)
-        stages.watch(True)
-        thread.start()
         try:
-            yield
+            with stages.watched_by(self._run, self._stop):
+                yield
         finally:
-            stages.watch(False)
-            self._stop.set()
-            thread.join()
             self._clear()
 
     @contextmanager

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -102,15 +103,8 @@ def _deduplicate(sources: tuple[str, ...], given: dict[str, Any]) -> DedupResult
 def _bars() -> Iterator[None]:
     """Show each stage as a bar while the context lasts."""
     over = threading.Event()
-    thread = threading.Thread(target=_show_stages, args=(over,), name="progress", daemon=True)
-    stages.watch(True)
-    thread.start()
-    try:
+    with stages.watched_by(partial(_show_stages, over), over):
         yield
-    finally:
-        stages.watch(False)
-        over.set()
-        thread.join()
 
 
 def _show_stages(over: threading.Event) -> None:

@@ -6,8 +6,9 @@ looks. One thread opens stages; any may count in them.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -82,6 +83,20 @@ def current() -> Stage | None:
 def watch(watched: bool) -> None:
     """Say whether somebody looks, so that what is only for them is done."""
     _now.watched = watched
+
+
+@contextmanager
+def watched_by(look: Callable[[], None], over: threading.Event) -> Iterator[None]:
+    """Run `look` on a thread of its own while the context lasts; it ends when `over` is set."""
+    thread = threading.Thread(target=look, name="progress", daemon=True)
+    watch(True)
+    thread.start()
+    try:
+        yield
+    finally:
+        watch(False)
+        over.set()
+        thread.join()
 
 
 def is_watched() -> bool:
