@@ -61,11 +61,12 @@ def _typed_count(count: int) -> int | None:
 
 def _line(result: ApplyResult, step: Step) -> str:
     removal = step.removal
-    exact = removal.band == EXACT_BYTES  # of which the reason says no more
-    why = removal.band if exact else ", ".join(filter(None, (removal.band, removal.reason)))
+    image = removal.image
+    exact = image.band == EXACT_BYTES  # of which the reason says no more
+    why = image.band if exact else ", ".join(filter(None, (image.band, image.reason)))
     along = f", with {', '.join(map(printable, step.sidecars))}" if step.sidecars else ""
     stays = f"{printable(removal.keeper.path)} stays"
-    return f"{result.action}  {printable(removal.image.path)}  ({why}; {stays}{along})"
+    return f"{result.action}  {printable(image.path)}  ({why}; {stays}{along})"
 
 
 def _tell(result: ApplyResult, options: ApplyOptions) -> None:

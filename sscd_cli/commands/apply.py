@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from sscd_cli.decisions.journal import Journal
     from sscd_cli.decisions.plan import Plan, Step
     from sscd_cli.options.apply import ApplyOptions
-    from sscd_cli.reports.removals import Key, Removal, Removals
+    from sscd_cli.reports.removals import Removal, Removals
+    from sscd_cli.reports.reported import Key
 
 Confirm = Callable[[int], int | None]
 Progress = Callable[[int, int], None]
@@ -62,12 +64,15 @@ def run(
     """
     from sscd_cli.decisions import trash
     from sscd_cli.decisions.journal import opened
-    from sscd_cli.reports.removals import read_removals, report_bytes, report_name
+    from sscd_cli.reports.reading import opened as opened_report
+    from sscd_cli.reports.reading import read_report
+    from sscd_cli.reports.removals import read_removals
 
     if options.chosen == "trash":
         trash.check()
-    data = report_bytes(options.report)
-    report = read_removals(data, report_name(options.report), matches=True)
+    with opened_report(options.report) as stream:
+        data = stream.read()
+    report = read_removals(read_report(BytesIO(data), options.report))
     result = ApplyResult(options.chosen)
     if not options.go:
         plan = _planned(report, options, result, set())

@@ -27,7 +27,9 @@ from sscd_cli.images.sources import is_folder, iter_images
 from sscd_cli.machines.stages import each, stage
 from sscd_cli.options.filter import FilterOptions
 from sscd_cli.reports.evidence import refuse_changed, refuse_same_file, refuse_unfit_keeper
-from sscd_cli.reports.removals import Key, Removal, Removals, Reported, load_removals
+from sscd_cli.reports.reading import opened, read_report
+from sscd_cli.reports.removals import Removal, Removals, read_removals
+from sscd_cli.reports.reported import Key, ReportedImage
 from sscd_cli.storage.files import check_output
 from sscd_cli.storage.places import RemotePath
 from sscd_cli.storage.servers import at_once, exists, is_url
@@ -96,7 +98,8 @@ def run(options: FilterOptions) -> FilterResult:
         written differs.
     """
     _check_output(options, [_place(split_columns(name)[0]) for name in expand(options.source)])
-    removals = load_removals(options.remove)
+    with opened(options.remove) as stream:
+        removals = read_removals(read_report(stream, options.remove, matches=False))
     sources = _sources(options, removals)
     result = FilterResult(options.output, len(sources))
     cuts = _plan(sources, removals, options, result)
@@ -245,7 +248,9 @@ def _check_evidence(going: Sequence[Removal]) -> None:
         pass
 
 
-def _each(check: Callable[[Reported], None], images: Sequence[Reported]) -> Iterator[None]:
+def _each(
+    check: Callable[[ReportedImage], None], images: Sequence[ReportedImage]
+) -> Iterator[None]:
     """Check images, those that are files on servers at once."""
     remote = all(is_url(image.source or image.id) for image in images)
     alone = remote and not any(is_container(image.source) for image in images)

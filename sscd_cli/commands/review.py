@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from sscd_cli.decisions.records import append_decisions, read_decided
 from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.options.review import ReviewOptions
+from sscd_cli.reports.reading import Report, opened, read_report
+from sscd_cli.reports.reported import ReportedCluster
 from sscd_cli.reports.review.page import page, served_page
 from sscd_cli.reports.review.previews import preview
-from sscd_cli.reports.review.reading import Report, read_report
 from sscd_cli.reports.review.server import Server, Site
+from sscd_cli.reports.review.shown import clusters_of_matches
 from sscd_cli.reports.review.spool import Spool
 from sscd_cli.storage.files import output_file
 from sscd_cli.storage.places import base_of
@@ -46,8 +47,8 @@ def run(
     """
     options.check()
 
-    with _opened(options.report) as stream:
-        report = read_report(stream, _name(options.report))
+    with opened(options.report) as stream:
+        report = read_report(stream, options.report)
         if options.output is not None:
             return _write(report, options, options.output)
         return _serve(report, options, announce)
@@ -56,8 +57,8 @@ def run(
 def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult:
     result = ReviewResult(output, 0)
 
-    def counted() -> Iterator[Any]:
-        for cluster in report.clusters:
+    def counted() -> Iterator[ReportedCluster]:
+        for cluster in _clusters(report):
             result.clusters += 1
             yield cluster
 
@@ -75,7 +76,7 @@ def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult
 
 
 def _serve(report: Report, options: ReviewOptions, announce: Callable[[str], None]) -> ReviewResult:
-    with closing(Spool(report.clusters)) as spool:
+    with closing(Spool(_clusters(report))) as spool:
         result = ReviewResult(_decisions_file(report, options), len(spool))
         try:
             server = Server(_site(report, spool, options, result), options.port)
@@ -87,6 +88,10 @@ def _serve(report: Report, options: ReviewOptions, announce: Callable[[str], Non
             announce(server.address)
             server.serve_forever()
     return result
+
+
+def _clusters(report: Report) -> Iterator[ReportedCluster]:
+    return clusters_of_matches(report.matches()) if report.of_matches else report.clusters()
 
 
 def _decisions_file(report: Report, options: ReviewOptions) -> Path:
@@ -112,23 +117,3 @@ def _site(report: Report, spool: Spool, options: ReviewOptions, result: ReviewRe
         ),
         write=write,
     )
-
-
-@contextmanager
-def _opened(report: Path) -> Iterator[BinaryIO]:
-    if str(report) == "-":
-        if sys.stdin is None:
-            raise SscdError("stdin is closed", "pipe a report into the command")
-        yield sys.stdin.buffer
-        return
-    try:
-        stream = report.open("rb")
-    except OSError as error:
-        what = f"cannot read {report}: {reason_of(error)}"
-        raise SscdError(what, "name a report of sscd dedup") from None
-    with stream:
-        yield stream
-
-
-def _name(report: Path) -> str:
-    return "the report on stdin" if str(report) == "-" else str(report)

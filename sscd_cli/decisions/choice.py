@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sscd_cli.reports.removals import Key, Removal, Removals, Reported
+from sscd_cli.reports.removals import Removal, Removals
+from sscd_cli.reports.reported import Key, ReportedImage
 
 # verdict of a sorted pair of content hashes, and the hash of what stays ("" if both do)
 Decided = Mapping[tuple[str, str], tuple[str, str]]
@@ -36,7 +37,7 @@ def choose(report: Removals, decided: Decided) -> Choice:
     theirs = report.keepers.keys() if report.header.get("report") == "matches" else set()
     chosen = {keeper for verdict, keeper in decided.values() if verdict == "same"}
     stays_for = _losers(decided)
-    by_hash: defaultdict[str, list[Reported]] = defaultdict(list)
+    by_hash: defaultdict[str, list[ReportedImage]] = defaultdict(list)
     for image in everyone.values():
         by_hash[image.content_hash].append(image)
     removals, spared = [], 0
@@ -55,7 +56,7 @@ def choose(report: Removals, decided: Decided) -> Choice:
     return Choice(removals, spared)
 
 
-def _everyone(report: Removals) -> Mapping[Key, Reported]:
+def _everyone(report: Removals) -> Mapping[Key, ReportedImage]:
     named = chain(report.removals.values(), report.doubtful.values())
     images = (removal.image for removal in named)
     return {image.key: image for image in chain(images, report.keepers.values())}
@@ -70,11 +71,11 @@ def _losers(decided: Decided) -> Mapping[str, list[str]]:
     return found
 
 
-def _for(image: Reported, keeper: Reported, known: Removal | None) -> Removal:
+def _for(image: ReportedImage, keeper: ReportedImage, known: Removal | None) -> Removal:
     """Return the removal that was decided, with what the report says of that very pair."""
     if known is not None and known.keeper.content_hash == keeper.content_hash:
         return known
-    return Removal(image, keeper, "", float("nan"), band="decided")
+    return Removal(replace(image, band="decided", reason=""), keeper)
 
 
 def _may_go(removal: Removal, decided: Decided, chosen: set[str]) -> bool:

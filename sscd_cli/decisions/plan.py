@@ -15,7 +15,8 @@ from sscd_cli.images.read import is_file, stored_ref
 from sscd_cli.images.refs import is_image_name
 from sscd_cli.images.sidecars import Sidecars
 from sscd_cli.reports.evidence import refuse_changed, refuse_unfit_keeper
-from sscd_cli.reports.removals import Key, Removal
+from sscd_cli.reports.removals import Removal
+from sscd_cli.reports.reported import Key
 
 _Protects = Callable[[str, str], bool]
 

@@ -10,10 +10,11 @@ import os
 import sys
 
 from sscd_cli.errors import SscdError
-from sscd_cli.reports.removals import Removal, Reported
+from sscd_cli.reports.removals import Removal
+from sscd_cli.reports.reported import ReportedImage
 
 
-def refuse_changed(image: Reported) -> None:
+def refuse_changed(image: ReportedImage) -> None:
     """Raise SscdError unless the bytes of an image are those that a report was made from."""
     from sscd_cli.images.decode import Limits, Unreadable, read
     from sscd_cli.images.read import stored_ref
@@ -25,7 +26,7 @@ def refuse_changed(image: Reported) -> None:
         raise SscdError(f"{_name(image)} has changed since the report", _AGAIN)
 
 
-def refuse_unfit_keeper(image: Reported) -> None:
+def refuse_unfit_keeper(image: ReportedImage) -> None:
     """Raise SscdError unless what must stay has the bytes of the report and is an image."""
     from sscd_cli.images.decode import Limits, Unreadable, decode
     from sscd_cli.images.read import stored_ref
@@ -54,5 +55,5 @@ def refuse_same_file(removal: Removal) -> None:
 _AGAIN = "run sscd dedup again"
 
 
-def _name(image: Reported) -> str:
+def _name(image: ReportedImage) -> str:
     return f"{image.id} in {image.source or 'a list'}"

@@ -13,8 +13,8 @@ from sscd_cli.errors import UsageError
 from sscd_cli.images.read import is_file
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
 from sscd_cli.reports.header import COMMENT, METADATA_KEY, Header
+from sscd_cli.reports.reported import ReportedCluster
 from sscd_cli.reports.review.page import page
-from sscd_cli.reports.review.shown import ShownCluster
 from sscd_cli.text import bytes_text, counted, printable
 
 
@@ -89,8 +89,8 @@ def _pixels(member: Member) -> str:
     return f"{member.width}×{member.height}" if member.width else ""
 
 
-def _shown(cluster: Cluster) -> ShownCluster:
-    return ShownCluster.of(asdict(cluster))
+def _shown(cluster: Cluster) -> ReportedCluster:
+    return ReportedCluster.of(asdict(cluster))
 
 
 def json_lines(header: Header, records: Iterable[Any]) -> Iterator[str]:

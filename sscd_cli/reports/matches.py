@@ -12,6 +12,7 @@ from sscd_cli.images.read import is_file
 from sscd_cli.reports.clusters import LOOK_AT, facts, likeness, shown_path, working_folder
 from sscd_cli.reports.formats import csv_report, json_lines, path_lines
 from sscd_cli.reports.header import METADATA_KEY, Header
+from sscd_cli.reports.reported import ReportedMatch
 from sscd_cli.reports.review.page import page
 from sscd_cli.reports.review.shown import clusters_of_matches
 from sscd_cli.text import printable
@@ -130,7 +131,7 @@ def _lines(
     elif format == "paths":
         yield from path_lines(_removable(matches), null)
     elif format == "html":
-        clusters = clusters_of_matches(map(asdict, matches))
+        clusters = clusters_of_matches(ReportedMatch.of(asdict(match)) for match in matches)
         yield from page({**header.record(), "base": base}, clusters)
     else:
         for path, group in groupby(matches, key=lambda match: match.path):

@@ -106,7 +106,7 @@ def test_cut_or_contradicting_matches_are_refused(sscd: Run, matches: Path) -> N
         ("".join(lines[:-1]), "is cut: its last record is missing"),
         ("".join([lines[0], *lines[2:]]), "is cut: it holds 2 matches of 3"),
         ("".join(lines).replace('"checked": true', '"checked": 1'), "is no whole report of"),
-        ("".join(lines).replace('"exact bytes"', '"sure"'), "is no whole report of clusters: "),
+        ("".join(lines).replace('"exact bytes"', '"sure"'), "is no whole report of sscd dedup: "),
     ):
         matches.write_text(text)
         ran = sscd("apply", matches)

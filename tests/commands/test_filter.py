@@ -444,7 +444,7 @@ def refused(tiny: Run, text: bytes) -> str:
 
 
 NO_FIRST = (
-    "r is no whole report of clusters: it has no first record (text, html and paths have none)"
+    "r is no whole report of sscd dedup: it has no first record (text, html and paths have none)"
 )
 
 
@@ -465,7 +465,9 @@ def test_nothing_from_a_dedup_that_failed_is_no_report(
     folder_of(tmp_path / "photos", pictures)
     failed = tiny("dedup", "nowhere", "-f", "jsonl")
     assert (failed.status, failed.out) == (3, b"")
-    assert refused(tiny, failed.out) == "r is empty: no run of sscd dedup ended"
+    assert refused(tiny, failed.out) == (
+        "r is no whole report of sscd dedup: it is empty, no run of that ended"
+    )
 
 
 def test_a_report_without_copies_is_whole(
@@ -485,7 +487,9 @@ def test_a_report_of_matches_is_refused(
     assert tiny("embed", "photos", "-d", "other").status == 0
     for format in ("jsonl", "csv", "parquet"):
         found = tiny("dedup", "photos", "--against", "other", "-f", format).out
-        assert refused(tiny, found) == ("r is no whole report of clusters: its records are matches")
+        assert refused(tiny, found) == (
+            "r is no whole report of sscd dedup: its records are matches"
+        )
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
@@ -506,6 +510,7 @@ MEMBER = {
     "path": "photos/a.png",
     "keep": True,
     "keeper": "photos/a.png",
+    "similarity": 1.0,
     "id": "a.png",
     "file_bytes": 1,
     "mtime_ns": 1,
@@ -518,7 +523,7 @@ GOES = {**MEMBER, "path": "photos/b.png", "id": "b.png", "keep": False}
 @pytest.mark.parametrize(
     ("members", "what"),
     [
-        ([{**MEMBER, "keep": None}, GOES], "keep is None"),
+        ([{**MEMBER, "keep": None}, GOES], "it lacks 'keep'"),
         ([MEMBER, {**GOES, "keep": "false"}], "keep is 'false'"),
         ([MEMBER, {**GOES, "keep": 0}], "keep is 0"),
         ([MEMBER, {**GOES, "file_bytes": float("inf")}], "Infinity is no number"),
@@ -540,9 +545,11 @@ def test_a_report_that_contradicts_itself_or_is_damaged_is_refused(
     tiny: Run, tmp_path: Path, pictures: dict[str, bytes], members: Any, what: str
 ) -> None:
     folder_of(tmp_path / "photos", pictures)
-    text = rewrite(report(tiny, "photos"), {"cluster": "0", "members": members})
+    text = rewrite(
+        report(tiny, "photos"), {"cluster": "0", "weakest_link": 0.5, "members": members}
+    )
     why = refused(tiny, text)
-    assert why.startswith("r is no whole report of clusters: ")
+    assert why.startswith("r is no whole report of sscd dedup: ")
     assert what in why
 
 

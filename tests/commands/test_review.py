@@ -25,9 +25,9 @@ from review_reports import clusters_report, hash_of, member, pair_of_pictures
 from sscd_cli.decisions.records import append_decisions, read_decided
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.thumbnail import thumbnail
+from sscd_cli.reports.reported import ReportedCluster, ReportedImage
 from sscd_cli.reports.review.page import page
 from sscd_cli.reports.review.server import Server, Site
-from sscd_cli.reports.review.shown import Shown, ShownCluster
 from sscd_cli.reports.review.spool import Spool
 
 COUNTS = {"clusters": 1, "removable": 1, "removable_bytes": 10}
@@ -70,11 +70,11 @@ class Page(HTMLParser):
             self.title = data
 
 
-def shown(path: str, keeper: str = "", **more: Any) -> Shown:
-    return Shown.of(member(path, keeper, **more))
+def shown(path: str, keeper: str = "", **more: Any) -> ReportedImage:
+    return ReportedImage.of(member(path, keeper, **more))
 
 
-def made(clusters: list[ShownCluster], most: int = 100) -> Page:
+def made(clusters: list[ReportedCluster], most: int = 100) -> Page:
     return Page("".join(page(COUNTS, clusters, decided={}, side=64, most=most)))
 
 
@@ -87,7 +87,7 @@ HOSTILE = (
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_name_of_a_file_breaks_the_page(name: bytes) -> None:
     path = os.fsdecode(name)
-    found = made([ShownCluster("c", 0.5, [shown("a.png"), shown(path, "a.png")])])
+    found = made([ReportedCluster("c", 0.5, [shown("a.png"), shown(path, "a.png")])])
     _, (_, _, images), _ = found.data
     assert images[1][0] == path
     assert len(found.scripts) == 1
@@ -103,8 +103,8 @@ def test_the_page_runs_its_own_script_and_nothing_else() -> None:
 
 
 def test_the_largest_clusters_come_last_and_else_the_weakest_link_first() -> None:
-    pairs = [ShownCluster(f"{n}", n, [shown("a"), shown("b", "a")]) for n in (0.9, 0.5)]
-    large = ShownCluster("large", 0.1, [shown("a"), shown("b", "a"), shown("c", "a")])
+    pairs = [ReportedCluster(f"{n}", n, [shown("a"), shown("b", "a")]) for n in (0.9, 0.5)]
+    large = ReportedCluster("large", 0.1, [shown("a"), shown("b", "a"), shown("c", "a")])
     _, *clusters, _ = made([large, *pairs]).data
     assert [name for name, _, _ in clusters] == ["0.5", "0.9", "large"]
 
@@ -114,7 +114,7 @@ def test_previews_are_within_the_page_up_to_their_number(tmp_path: Path) -> None
     torn = tmp_path / "torn.png"
     torn.write_bytes(Path(paths[0]).read_bytes()[:60])
     images = [shown(paths[0]), shown(str(torn), paths[0]), shown(paths[1], paths[0])]
-    found = made([ShownCluster("c", 0.5, [*images, shown(paths[2], paths[0])])], most=3)
+    found = made([ReportedCluster("c", 0.5, [*images, shown(paths[2], paths[0])])], most=3)
     assert list(found.previews) == ["p0", "p2"]
     assert "cannot read" in found.reasons["p1"]
     assert all(data.startswith(b"\xff\xd8") for data in found.previews.values())
@@ -142,10 +142,13 @@ def test_a_report_is_reviewed_as_a_page(sscd: Run, tmp_path: Path) -> None:
         (lambda text: "", "is empty"),
         (lambda text: "cluster 1  2 images\n", "has no first record"),
         (lambda text: text.replace('"content_hash"', '"hash"'), "lacks 'content_hash'"),
-        (lambda text: text.replace('"keeper": "kept', '"keeper": "gone'), "lacks 'gone/1.png'"),
+        (
+            lambda text: text.replace('"keeper": "kept', '"keeper": "gone'),
+            "goes for gone/1.png, which does not stay",
+        ),
         (lambda text: "[" * 100_000 + "\n", "has no first record"),
         (lambda text: text.replace('"width": 40', '"width": "<b>"'), "width is '<b>'"),
-        (lambda text: text.replace('"similarity": 0.75', '"similarity": NaN'), "similarity is nan"),
+        (lambda text: text.replace('"similarity": 0.75', '"similarity": NaN'), "NaN is no number"),
         (lambda text: text.replace('_link": 0.75', '_link": []'), "weakest_link is []"),
         (lambda text: text.replace('"members": [', '"members": 5, "x": ['), "no whole report"),
     ],
@@ -214,7 +217,9 @@ def test_what_was_decided_before_is_on_the_page(sscd: Run, tmp_path: Path) -> No
 
 def test_a_spool_gives_each_image_by_its_number() -> None:
     clusters = [
-        ShownCluster(f"{n}", 0.5, [shown(f"{n}/{m}", "" if m == 0 else f"{n}/0") for m in range(n)])
+        ReportedCluster(
+            f"{n}", 0.5, [shown(f"{n}/{m}", "" if m == 0 else f"{n}/0") for m in range(n)]
+        )
         for n in (2, 5, 3)
     ]
     every = [image for cluster in clusters for image in cluster.images]

@@ -19,7 +19,8 @@ from typing import Any
 
 from sscd_cli.machines.stages import each
 from sscd_cli.options.review import PREVIEW_SIDE, PREVIEWS
-from sscd_cli.reports.review.shown import Digest, Shown, ShownCluster, in_order
+from sscd_cli.reports.reported import ReportedCluster, ReportedImage
+from sscd_cli.reports.review.shown import Digest, in_order, is_shown_by_browser, kind
 from sscd_cli.text import bytes_text, counted
 
 # by sorted pair of content hashes: the verdict, and the hash of what stays ("" if both do)
@@ -32,7 +33,7 @@ _SAFE = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 def page(
     header: Mapping[str, Any],
-    clusters: Iterable[ShownCluster],
+    clusters: Iterable[ReportedCluster],
     *,
     decided: Decided = MappingProxyType({}),
     side: int = PREVIEW_SIDE,
@@ -60,7 +61,7 @@ def page(
 
 
 def served_page(
-    header: Mapping[str, Any], clusters: Iterable[ShownCluster], decided: Decided
+    header: Mapping[str, Any], clusters: Iterable[ReportedCluster], decided: Decided
 ) -> Iterator[str]:
     """Yield the page without previews, cluster by cluster, for a server that makes them."""
     yield _head(header)
@@ -95,7 +96,7 @@ def _tail() -> str:
 
 
 def _data_block(
-    header: Mapping[str, Any], clusters: Iterable[ShownCluster], decided: Decided
+    header: Mapping[str, Any], clusters: Iterable[ReportedCluster], decided: Decided
 ) -> Iterator[str]:
     """Yield the block of data, cluster by cluster: a JSON array of the header, the clusters and
     the digest of all."""
@@ -114,14 +115,14 @@ def _preview_block(place: int, preview: bytes | str) -> str:
     return f'<template id="p{place}">{base64.b64encode(preview).decode()}</template>\n'
 
 
-def _row(cluster: ShownCluster, decided: Decided) -> list[Any]:
+def _row(cluster: ReportedCluster, decided: Decided) -> list[Any]:
     keepers = cluster.keepers()
     images = [
         [
             *(image.path, keeper, image.similarity, image.width, image.height, image.file_bytes),
-            *(image.kind, image.mtime_ns // 1_000_000, image.content_hash),
+            *(kind(image), image.mtime_ns // 1_000_000, image.content_hash),
             *(image.pixel_hash, image.band, image.reason, image.explanation),
-            *(int(image.fixed), int(image.is_file)),
+            *(int(image.fixed), int(is_shown_by_browser(image))),
             *_said(image, cluster.images[keeper], decided),
         ]
         for image, keeper in zip(cluster.images, keepers, strict=True)
@@ -129,7 +130,7 @@ def _row(cluster: ShownCluster, decided: Decided) -> list[Any]:
     return [cluster.name, cluster.weakest_link, images]
 
 
-def _said(image: Shown, keeper: Shown, decided: Decided) -> tuple[str, ...]:
+def _said(image: ReportedImage, keeper: ReportedImage, decided: Decided) -> tuple[str, ...]:
     """Return what was decided of an image and its keeper: the verdict and what stays."""
     if image is keeper or not decided:
         return ()

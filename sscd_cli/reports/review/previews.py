@@ -10,11 +10,11 @@ from sscd_cli.errors import SscdError
 from sscd_cli.images.read import stored_ref
 from sscd_cli.images.thumbnail import thumbnail
 from sscd_cli.machines.hardware import core_count
-from sscd_cli.reports.review.shown import Shown
+from sscd_cli.reports.reported import ReportedImage
 from sscd_cli.text import printable
 
 
-def preview(image: Shown, side: int) -> bytes | str:
+def preview(image: ReportedImage, side: int) -> bytes | str:
     """Return an image as a JPEG file, its longer edge `side` pixels, or why it cannot be shown."""
     try:
         return thumbnail(stored_ref(image.source, image.id), side)
@@ -22,7 +22,7 @@ def preview(image: Shown, side: int) -> bytes | str:
         return printable(error.what)
 
 
-def previews(images: Iterable[Shown], side: int) -> Iterator[bytes | str]:
+def previews(images: Iterable[ReportedImage], side: int) -> Iterator[bytes | str]:
     """Yield the previews of images in their order; a few wait in memory, not all."""
     waiting: deque[Future[bytes | str]] = deque()
     workers = core_count()

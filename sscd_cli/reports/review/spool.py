@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from threading import Lock
 
-from sscd_cli.reports.review.shown import NAMES, Shown, ShownCluster
+from sscd_cli.reports.reported import NAMES, ReportedCluster, ReportedImage
 
 _values = attrgetter(*NAMES)
 
@@ -18,7 +18,7 @@ _values = attrgetter(*NAMES)
 class Spool:
     """Clusters in a temporary file, which closing removes, and 16 bytes of memory for each."""
 
-    def __init__(self, clusters: Iterable[ShownCluster]) -> None:
+    def __init__(self, clusters: Iterable[ReportedCluster]) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `close`
         self._lock = Lock()
         self._starts = array("Q")
@@ -38,18 +38,18 @@ class Spool:
     def __len__(self) -> int:
         return len(self._starts)
 
-    def __iter__(self) -> Iterator[ShownCluster]:
+    def __iter__(self) -> Iterator[ReportedCluster]:
         return map(self._cluster, range(len(self)))
 
-    def image(self, number: int) -> Shown:
+    def image(self, number: int) -> ReportedImage:
         """Return the image of this number, of all in their order. Raises: IndexError: none."""
         if not 0 <= number < self.images:
             raise IndexError(number)
         place = bisect_right(self._first, number) - 1
         return self._cluster(place).images[number - self._first[place]]
 
-    def _cluster(self, place: int) -> ShownCluster:
+    def _cluster(self, place: int) -> ReportedCluster:
         with self._lock:
             self._file.seek(self._starts[place])
             name, weakest_link, images = json.loads(self._file.readline())
-        return ShownCluster(name, weakest_link, [Shown(*image) for image in images])
+        return ReportedCluster(name, weakest_link, [ReportedImage(*image) for image in images])
