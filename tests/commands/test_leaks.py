@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from conftest import DATA, MTIME, Ran, Run, Store, error_line, names_in, picture
+from leak_schemas import refuse_wrong
 from other_shots import pages
 from PIL import Image
 
@@ -89,6 +90,7 @@ def test_twelve_planted_leaks_are_told_in_every_format(gate: Gate, sets: Path, f
     assert ran.status == 1
     said = ran.out.decode().replace(str(sets), "/somewhere")
     assert said == (GOLDEN / FORMATS[format]).read_text()
+    refuse_wrong(format, ran.out)
     assert ran.err == (
         "sscd: warning: not compared, for they are unreadable: 1 image\n"
         "failed: 12 of 20 images of test.d (60.0%) have a copy among 16 of train.d: "
@@ -189,6 +191,7 @@ def test_sets_that_share_nothing_pass(sscd: Run, tmp_path: Path, store: Store) -
     for format in FORMATS:
         ran = sscd("leaks", "test.d", "--against", "train.d", "-f", format)
         assert ran.status == 0
+        refuse_wrong(format, ran.out)
         said[format] = ran.out.decode()
     verdict = "0 of 1 image of test.d (0.0%) have a copy among 1 of train.d"
     assert said["text"].startswith(f"passed: {verdict}\n")
@@ -226,7 +229,9 @@ def test_what_people_decided_holds(gate: Gate, sets: Path) -> None:
     append_decisions(sets / "test.d" / "decisions.jsonl", decisions)
     told = json.loads(gate("-f", "json").out)
     assert (told["leaked"], told["accepted"], told["look_at"]) == (10, 3, 0)
-    (run,) = json.loads(gate("-f", "sarif").out)["runs"]
+    sarif_log = gate("-f", "sarif").out
+    refuse_wrong("sarif", sarif_log)
+    (run,) = json.loads(sarif_log)["runs"]
     assert sum("suppressions" in result for result in run["results"]) == 3
     (sets / "test.d" / "decisions.jsonl").rename(sets / "mine.jsonl")
     assert json.loads(gate("-f", "json").out)["leaked"] == 12
@@ -352,6 +357,7 @@ ALL = ("leaks", "test.d", "val.d", "--against", "train.d")
 def test_several_sets_are_told_in_every_format(sscd: Run, three: Path, format: str) -> None:
     ran = sscd(*ALL, "-f", format)
     assert ran.status == 1
+    refuse_wrong(format, ran.out)
     told = ran.out.decode()
     pairs = [("test.d", "val.d", 1), ("test.d", "train.d", 12), ("val.d", "train.d", 1)]
     for test, train, leaked in pairs:
@@ -494,7 +500,8 @@ def test_names_from_outside_break_no_format(sscd: Run, tmp_path: Path, store: St
     store(tmp_path / "train.d", files)
     store(tmp_path / "test.d", {odd: np.eye(4)[0]})
     said = {f: sscd("leaks", "test.d", "--against", "train.d", "-f", f).out for f in FORMATS}
-    ElementTree.fromstring(said["junit"])
+    refuse_wrong("junit", said["junit"])
+    refuse_wrong("sarif", said["sarif"])
     assert json.loads(said["json"])["leaks"][0]["path"] == name
     (run,) = json.loads(said["sarif"])["runs"]
     location = run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
@@ -505,6 +512,19 @@ def test_names_from_outside_break_no_format(sscd: Run, tmp_path: Path, store: St
     assert len(said["text"].decode().splitlines()) == 14
     ran = sscd("leaks", "test.d", "--against", "train.d", "--clean-list", "c", "-t", "1")
     assert ran.status == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "uri"),
+    [
+        ("a b/c:d.jpg", "a%20b/c%3Ad.jpg"),
+        ("/data/é.jpg", "file:///data/%C3%A9.jpg"),
+        ("s3://bucket/a b/é.jpg", "s3://bucket/a%20b/%C3%A9.jpg"),
+        ("https://host/rows.parquet?v=1#7", "https://host/rows.parquet?v=1#7"),
+    ],
+)
+def test_sarif_names_files_and_what_lies_on_servers_by_uris(path: str, uri: str) -> None:
+    assert sarif.uri_of(path) == uri
 
 
 def wrong() -> Iterator[tuple[str, int, str]]:

@@ -9,24 +9,29 @@ from typing import Any
 from urllib.parse import quote
 
 from sscd_cli import __version__
-from sscd_cli.reports.clusters import BANDS
+from sscd_cli.reports.clusters import BANDS, EDITED, EXACT_BYTES, LOOK_AT, SAME_PIXELS
 from sscd_cli.reports.leaks.record import ACCEPTED, KNOWN, NEW, GateReport, Leak
+from sscd_cli.storage.servers import is_url
 from sscd_cli.text import printable
 
 MOST = 5000  # results: what GitHub shows of a run
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_URL_SIGNS = "%:/?#[]@!$&'()*+,;="  # what has a meaning in a URL stays
 _RULES = {band: f"leak/{band.replace(' ', '-')}" for band in BANDS}
+_MEANINGS = {
+    EXACT_BYTES: "A file of the test set is, byte for byte, one of the training set.",
+    SAME_PIXELS: "An image of the test set has the pixels of one of the training set.",
+    EDITED: "An image of the test set is an edited copy of one of the training set.",
+    LOOK_AT: "An image of the test set may be a copy of one of the training set: look at both.",
+}
+_HELP = "Take the image out of one of the sets, or accept the pair by a decision: sscd help ci."
 
 
 def sarif(report: GateReport) -> Iterator[str]:
     """Yield the log; the fingerprint of a result is the sorted pair of content hashes."""
     leaks = report.worst(MOST)
     new = "error" if report.verdict == "failed" else "warning"
-    rules = [
-        {"id": rule, "shortDescription": {"text": f"A test image like a training image: {band}"}}
-        for band, rule in _RULES.items()
-    ]
-    driver = {"name": "sscd", "version": __version__, "rules": rules}
+    driver = {"name": "sscd", "version": __version__, "rules": [_rule(band) for band in BANDS]}
     run = {
         "tool": {"driver": driver},
         "invocations": [_invocation(report, len(leaks))],
@@ -34,6 +39,16 @@ def sarif(report: GateReport) -> Iterator[str]:
         "properties": _properties(report),
     }
     yield json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1) + "\n"
+
+
+def _rule(band: str) -> dict[str, Any]:
+    """Return what GitHub wants to be told of a kind of result."""
+    return {
+        "id": _RULES[band],
+        "shortDescription": {"text": f"A test image like a training image: {band}"},
+        "fullDescription": {"text": _MEANINGS[band]},
+        "help": {"text": _HELP},
+    }
 
 
 def _properties(report: GateReport) -> dict[str, Any]:
@@ -81,6 +96,13 @@ def _result(leak: Leak, new: str) -> dict[str, Any]:
 
 def _location(path: str) -> dict[str, Any]:
     """Return where a person finds an image, which has no lines: code hosts ask for one."""
-    start = "file://" if path.startswith("/") else ""
-    uri = path if "://" in path else start + quote(os.fsencode(path))
-    return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}}}
+    artifact = {"uri": uri_of(path)}
+    return {"physicalLocation": {"artifactLocation": artifact, "region": {"startLine": 1}}}
+
+
+def uri_of(path: str) -> str:
+    """Return the URI of a path as people see it: of a file, relative or not, or a URL."""
+    name = os.fsencode(path)
+    if is_url(path):
+        return quote(name, _URL_SIGNS)
+    return ("file://" if path.startswith("/") else "") + quote(name)
