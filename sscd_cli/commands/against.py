@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from sscd_cli.advice.doubts import MatchDoubts
 from sscd_cli.advice.second_look import OTHER_SHOT, SecondLooks
 from sscd_cli.commands import embed
-from sscd_cli.decisions.records import decisions_at, pixels_of, rejected_pairs
+from sscd_cli.decisions.records import Decisions, decisions_at, read_decisions
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.descriptors.schema import difference
 from sscd_cli.embedding.verify import check_files
@@ -128,16 +127,16 @@ def run(
     if embedded:
         ours = embedded.narrow(ours)
     found = compare(ours, theirs, options, scale, embedded)
-    found = _without_rejected(found, decisions)
+    found = _without_rejected(found, read_decisions(decisions))
     return looked_at(found) if options.second_look else found
 
 
-def _without_rejected(found: AgainstResult, decisions: Path) -> AgainstResult:
+def _without_rejected(found: AgainstResult, decisions: Decisions) -> AgainstResult:
     """Leave out the pairs of which a person said that both stay."""
     columns = found.stored.columns, found.other.columns
-    rejected = dict.fromkeys(rejected_pairs(decisions), "rejected")
+    rejected = dict.fromkeys(decisions.rejected, "rejected")
     out = np.zeros(len(found.pairs), np.bool_)
-    out[list(decided_between(found.pairs, *columns, rejected, pixels_of(decisions)))] = True
+    out[list(decided_between(found.pairs, *columns, rejected, decisions.pixels))] = True
     return replace(
         found,
         pairs=found.pairs.chosen(~out),

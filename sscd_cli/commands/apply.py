@@ -134,11 +134,12 @@ def _settle(journal: Journal) -> None:
 def _planned(report: Removals, options: ApplyOptions, result: ApplyResult, gone: set[str]) -> Plan:
     from sscd_cli.decisions.choice import beside, choose
     from sscd_cli.decisions.plan import make_plan
-    from sscd_cli.decisions.records import decisions_at, read_decided
+    from sscd_cli.decisions.records import decisions_at, read_decisions
     from sscd_cli.images.globs import protection
     from sscd_cli.images.read import stored_ref
 
-    choice = choose(report, read_decided(decisions_at(options.decisions, beside(report.header))))
+    decisions = read_decisions(decisions_at(options.decisions, beside(report.header)))
+    choice = choose(report, decisions.verdicts)
     left = [removal for removal in choice.removals if _real_path(removal) not in gone]
     result.before, result.spared = len(choice.removals) - len(left), choice.spared
     named = protection(options.protect)

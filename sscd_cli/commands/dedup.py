@@ -13,7 +13,7 @@ from sscd_cli.advice.doubts import RowDoubts, find_doubts, low_content
 from sscd_cli.advice.originals import Originals, Policy
 from sscd_cli.advice.second_look import OTHER_SHOT, SecondLooks
 from sscd_cli.commands import embed
-from sscd_cli.decisions.records import decisions_at, pixels_of, rejected_pairs
+from sscd_cli.decisions.records import decisions_at, read_decisions
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.embedding.verify import check_files
 from sscd_cli.errors import SscdError
@@ -185,8 +185,8 @@ def run(
     found_by_tasks = join_report.run(options, embedded)
     joined = found_by_tasks or _joined_here(options, scale, embedded, announce)
     stored = joined.stored
-    said = rejected_pairs(decisions)
-    copies, decided = without_rejected(joined.copies, stored.columns, said, pixels_of(decisions))
+    said = read_decisions(decisions)
+    copies, decided = without_rejected(joined.copies, stored.columns, said.rejected, said.pixels)
     joined = replace(joined, copies=copies)
     doubts = find_doubts(joined, options)
     sources = embedding.sources if embedding else ()

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sscd_cli.decisions.records import append_decisions, read_decided
+from sscd_cli.decisions.choice import beside
+from sscd_cli.decisions.records import append_decisions, read_decisions
 from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.options.review import ReviewOptions
 from sscd_cli.reports.reading import Report, opened, read_report
@@ -63,7 +64,7 @@ def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult
             yield cluster
 
     header = {**report.header, "base": base_of(report.header["folder"], output)}
-    decided = read_decided(_decisions_file(report, options))
+    decided = read_decisions(options.decisions or beside(report.header)).verdicts
     sizes = {"side": options.side, "most": options.previews}
     try:
         with output_file(output) as file:
@@ -77,7 +78,7 @@ def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult
 
 def _serve(report: Report, options: ReviewOptions, announce: Callable[[str], None]) -> ReviewResult:
     with closing(Spool(_clusters(report))) as spool:
-        result = ReviewResult(_decisions_file(report, options), len(spool))
+        result = ReviewResult(options.decisions or beside(report.header), len(spool))
         try:
             server = Server(_site(report, spool, options, result), options.port)
         except OSError as error:
@@ -94,24 +95,16 @@ def _clusters(report: Report) -> Iterator[ReportedCluster]:
     return clusters_of_matches(report.matches()) if report.of_matches else report.clusters()
 
 
-def _decisions_file(report: Report, options: ReviewOptions) -> Path:
-    """Return where decisions lie: as the user says, or beside the descriptors."""
-    if options.decisions is not None:
-        return options.decisions
-    dataset = Path(report.header["dataset"])
-    return (dataset if dataset.is_dir() else Path()) / "decisions.jsonl"
-
-
 def _site(report: Report, spool: Spool, options: ReviewOptions, result: ReviewResult) -> Site:
     header = {**report.header, "serve": str(result.output)}
-    read_decided(result.output)  # what is wrong with it is told now, and not to the browser
+    read_decisions(result.output)  # what is wrong with it is told now, and not to the browser
 
     def write(decisions: list[dict[str, Any]]) -> None:
         append_decisions(result.output, decisions)
         result.decisions += len(decisions)
 
     return Site(
-        page=lambda: served_page(header, spool, read_decided(result.output)),
+        page=lambda: served_page(header, spool, read_decisions(result.output).verdicts),
         preview=lambda number, full: preview(
             spool.image(number), _FULL_SIDE if full else options.side
         ),

@@ -13,7 +13,7 @@ from sscd_cli.commands import against
 from sscd_cli.commands.against import AgainstResult
 from sscd_cli.commands.splits import Split
 from sscd_cli.decisions.baseline import KnownLeak
-from sscd_cli.decisions.records import pixels_of, read_decided
+from sscd_cli.decisions.records import read_decisions
 from sscd_cli.errors import SscdError
 from sscd_cli.evaluation.strangers import expected_pairs, images_among
 from sscd_cli.matching.decided import decided_between
@@ -125,9 +125,9 @@ class Judge:
     def _status(self, found: AgainstResult, decisions: Path) -> NDArray[np.uint8]:
         status = np.where(found.sure, _CODES[NEW], _CODES[UNSURE]).astype(np.uint8)
         columns = found.stored.columns, found.other.columns
-        decided = {pair: verdict for pair, (verdict, _) in read_decided(decisions).items()}
-        said = decided_between(found.pairs, *columns, decided, pixels_of(decisions))
-        for number, verdict in said.items():
+        decided = read_decisions(decisions)
+        said = decided_between(found.pairs, *columns, decided.verdicts, decided.pixels)
+        for number, (verdict, _) in said.items():
             status[number] = _CODES[NEW if verdict == "same" else ACCEPTED]
         for number, pair in enumerate(_known_leaks(found) if self._by_contents else ()):
             known = pair and self._known(pair)

@@ -16,6 +16,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +24,7 @@ from sscd_cli.errors import SscdError
 
 VERDICTS = ("same", "keep_both", "not_duplicate", "other_shot", "revoked")
 HASH = re.compile("[0-9a-f]{32}")
+Pair = tuple[str, str]
 
 
 def decisions_at(named: Path | None, usual: Path) -> Path:
@@ -35,26 +37,44 @@ def decisions_at(named: Path | None, usual: Path) -> Path:
     return named or usual
 
 
-def read_decided(file: Path) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return what holds of each pair: the verdict, and what stays ("" if both do).
+@dataclass(frozen=True)
+class Decisions:
+    """What holds of pairs of contents, which are named by their sorted hashes.
 
-    Nothing holds where there is no file yet.
+    verdicts: what was decided of each pair, and what stays ("" if both do). pixels: the hashes of
+    the pixels of contents, as far as they are known.
+    """
+
+    verdicts: dict[Pair, tuple[str, str]] = field(default_factory=dict)
+    pixels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rejected(self) -> set[Pair]:
+        """Return the pairs of which neither goes for the other."""
+        return {pair for pair, (verdict, _) in self.verdicts.items() if verdict != "same"}
+
+
+def read_decisions(file: Path) -> Decisions:
+    """Return what a file says; nothing was decided where there is none yet.
 
     Raises: SscdError: a line of it is no decision. OSError: it cannot be read.
     """
-    found: dict[tuple[str, str], tuple[str, str]] = {}
-    for decision in read_records(file):
-        pair = decision["left"], decision["right"]
-        found.pop(pair, None)
-        if decision["verdict"] != "revoked":
-            found[pair] = decision["verdict"], decision["keeper"] or ""
+    found = Decisions()
+    for record in read_records(file):
+        pair = record["left"], record["right"]
+        found.verdicts.pop(pair, None)
+        if record["verdict"] != "revoked":
+            found.verdicts[pair] = record["verdict"], record["keeper"] or ""
+        for content, side in zip(pair, ("left_pixels", "right_pixels"), strict=True):
+            if record.get(side):
+                found.pixels[content] = record[side]
     return found
 
 
 def read_records(file: Path) -> list[dict[str, Any]]:
     """Return all decisions of a file, in its order; none where there is no file yet.
 
-    Raises: as `read_decided`.
+    Raises: as `read_decisions`.
     """
     records = []
     for number, decision in _lines(file):
@@ -65,26 +85,6 @@ def read_records(file: Path) -> list[dict[str, Any]]:
             raise SscdError(what, "mend or remove that line") from None
         records.append(decision)
     return records
-
-
-REJECTIONS = frozenset({"keep_both", "not_duplicate", "other_shot"})
-
-
-def rejected_pairs(file: Path) -> set[tuple[str, str]]:
-    """Return the pairs of content hashes of which neither goes for the other.
-
-    Raises: as `read_decided`.
-    """
-    return {pair for pair, (verdict, _) in read_decided(file).items() if verdict in REJECTIONS}
-
-
-def pixels_of(file: Path) -> dict[str, str]:
-    """Return the pixel hashes of decided contents, as far as they are known.
-
-    Raises: as `read_decided`.
-    """
-    sides = [(r[s], r.get(f"{s}_pixels")) for r in read_records(file) for s in ("left", "right")]
-    return {content: pixels for content, pixels in sides if pixels}
 
 
 def _lines(file: Path) -> Iterator[tuple[int, Any]]:

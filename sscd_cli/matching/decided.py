@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from sscd_cli.matching.copies import Copies
 from sscd_cli.matching.doubts import exact_copies
 from sscd_cli.matching.join import Pairs
+
+T = TypeVar("T")
 
 
 def without_rejected(
@@ -44,9 +46,9 @@ def decided_between(
     pairs: Pairs,
     ours: Mapping[str, NDArray[Any]],
     theirs: Mapping[str, NDArray[Any]],
-    decided: Mapping[tuple[str, str], str],
+    decided: Mapping[tuple[str, str], T],
     pixels: Mapping[str, str] = MappingProxyType({}),
-) -> dict[int, str]:
+) -> dict[int, T]:
     """Return what was decided of pairs of two sets, by their places; those of which nothing was
     are left out.
 
@@ -59,7 +61,7 @@ def decided_between(
         return {}
     columns = {n: np.concatenate([ours[n], theirs[n]]) for n in ("content_hash", "pixel_hash")}
     bytes_only = {**columns, "pixel_hash": np.zeros_like(columns["pixel_hash"])}
-    found: dict[int, str] = {}
+    found: dict[int, T] = {}
     for known in (columns, bytes_only):
         picture_N = exact_copies(known)
         number_of = _numbers({hash for pair in decided for hash in pair}, known, picture_N, pixels)

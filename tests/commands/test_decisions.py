@@ -13,7 +13,7 @@ from conftest import DATA, Run, Store, error_line, picture, records_of
 from PIL import Image
 
 from sscd_cli.decisions.acts import content_hash
-from sscd_cli.decisions.records import append_decisions, read_decided
+from sscd_cli.decisions.records import append_decisions, read_decisions
 from sscd_cli.matching.copies import Copies
 from sscd_cli.matching.decided import decided_between, without_rejected
 from sscd_cli.matching.join import Pairs
@@ -109,7 +109,7 @@ def test_decisions_are_listed_and_taken_back(
     assert json.loads(ran.out)["verdict"] == "keep_both"
     words = ("decisions", "revoke", "a.png", hashes[1], "--decisions", file, "--who", "me")
     assert sscd(*words).err == "taken back: keep_both\n"
-    assert read_decided(file) == {}
+    assert read_decisions(file).verdicts == {}
     assert sscd("decisions", "list", "--decisions", file).out == b""
     error = error_line(sscd(*words))
     assert error.startswith(f"nothing was decided of a.png and {hashes[1]}; sscd decisions list")
@@ -126,12 +126,15 @@ def test_the_later_decision_of_several_files_holds(sscd: Run, tmp_path: Path) ->
     append_decisions(tmp_path / "last", [said("revoked", b, c, when="2026-01-03")])
     ran = sscd("decisions", "merge", "theirs", "--decisions", "ours")
     assert ran.err == "1 decision added; 2 pairs decided\n"
-    assert read_decided(tmp_path / "ours") == {(a, b): ("same", a), (b, c): ("keep_both", "")}
+    assert read_decisions(tmp_path / "ours").verdicts == {
+        (a, b): ("same", a),
+        (b, c): ("keep_both", ""),
+    }
     assert "0 decisions added" in sscd("decisions", "merge", "theirs", "--decisions", "ours").err
     ran = sscd("decisions", "merge", "last", "--decisions", "ours")
     assert ran.err == "1 decision added; 1 pair decided\n"
     assert sscd("decisions", "merge", "theirs", "last", "--decisions", "new").status == 0
-    assert read_decided(tmp_path / "new") == {(a, b): ("other_shot", "")}
+    assert read_decisions(tmp_path / "new").verdicts == {(a, b): ("other_shot", "")}
 
 
 def test_of_two_sets_pixels_inherit_and_the_same_bytes_come_first() -> None:

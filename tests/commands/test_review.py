@@ -22,7 +22,7 @@ from conftest import Run, Store, error_line, picture
 from PIL import Image
 from review_reports import clusters_report, hash_of, member, pair_of_pictures
 
-from sscd_cli.decisions.records import append_decisions, read_decided
+from sscd_cli.decisions.records import append_decisions, read_decisions
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.thumbnail import thumbnail
 from sscd_cli.reports.reported import ReportedCluster, ReportedImage
@@ -176,14 +176,14 @@ SAME = {"left": A1, "right": B1, "verdict": "same", "keeper": B1}
 
 def test_the_last_decision_on_a_pair_holds(tmp_path: Path) -> None:
     file = tmp_path / "decisions.jsonl"
-    assert read_decided(file) == {}
+    assert read_decisions(file).verdicts == {}
     append_decisions(file, [SAME, {**SAME, "verdict": "other_shot", "keeper": None}])
-    assert read_decided(file) == {(A1, B1): ("other_shot", "")}
+    assert read_decisions(file).verdicts == {(A1, B1): ("other_shot", "")}
     file.write_bytes(file.read_bytes().rstrip())
     append_decisions(file, [SAME])
-    assert read_decided(file) == {(A1, B1): ("same", B1)}
+    assert read_decisions(file).verdicts == {(A1, B1): ("same", B1)}
     append_decisions(file, [{**SAME, "verdict": "revoked", "keeper": None}])
-    assert read_decided(file) == {}
+    assert read_decisions(file).verdicts == {}
 
 
 @pytest.mark.parametrize(
