@@ -14,10 +14,9 @@ command goes on from there. WORK/student.safetensors: float16, 512-d.
 from __future__ import annotations
 
 import argparse
-import io
 import math
-import tarfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,18 +24,21 @@ from typing import Any
 import numpy as np
 import torch
 from batch_views import ViewMaker
-from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from sscd_cli.images.preprocess import RECIPES
+from sscd_cli.images.decode import Unreadable, decode
+from sscd_cli.images.preprocess import RECIPES, recipe_of
+from sscd_cli.images.refs import ImageRef
+from sscd_cli.images.sources import iter_images
 from sscd_cli.models.files.safetensors_file import save_network
+from sscd_cli.models.load import load_model
 from sscd_cli.models.network import Network
-from sscd_cli.models.runtime.onnx_runtime import OnnxRuntime
+from sscd_cli.training.teacher import teacher_codes
 
-KEPT, TEACHER_SIZE, TEMPERATURE, BATCH = 224, 224, 0.05, 96
+SEEN, TEMPERATURE, BATCH = "skew-224", 0.05, 96
 WARM_UP, SAVE_SECONDS, NEVER = 60, 240, -1e4
 
 
@@ -53,38 +55,25 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
-    keep_pictures(options.data, options.work)
-    keep_codes(options.teacher, options.work, options.threads)
+    refs = list(iter_images(sorted(map(str, options.data.glob("*.tar")))))
+    keep_pictures(refs, options.work)
+    teacher_codes(load_model(str(options.teacher), device="cpu", recipe=SEEN), refs, options.work)
     run(options)
 
 
-def keep_pictures(data: Path, work: Path) -> None:
+def keep_pictures(refs: Sequence[ImageRef], work: Path) -> None:
     """Decode every picture once, squashed to a square, beside its aspect."""
     if (work / "aspect.npy").exists():
         return
     rows, aspects = [], []
-    for path in sorted(data.glob("*.tar")):
-        with tarfile.open(path) as tar:
-            for member in tar:
-                file = tar.extractfile(member)
-                if file and not member.name.endswith((".csv", ".json", ".txt")):
-                    image = Image.open(io.BytesIO(file.read())).convert("RGB")
-                    aspects.append(image.width / image.height)
-                    small = image.resize((KEPT, KEPT), Image.Resampling.BILINEAR)
-                    rows.append(np.asarray(small))
+    for ref in refs:
+        image = decode(ref, recipe_of(SEEN))
+        if isinstance(image, Unreadable):
+            raise SystemExit(f"cannot read {ref.id}: {image.error}")
+        rows.append(image.pixels)
+        aspects.append(image.width / image.height)
     np.save(work / "pictures.npy", np.stack(rows))
     np.save(work / "aspect.npy", np.array(aspects, np.float32))
-
-
-def keep_codes(teacher: Path, work: Path, threads: int) -> None:
-    """Compute the teacher's descriptor of every picture once."""
-    if (work / "codes.npy").exists():
-        return
-    runtime = OnnxRuntime(teacher)
-    pictures = np.load(work / "pictures.npy", mmap_mode="r")
-    starts = range(0, len(pictures), 16)
-    made = [runtime.embed(np.ascontiguousarray(pictures[i : i + 16])) for i in starts]
-    np.save(work / "codes.npy", np.concatenate(made).astype(np.float16))
 
 
 class Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
