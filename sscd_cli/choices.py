@@ -10,48 +10,23 @@ from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.storage.places import place
 
 Linkage = Literal["leader", "components", "complete"]
-
-
 Method = Literal["auto", "exact", "sketch", "groups"]
-
-
 KeepWord = Literal[
     "original", "resolution", "bytes", "format", "source", "oldest", "newest", "path", "first"
 ]
-
-
 Transform = Literal["center", "pca", "whiten", "none"]
-
-
 Decode = Literal["auto", "exact", "fast"]
-
-
 OutputKind = Literal["descriptor", "embedding", "logits"]
-
-
 ReportFormat = Literal["text", "html", "jsonl", "csv", "parquet", "paths"]
-
-
 LeakFormat = Literal["text", "json", "junit", "sarif", "markdown", "github"]
-
-
 HitFormat = Literal["text", "jsonl", "csv"]
 
-
 LINKAGES: tuple[str, ...] = get_args(Linkage)
-
-
 METHODS: tuple[str, ...] = get_args(Method)
-
-
 KEEP_WORDS: tuple[str, ...] = get_args(KeepWord)
-
-
 TRANSFORMS: tuple[str, ...] = get_args(Transform)
-
-
 DECODES: tuple[Decode, ...] = get_args(Decode)
-
+OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
 
 # how a file's name ends that a report of leaks is written to, and in which format
 LEAK_SUFFIXES: dict[str, LeakFormat] = {
@@ -62,26 +37,20 @@ LEAK_SUFFIXES: dict[str, LeakFormat] = {
     ".md": "markdown",
 }
 
-
-OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
-
-
 DESCRIPTORS = Path("descriptors")
-
-
 MODEL = "sscd_mini"
-
-
 MAX_PIXELS = 200_000_000
-
-
 MAX_BYTES = 512 << 20
-
-
 CROWD = 32  # look-alikes of one image: more copies than it has, but pages of text have more
-
-
 AUTO = "auto"  # the threshold that was calibrated for these descriptors
+
+# how an image is like its keeper; of the last one nothing goes
+EXACT_BYTES, SAME_PIXELS, EDITED, LOOK_AT = BANDS = (
+    "exact bytes",
+    "same pixels",
+    "edited copy",
+    "look at it",
+)
 
 
 def check_word(kind: str, word: str, known: Sequence[str]) -> None:

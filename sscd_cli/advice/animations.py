@@ -10,21 +10,20 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import combinations, product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.advice.pictures import frames_at
+from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.machines.hardware import core_count, lacking
 from sscd_cli.machines.stages import each
+from sscd_cli.matching.copies import Copies
 from sscd_cli.matching.forest import components
 from sscd_cli.matching.join import Pairs
-
-if TYPE_CHECKING:
-    from sscd_cli.descriptors.read import DescriptorSet
-    from sscd_cli.matching.copies import Copies
-    from sscd_cli.matching.products import Indices
+from sscd_cli.matching.products import Indices
+from sscd_cli.second_look.verdict import second_look, small
 
 Shown = tuple[NDArray[np.uint8], ...]
 
@@ -84,8 +83,6 @@ def _candidates(
 
 
 def _shown(stored: DescriptorSet, row: int) -> Shown:
-    from sscd_cli.second_look.verdict import small
-
     try:
         return tuple(small(frame) for frame in frames_at(stored, row))
     except Exception as error:
@@ -108,8 +105,6 @@ def _same(one: Shown, other: Shown) -> bool:
 
 
 def _confirmed(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    from sscd_cli.second_look.verdict import second_look
-
     return second_look(one, other) == "copy confirmed"
 
 

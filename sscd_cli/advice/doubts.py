@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from sscd_cli.advice.animations import same_animations
+from sscd_cli.descriptors.read import DescriptorSet
+from sscd_cli.images.content import LOW_CONTENT
+from sscd_cli.joining.report import Joined
+from sscd_cli.matching.doubts import (
+    Doubts,
+    Resemblance,
+    crowded,
+    exact_copies,
+    exact_copies_between,
+    random_rows,
+    resemblance,
+)
+from sscd_cli.matching.join import Bias, Pairs
+from sscd_cli.matching.products import Indices
 from sscd_cli.options.dedup import DedupOptions
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from sscd_cli.descriptors.read import DescriptorSet
-    from sscd_cli.joining.report import Joined
-    from sscd_cli.matching.doubts import Doubts, Resemblance
-    from sscd_cli.matching.join import Bias, Pairs
-    from sscd_cli.matching.products import Indices
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +40,6 @@ class RowDoubts:
     @property
     def low_twins(self) -> NDArray[np.bool_]:
         """bool (N,): those of `low` with an exact copy."""
-        import numpy as np
-
         _, number, count = np.unique(self.pairs.exact, return_inverse=True, return_counts=True)
         twins: NDArray[np.bool_] = self.low & (count[number] > 1)
         return twins
@@ -45,11 +50,6 @@ def find_doubts(joined: Joined, options: DedupOptions) -> RowDoubts:
 
     A threshold that was calibrated on these images is believed, and so is `options.yes`.
     """
-    import numpy as np
-
-    from sscd_cli.advice.animations import same_animations
-    from sscd_cli.matching.doubts import Doubts, crowded, exact_copies
-
     stored, copies = joined.stored, joined.copies
     low = low_content(stored, options)
     crowd = np.zeros(len(stored), np.bool_)
@@ -88,9 +88,6 @@ class MatchDoubts:
         bias: Bias | None,
         options: DedupOptions,
     ) -> MatchDoubts:
-        import numpy as np
-
-        from sscd_cli.matching.doubts import exact_copies_between, random_rows, resemblance
 
         some, others = (random_rows(np.arange(len(side))) for side in (ours, theirs))
         lowered = None if bias is None else bias[some]
@@ -133,7 +130,5 @@ class MatchDoubts:
 
 def low_content(stored: DescriptorSet, options: DedupOptions) -> NDArray[np.bool_]:
     """Return the images with next to nothing in them, bool (N,), unless they count as others do."""
-    from sscd_cli.images.content import LOW_CONTENT
-
     content = stored.columns["content"]
     return (content >= 0) & (content < LOW_CONTENT) & (not options.low_content)

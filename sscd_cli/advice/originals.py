@@ -13,20 +13,18 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import lru_cache
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sscd_cli.advice.pictures import picture_of
+from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.machines.hardware import core_count
 from sscd_cli.machines.stages import each
+from sscd_cli.matching.copies import Clusters
 from sscd_cli.matching.keepers import deciding_word, keep_order
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from sscd_cli.descriptors.read import DescriptorSet
-    from sscd_cli.matching.copies import Clusters
-    from sscd_cli.second_look.originals import Look
+from sscd_cli.second_look.originals import Look, compare
 
 # why one stays by the words of --keep
 _FACTS = {
@@ -69,8 +67,6 @@ class Originals:
 
     @classmethod
     def of(cls, stored: DescriptorSet, policy: Policy) -> Originals:
-        import numpy as np
-
         return cls(stored, policy, np.zeros(len(stored), np.bool_))
 
     def judge(self, found: Clusters, order_N: NDArray[np.int64]) -> bool:
@@ -103,16 +99,12 @@ class Originals:
 
     def order(self, rows_N: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return the rank among the rows of a mask of each of them, and 0 for the others."""
-        import numpy as np
-
         order = np.zeros(len(rows_N), np.int64)
         order[rows_N] = keep_order(self.policy.keep, self.table(np.flatnonzero(rows_N).tolist()))
         return order
 
     def table(self, rows: list[int]) -> dict[str, NDArray[Any]]:
         """Return of some rows what decides which of them stays (see `matching.keepers`)."""
-        import numpy as np
-
         stored = self.stored
         table = {name: values[rows] for name, values in stored.columns.items()}
         table["edited"] = self.beaten[rows]
@@ -151,8 +143,6 @@ class Originals:
                 yield one, other
 
     def _judged(self, found: Clusters, rows: list[int]) -> dict[tuple[int, int], tuple[int, str]]:
-        from sscd_cli.second_look.originals import compare
-
         look, beaten = lru_cache(MOST)(self._look), self._beaten_of(rows)
         judged = {}
         for one, other in self._untold(found, rows, beaten):
@@ -166,8 +156,6 @@ class Originals:
 
     def _look(self, row: int) -> Look | None:
         """Look at one image; None where it is not here, or cannot be read."""
-        from sscd_cli.second_look.originals import Look
-
         picture = picture_of(self.stored, row)
         return None if picture is None else Look.of(picture.image, picture.coding)
 
@@ -178,8 +166,6 @@ def _groups(found: Clusters, order_N: NDArray[np.int64]) -> Iterator[list[int]]:
     Those are all of a cluster in which something may go; of a larger one each keeper and its
     copies.
     """
-    import numpy as np
-
     removable = found.removable
     rows = np.flatnonzero(np.isin(found.component, found.component[removable]) & found.clustered)
     _, cluster, size = np.unique(found.component[rows], return_inverse=True, return_counts=True)

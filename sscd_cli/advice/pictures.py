@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from PIL.Image import Image
 
-    from PIL.Image import Image
-
-    from sscd_cli.descriptors.read import DescriptorSet
-    from sscd_cli.images.opening import Picture
-    from sscd_cli.images.refs import ImageRef
+from sscd_cli.descriptors.read import DescriptorSet
+from sscd_cli.errors import SscdError
+from sscd_cli.images.animation import some_frames
+from sscd_cli.images.decode import DEFAULT_LIMITS, load_picture
+from sscd_cli.images.opening import Picture
+from sscd_cli.images.read import read_bytes, stored_ref
+from sscd_cli.images.refs import ImageRef
+from sscd_cli.storage.servers import is_url
 
 
 def picture_of(stored: DescriptorSet, row: int) -> Picture | None:
     """Read one image, upright RGB; None where it is not here, or cannot be read."""
-    from sscd_cli.errors import SscdError
-    from sscd_cli.images.decode import load_picture
-
     ref = _ref(stored, row)
     try:
         return load_picture(ref, exif=_turns(stored)) if ref else None
@@ -31,10 +30,6 @@ def frames_at(stored: DescriptorSet, row: int) -> Iterator[Image]:
 
     Raises: any `Exception` where it cannot be read.
     """
-    from sscd_cli.images.animation import some_frames
-    from sscd_cli.images.decode import DEFAULT_LIMITS
-    from sscd_cli.images.read import read_bytes
-
     if ref := _ref(stored, row):
         data, _ = read_bytes(ref, DEFAULT_LIMITS.file_bytes)
         yield from some_frames(data, exif=_turns(stored))
@@ -45,8 +40,5 @@ def _turns(stored: DescriptorSet) -> bool:
 
 
 def _ref(stored: DescriptorSet, row: int) -> ImageRef | None:
-    from sscd_cli.images.read import stored_ref
-    from sscd_cli.storage.servers import is_url
-
     source, id = stored.sources[row], stored.ids[row]
     return None if is_url(source or id) else stored_ref(source, id)

@@ -6,18 +6,17 @@ from collections.abc import Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sscd_cli.advice.pictures import picture_of
+from sscd_cli.descriptors.read import DescriptorSet
+from sscd_cli.images.capture import at_other_times
 from sscd_cli.machines.hardware import core_count
 from sscd_cli.machines.stages import stage
-
-if TYPE_CHECKING:
-    from sscd_cli.descriptors.read import DescriptorSet
-    from sscd_cli.matching.copies import Clusters
-    from sscd_cli.matching.products import Indices
+from sscd_cli.matching.copies import Clusters
+from sscd_cli.matching.products import Indices
+from sscd_cli.second_look.verdict import second_look, small
 
 OTHER_SHOT, CANNOT_TELL = "other shot", "cannot tell"
 
@@ -84,9 +83,6 @@ def _verdicts(
     Returns: verdicts, and the places of those that only the time tells. An image that is not here,
         or cannot be read, has none.
     """
-    from sscd_cli.images.capture import at_other_times
-    from sscd_cli.second_look.verdict import second_look, small
-
     original = picture_of(keepers, keeper)
     verdicts: dict[int, str] = {}
     by_time: set[int] = set()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from sscd_cli.choices import EXACT_BYTES
 from sscd_cli.cli import terminal
 from sscd_cli.options.apply import ApplyOptions, UndoOptions
-from sscd_cli.reports.clusters import EXACT_BYTES
 from sscd_cli.text import bytes_text, counted, printable
 
 if TYPE_CHECKING:

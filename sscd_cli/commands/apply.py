@@ -10,17 +10,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from sscd_cli.decisions import trash
+from sscd_cli.decisions.acts import Act, Action, perform, settle
+from sscd_cli.decisions.choice import beside, choose
+from sscd_cli.decisions.journal import Journal, opened
+from sscd_cli.decisions.plan import Plan, RefusedError, Step, acts_of, make_plan, refuse_unless_fit
+from sscd_cli.decisions.records import decisions_at, read_decisions
 from sscd_cli.errors import UsageError, reason_of
-
-if TYPE_CHECKING:
-    from sscd_cli.decisions.acts import Act, Action
-    from sscd_cli.decisions.journal import Journal
-    from sscd_cli.decisions.plan import Plan, Step
-    from sscd_cli.options.apply import ApplyOptions
-    from sscd_cli.reports.removals import Removal, Removals
-    from sscd_cli.reports.reported import Key
+from sscd_cli.images.globs import protection
+from sscd_cli.images.read import is_file, stored_ref
+from sscd_cli.options.apply import ApplyOptions
+from sscd_cli.reports.reading import opened as opened_report
+from sscd_cli.reports.reading import read_report
+from sscd_cli.reports.removals import Removal, Removals, read_removals
+from sscd_cli.reports.reported import Key
 
 Confirm = Callable[[int], int | None]
 Progress = Callable[[int, int], None]
@@ -62,12 +66,6 @@ def run(
     Raises: UsageError: the report, the journal or the count is not to be acted upon. SscdError:
         the journal cannot be written.
     """
-    from sscd_cli.decisions import trash
-    from sscd_cli.decisions.journal import opened
-    from sscd_cli.reports.reading import opened as opened_report
-    from sscd_cli.reports.reading import read_report
-    from sscd_cli.reports.removals import read_removals
-
     if options.chosen == "trash":
         trash.check()
     with opened_report(options.report) as stream:
@@ -117,8 +115,6 @@ def _settle(journal: Journal) -> None:
     Of an image whose act was not done nothing is left begun; what goes with one that has gone
     follows it.
     """
-    from sscd_cli.decisions.acts import perform, settle
-
     state = journal.state
     for act in journal.in_state("intent"):
         follows = act.sidecar_of and state[act.sidecar_of] == "done"
@@ -132,12 +128,6 @@ def _settle(journal: Journal) -> None:
 
 
 def _planned(report: Removals, options: ApplyOptions, result: ApplyResult, gone: set[str]) -> Plan:
-    from sscd_cli.decisions.choice import beside, choose
-    from sscd_cli.decisions.plan import make_plan
-    from sscd_cli.decisions.records import decisions_at, read_decisions
-    from sscd_cli.images.globs import protection
-    from sscd_cli.images.read import stored_ref
-
     decisions = read_decisions(decisions_at(options.decisions, beside(report.header)))
     choice = choose(report, decisions.verdicts)
     left = [removal for removal in choice.removals if _real_path(removal) not in gone]
@@ -156,8 +146,6 @@ def _planned(report: Removals, options: ApplyOptions, result: ApplyResult, gone:
 
 def _of_the_other_dataset(report: Removals) -> set[str]:
     """Return the files of the dataset that ours was compared with; of them nothing goes."""
-    from sscd_cli.images.read import is_file, stored_ref
-
     if report.header.get("report") != "matches":
         return set()
     keys = [key for key in report.keepers if is_file(*key)]
@@ -178,8 +166,6 @@ def _confirm(count: int, told: int | None, confirm: Confirm) -> None:
 
 def _fit(plan: Plan, result: ApplyResult) -> Iterator[Step]:
     """Yield the steps whose files are, at this moment, those of the report; note the others."""
-    from sscd_cli.decisions.plan import RefusedError, refuse_unless_fit
-
     read: set[Key] = set()
     for step in plan.steps:
         try:
@@ -194,9 +180,6 @@ def _fit(plan: Plan, result: ApplyResult) -> Iterator[Step]:
 
 def _do(step: Step, journal: Journal, result: ApplyResult) -> None:
     """Do one step, or note why it cannot be done."""
-    from sscd_cli.decisions.acts import perform, settle
-    from sscd_cli.decisions.plan import RefusedError, acts_of
-
     run, action = str(journal.head["run"]), result.action
     try:
         acts = acts_of(step, action, journal.next_number, run)

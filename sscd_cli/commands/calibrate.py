@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +25,13 @@ from sscd_cli.images.read import stored_ref
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.machines.stages import each, stage
 from sscd_cli.matching.join import cross_pairs, similarity
+from sscd_cli.models.load import Model
 from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.options.calibrate import CalibrateOptions
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.scoring.scale import Scale
 from sscd_cli.scoring.threshold import CalibratedThreshold
 from sscd_cli.text import counted
-
-if TYPE_CHECKING:
-    from sscd_cli.models.load import Model
 
 PAIRS = 2_000_000_000  # compared at most: seconds on two cores
 _ROWS = (200, 2000)  # of which, at least and at most, all pairs are looked at

@@ -15,6 +15,7 @@ from sscd_cli.advice.second_look import OTHER_SHOT, SecondLooks
 from sscd_cli.commands import embed
 from sscd_cli.decisions.records import decisions_at, read_decisions
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
+from sscd_cli.descriptors.tables import as_table
 from sscd_cli.embedding.verify import check_files
 from sscd_cli.errors import SscdError
 from sscd_cli.images.read import is_file
@@ -37,7 +38,8 @@ from sscd_cli.matching.recall import Recall
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.reports.clusters import Cluster, describe
-from sscd_cli.reports.header import Header
+from sscd_cli.reports.formats import columns_of
+from sscd_cli.reports.header import METADATA_KEY, Header
 from sscd_cli.scoring.scale import Scale
 from sscd_cli.scoring.threshold import calibrated_images, look_at, refuse_default, resolve
 from sscd_cli.text import counted
@@ -144,10 +146,6 @@ class DedupResult:
 
     def to_arrow(self) -> pa.Table:
         """Return a row an image of a cluster, as the reports in CSV and Parquet have them."""
-        from sscd_cli.descriptors.tables import as_table
-        from sscd_cli.reports.formats import columns_of
-        from sscd_cli.reports.header import METADATA_KEY
-
         return as_table(columns_of(self), {METADATA_KEY: self.header().line().encode()})
 
     def to_pandas(self) -> Any:

@@ -8,24 +8,22 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING
 
 from sscd_cli.descriptors.ledger import Ledger
 from sscd_cli.descriptors.read import read_comparable
 from sscd_cli.embedding.job import check, decoder_of, images_of, loaded_for, provenance_for
+from sscd_cli.embedding.stream import default_batch, default_workers, embed_stream
 from sscd_cli.errors import UsageError
 from sscd_cli.images.read import stat_image
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.joining.tasks import device_of
 from sscd_cli.matching.join import JoinPlan, plan_join
+from sscd_cli.models.load import Model
 from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.scoring.scale import Scale
 from sscd_cli.scoring.threshold import resolve
-
-if TYPE_CHECKING:
-    from sscd_cli.models.load import Model
 
 PROBE = 96
 ROW_BYTES = 120  # of a stored row beside its descriptor, names of ordinary length
@@ -104,8 +102,6 @@ def _sample(refs: Iterable[ImageRef], ledger: Ledger, result: Estimate) -> list[
 
 def _probe(sample: list[ImageRef], model: Model, options: EmbedOptions, result: Estimate) -> None:
     """Embed the sample, once to warm up with a few and then all of it, by the clock."""
-    from sscd_cli.embedding.stream import default_batch, default_workers, embed_stream
-
     workers = default_workers(model) if options.workers is None else options.workers
     batch = options.batch_size or default_batch(model)
     even = max(1, min(batch, len(sample) // max(workers, 1)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -16,11 +15,9 @@ from sscd_cli.errors import SscdError
 from sscd_cli.evaluation.explanation import explain
 from sscd_cli.images.decode import load_image
 from sscd_cli.images.read import stored_ref
+from sscd_cli.models.load import Model
 from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
-
-if TYPE_CHECKING:
-    from sscd_cli.models.load import Model
 
 Progress = Callable[[int, int], None]
 

@@ -20,7 +20,7 @@ from sscd_cli.images.columns import Columns, join_columns, split_columns
 from sscd_cli.images.containers.kinds import is_container, is_table, rewriter, suffix
 from sscd_cli.images.containers.listing import is_listing
 from sscd_cli.images.containers.output import publishing
-from sscd_cli.images.globs import expand
+from sscd_cli.images.globs import expand, protection
 from sscd_cli.images.read import read_bytes
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import is_folder, iter_images
@@ -196,8 +196,6 @@ def _plan(
 
     Raises: SscdError: the report does not fit the sources.
     """
-    from sscd_cli.images.globs import protection
-
     protects = protection(options.never_remove)
     found: set[Key] = set()
     going: dict[Key, Removal] = {}

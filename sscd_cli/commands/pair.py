@@ -8,7 +8,9 @@ import numpy as np
 
 from sscd_cli.choices import check_threshold
 from sscd_cli.embedding.job import provenance_of
-from sscd_cli.evaluation.explanation import Explanation
+from sscd_cli.evaluation.explanation import Explanation, explain
+from sscd_cli.images.decode import load_file
+from sscd_cli.models.load import load_model
 from sscd_cli.options.pair import PairOptions
 from sscd_cli.scoring.scale import Scale
 from sscd_cli.scoring.threshold import resolve
@@ -44,8 +46,6 @@ def run(options: PairOptions) -> PairResult:
     """
     check_threshold(options.threshold, options.descriptors)
 
-    from sscd_cli.models.load import load_model
-
     scale = Scale.load(options.post, options.score_norm)
     paths = options.left, options.right
     model = load_model(
@@ -59,9 +59,6 @@ def run(options: PairOptions) -> PairResult:
     similarity = cosine if bias is None else cosine - float(bias.mean())
     explanation = None
     if options.explain:
-        from sscd_cli.evaluation.explanation import explain
-        from sscd_cli.images.decode import load_file
-
         images = [load_file(path, exif=options.exif) for path in paths]
         explanation = explain(model.embed, *images, side=model.spec.recipe.size)
     return PairResult(

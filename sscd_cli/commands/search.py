@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +14,10 @@ from sscd_cli.descriptors.schema import Provenance, difference
 from sscd_cli.embedding.job import model_of, provenance_of
 from sscd_cli.errors import SscdError, StoreError
 from sscd_cli.matching.index import Index
+from sscd_cli.models.load import Model
 from sscd_cli.options.search import SearchOptions
 from sscd_cli.reports.hits import Hit, describe
 from sscd_cli.scoring.scale import Scale
-
-if TYPE_CHECKING:
-    from sscd_cli.models.load import Model
 
 _BATCH = 32  # queries that are decoded at once
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.choices import BANDS, EDITED, EXACT_BYTES, LOOK_AT, SAME_PIXELS
 from sscd_cli.commands import against
 from sscd_cli.commands.against import AgainstResult
 from sscd_cli.commands.splits import Split
@@ -20,7 +21,6 @@ from sscd_cli.matching.decided import decided_between
 from sscd_cli.matching.join import Pairs, similarity
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.leaks import LeaksOptions
-from sscd_cli.reports.clusters import BANDS, EDITED, EXACT_BYTES, LOOK_AT, SAME_PIXELS
 from sscd_cli.reports.leaks.record import (
     ACCEPTED,
     KNOWN,

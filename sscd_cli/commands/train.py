@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -21,10 +22,17 @@ from sscd_cli.errors import NoImagesError, SscdError, UsageError
 from sscd_cli.evaluation.self_copies import evaluate_copies
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
+from sscd_cli.models.catalogue.registry import find_model
+from sscd_cli.models.files.safetensors_file import save_network
+from sscd_cli.models.files.weights import inspect_weights, read_network
+from sscd_cli.models.load import load_model
+from sscd_cli.models.network import TRUNKS, Network
 from sscd_cli.models.runtime.cpu import keep_large_allocations
+from sscd_cli.models.runtime.device import choose_device, choose_precision
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.storage.files import whole_file
 from sscd_cli.text import counted
+from sscd_cli.training.distributed import World, join_world, leave_world, wait_for_all
 from sscd_cli.training.log import (
     StepLog,
     Validated,
@@ -33,12 +41,10 @@ from sscd_cli.training.log import (
     read_steps,
     writing,
 )
-
-if TYPE_CHECKING:
-    from sscd_cli.models.network import Network
-    from sscd_cli.training.distributed import World
-    from sscd_cli.training.loop import Training
-    from sscd_cli.training.teacher import Teacher
+from sscd_cli.training.loop import CHECKPOINT, LOG, Training, train
+from sscd_cli.training.teacher import Teacher, teacher_codes
+from sscd_cli.training.threshold import measured_threshold
+from sscd_cli.training.views import readable, squashed
 
 MODEL, OPTIONS, CURVES = "model.safetensors", "options.json", "curves.png"
 VALIDATION_PIXELS = 1024
@@ -77,9 +83,6 @@ def run(options: TrainOptions, progress: Callable[[StepLog], None]) -> TrainResu
     folder holds another run, or does not hold the one to resume.
     """
     _check(options)
-    from sscd_cli.training.distributed import leave_world
-    from sscd_cli.training.loop import CHECKPOINT, LOG, train
-
     training, held_out = _prepare(options)
     if options.resume:
         _compare(training.options)
@@ -107,8 +110,6 @@ def run(options: TrainOptions, progress: Callable[[StepLog], None]) -> TrainResu
 
 
 def _check(options: TrainOptions) -> None:
-    from sscd_cli.models.network import TRUNKS
-
     for word, value, known in (
         ("trunk", options.trunk, TRUNKS),
         ("augmentations", options.augmentations, AUGMENTATIONS),
@@ -133,13 +134,6 @@ def _check(options: TrainOptions) -> None:
 
 def _prepare(options: TrainOptions) -> tuple[Training, list[ImageRef]]:
     """Collect the images, seed, and put the network on its device."""
-    import torch
-
-    from sscd_cli.models.network import Network
-    from sscd_cli.models.runtime.device import choose_device, choose_precision
-    from sscd_cli.training.distributed import join_world
-    from sscd_cli.training.loop import Training
-
     chosen = choose_device(options.device)
     precision = choose_precision(options.precision, chosen)
     device = torch.device(str(chosen))
@@ -177,10 +171,6 @@ def _teacher(refs: Sequence[ImageRef], options: TrainOptions, world: World) -> T
     """
     if options.teacher is None:
         return None
-    from sscd_cli.models.load import load_model
-    from sscd_cli.training.distributed import wait_for_all
-    from sscd_cli.training.teacher import Teacher, teacher_codes
-
     model = load_model(options.teacher, device=options.device)
     if model.runtime.width("descriptor") != options.dimensions:
         taught = model.runtime.width("descriptor")
@@ -195,9 +185,6 @@ def _teacher(refs: Sequence[ImageRef], options: TrainOptions, world: World) -> T
 
 
 def _start(name: str) -> Network:
-    from sscd_cli.models.catalogue.registry import find_model
-    from sscd_cli.models.files.weights import inspect_weights, read_network
-
     spec = find_model(name)
     if spec.trunk == "onnx":
         raise UsageError(f"{name} is an ONNX file, which is not trained", "name a weight file")
@@ -234,8 +221,6 @@ def _less(images: int) -> int:
 
 def _record(options: TrainOptions) -> None:
     """Write the options. A run killed before its first checkpoint left a log, which goes."""
-    from sscd_cli.training.loop import LOG
-
     path, log = options.output / OPTIONS, options.output / LOG
     with writing(path):
         options.output.mkdir(parents=True, exist_ok=True)
@@ -282,7 +267,6 @@ def _validation(
     if not held_out:
         return None
     taught = _taught(held_out, options)
-    from sscd_cli.training.views import readable, squashed
 
     def measure(network: Network) -> Validated:
         def embed(images: Sequence[Image.Image]) -> Any:
@@ -308,18 +292,12 @@ def _taught(held_out: list[ImageRef], options: TrainOptions) -> NDArray[np.float
     """Return what the teacher says of the held-out images that can be read."""
     if options.teacher is None:
         return None
-    from sscd_cli.models.load import load_model
-    from sscd_cli.training.views import readable
-
     images = list(readable(held_out, VALIDATION_PIXELS))
     return np.asarray(load_model(options.teacher, device=options.device).embed(images))
 
 
 def _measure_threshold(training: Training, held_out: list[ImageRef]) -> float | None:
     """Return what no two different held-out images reach, None where there are too few."""
-    from sscd_cli.training.threshold import measured_threshold
-    from sscd_cli.training.views import readable, squashed
-
     size, network = training.options.inference_size, training.network
     pixels = [squashed([image], size) for image in readable(held_out, VALIDATION_PIXELS)]
     different = {each.numpy().tobytes(): each for each in pixels}
@@ -331,8 +309,6 @@ def _measure_threshold(training: Training, held_out: list[ImageRef]) -> float | 
 
 
 def _export(training: Training, path: Path, threshold: float | None, held_out: int) -> None:
-    from sscd_cli.models.files.safetensors_file import save_network
-
     story = {
         "name": training.options.name,
         "preprocessing": {
@@ -358,7 +334,6 @@ def _export(training: Training, path: Path, threshold: float | None, held_out: i
 def _teacher_story(name: str | None) -> dict[str, Any]:
     if name is None:
         return {}
-    from sscd_cli.models.catalogue.registry import find_model
 
     spec = find_model(name)
     return {"teacher": {"name": spec.name, "sha256": spec.weights_sha256}}

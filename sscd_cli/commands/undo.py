@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from sscd_cli.decisions.acts import NotRestoredError, reverse, settle
+from sscd_cli.decisions.folder_times import bring_back
+from sscd_cli.decisions.journal import opened
 from sscd_cli.errors import reason_of
-
-if TYPE_CHECKING:
-    from sscd_cli.options.apply import UndoOptions
+from sscd_cli.options.apply import UndoOptions
 
 
 @dataclass
@@ -29,10 +29,6 @@ def run(
     What an undo before this one brought back is left alone; what it could not is tried again.
     Raises: UsageError: no journal. SscdError: it cannot be written.
     """
-    from sscd_cli.decisions.acts import NotRestoredError, reverse, settle
-    from sscd_cli.decisions.folder_times import bring_back
-    from sscd_cli.decisions.journal import opened
-
     result = UndoResult()
     with opened(options.journal) as journal:
         for act in journal.in_state("intent"):

@@ -7,25 +7,15 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from sscd_cli.choices import EDITED, EXACT_BYTES, LOOK_AT, SAME_PIXELS
+from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.machines.stages import each
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from sscd_cli.descriptors.read import DescriptorSet
-    from sscd_cli.matching.copies import Clusters
-
-
-# how an image is like its keeper; of the last one nothing goes
-EXACT_BYTES, SAME_PIXELS, EDITED, LOOK_AT = BANDS = (
-    "exact bytes",
-    "same pixels",
-    "edited copy",
-    "look at it",
-)
+from sscd_cli.matching.copies import Clusters
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +89,6 @@ def describe(
     verdicts: Mapping[int, str] = MappingProxyType({}),
 ) -> Iterator[Cluster]:
     """Yield the clusters one by one, in the order of their first images."""
-    import numpy as np
-
     rows = np.flatnonzero(found.component >= 0)
     if not len(rows):
         return

@@ -10,15 +10,14 @@ import os
 import sys
 
 from sscd_cli.errors import SscdError
+from sscd_cli.images.decode import Limits, Unreadable, decode, read
+from sscd_cli.images.read import is_file, stored_ref
 from sscd_cli.reports.removals import Removal
 from sscd_cli.reports.reported import ReportedImage
 
 
 def refuse_changed(image: ReportedImage) -> None:
     """Raise SscdError unless the bytes of an image are those that a report was made from."""
-    from sscd_cli.images.decode import Limits, Unreadable, read
-    from sscd_cli.images.read import stored_ref
-
     found = read(stored_ref(image.source, image.id), Limits(sys.maxsize, sys.maxsize))
     if isinstance(found, Unreadable):
         raise SscdError(f"cannot read {_name(image)}: {found.error}", _AGAIN)
@@ -28,9 +27,6 @@ def refuse_changed(image: ReportedImage) -> None:
 
 def refuse_unfit_keeper(image: ReportedImage) -> None:
     """Raise SscdError unless what must stay has the bytes of the report and is an image."""
-    from sscd_cli.images.decode import Limits, Unreadable, decode
-    from sscd_cli.images.read import stored_ref
-
     found = decode(stored_ref(image.source, image.id), limits=Limits(sys.maxsize, sys.maxsize))
     name = f"{_name(image)}, which must stay,"
     if found.content_hash is not None and found.content_hash.hex() != image.content_hash:
@@ -41,8 +37,6 @@ def refuse_unfit_keeper(image: ReportedImage) -> None:
 
 def refuse_same_file(removal: Removal) -> None:
     """Raise SscdError where what goes and what stays have become one file."""
-    from sscd_cli.images.read import is_file, stored_ref
-
     images = removal.image, removal.keeper
     if not all(is_file(image.source, image.id) for image in images):
         return

@@ -7,14 +7,14 @@ of JSON after "# "; Parquet has it in the metadata of its schema, under `METADAT
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from sscd_cli import __version__
-
-if TYPE_CHECKING:
-    from sscd_cli.descriptors.read import DescriptorSet
+from sscd_cli.descriptors.read import DescriptorSet
+from sscd_cli.storage.places import absolute
 
 METADATA_KEY = b"sscd_report"
 COMMENT = "# "
@@ -53,9 +53,6 @@ class Header:
         command: str = "",
     ) -> Header:
         """Describe what was found in a dataset, here and now."""
-        import os
-
-        from sscd_cli.storage.places import absolute
 
         return cls(
             report="matches" if against else "clusters",

@@ -7,18 +7,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sscd_cli.choices import HitFormat
+from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.reports.clusters import shown_path, working_folder
 from sscd_cli.reports.formats import csv_lines
 from sscd_cli.text import printable
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from sscd_cli.descriptors.read import DescriptorSet
 
 
 @dataclass(frozen=True, slots=True)

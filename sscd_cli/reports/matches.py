@@ -6,23 +6,23 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
+from sscd_cli.choices import LOOK_AT
+from sscd_cli.descriptors.read import DescriptorSet
+from sscd_cli.descriptors.tables import write_table
 from sscd_cli.images.read import is_file
-from sscd_cli.reports.clusters import LOOK_AT, facts, likeness, shown_path, working_folder
+from sscd_cli.matching.join import Pairs
+from sscd_cli.reports.clusters import facts, likeness, shown_path, working_folder
 from sscd_cli.reports.formats import csv_report, json_lines, path_lines
 from sscd_cli.reports.header import METADATA_KEY, Header
 from sscd_cli.reports.reported import ReportedMatch
 from sscd_cli.reports.review.page import page
 from sscd_cli.reports.review.shown import clusters_of_matches
 from sscd_cli.text import printable
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from sscd_cli.descriptors.read import DescriptorSet
-    from sscd_cli.matching.join import Pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,6 @@ def describe(
     scale: str,
 ) -> Iterator[Match]:
     """Yield the matches, our images in their order, the most similar copy of each first."""
-    import numpy as np
-
     here = working_folder()
     for place in np.lexsort((pairs.right, -pairs.similarity, pairs.left)):
         row, other = int(pairs.left[place]), int(pairs.right[place])
@@ -111,8 +109,6 @@ def write_matches(
     Raises: UsageError: a path holds a line break and `null` is not given.
     """
     if format == "parquet":
-        from sscd_cli.descriptors.tables import write_table
-
         rows = [asdict(match) for match in matches]
         columns = {name: [row[name] for row in rows] for name in COLUMNS}
         write_table(stream, columns, {METADATA_KEY: header.line().encode()})

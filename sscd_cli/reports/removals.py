@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import chain
 
-from sscd_cli.reports.clusters import LOOK_AT
+from sscd_cli.choices import LOOK_AT
 from sscd_cli.reports.reading import Report, refusing
 from sscd_cli.reports.reported import Key, Record, ReportedImage
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sscd_cli.reports.clusters import BANDS
+from sscd_cli.choices import BANDS
 
 Record = Mapping[str, Any]
 Key = tuple[str, str]  # source, id

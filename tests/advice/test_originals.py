@@ -165,7 +165,7 @@ def test_copies_of_one_original_are_not_compared_with_each_other(
         compared.append((one.pixels, other.pixels))
         return compare(one, other)
 
-    monkeypatch.setattr("sscd_cli.second_look.originals.compare", counting)
+    monkeypatch.setattr("sscd_cli.advice.originals.compare", counting)
     ran = sscd("dedup", folder, "-f", "paths")
     assert sorted(Path(line).name for line in ran.lines) == [
         "0.6.png",

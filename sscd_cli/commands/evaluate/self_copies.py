@@ -16,6 +16,7 @@ from sscd_cli.evaluation.self_copies import evaluate_copies
 from sscd_cli.images.decode import load_image
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
+from sscd_cli.models.load import load_model
 from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.options.evaluate import EvalSelfOptions
 from sscd_cli.scoring.scale import Scale
@@ -64,8 +65,6 @@ def run(
     Raises: NoImagesError: fewer than two readable images. ModelError, UsageError: as
         `load_model`. StoreError: the post-processing is unreadable or another model's.
     """
-    from sscd_cli.models.load import load_model
-
     keep_large_allocations()
     scale = Scale.load(options.post, options.score_norm)
     model = load_model(

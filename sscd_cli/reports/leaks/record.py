@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from sscd_cli.reports.clusters import BANDS, LOOK_AT
+from sscd_cli.choices import BANDS, LOOK_AT
 from sscd_cli.reports.header import Header
 from sscd_cli.reports.matches import Match
 from sscd_cli.text import counted

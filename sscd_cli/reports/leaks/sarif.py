@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sscd_cli import __version__
-from sscd_cli.reports.clusters import BANDS, EDITED, EXACT_BYTES, LOOK_AT, SAME_PIXELS
+from sscd_cli.choices import BANDS, EDITED, EXACT_BYTES, LOOK_AT, SAME_PIXELS
 from sscd_cli.reports.leaks.record import ACCEPTED, KNOWN, NEW, GateReport, Leak
 from sscd_cli.storage.servers import is_url
 from sscd_cli.text import printable
