@@ -105,6 +105,20 @@ def screens(number: int) -> Pair:
     return _two(number, screen)
 
 
+def logos(number: int) -> Pair:
+    """Two drawings of a few strokes on white."""
+
+    def logo(rng: random.Random) -> Image.Image:
+        image = Image.new("RGB", (256, 256), "white")
+        draw = ImageDraw.Draw(image)
+        for _ in range(8):
+            bends = [rng.randrange(256) for _ in range(6)]
+            draw.line(bends, fill="black", width=rng.randrange(4, 16))
+        return image
+
+    return _two(number, logo)
+
+
 def products(number: int, photo: Image.Image | None = None) -> Pair:
     """A labelled can or box on white, turned by 25° to 90° between the two pictures."""
     rng = random.Random(number)

@@ -2,8 +2,8 @@
 
 One is brought over the other and what is left is looked at. Compression, noise and blur are
 spread evenly. Another shot differs in places: what differs is found a few pixels off, or stands
-now in the one picture and now in the other, as words do on two pages. What was laid over a copy
-stands in one of them only.
+now in the one picture and now in the other, as words do on two pages. Of two drawings on an even
+ground hardly anything is found. What was laid over a copy stands in one of them only.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _MOVED = 0.12  # share of tiles that another shot has elsewhere
 _OWN, _EVENLY, _PLACES, _MUCH = 0.0004, 0.12, 2, 0.002
 # of two pages: the share of tiles that agree, how alike they are squashed, what one has alone
 _UNLIKE, _OVER, _LITTLE = 0.25, 0.65, 0.01
+# of two drawings: the share of either that is of one tone, of tiles that agree, and how many
+_EVEN, _FOREIGN, _STROKES = 0.5, 0.3, 16
 
 
 def second_look(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Verdict:
@@ -49,11 +51,14 @@ def second_look(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Verdict:
         found = point_map(left, right)
         if found is not None:
             overlay = max(overlay, Overlay.of(left, right, found), key=lambda lay: lay.score)
-    return judge(overlay.refined(FINE).residual(), alike)
+    return judge(overlay.refined(FINE).residual(), alike, min(_even(left), _even(right)))
 
 
-def judge(left: Residual, alike: float) -> Verdict:
-    """Return the verdict on what is left; alike: correlation of the two, squashed."""
+def judge(left: Residual, alike: float, even: float) -> Verdict:
+    """Return the verdict on what is left.
+
+    alike: correlation of the two, squashed. even: share of either that is of one tone.
+    """
     less, more = sorted(left.own)
     is_over = alike >= 0.5 or left.same >= 0.25
     many = min(left.places) >= _PLACES or less >= _MUCH
@@ -61,7 +66,9 @@ def judge(left: Residual, alike: float) -> Verdict:
     moved = left.moved >= _MOVED and 0.2 <= left.same < _AGREE
     unlike = left.same < _UNLIKE and alike >= _OVER and more < _LITTLE
     unlike = unlike and left.tiles >= 4 * _TILES
-    if unlike or (is_over and (two_sided or moved)):
+    # a copy of a drawing would lie over it: its corners stand out before the even ground
+    foreign = even >= _EVEN and left.same < _FOREIGN and left.tiles >= _STROKES
+    if unlike or foreign or (is_over and (two_sided or moved)):
         return "other shot"
     settled = left.same >= _AGREE and left.moved < _STILL and (more < _BARE or not any(left.places))
     return "copy confirmed" if settled and left.tiles >= _TILES else "cannot tell"
@@ -72,6 +79,12 @@ def small(image: Image.Image) -> NDArray[np.uint8]:
     factor = min(1.0, SIDE / max(image.size))
     size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
     return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BOX))
+
+
+def _even(grey: Floats) -> float:
+    """Return the share of pixels within a level of the commonest grey."""
+    count = np.bincount(grey.round().astype(np.int64).ravel(), minlength=256)
+    return float(np.convolve(count, np.ones(3)).max() / grey.size)
 
 
 def _grey(picture: NDArray[np.uint8]) -> Floats:

@@ -3,7 +3,8 @@
     python tests/bench/bench_second_look.py FOLDER [--photos N] [--pairs N]
 
 Copies of N photographs of FOLDER by every edit of `sscd eval self`, copies of drawn pages, forms,
-codes and screens by the mild edits, and N pairs a kind of `tests/other_shots.py`. Prints Markdown.
+codes, screens and logos by the mild edits, and N pairs a kind of `tests/other_shots.py`. Prints
+Markdown.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import other_shots
 from sscd_cli.edits.named import EDITS
 from sscd_cli.second_look.verdict import VERDICTS, second_look, small
 
-DRAWN = ("pages", "forms", "codes", "screens")
+DRAWN = ("pages", "forms", "codes", "screens", "logos")
 FIRST = 2000  # number of the first drawn pair: some of those below served to choose the limits
 
 

@@ -80,7 +80,7 @@ def test_what_was_laid_over_a_copy_makes_it_no_other_shot(edit: Edit) -> None:
         assert said(one, edit.apply(one, random.Random(number), scene(9))) != "other shot"
 
 
-@pytest.mark.parametrize("kind", ["pages", "forms", "codes", "screens"])
+@pytest.mark.parametrize("kind", ["pages", "forms", "codes", "screens", "logos"])
 def test_two_of_one_kind_are_two_shots(kind: str) -> None:
     draw: Callable[[int], other_shots.Pair] = getattr(other_shots, kind)
     assert said(*draw(3)) == "other shot"
@@ -96,11 +96,20 @@ def test_a_product_seen_from_another_side_is_no_confirmed_copy() -> None:
         assert said(*other_shots.products(number)) != "copy confirmed"
 
 
-@pytest.mark.parametrize("kind", ["pages", "forms", "codes", "screens"])
+@pytest.mark.parametrize("kind", ["pages", "forms", "codes", "screens", "logos"])
 def test_a_recompressed_page_is_no_other_shot(kind: str) -> None:
     one = getattr(other_shots, kind)(3)[0]
     copy = named("jpeg", "quality 30").apply(one, random.Random(0), one)
     assert said(one, copy) == "copy confirmed"
+
+
+@pytest.mark.parametrize(
+    "edit", [*WHOLE, *PARTS, *LAID_OVER], ids=lambda e: f"{e.name} {e.strength}"
+)
+def test_an_edited_drawing_is_no_other_shot(edit: Edit) -> None:
+    for number in range(3):
+        one, other = other_shots.logos(number)
+        assert said(one, edit.apply(one, random.Random(number), other)) != "other shot"
 
 
 def test_the_order_of_the_two_does_not_matter() -> None:
