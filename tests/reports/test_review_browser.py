@@ -277,6 +277,10 @@ def test_a_narrow_screen_shows_all_of_it(chromium: Browser, three_pairs: str, da
     for key in ("1", "4", "?", "Escape", "m", "Escape"):
         chromium.press(key)
         assert chromium.ask("document.documentElement.scrollWidth") <= 400
+        assert chromium.ask(
+            "byId('other-text').getBoundingClientRect().bottom <= "
+            "byId('actions').getBoundingClientRect().top"
+        )
     assert chromium.ask(
         "[...document.querySelectorAll('#actions button')].every((one) => "
         "one.getBoundingClientRect().bottom <= innerHeight)"
@@ -290,26 +294,69 @@ def test_everything_can_be_reached_and_is_named(chromium: Browser, three_pairs: 
         "one.textContent.trim() || one.labels?.[0]?.textContent.trim() || one.id)"
     )
     assert all(names)
-    for pair in ("dim", "text", "stays", "goes", "both"):
-        for dark in (False, True):
-            chromium.resize(1400, 900, dark=dark)
-            assert chromium.ask(CONTRAST % pair) >= 4.5, (pair, dark)
 
 
-# the WCAG contrast of a colour of the page to its ground
-CONTRAST = """(() => {
-  const light = (name) => {
-    const probe = document.body.appendChild(document.createElement('i'));
-    probe.style.color = `var(--${name})`;
-    const values = getComputedStyle(probe).color.match(/[\\d.]+/g).slice(0, 3);
-    probe.remove();
-    const [r, g, b] = values.map((v) => v / 255)
-      .map((v) => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
-    return .2126 * r + .7152 * g + .0722 * b;
+@pytest.mark.parametrize("dark", [False, True])
+def test_all_text_has_the_contrast_of_wcag_aa(
+    chromium: Browser, three_pairs: str, dark: bool
+) -> None:
+    chromium.resize(1400, 900, dark=dark)
+    chromium.open(three_pairs)
+    for keys in ((), ("?",), ("Escape", "m"), ("Escape", "r", "n"), ("ArrowLeft",), ("k", "b")):
+        chromium.press(*keys)
+        assert chromium.ask(FAINT) == [], keys
+
+
+# what people read, with less than 4.5 between its colour and its ground; disabled buttons may
+FAINT = """(() => {
+  const parts = (colour) => {
+    const [r, g, b, a = 1] = colour.match(/[\\d.]+/g).map(Number);
+    return [[r, g, b], a];
   };
-  const [low, high] = [light('%s'), light('ground')].sort((a, b) => a - b);
-  return (high + .05) / (low + .05);
+  const linear = (v) => v <= .03928 * 255 ? v / 255 / 12.92 : ((v / 255 + .055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => .2126 * linear(r) + .7152 * linear(g) + .0722 * linear(b);
+  const over = (top, alpha, below) => top.map((v, place) => alpha * v + (1 - alpha) * below[place]);
+  function ground(element) {
+    if (!element) return [255, 255, 255];
+    const [rgb, alpha] = parts(getComputedStyle(element).backgroundColor);
+    return alpha === 1 ? rgb : over(rgb, alpha, ground(element.parentElement));
+  }
+  const top = document.querySelector("dialog[open]") ?? document.body;
+  const says = (one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+  return [...top.querySelectorAll("*")]
+    .filter((one) => says(one) && one.checkVisibility() && !one.closest(":disabled"))
+    .map((one) => {
+      const [rgb] = parts(getComputedStyle(one).color);
+      const [low, high] = [light(rgb), light(ground(one))].sort((a, b) => a - b);
+      return [one.textContent.trim(), (high + .05) / (low + .05)];
+    }).filter(([, contrast]) => contrast < 4.5);
 })()"""
+
+
+def test_of_a_long_path_the_name_and_both_ends_of_the_folder_are_shown(
+    chromium: Browser, sscd: Run, tmp_path: Path
+) -> None:
+    folder, name = f"kept/{'scans of the museum/' * 8}shelf 12/", f"{'page ' * 12}.png"
+    (tmp_path / folder).mkdir(parents=True)
+    picture(tmp_path / folder / name, 1)
+    pair = [member(folder + name), member("copy.png", folder + name, 0.8)]
+    report = clusters_report(tmp_path / "report.jsonl", [pair])
+    assert sscd("review", report, "-o", "page.html").status == 0
+    chromium.open((tmp_path / "page.html").as_uri())
+    shown = chromium.text(KEPT)
+    assert shown.startswith("kept/scans of")
+    assert shown.endswith(f"…ans of the museum/shelf 12/{name}")
+
+
+def test_a_report_of_nothing_offers_nothing_to_do(
+    chromium: Browser, sscd: Run, tmp_path: Path
+) -> None:
+    report = clusters_report(tmp_path / "report.jsonl", [])
+    assert sscd("review", report, "-o", "page.html").status == 0
+    chromium.open((tmp_path / "page.html").as_uri())
+    assert chromium.text("#end") == "There is nothing to decide: no copies were found."
+    shown = "[...document.querySelectorAll('button')].filter((one) => one.checkVisibility())"
+    assert chromium.ask(f"{shown}.map((one) => one.id)") == ["save", "help-open"]
 
 
 def test_a_key_takes_less_than_a_quarter_of_a_second_among_10000_clusters(

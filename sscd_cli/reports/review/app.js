@@ -245,6 +245,7 @@ function start() {
   base.value = header.base ?? "";
   byId("base-label").hidden = Boolean(header.serve);
   if (header.serve) byId("save").textContent = "Finish";
+  document.body.classList.toggle("nothing", !images.some(isCandidate));
   for (const name of new Set(images.map((image) => image.band)))
     if (name) byId("band").append(element("option", { value: name, textContent: name }));
   const narrow = matchMedia("(max-width: 700px)");

@@ -16,9 +16,12 @@ function fileLine(image) {
     element("span", { className: `chip ${kind}`,
       textContent: ROLE_TEXT[kind] ?? VERDICT_TEXT[verdictOf(image)] }),
     element("span", { title: printable(image.path) },
-      element("i", { textContent: printable(image.folder) }),
+      element("i", { textContent: shortened(printable(image.folder)) }),
       element("b", { textContent: printable(name) })));
 }
+
+// A long folder without its middle: what tells two of them apart is at their ends.
+const shortened = (folder) => folder.length <= 50 ? folder : `${folder.slice(0, 22)}…${folder.slice(-27)}`;
 
 const fact = (text, className = "") => element("span", { textContent: text, className });
 const more = (mine, theirs) => mine > theirs ? "more" : "";
@@ -92,7 +95,7 @@ function progress() {
 
 function showEnd(counts) {
   const left = counts.pairs - counts.decided;
-  byId("end-title").textContent = !counts.pairs ? "There is nothing to decide."
+  byId("end-title").textContent = !counts.pairs ? "There is nothing to decide: no copies were found."
     : left ? "Nothing more in this filter." : "All pairs are decided.";
   byId("tally").replaceChildren(...Object.entries(VERDICT_TEXT).filter(([verdict]) => counts[verdict])
     .map(([verdict, text]) => rowOf(text, numberCell(counts[verdict]),
@@ -123,6 +126,7 @@ function showBulk() {
   const filters = [byId("band").value && `“${byId("band").value}”`,
     byId("find").value && `path holds “${byId("find").value}”`].filter(Boolean);
   byId("bulk-filter").textContent = filters.length ? `(${filters.join(", ")})` : "(all)";
+  byId("bulk-none").hidden = numbersIn("open").length > 0;
   byId("bulk-bands").replaceChildren(...bulkRows(openBy((image) => image.band || "no band")));
   byId("bulk-folders").replaceChildren(...bulkRows(openBy((image) => image.folder || "./")));
   if (!byId("bulk").open) byId("bulk").showModal();
