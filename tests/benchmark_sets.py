@@ -10,7 +10,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.descriptors.schema import Provenance, Row
+from sscd_cli.descriptors.provenance import Provenance
+from sscd_cli.descriptors.schema import Row
 from sscd_cli.descriptors.write import ShardWriter
 
 Floats = NDArray[np.float32]

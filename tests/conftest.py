@@ -157,7 +157,7 @@ def save_store(
 
 def drawn_provenance(dimensions: int, **changes: Any) -> Any:
     """Return what says that descriptors were drawn by a test."""
-    from sscd_cli.descriptors.schema import Provenance
+    from sscd_cli.descriptors.provenance import Provenance
 
     provenance = Provenance(
         model="drawn",

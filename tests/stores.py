@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from sscd_cli.descriptors.schema import Provenance, Row
+from sscd_cli.descriptors.provenance import Provenance
+from sscd_cli.descriptors.schema import Row
 
 PROVENANCE = Provenance(
     model="sscd_a",

@@ -86,6 +86,14 @@ def test_stored_descriptors_are_read_without_torch(
     assert ("PIL" in modules) == (words[0] == "dedup")
 
 
+def test_comparing_two_images_loads_what_it_needs_only(tmp_path: Path) -> None:
+    files = [str(picture(tmp_path / f"{i}.jpg", i)) for i in range(2)]
+    modules = loaded("pair", *files)
+    assert {"onnxruntime", "PIL"} <= modules
+    strangers = {"torch", "pyarrow", "faiss", "cv2", "pydantic", "pillow_heif", "safetensors"}
+    assert not modules & strangers
+
+
 def test_comparing_two_images_loads_no_compiler(tmp_path: Path) -> None:
     files = [str(picture(tmp_path / f"{i}.png", i)) for i in range(2)]
     code = "import sys; from sscd_cli.__main__ import main; main(sys.argv[1:]); " + (

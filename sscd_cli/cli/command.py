@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import MISSING, fields, is_dataclass
+from functools import partial
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from types import NoneType, UnionType
@@ -16,7 +17,7 @@ from typer.core import TyperArgument, TyperCommand
 
 from sscd_cli.cli import combinations, terminal
 from sscd_cli.cli.completion import completer
-from sscd_cli.cli.values import filled, parser
+from sscd_cli.cli.values import Parsed, filled, parser
 from sscd_cli.errors import SscdError
 from sscd_cli.machines.hardware import memory_limit
 from sscd_cli.options.help import Help
@@ -209,6 +210,14 @@ class _Command(TyperCommand):
     """
 
     first: Sequence[str] = ()
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return what may be typed, each with its own parser; Typer's --help has none."""
+        words: list[Any] = super().get_params(ctx)
+        for word in words:
+            parse = word.type_descriptor.parameter_info.parser or bool
+            word.get_runtime_param = partial(Parsed, parse)
+        return words
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return what follows the command's name, without Typer's braces."""

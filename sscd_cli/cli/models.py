@@ -183,6 +183,10 @@ for function in (pull, verify, path, remove, export, quantise):
 
 def fetch_if_missing(name: str) -> None:
     """Fetch a published model that is not installed, after saying what and how large it is."""
+    from sscd_cli.models.catalogue.registry import BUNDLED
+
+    if name == BUNDLED:
+        return
     from sscd_cli.models.catalogue import store
 
     source = store.missing(name)

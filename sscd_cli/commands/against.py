@@ -12,8 +12,8 @@ from sscd_cli.advice.doubts import MatchDoubts
 from sscd_cli.advice.second_look import OTHER_SHOT, SecondLooks
 from sscd_cli.commands import embed
 from sscd_cli.decisions.records import Decisions, decisions_at, read_decisions
+from sscd_cli.descriptors.provenance import difference
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
-from sscd_cli.descriptors.schema import difference
 from sscd_cli.embedding.verify import check_files
 from sscd_cli.errors import StoreError
 from sscd_cli.images.read import is_file

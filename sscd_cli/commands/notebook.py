@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from sscd_cli.choices import DESCRIPTORS, Linkage, Method
 from sscd_cli.commands import dedup
 from sscd_cli.commands.dedup import DedupResult
+from sscd_cli.descriptors.provenance import difference
 from sscd_cli.descriptors.read import DescriptorSet
-from sscd_cli.descriptors.schema import difference
 from sscd_cli.descriptors.shards import shard_paths
 from sscd_cli.errors import UsageError
 from sscd_cli.machines import stages

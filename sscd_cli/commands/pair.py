@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sscd_cli.choices import check_threshold
-from sscd_cli.embedding.job import provenance_of
+from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.evaluation.explanation import Explanation, explain
 from sscd_cli.images.decode import load_file
 from sscd_cli.models.load import load_model

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sscd_cli.descriptors.provenance import Descriptor
 from sscd_cli.descriptors.read import (
     COLUMNS,
     NAME_COLUMNS,
@@ -25,7 +26,7 @@ from sscd_cli.descriptors.read import (
     refuse_other_outputs,
     said_of,
 )
-from sscd_cli.descriptors.schema import Descriptor, name_digests, names_from_columns
+from sscd_cli.descriptors.schema import name_digests, names_from_columns
 from sscd_cli.descriptors.shards import (
     common_provenance,
     existing_shards,

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from sscd_cli.descriptors.provenance import Descriptor, Provenance
 from sscd_cli.descriptors.schema import (
     HASH_BYTES,
-    Descriptor,
-    Provenance,
     Row,
     descriptor_values,
     name_bytes,

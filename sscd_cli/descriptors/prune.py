@@ -19,9 +19,8 @@ from sscd_cli.descriptors.shards import (
     read_shard,
     remove_leftovers,
     to_parquet,
-    writing,
 )
-from sscd_cli.storage.files import whole_file
+from sscd_cli.storage.files import whole_file, writing
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sscd_cli.descriptors.provenance import Descriptor, Provenance
 from sscd_cli.descriptors.schema import (
     HASH_BYTES,
     LATER_COLUMNS,
-    Descriptor,
-    Provenance,
     descriptor_values,
     names_from_columns,
 )

@@ -20,16 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sscd_cli.descriptors.parts import refuse_missing
-from sscd_cli.descriptors.schema import (
-    FOOTER_KEY,
-    LATER_COLUMNS,
-    Provenance,
-    difference,
-    shard_schema,
-)
+from sscd_cli.descriptors.provenance import Provenance, difference
+from sscd_cli.descriptors.schema import FOOTER_KEY, LATER_COLUMNS, shard_schema
 from sscd_cli.errors import SscdWarning, StoreError, reason_of
 from sscd_cli.machines.hardware import lacking
 from sscd_cli.machines.tasks import Task
+from sscd_cli.storage.files import writing
 from sscd_cli.storage.places import RemotePath
 from sscd_cli.storage.servers import check_takes_files
 
@@ -87,26 +83,6 @@ def shard_paths(folder: Path, task: Task | None = None) -> list[Path]:
 def _is_fellow(path: Path, task: Task | None) -> bool:
     writer = shard_task(path)
     return bool(task and writer and writer.of == task.of and writer != task)
-
-
-@contextmanager
-def writing(place: Path, option: str = "-d") -> Iterator[None]:
-    """Turn an OSError while writing to `place` into a StoreError with its remedy.
-
-    option: the command-line option that names another place.
-    """
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # a reader that stops early is no failure
-    except OSError as error:
-        if isinstance(error, FileExistsError):
-            what, fix = "another run is writing there", "wait for it to end, and run this again"
-        elif error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            what, fix = "the disk is full", "free some space and run the same command again"
-        else:
-            what, fix = reason_of(error), f"choose another place with {option}"
-        raise StoreError(f"cannot write to {place}: {what}", fix) from error
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sscd_cli.descriptors.parts import Part, read_parts
-from sscd_cli.descriptors.schema import Provenance, Row, difference, to_table
+from sscd_cli.descriptors.provenance import Provenance, difference
+from sscd_cli.descriptors.schema import Row, to_table
 from sscd_cli.descriptors.shards import (
     locked,
     refuse_foreign_folder,
@@ -22,11 +23,10 @@ from sscd_cli.descriptors.shards import (
     shard_paths,
     shard_provenance,
     to_parquet,
-    writing,
 )
 from sscd_cli.errors import ModelError, SscdError, StoreError
 from sscd_cli.machines.tasks import Task
-from sscd_cli.storage.files import whole_file
+from sscd_cli.storage.files import whole_file, writing
 
 ROWS_PER_SHARD = 4096
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli import __version__
-from sscd_cli.choices import DECODES, OUTPUT_KINDS, Decode, OutputKind, check_word
+from sscd_cli.choices import DECODES, OUTPUT_KINDS, check_word
+from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.descriptors.prune import prune
 from sscd_cli.descriptors.read import DescriptorSet
-from sscd_cli.descriptors.schema import Provenance, difference
 from sscd_cli.descriptors.shards import shard_paths, shard_provenance
+from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.errors import NoImagesError, StoreError, UnknownModelError, UsageError
 from sscd_cli.images.columns import Columns
 from sscd_cli.images.preprocess import recipe_of
@@ -296,32 +296,6 @@ def provenance_for(options: EmbedOptions, model: Model) -> Provenance:
         dtype=options.dtype,
         kind=options.output_kind,
         decode=options.decode,
-    )
-
-
-def provenance_of(
-    model: Model,
-    *,
-    exif: bool,
-    dtype: str,
-    kind: OutputKind = "descriptor",
-    decode: Decode = "auto",
-) -> Provenance:
-    """Return what the footer of a shard says of what `model` puts out now."""
-    import PIL
-
-    return Provenance(
-        model=model.spec.name,
-        weights_sha256=model.spec.weights_sha256,
-        dimensions=model.runtime.width(kind),
-        preprocessing=model.spec.recipe.chosen(exif, decode).as_dict(),
-        dtype="float32" if dtype == "float32" else "float16",
-        precision=model.runtime.precision,
-        threshold=model.spec.threshold,
-        look_at=model.spec.look_at,
-        output_kind=kind,
-        tool_version=__version__,
-        pillow_version=PIL.__version__,
     )
 
 

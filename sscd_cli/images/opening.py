@@ -47,6 +47,7 @@ FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM"),
     *("HEIF", "JXL", "QOI", "ICO", "ICNS", "DDS", "SGI", "SUN", "PSD", "PCX", "TGA"),
 )
+_USUAL = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n"}  # that `preinit` loads
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -194,12 +195,21 @@ def identified(data: bytes, max_pixels: int) -> ImageFile:
         Image.DecompressionBombError: above `max_pixels`.
     """
     try:
-        return Image.open(io.BytesIO(data), formats=known_formats())
+        return Image.open(io.BytesIO(data), formats=_formats_of(data))
     except UnidentifiedImageError:
         refuse_missing(data)
         raise
     except Image.DecompressionBombError:
         raise too_many_pixels(max_pixels) from None
+
+
+def _formats_of(data: bytes) -> list[str]:
+    """Return the formats that a file may have; no other readers are loaded for the usual ones."""
+    for format, signature in _USUAL.items():
+        if data.startswith(signature):
+            Image.preinit()
+            return [format]
+    return known_formats()
 
 
 @lru_cache(maxsize=1)

@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 
 from sscd_cli.descriptors.blocks import NumberedRows
-from sscd_cli.descriptors.shards import locked, writing
+from sscd_cli.descriptors.shards import locked
 from sscd_cli.descriptors.tables import read_arrays, write_table
 from sscd_cli.errors import StoreError
 from sscd_cli.joining.pruned import sampled_choices
@@ -32,7 +32,7 @@ from sscd_cli.matching.join import Pairs
 from sscd_cli.matching.recall import SAMPLE_ROWS, Recall
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.scoring.threshold import look_at, resolve
-from sscd_cli.storage.files import whole_file
+from sscd_cli.storage.files import whole_file, writing
 
 EXACT_ROWS = 10_000_000  # with 512 dimensions, some 30 core hours
 _FOLDER = re.compile(r"join-[0-9a-f]{16}(-[0-9a-f]{16})?")

@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from sscd_cli.descriptors.parts import Part
-from sscd_cli.descriptors.shards import locked, writing
+from sscd_cli.descriptors.shards import locked
 from sscd_cli.joining.job import Join, save_tile
 from sscd_cli.joining.tiles import join_tile
 from sscd_cli.machines.ray import Cluster
@@ -22,6 +22,7 @@ from sscd_cli.machines.tasks import Task, all_tasks
 from sscd_cli.matching.join import gpu_for
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.embed import ClusterOptions
+from sscd_cli.storage.files import writing
 
 TASKS_PER_SLOT = 4  # of a cluster: enough for all to end at about one time
 

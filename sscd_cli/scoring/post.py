@@ -28,11 +28,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sscd_cli.choices import TRANSFORMS
-from sscd_cli.descriptors.schema import Descriptor, Provenance, difference
-from sscd_cli.descriptors.shards import writing
+from sscd_cli.descriptors.provenance import Descriptor, Provenance, difference
 from sscd_cli.errors import StoreError, UsageError, reason_of
 from sscd_cli.scoring.moments import Moments, Sample, principal_axes, rank
-from sscd_cli.storage.files import file_here, output_file
+from sscd_cli.storage.files import file_here, output_file, writing
 from sscd_cli.text import counted
 
 Transform = Literal["whiten", "pca", "center", "none"]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sscd_cli.descriptors.schema import Provenance
+from sscd_cli.descriptors.provenance import Provenance
 from sscd_cli.errors import UsageError
 from sscd_cli.scoring.post import PostProcessing
 from sscd_cli.scoring.score_norm import ScoreNorm

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from sscd_cli.choices import check_threshold, threshold_path
-from sscd_cli.descriptors.schema import Provenance, difference
-from sscd_cli.descriptors.shards import writing
+from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.errors import StoreError, UsageError
 from sscd_cli.scoring.scale import COSINE, Scale
-from sscd_cli.storage.files import output_file
+from sscd_cli.storage.files import output_file, writing
 from sscd_cli.text import printable
 
 _VERSION = 1

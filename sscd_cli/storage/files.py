@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from sscd_cli.errors import SscdError, UsageError, reason_of
+from sscd_cli.errors import SscdError, StoreError, UsageError, reason_of
 from sscd_cli.storage.places import RemotePath
 from sscd_cli.storage.servers import check_takes_files
 from sscd_cli.storage.unfinished import unfinished_file
@@ -168,3 +168,23 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def writing(place: Path, option: str = "-d") -> Iterator[None]:
+    """Turn an OSError while writing to `place` into a StoreError with its remedy.
+
+    option: the command-line option that names another place.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # a reader that stops early is no failure
+    except OSError as error:
+        if isinstance(error, FileExistsError):
+            what, fix = "another run is writing there", "wait for it to end, and run this again"
+        elif error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            what, fix = "the disk is full", "free some space and run the same command again"
+        else:
+            what, fix = reason_of(error), f"choose another place with {option}"
+        raise StoreError(f"cannot write to {place}: {what}", fix) from error

@@ -25,7 +25,7 @@ import numpy as np
 import sscd_cli
 from sscd_cli.commands.evaluate.self_copies import LazyImages
 from sscd_cli.descriptors.read import stream_comparable
-from sscd_cli.embedding.job import provenance_of
+from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.evaluation.copies_report import CopiesReport
 from sscd_cli.evaluation.self_copies import compare_copies
 from sscd_cli.images.refs import ImageRef

@@ -85,7 +85,8 @@ def save_store(folder: Path) -> Path:
 
 def store(folder: Path, vectors: np.ndarray, start: int = 0) -> Path:
     """Write descriptors as `sscd embed` does, those of images numbered from `start` on."""
-    from sscd_cli.descriptors.schema import Provenance, Row
+    from sscd_cli.descriptors.provenance import Provenance
+    from sscd_cli.descriptors.schema import Row
     from sscd_cli.descriptors.write import ShardWriter
 
     made = Provenance(
@@ -109,7 +110,13 @@ def store(folder: Path, vectors: np.ndarray, start: int = 0) -> Path:
 def used(words: list[str], work: Path) -> tuple[float, float]:
     """Return the CPU seconds and the peak memory in MB of one run of a command."""
     subprocess.run(["rm", "-rf", str(work / "again")], check=True)
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    compiled = os.environ | {  # as what pip installs is
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(work / "compiled"),
+    }
+    process = subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=compiled
+    )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

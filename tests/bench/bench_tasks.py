@@ -25,8 +25,9 @@ from pathlib import Path
 import numpy as np
 
 from sscd_cli.commands import embed
+from sscd_cli.descriptors.provenance import Provenance
 from sscd_cli.descriptors.read import read_descriptors
-from sscd_cli.descriptors.schema import Provenance, Row
+from sscd_cli.descriptors.schema import Row
 from sscd_cli.descriptors.write import ShardWriter
 from sscd_cli.joining import report as join_report
 from sscd_cli.joining import tasks as join

@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from stores import PROVENANCE, row, rows
 
+from sscd_cli.descriptors.provenance import Provenance
 from sscd_cli.descriptors.read import COLUMNS, read_comparable, read_descriptors, stream_comparable
-from sscd_cli.descriptors.schema import Provenance, Row
+from sscd_cli.descriptors.schema import Row
 from sscd_cli.descriptors.write import ShardWriter
 from sscd_cli.errors import StoreError
 

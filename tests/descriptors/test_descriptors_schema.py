@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from stores import PROVENANCE
 
+from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.descriptors.schema import (
     FOOTER_KEY,
-    Provenance,
     Row,
     descriptor_values,
-    difference,
     names_from_columns,
     shard_schema,
     to_table,

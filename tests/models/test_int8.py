@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from conftest import Run, error_line, picture
 
+from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.descriptors.read import read_descriptors
-from sscd_cli.descriptors.schema import Provenance, difference
 from sscd_cli.machines.hardware import has_int8
 from sscd_cli.models import load
 from sscd_cli.models.catalogue.registry import BUNDLED, BUNDLED_INT8, find_model

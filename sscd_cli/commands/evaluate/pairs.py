@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.choices import check_threshold
+from sscd_cli.descriptors.provenance import Descriptor, Provenance
 from sscd_cli.descriptors.read import DescriptorSet, image_path, read_comparable
-from sscd_cli.descriptors.schema import Descriptor, Provenance
 from sscd_cli.errors import SscdError
 from sscd_cli.evaluation import pair_plot
 from sscd_cli.evaluation.pair_plot import check_plots

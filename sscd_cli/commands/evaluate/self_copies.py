@@ -9,7 +9,7 @@ from itertools import islice
 from PIL import Image
 
 from sscd_cli.edits.named import EDITS
-from sscd_cli.embedding.job import provenance_of
+from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.errors import NoImagesError, SscdError
 from sscd_cli.evaluation.copies_report import CopiesReport
 from sscd_cli.evaluation.self_copies import evaluate_copies

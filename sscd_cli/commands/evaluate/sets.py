@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sscd_cli.commands import embed
+from sscd_cli.descriptors.provenance import difference
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
-from sscd_cli.descriptors.schema import difference
 from sscd_cli.descriptors.shards import shard_paths
 from sscd_cli.errors import SscdError, StoreError
 from sscd_cli.options.embed import EmbedOptions
