@@ -129,7 +129,7 @@ def _settle(journal: Journal) -> None:
 
 def _planned(report: Removals, options: ApplyOptions, result: ApplyResult, gone: set[str]) -> Plan:
     decisions = read_decisions(decisions_at(options.decisions, beside(report.header)))
-    choice = choose(report, decisions.verdicts)
+    choice = choose(report, decisions)
     left = [removal for removal in choice.removals if _real_path(removal) not in gone]
     result.before, result.spared = len(choice.removals) - len(left), choice.spared
     named = protection(options.protect)

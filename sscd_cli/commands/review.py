@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sscd_cli.decisions.choice import beside
+from sscd_cli.decisions.heirs import Decided, decided_among
 from sscd_cli.decisions.records import append_decisions, read_decisions
 from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.options.review import ReviewOptions
@@ -56,24 +57,18 @@ def run(
 
 
 def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult:
-    result = ReviewResult(output, 0)
-
-    def counted() -> Iterator[ReportedCluster]:
-        for cluster in _clusters(report):
-            result.clusters += 1
-            yield cluster
-
+    clusters = list(_clusters(report))
     header = {**report.header, "base": base_of(report.header["folder"], output)}
-    decided = read_decisions(options.decisions or beside(report.header)).verdicts
+    decided = _decided(options.decisions or beside(report.header), clusters)
     sizes = {"side": options.side, "most": options.previews}
     try:
         with output_file(output) as file:
-            for piece in page(header, counted(), decided=decided, **sizes):
+            for piece in page(header, clusters, decided=decided, **sizes):
                 file.write(piece.encode())
     except OSError as error:
         what = f"cannot write {output}: {reason_of(error)}"
         raise SscdError(what, "name another file with -o") from error
-    return result
+    return ReviewResult(output, len(clusters))
 
 
 def _serve(report: Report, options: ReviewOptions, announce: Callable[[str], None]) -> ReviewResult:
@@ -95,6 +90,13 @@ def _clusters(report: Report) -> Iterator[ReportedCluster]:
     return clusters_of_matches(report.matches()) if report.of_matches else report.clusters()
 
 
+def _decided(file: Path, clusters: Iterable[ReportedCluster]) -> Decided:
+    images = (image for cluster in clusters for image in cluster.images)
+    return decided_among(
+        read_decisions(file), ((image.content_hash, image.pixel_hash) for image in images)
+    )
+
+
 def _site(report: Report, spool: Spool, options: ReviewOptions, result: ReviewResult) -> Site:
     header = {**report.header, "serve": str(result.output)}
     read_decisions(result.output)  # what is wrong with it is told now, and not to the browser
@@ -104,7 +106,7 @@ def _site(report: Report, spool: Spool, options: ReviewOptions, result: ReviewRe
         result.decisions += len(decisions)
 
     return Site(
-        page=lambda: served_page(header, spool, read_decisions(result.output).verdicts),
+        page=lambda: served_page(header, spool, _decided(result.output, spool)),
         preview=lambda number, full: preview(
             spool.image(number), _FULL_SIDE if full else options.side
         ),

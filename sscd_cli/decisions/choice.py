@@ -9,11 +9,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from sscd_cli.decisions.heirs import Decided, decided_among
+from sscd_cli.decisions.records import Decisions
 from sscd_cli.reports.removals import Removal, Removals
 from sscd_cli.reports.reported import Key, ReportedImage
-
-# verdict of a sorted pair of content hashes, and the hash of what stays ("" if both do)
-Decided = Mapping[tuple[str, str], tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -24,16 +23,18 @@ class Choice:
     spared: int
 
 
-def choose(report: Removals, decided: Decided) -> Choice:
+def choose(report: Removals, decisions: Decisions) -> Choice:
     """Let decisions on pairs of contents come before what the report says.
 
     An image goes for another of the report if a person said that they are the same and that the
     other stays; it does not go for one that a person said is another picture, or beside which it
     shall stay; and what a person chose to stay goes for nothing.
     """
-    if not decided:
+    if not decisions.verdicts:
         return Choice(list(report.removals.values()), 0)
     everyone = _everyone(report)
+    kept_first = sorted(everyone.values(), key=lambda image: not image.keep)
+    decided = decided_among(decisions, ((i.content_hash, i.pixel_hash) for i in kept_first))
     theirs = report.keepers.keys() if report.header.get("report") == "matches" else set()
     chosen = {keeper for verdict, keeper in decided.values() if verdict == "same"}
     stays_for = _losers(decided)

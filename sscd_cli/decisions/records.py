@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,11 @@ class Decisions:
         """Return the pairs of which neither goes for the other."""
         return {pair for pair, (verdict, _) in self.verdicts.items() if verdict != "same"}
 
+    def pictures(self, pair: Pair) -> Pair:
+        """Return what a pair of contents shows, as far as that tells the two from each other."""
+        left, right = sorted(self.pixels.get(content, content) for content in pair)
+        return pair if left == right else (left, right)
+
 
 def read_decisions(file: Path) -> Decisions:
     """Return what a file says; nothing was decided where there is none yet.
@@ -60,14 +66,20 @@ def read_decisions(file: Path) -> Decisions:
     Raises: SscdError: a line of it is no decision. OSError: it cannot be read.
     """
     found = Decisions()
+    pairs_of: defaultdict[Pair, set[Pair]] = defaultdict(set)
     for record in read_records(file):
         pair = record["left"], record["right"]
-        found.verdicts.pop(pair, None)
-        if record["verdict"] != "revoked":
-            found.verdicts[pair] = record["verdict"], record["keeper"] or ""
         for content, side in zip(pair, ("left_pixels", "right_pixels"), strict=True):
             if record.get(side):
                 found.pixels[content] = record[side]
+        found.verdicts.pop(pair, None)
+        pictures = found.pictures(pair)
+        if record["verdict"] != "revoked":
+            found.verdicts[pair] = record["verdict"], record["keeper"] or ""
+            pairs_of[pictures].add(pair)
+            continue
+        for alike in pairs_of.pop(pictures, ()):  # what it inherits is taken back, too
+            found.verdicts.pop(alike, None)
     return found
 
 

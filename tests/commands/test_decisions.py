@@ -13,7 +13,8 @@ from conftest import DATA, Run, Store, error_line, picture, records_of
 from PIL import Image
 
 from sscd_cli.decisions.acts import content_hash
-from sscd_cli.decisions.records import append_decisions, read_decisions
+from sscd_cli.decisions.heirs import decided_among
+from sscd_cli.decisions.records import Decisions, append_decisions, read_decisions
 from sscd_cli.matching.copies import Copies
 from sscd_cli.matching.decided import decided_between, without_rejected
 from sscd_cli.matching.join import Pairs
@@ -90,6 +91,59 @@ def test_a_decision_holds_for_the_same_pixels_when_the_decided_files_are_gone(
     for file, clusters in (("said.jsonl", 0), ("old.jsonl", 1)):
         ran = sscd("dedup", photos, "-d", "later", "-f", "jsonl", "--decisions", file)
         assert len(records_of(ran.out)) == clusters
+    # so it does for what shows a report or acts on one that was made before the decision
+    assert sscd("dedup", "-d", "later", "-f", "jsonl", "-o", "r.jsonl").status == 0
+    ran = sscd("apply", "r.jsonl", "--decisions", "said.jsonl")
+    assert ran.out == b""
+    assert ran.err.startswith("1 removable image left, for so it was decided\n")
+    assert sscd("review", "r.jsonl", "-o", "p.html", "--decisions", "said.jsonl").status == 0
+    assert '"other_shot",""]' in (tmp_path / "p.html").read_text()
+    assert len(sscd("apply", "r.jsonl", "--decisions", "old.jsonl").lines) == 1
+
+
+NEW, OLD, KEPT, MORE = (digit * 32 for digit in "1234")
+SHOWN, STAYS = "a" * 32, "b" * 32  # the pixels of NEW and OLD, and of KEPT and MORE
+
+
+def decided(tmp_path: Path, *records: dict[str, Any]) -> Decisions:
+    """Return what a file of decisions says, each with the pixels of its contents."""
+    pixels = {NEW: SHOWN, OLD: SHOWN, KEPT: STAYS, MORE: STAYS}
+    known = ({f"{side}_pixels": pixels[r[side]] for side in ("left", "right")} for r in records)
+    file = tmp_path / "d.jsonl"
+    append_decisions(file, [{**r, **more} for r, more in zip(records, known, strict=True)])
+    return read_decisions(file)
+
+
+def test_an_image_inherits_what_was_decided_of_its_pixels(tmp_path: Path) -> None:
+    went = decided(tmp_path, said("same", OLD, KEPT, keeper=KEPT))
+    pair = (NEW, KEPT)
+    assert decided_among(went, [(NEW, SHOWN), (KEPT, STAYS)])[pair] == ("same", KEPT)
+    assert pair not in decided_among(went, [(NEW, ""), (KEPT, STAYS)])
+    assert pair not in decided_among(went, [(NEW, "c" * 32), (KEPT, STAYS)])
+    # one that stays has heirs once it is gone, and one of them is enough
+    assert (NEW, MORE) not in decided_among(went, [(NEW, SHOWN), (MORE, STAYS), (KEPT, STAYS)])
+    heirs = decided_among(went, [(NEW, SHOWN), (MORE, STAYS), ("5" * 32, STAYS)])
+    assert heirs[NEW, MORE] == ("same", MORE)
+    assert (NEW, "5" * 32) not in heirs
+
+
+def test_what_was_decided_of_the_bytes_comes_before_what_is_inherited(tmp_path: Path) -> None:
+    images = [(NEW, SHOWN), (OLD, SHOWN), (KEPT, STAYS), (MORE, STAYS)]
+    both = decided(tmp_path, said("same", NEW, KEPT, keeper=NEW), said("other_shot", OLD, KEPT))
+    found = decided_among(both, images)
+    assert found[NEW, KEPT] == ("same", NEW)
+    assert found[OLD, KEPT] == found[NEW, MORE] == found[OLD, MORE] == ("other_shot", "")
+
+
+def test_what_tells_two_of_the_same_pixels_apart_is_not_inherited(tmp_path: Path) -> None:
+    same = decided(tmp_path, said("same", NEW, OLD, keeper=OLD))
+    images = [(NEW, SHOWN), ("5" * 32, SHOWN)]
+    assert decided_among(same, images) == {(NEW, OLD): ("same", OLD)}
+
+
+def test_an_heir_takes_back_what_it_inherited(tmp_path: Path) -> None:
+    assert decided(tmp_path, said("other_shot", OLD, KEPT)).verdicts
+    assert not decided(tmp_path, said("revoked", NEW, KEPT)).verdicts
 
 
 @pytest.fixture
