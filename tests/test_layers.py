@@ -52,7 +52,7 @@ HOMES = {
     "onnx": ("models.files.onnx_file",),
     "onnxruntime": ("models.runtime.onnx_library", "models.files.onnx_file"),
     "PIL": ("images", "edits", "models.pictures", "second_look", "training"),
-    "cv2": ("second_look.alignment",),
+    "cv2": ("second_look",),
     "pillow_heif": ("images.formats",),
     "pillow_jxl": ("images.formats",),
     "rawpy": ("images.formats",),

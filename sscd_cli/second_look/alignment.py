@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 Floats = NDArray[np.float32]
 Map = NDArray[np.float64]
+
+cv2.setNumThreads(1)  # its threads would stand in the way of those that look at several pairs
 
 _SMALL = 32  # pixels a side of the whole picture, squashed
 _POINTS = 500  # of interest in a picture
@@ -47,19 +50,16 @@ def whole_map(one: Floats, other: Floats) -> tuple[float, Map]:
 def point_map(one: Floats, other: Floats) -> Map | None:
     """Return the map on which most points of interest agree, be the other mirrored or not.
 
-    None where too few agree, or opencv-python-headless is absent.
+    None where too few agree.
     """
-    cv2 = _opencv()
-    if cv2 is None:
-        return None
-    detector = cv2.ORB_create(
+    detector: Any = cv2.ORB.create(
         _POINTS, scaleFactor=1.3, nlevels=6, fastThreshold=8, edgeThreshold=15, patchSize=25
     )
     left = detector.detectAndCompute(_bytes(one), None)
     found: list[tuple[int, Map]] = []
     for mirrored in (False, True):
         view = _bytes(other[:, ::-1] if mirrored else other)
-        agreed, to = _agreed(cv2, left, detector.detectAndCompute(view, None))
+        agreed, to = _agreed(left, detector.detectAndCompute(view, None))
         if mirrored:
             to = np.asarray(np.array([[-1, 0, other.shape[1]], [0, 1, 0]]) @ square(to))
         found.append((agreed, to))
@@ -105,7 +105,7 @@ def correlation(one: Floats, other: Floats) -> float:
     return float((one * other).sum()) / (norm + 1e-3)
 
 
-def _agreed(cv2: Any, left: tuple[Any, Any], right: tuple[Any, Any]) -> tuple[int, Map]:
+def _agreed(left: tuple[Any, Any], right: tuple[Any, Any]) -> tuple[int, Map]:
     """Match points and let them agree on a map: return how many do, and the map."""
     none = 0, np.eye(2, 3)
     (points, words), (others, other_words) = left, right
@@ -117,8 +117,10 @@ def _agreed(cv2: Any, left: tuple[Any, Any], right: tuple[Any, Any]) -> tuple[in
         return none
     source = np.array([points[match.queryIdx].pt for match in good], np.float32) + 0.5
     target = np.array([others[match.trainIdx].pt for match in good], np.float32) + 0.5
-    how = {"ransacReprojThreshold": 3.0, "maxIters": 500, "confidence": 0.99}
-    to, agreeing = cv2.estimateAffine2D(source, target, method=cv2.RANSAC, **how)
+    found: tuple[Any, Any] = cv2.estimateAffine2D(
+        source, target, ransacReprojThreshold=3.0, maxIters=500, confidence=0.99
+    )
+    to, agreeing = found
     if to is None or not _is_plausible(to):
         return none
     return int(agreeing.sum()), to
@@ -128,16 +130,6 @@ def _is_plausible(to: Map) -> bool:
     large, little = np.linalg.svd(to[:, :2])[1]
     is_scale = _SCALES[0] < scale_of(to) < _SCALES[1]
     return bool(is_scale and large < _STRETCH * little)
-
-
-def _opencv() -> Any:
-    """Return OpenCV, None where it is absent; its threads would stand in one another's way."""
-    try:
-        import cv2
-    except ImportError:
-        return None
-    cv2.setNumThreads(1)
-    return cv2
 
 
 def _bytes(picture: Floats) -> NDArray[np.uint8]:

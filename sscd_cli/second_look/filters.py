@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from sscd_cli.second_look.alignment import Floats
 
@@ -66,11 +66,9 @@ def ends_around(values: Floats) -> tuple[Floats, Floats]:
 
 
 def _window_means(values: Floats, side: int) -> Floats:
-    total = np.pad(values, ((1, 0), (1, 0))).astype(np.float64)
-    np.cumsum(total, axis=0, out=total)
-    np.cumsum(total, axis=1, out=total)
-    rows: NDArray[np.float64] = total[side:] - total[:-side]
-    return ((rows[:, side:] - rows[:, :-side]) / side**2).astype(np.float32)
+    """Return the mean of each square of a side that lies within, by its first corner."""
+    means = cv2.blur(values, (side, side), anchor=(0, 0))
+    return np.asarray(means[: 1 - side or None, : 1 - side or None], np.float32)
 
 
 def _fast(size: int) -> int:

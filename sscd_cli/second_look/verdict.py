@@ -39,8 +39,7 @@ def second_look(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Verdict:
 
     Args: one, other: upright RGB, uint8 (h, w, 3), best with a longer side of `SIDE`.
     Returns: "copy confirmed", "other shot", or "cannot tell". Each of the first two is said only
-        on evidence for it. Without opencv-python-headless crops, rotations and pictures in
-        pictures cannot be told.
+        on evidence for it.
     """
     left, right = _grey(one), _grey(other)
     if min(left.shape + right.shape) < 48:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -67,8 +66,7 @@ def test_a_copy_of_the_whole_picture_is_confirmed(edit: Edit) -> None:
 
 
 @pytest.mark.parametrize("edit", PARTS, ids=lambda edit: f"{edit.name} {edit.strength}")
-def test_a_part_of_a_picture_is_confirmed_with_opencv(edit: Edit) -> None:
-    pytest.importorskip("cv2")
+def test_a_part_of_a_picture_is_confirmed(edit: Edit) -> None:
     one = scene(1)
     assert said(one, edit.apply(one, random.Random(1), scene(2))) == "copy confirmed"
 
@@ -128,18 +126,6 @@ def test_next_to_nothing_to_see_cannot_be_told(size: tuple[int, int]) -> None:
     assert said(flat, flat) == "cannot tell"
 
 
-def test_without_opencv_whole_pictures_are_told_and_parts_never_called_other_shots(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    one = scene(1)
-    for edit in WHOLE:
-        assert said(one, edit.apply(one, random.Random(1), scene(2))) == "copy confirmed"
-    for edit in PARTS:
-        assert said(one, edit.apply(one, random.Random(1), scene(2))) != "other shot"
-    assert said(*other_shots.pages(3)) == "other shot"
-
-
 def test_small_keeps_the_shape_and_never_enlarges() -> None:
     assert small(Image.new("RGB", (640, 320))).shape == (160, SIDE, 3)
     assert small(Image.new("L", (40, 20))).shape == (20, 40, 3)
@@ -157,7 +143,6 @@ def test_a_map_lays_a_turned_picture_over_its_source() -> None:
 
 
 def test_points_find_the_box_of_a_mirrored_crop() -> None:
-    pytest.importorskip("cv2")
     one = np.asarray(scene(7).convert("L"), np.float32)
     to = point_map(one, one[40:320, 100:400][:, ::-1])
     assert to is not None
