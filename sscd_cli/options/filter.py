@@ -27,7 +27,7 @@ class FilterOptions(Options):
         Help(
             "A report of sscd dedup in jsonl, csv or parquet; - is stdin.",
             value="REPORT",
-            parse=place,
+            parse=shared.report_to_read,
         ),
     ]
     output: Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from sscd_cli.errors import UsageError
+from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.machines.tasks import Task as OneTask
 from sscd_cli.options.help import Argument, Help, Range
 from sscd_cli.storage.files import check_output
@@ -27,6 +27,21 @@ def file_to_write(path: str) -> Path:
     """
     found = place(path)
     check_output(found)
+    return found
+
+
+def report_to_read(path: str) -> Path:
+    """Return where a report lies: here, on a server, or "-" for stdin.
+
+    Raises: SscdError: it is not here, which is said before what else is wrong with a command.
+    """
+    found = place(path)
+    if path != "-" and not isinstance(found, RemotePath):
+        try:
+            found.stat()
+        except OSError as error:
+            what = f"cannot read {found}: {reason_of(error)}"
+            raise SscdError(what, "name a report of sscd dedup") from None
     return found
 
 
@@ -241,7 +256,7 @@ ReportToRead = Annotated[
     Argument(
         "A report of sscd dedup in jsonl, csv or parquet; - is stdin.",
         value="REPORT",
-        parse=place,
+        parse=report_to_read,
     ),
 ]
 Output = Annotated[Path, Help("The file to write.", "-o", parse=file_to_write)]

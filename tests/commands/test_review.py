@@ -165,9 +165,28 @@ def test_a_report_that_is_not_whole_makes_no_page(
 
 
 def test_a_page_needs_one_place(sscd: Run, tmp_path: Path) -> None:
+    clusters_report(tmp_path / "report.jsonl", [])
     for words in ([], ["--serve", "-o", "page.html"]):
         ran = sscd("review", "report.jsonl", *words)
         assert (ran.status, "name a file with -o, or add --serve" in error_line(ran)) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "review nope",
+        "review nope --serve -o page.html",
+        "apply nope --yes 3",
+        "apply nope --delete --action trash",
+        "filter photos --remove nope",
+    ],
+)
+def test_that_the_report_is_missing_is_told_before_what_else_is_wrong(
+    sscd: Run, words: str
+) -> None:
+    ran = sscd(*words.split())
+    told = "cannot read nope: No such file or directory; name a report of sscd dedup"
+    assert (ran.status, error_line(ran)) == (3, told)
 
 
 A1, B1 = "a" * 32, "b" * 32
