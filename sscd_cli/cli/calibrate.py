@@ -20,7 +20,7 @@ from sscd_cli.text import counted
 
 if TYPE_CHECKING:
     from sscd_cli.commands.calibrate import CalibrateResult
-    from sscd_cli.evaluation.calibration import Estimate
+    from sscd_cli.evaluation.calibration import Interval
 
 _EVERY, _LEAST_RECALL = 0.05, 0.0005  # of the lines of the table
 
@@ -87,7 +87,7 @@ def _table(result: CalibrateResult) -> Iterator[str]:
         )
 
 
-def _text(figure: Estimate) -> str:
+def _text(figure: Interval) -> str:
     return f"{figure.value:.3f} ({figure.low:.3f}–{figure.high:.3f})"
 
 

@@ -175,13 +175,13 @@ def _word(name: str, hint: Any, default: Any, title: str | None = None) -> Param
     if get_origin(kind) is tuple:
         kind = str if help.separator else list[get_args(kind)[0]]  # type: ignore[misc]
         default = help.separator.join(default) if help.separator else default or None
-    told = _told(name, kind, help, default)
+    told = _typer_parameter(name, kind, help, default)
     told.rich_help_panel = title
     annotation = Annotated[kind, told]  # type: ignore[valid-type]
     return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
-def _told(name: str, kind: Any, help: Help, default: Any) -> Any:
+def _typer_parameter(name: str, kind: Any, help: Help, default: Any) -> Any:
     """Return what Typer shall know of an option or an argument besides its type and default."""
     parse = help.parse or parser(name, kind, help.separator)
     settings: dict[str, Any] = {

@@ -12,7 +12,7 @@ from sscd_cli.cli import terminal
 from sscd_cli.options.demo import DemoOptions
 
 if TYPE_CHECKING:
-    from sscd_cli.commands.demo import Step
+    from sscd_cli.commands.demo import DemoStep
 
 _SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
 
@@ -34,7 +34,7 @@ def _begin(photos: Path, originals: int, copies: int) -> None:
     terminal.print_data(f"In {photos}: {originals} pictures, {copies} copies of them, a torn file.")
 
 
-def _announce(step: Step) -> None:
+def _announce(step: DemoStep) -> None:
     terminal.print_data(f"\n{step.purpose}\n$ {step.line}")
 
 

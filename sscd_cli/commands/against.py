@@ -106,7 +106,7 @@ class AgainstResult:
 def run(
     options: DedupOptions,
     embedding: EmbedOptions | None = None,
-    progress: embed.Progress = lambda result: None,
+    progress: embed.EmbedProgress = lambda result: None,
 ) -> AgainstResult:
     """Compare a dataset with `options.against`; first embed `embedding`'s sources, if given.
 

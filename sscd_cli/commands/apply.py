@@ -15,11 +15,19 @@ from sscd_cli.decisions import trash
 from sscd_cli.decisions.acts import Act, Action, perform, settle
 from sscd_cli.decisions.choice import beside, choose
 from sscd_cli.decisions.journal import Journal, opened
-from sscd_cli.decisions.plan import Plan, RefusedError, Step, acts_of, make_plan, refuse_unless_fit
+from sscd_cli.decisions.plan import (
+    LeftAloneError,
+    Plan,
+    Step,
+    acts_of,
+    make_plan,
+    refuse_unless_fit,
+)
 from sscd_cli.decisions.records import decisions_at, read_decisions
 from sscd_cli.errors import UsageError, reason_of
 from sscd_cli.images.globs import protection
 from sscd_cli.images.read import is_file, stored_ref
+from sscd_cli.machines.stages import Progress
 from sscd_cli.options.apply import ApplyOptions
 from sscd_cli.reports.reading import opened as opened_report
 from sscd_cli.reports.reading import read_report
@@ -27,7 +35,6 @@ from sscd_cli.reports.removals import Removal, Removals, read_removals
 from sscd_cli.reports.reported import Key
 
 Confirm = Callable[[int], int | None]
-Progress = Callable[[int, int], None]
 
 
 @dataclass
@@ -170,7 +177,7 @@ def _fit(plan: Plan, result: ApplyResult) -> Iterator[Step]:
     for step in plan.steps:
         try:
             refuse_unless_fit(step, read)
-        except RefusedError as error:
+        except LeftAloneError as error:
             result.refused.append((step.removal.image.path, str(error)))
             continue
         read.add(step.removal.keeper.key)
@@ -183,8 +190,8 @@ def _do(step: Step, journal: Journal, result: ApplyResult) -> None:
     run, action = str(journal.head["run"]), result.action
     try:
         acts = acts_of(step, action, journal.next_number, run)
-    except (RefusedError, OSError) as error:
-        why = str(error) if isinstance(error, RefusedError) else reason_of(error)
+    except (LeftAloneError, OSError) as error:
+        why = str(error) if isinstance(error, LeftAloneError) else reason_of(error)
         result.refused.append((step.removal.image.path, why))
         return
     journal.intend(acts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sscd_cli.decisions.acts import content_hash
-from sscd_cli.decisions.records import append_decisions, read_records
+from sscd_cli.decisions.records import HASH, append_decisions, read_records
 from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.options.decisions import ListDecisionsOptions, MergeOptions, RevokeOptions
 
-Record = Mapping[str, Any]
-_HASH = re.compile("[0-9a-f]{32}")
+Decision = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class MergeResult:
     holding: int
 
 
-def list_records(options: ListDecisionsOptions) -> list[Record]:
+def list_records(options: ListDecisionsOptions) -> list[Decision]:
     """Return the last decision on each pair, without those that were taken back.
 
     Raises: UsageError: there is no such file, or a line of it is no decision.
@@ -37,7 +35,7 @@ def list_records(options: ListDecisionsOptions) -> list[Record]:
     return [record for record in last.values() if record["verdict"] != "revoked"]
 
 
-def revoke(options: RevokeOptions) -> Record:
+def revoke(options: RevokeOptions) -> Decision:
     """Take back what was decided of two images, and return it.
 
     Raises: UsageError: nothing was, or an image cannot be read.
@@ -71,7 +69,7 @@ def merge(options: MergeOptions) -> MergeResult:
     return MergeResult(len(new), holding)
 
 
-def _last_of(records: Iterable[Record]) -> dict[tuple[str, str], Record]:
+def _last_of(records: Iterable[Decision]) -> dict[tuple[str, str], Decision]:
     return {(record["left"], record["right"]): record for record in records}
 
 
@@ -81,7 +79,7 @@ def _refuse_missing(file: Path) -> None:
 
 
 def _hash_of(image: str) -> str:
-    if _HASH.fullmatch(image) and not os.path.exists(image):  # noqa: PTH110
+    if HASH.fullmatch(image) and not os.path.exists(image):  # noqa: PTH110
         return image
     try:
         return content_hash(image)

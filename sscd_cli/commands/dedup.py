@@ -159,7 +159,7 @@ class DedupResult:
 def run(
     options: DedupOptions,
     embedding: EmbedOptions | None = None,
-    progress: embed.Progress = lambda result: None,
+    progress: embed.EmbedProgress = lambda result: None,
     announce: Callable[[JoinPlan], None] = lambda plan: None,
 ) -> DedupResult:
     """Find the clusters of a dataset; first embed `embedding`'s sources into it, if given.

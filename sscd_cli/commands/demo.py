@@ -19,7 +19,7 @@ PAGE = "review.html"
 
 
 @dataclass(frozen=True)
-class Step:
+class DemoStep:
     """One command of the chain, and what it is for."""
 
     purpose: str
@@ -32,18 +32,18 @@ class Step:
 
 
 STEPS = (
-    Step("Look: which pictures are copies, and what may go.", ("dedup", "photos")),
-    Step(
+    DemoStep("Look: which pictures are copies, and what may go.", ("dedup", "photos")),
+    DemoStep(
         "The same as a file for the next commands; nothing is embedded again.",
         ("dedup", "-f", "jsonl", "-o", "report.jsonl"),
     ),
-    Step(
+    DemoStep(
         "Decide: a page that shows each copy beside what stays.",
         ("review", "report.jsonl", "-o", PAGE),
     ),
-    Step("Ask what would be done; nothing is touched yet.", ("apply", "report.jsonl")),
-    Step("Act: what may go moves into a hidden folder.", ("apply", "report.jsonl", "--go")),
-    Step("Take it back: all is as it was.", ("undo", "report.journal.jsonl")),
+    DemoStep("Ask what would be done; nothing is touched yet.", ("apply", "report.jsonl")),
+    DemoStep("Act: what may go moves into a hidden folder.", ("apply", "report.jsonl", "--go")),
+    DemoStep("Take it back: all is as it was.", ("undo", "report.journal.jsonl")),
 )
 
 
@@ -73,7 +73,9 @@ def temporary_folder() -> Iterator[Path]:
         raise
 
 
-def run(begin: Callable[[Path, int, int], None], announce: Callable[[Step], None]) -> DemoResult:
+def run(
+    begin: Callable[[Path, int, int], None], announce: Callable[[DemoStep], None]
+) -> DemoResult:
     """Make a temporary folder with `photos` in it, and run each step as if it were typed there.
 
     begin: told of the photographs, how many originals and how many copies. announce: told of each

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from sscd_cli.embedding.census import counted_ahead
-from sscd_cli.embedding.job import EmbedResult, Progress, check
+from sscd_cli.embedding.job import EmbedProgress, EmbedResult, check
 from sscd_cli.machines.stages import stage
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.scoring.threshold import unmeasured
 
-__all__ = ["EmbedResult", "Progress", "run"]
+__all__ = ["EmbedProgress", "EmbedResult", "run"]
 
 
-def run(options: EmbedOptions, progress: Progress = lambda result: None) -> EmbedResult:
+def run(options: EmbedOptions, progress: EmbedProgress = lambda result: None) -> EmbedResult:
     """Embed the images of `options.sources` that the dataset does not hold yet.
 
     `progress` is called after every batch with the same result, which grows. Interrupted by
@@ -33,7 +33,7 @@ def run(options: EmbedOptions, progress: Progress = lambda result: None) -> Embe
         return _run(options, told)
 
 
-def _run(options: EmbedOptions, progress: Progress) -> EmbedResult:
+def _run(options: EmbedOptions, progress: EmbedProgress) -> EmbedResult:
     # each way loads what it needs; stored descriptors need none of them
     if options.cluster:
         from sscd_cli.embedding.cluster import run_on_cluster
@@ -49,7 +49,7 @@ def _run(options: EmbedOptions, progress: Progress) -> EmbedResult:
 
 
 def run_before(
-    options: EmbedOptions | None, progress: Progress = lambda result: None
+    options: EmbedOptions | None, progress: EmbedProgress = lambda result: None
 ) -> EmbedResult | None:
     """Do as `run` for a command that goes on with the descriptors; None where there are no options.
 

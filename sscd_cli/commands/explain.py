@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,11 +15,10 @@ from sscd_cli.errors import SscdError
 from sscd_cli.evaluation.explanation import explain
 from sscd_cli.images.decode import load_image
 from sscd_cli.images.read import stored_ref
+from sscd_cli.machines.stages import Progress
 from sscd_cli.models.load import Model
 from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
-
-Progress = Callable[[int, int], None]
 
 
 def check(folder: Path, model: str | None) -> None:

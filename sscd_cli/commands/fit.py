@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sscd_cli.choices import TRANSFORMS
+from sscd_cli.choices import TRANSFORMS, check_word
 from sscd_cli.descriptors.read import stream_comparable
-from sscd_cli.errors import UsageError
 from sscd_cli.options.fit import FitOptions
 from sscd_cli.scoring.post import PostProcessing
 
@@ -27,7 +26,7 @@ def run(options: FitOptions) -> FitResult:
     Raises: StoreError: no descriptors, too few or too alike, or the file cannot be written.
         UsageError: an unknown transform, or dimensions that it cannot keep.
     """
-    _check(options)
+    check_word("transform", options.transform, TRANSFORMS)
 
     provenance, blocks = stream_comparable(options.descriptors)
     post = PostProcessing.fit(
@@ -41,9 +40,3 @@ def run(options: FitOptions) -> FitResult:
     post.save(options.output)
     few = post.images < IMAGES_PER_DIMENSION * provenance.dimensions
     return FitResult(post, is_noisy=few and options.transform == "whiten")
-
-
-def _check(options: FitOptions) -> None:
-    if options.transform not in TRANSFORMS:
-        what = f"unknown transform {options.transform!r}"
-        raise UsageError(what, f"use one of {', '.join(TRANSFORMS)}")

@@ -60,7 +60,7 @@ class LeaksResult:
         )
 
 
-def run(options: LeaksOptions, progress: embed.Progress = lambda result: None) -> LeaksResult:
+def run(options: LeaksOptions, progress: embed.EmbedProgress = lambda result: None) -> LeaksResult:
     """Compare each set with those named after it, embedding what is images, and judge each pair.
 
     A pair that a person called no copy, or that shall stay in both, is accepted; one that was

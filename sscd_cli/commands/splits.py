@@ -62,7 +62,7 @@ def network_of(options: LeaksOptions) -> str | None:
     return common_provenance(existing_shards(stored[0])).model
 
 
-def read_splits(options: LeaksOptions, scale: Scale, progress: embed.Progress) -> Splits:
+def read_splits(options: LeaksOptions, scale: Scale, progress: embed.EmbedProgress) -> Splits:
     """Read all sets, after embedding those of images into a dataset each.
 
     Raises: as `commands.leaks.run`.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sscd_cli.decisions.acts import NotRestoredError, reverse, settle
 from sscd_cli.decisions.folder_times import bring_back
 from sscd_cli.decisions.journal import opened
 from sscd_cli.errors import reason_of
+from sscd_cli.machines.stages import Progress
 from sscd_cli.options.apply import UndoOptions
 
 
@@ -20,9 +20,7 @@ class UndoResult:
     failed: list[tuple[str, str]] = field(default_factory=list)
 
 
-def run(
-    options: UndoOptions, progress: Callable[[int, int], None] = lambda done, total: None
-) -> UndoResult:
+def run(options: UndoOptions, progress: Progress = lambda done, total: None) -> UndoResult:
     """Restore all files of a journal with their times, and the times of their folders where nobody
     else has changed these since; no file that is there is overwritten.
 

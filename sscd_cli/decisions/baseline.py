@@ -18,11 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sscd_cli import __version__
-from sscd_cli.decisions.records import HASH
+from sscd_cli.decisions.records import HASH, Pair
 from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.storage.files import output_file
-
-Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, order=True, slots=True)

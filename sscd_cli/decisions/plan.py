@@ -21,7 +21,7 @@ from sscd_cli.reports.reported import Key
 _Protects = Callable[[str, str], bool]
 
 
-class RefusedError(Exception):
+class LeftAloneError(Exception):
     """A file is left where it is, and why."""
 
 
@@ -63,9 +63,9 @@ def make_plan(
         try:
             base, relative = _place(image.source, image.id)
             if protects(image.source, image.id):
-                raise RefusedError("it is protected")
+                raise LeftAloneError("it is protected")
             _refuse_link_of_others(removal, action)
-        except RefusedError as error:
+        except LeftAloneError as error:
             plan.refused.append((image.path, str(error)))
         else:
             plan.steps.append(Step(removal, base, relative))
@@ -79,25 +79,25 @@ def refuse_unless_fit(step: Step, read: Set[Key]) -> None:
     """Hash the image and what stays for it once more; the latter must be an image, too.
 
     Args: read: what has been read as an image already, and needs a look at its bytes only.
-    Raises: RefusedError: it may not go.
+    Raises: LeftAloneError: it may not go.
     """
     image, keeper = step.removal.image, step.removal.keeper
     try:
         if _one_file(step.path, _path_of(keeper.source, keeper.id)):
-            raise RefusedError(f"it is one file with {keeper.path}, which stays for it")
+            raise LeftAloneError(f"it is one file with {keeper.path}, which stays for it")
         refuse_changed(image)
         (refuse_changed if keeper.key in read else refuse_unfit_keeper)(keeper)
     except SscdError as error:
-        raise RefusedError(error.what) from None
+        raise LeftAloneError(error.what) from None
     except OSError as error:
-        raise RefusedError(reason_of(error)) from None
+        raise LeftAloneError(reason_of(error)) from None
 
 
 def acts_of(step: Step, action: Action, first: int, run: str) -> list[Act]:
     """Return what is to be done for a step: the image, then what goes with it.
 
     first: the number of the first act. run: a name for the quarantine of this run.
-    Raises: RefusedError: a name in the way. OSError: a file cannot be looked at.
+    Raises: LeftAloneError: a name in the way. OSError: a file cannot be looked at.
     """
     keeper = step.removal.keeper
     acts: list[Act] = []
@@ -119,7 +119,7 @@ def acts_of(step: Step, action: Action, first: int, run: str) -> list[Act]:
         )
         for taken in filter(None, (act.to, act.part if action in LINKS else "")):
             if os.path.lexists(taken):
-                raise RefusedError(f"{taken} exists")
+                raise LeftAloneError(f"{taken} exists")
         acts.append(act)
     return acts
 
@@ -134,13 +134,13 @@ def _place(source: str, id: str) -> tuple[str, str]:
     base, relative = os.path.realpath(folder), os.path.normpath(name)
     path = os.path.join(base, relative)
     if os.path.isabs(relative) or relative.split(os.sep)[0] == os.pardir:
-        raise RefusedError(f"it leaves {folder}")
+        raise LeftAloneError(f"it leaves {folder}")
     if os.path.islink(path):
-        raise RefusedError("it is a link")
+        raise LeftAloneError("it is a link")
     if os.path.realpath(path) != path:
-        raise RefusedError(f"a link leads to it out of its folder in {folder}")
+        raise LeftAloneError(f"a link leads to it out of its folder in {folder}")
     if not os.path.lexists(path):
-        raise RefusedError("it has gone since the report")
+        raise LeftAloneError("it has gone since the report")
     return base, relative
 
 
@@ -148,10 +148,10 @@ def _refuse_link_of_others(removal: Removal, action: Action) -> None:
     if action not in LINKS:
         return
     if not is_file(removal.keeper.source, removal.keeper.id):
-        raise RefusedError(f"what stays for it, {removal.keeper.path}, is no file here")
+        raise LeftAloneError(f"what stays for it, {removal.keeper.path}, is no file here")
     if removal.image.content_hash != removal.keeper.content_hash:
         what = "it has other bytes than what stays for it, which a link would show in its place"
-        raise RefusedError(what)
+        raise LeftAloneError(what)
 
 
 def _refuse_going_keepers(plan: Plan) -> None:

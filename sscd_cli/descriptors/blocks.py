@@ -18,15 +18,14 @@ import pyarrow as pa
 from sscd_cli.descriptors.provenance import Descriptor
 from sscd_cli.descriptors.read import (
     COLUMNS,
-    NAME_COLUMNS,
     DescriptorSet,
     Names,
-    Unreadable,
+    UnreadableRows,
+    arrays_of,
     readable_rows,
     refuse_other_outputs,
-    said_of,
 )
-from sscd_cli.descriptors.schema import name_digests, names_from_columns
+from sscd_cli.descriptors.schema import NAME_COLUMNS, name_digests, names_from_columns
 from sscd_cli.descriptors.shards import (
     common_provenance,
     existing_shards,
@@ -141,8 +140,8 @@ class NumberedRows:
             folder=self.folder,
             provenance=self.provenance,
             descriptors=self.some(numbers)[1] if descriptors else none,
-            **said_of(pa.concat_tables(tables)),
-            unreadable=Unreadable(nobody, nobody, []),
+            **arrays_of(pa.concat_tables(tables)),
+            unreadable=UnreadableRows(nobody, nobody, []),
             shards=(),
             superseded=0,
             numbers=numbers,

@@ -16,6 +16,7 @@ import pyarrow as pa
 from sscd_cli.descriptors.provenance import Descriptor, Provenance
 from sscd_cli.descriptors.schema import (
     HASH_BYTES,
+    NAME_COLUMNS,
     Row,
     descriptor_values,
     name_bytes,
@@ -27,7 +28,6 @@ from sscd_cli.descriptors.shards import read_shard, shard_path, shard_paths
 from sscd_cli.machines.tasks import Task
 from sscd_cli.text import printable
 
-_NAMES = ("id", "id_bytes", "source", "source_bytes")
 _FACTS = ("status", "file_bytes", "mtime_ns", "content_hash", "error")
 _ORIGINAL = ("width", "height", "format", "frames", "content", "pixel_hash")
 _UNKNOWN = 2**64 - 1
@@ -218,7 +218,7 @@ class Ledger:
             self._places[content_hash] = place
 
     def _load(self, number: int, path: Path) -> None:
-        table = read_shard(path, [*_NAMES, *_FACTS])
+        table = read_shard(path, [*NAME_COLUMNS, *_FACTS])
         facts = zip(*(table[column].to_pylist() for column in _FACTS), strict=True)
         self.faults |= _unread_paths(table)
         rows = zip(name_digests(table), facts, strict=True)

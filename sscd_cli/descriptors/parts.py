@@ -27,21 +27,21 @@ _NAMED = 10  # parts that an error lists by name
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One task's state. words: the command line that all tasks of the job share."""
+    """One task's state. command: the line that all tasks of the job share."""
 
     task: Task
-    words: tuple[str, ...]
+    command: tuple[str, ...]
     done: bool = False
 
     @property
     def name(self) -> str:
         """The name of its record."""
-        digest = hashlib.blake2b("\0".join(self.words).encode(errors="surrogateescape"))
+        digest = hashlib.blake2b("\0".join(self.command).encode(errors="surrogateescape"))
         return f"part-{self.task.name}-{digest.hexdigest()[:8]}.json"
 
     def save(self, folder: Path) -> None:
         """Write the record into `folder`, in place of an earlier one. Raises: OSError."""
-        record = {"task": str(self.task), "words": self.words, "done": self.done}
+        record = {"task": str(self.task), "words": self.command, "done": self.done}
         with whole_file(folder / self.name) as file:
             file.write(json.dumps(record).encode())
 
@@ -58,9 +58,9 @@ def read_parts(folder: Path) -> list[Part]:
     return sorted(map(_read, paths), key=lambda part: part.task)
 
 
-def division(folder: Path, words: Sequence[str]) -> int | None:
+def division(folder: Path, command: Sequence[str]) -> int | None:
     """Return into how many parts a job was divided that was begun here, the one done furthest."""
-    parts = [part for part in read_parts(folder) if part.words == tuple(words)]
+    parts = [part for part in read_parts(folder) if part.command == tuple(command)]
     counts = {part.task.of for part in parts if part.task.of > 1}
     return min(counts, key=lambda count: len(_missing(parts, count)), default=None)
 
@@ -74,21 +74,21 @@ def refuse_missing(folder: Path) -> None:
     """
     jobs: dict[tuple[str, ...], list[Part]] = defaultdict(list)
     for part in read_parts(folder):
-        jobs[part.words].append(part)
-    for words, parts in jobs.items():
+        jobs[part.command].append(part)
+    for command, parts in jobs.items():
         divisions = {part.task.of for part in parts}
         missing = min((_missing(parts, count) for count in divisions), key=len)
         if missing:
-            raise missing_parts(missing, f"{folder}", words)
+            raise missing_parts(missing, f"{folder}", command)
 
 
-def missing_parts(missing: Sequence[Task], whole: str, words: Iterable[str]) -> StoreError:
+def missing_parts(missing: Sequence[Task], whole: str, command: Iterable[str]) -> StoreError:
     """Return the error that names missing parts and the command for the first."""
     names = ", ".join(map(str, missing[:_NAMED]))
     more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
     many, verb = ("parts", "are") if len(missing) > 1 else ("part", "is")
     what = f"{many} {names}{more} of {whole} {verb} missing"
-    return StoreError(what, f"run {shlex.join(words)} --task {missing[0]}")
+    return StoreError(what, f"run {shlex.join(command)} --task {missing[0]}")
 
 
 def _missing(parts: Iterable[Part], count: int) -> list[Task]:

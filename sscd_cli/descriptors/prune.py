@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sscd_cli.descriptors.read import NAME_COLUMNS, Names, newest_rows, read_rows
-from sscd_cli.descriptors.schema import names_from_columns
+from sscd_cli.descriptors.read import Names, newest_rows, read_rows
+from sscd_cli.descriptors.schema import NAME_COLUMNS, names_from_columns
 from sscd_cli.descriptors.shards import (
     common_provenance,
     existing_shards,

@@ -18,6 +18,7 @@ from sscd_cli.descriptors.provenance import Descriptor, Provenance
 from sscd_cli.descriptors.schema import (
     HASH_BYTES,
     LATER_COLUMNS,
+    NAME_COLUMNS,
     descriptor_values,
     names_from_columns,
 )
@@ -34,7 +35,6 @@ from sscd_cli.text import counted
 COLUMNS = ("width", "height", "format", "file_bytes", "mtime_ns", "content_hash", *LATER_COLUMNS)
 _CHECKED_AT_ONCE = 4096  # rows
 _OFF_UNIT = 0.02  # of a squared length; 512 values in float16 move it by 0.001 at most
-NAME_COLUMNS = ("id", "id_bytes", "source", "source_bytes")
 
 
 class Transform(Protocol):
@@ -87,7 +87,7 @@ def _decode(name: bytes) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Unreadable:
+class UnreadableRows:
     """The images without a descriptor, and why."""
 
     ids: Names
@@ -97,10 +97,10 @@ class Unreadable:
     def __len__(self) -> int:
         return len(self.errors)
 
-    def select(self, rows_N: npt.NDArray[np.bool_]) -> Unreadable:
+    def select(self, rows_N: npt.NDArray[np.bool_]) -> UnreadableRows:
         """Return the images that a mask keeps."""
         errors = [self.errors[row] for row in np.flatnonzero(rows_N)]
-        return Unreadable(self.ids.filter(rows_N), self.sources.filter(rows_N), errors)
+        return UnreadableRows(self.ids.filter(rows_N), self.sources.filter(rows_N), errors)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class DescriptorSet:
     ids: Names
     sources: Names
     columns: dict[str, npt.NDArray[Any]]
-    unreadable: Unreadable
+    unreadable: UnreadableRows
     shards: tuple[Shard, ...]
     superseded: int
     numbers: npt.NDArray[np.int64]
@@ -195,8 +195,8 @@ def read_descriptors(
         folder=folder,
         provenance=applied,
         descriptors=_descriptors(paths, masks, provenance, post, of_length_1),
-        **said_of(kept, columns),
-        unreadable=Unreadable(
+        **arrays_of(kept, columns),
+        unreadable=UnreadableRows(
             Names(names_from_columns(failed, "id")),
             _sources(failed),
             [error or "unreadable" for error in failed["error"].to_pylist()],
@@ -301,7 +301,7 @@ def _codes(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], pa.Array]:
     return codes.astype(np.int64), chunks[0].dictionary
 
 
-def said_of(table: pa.Table, columns: Sequence[str] = COLUMNS) -> dict[str, Any]:
+def arrays_of(table: pa.Table, columns: Sequence[str] = COLUMNS) -> dict[str, Any]:
     """Return the fields of a `DescriptorSet` that hold names and columns, from rows of shards."""
     return {
         "ids": Names(names_from_columns(table, "id")),

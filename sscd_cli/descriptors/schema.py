@@ -35,6 +35,7 @@ from sscd_cli.descriptors.provenance import Descriptor, Provenance
 from sscd_cli.errors import ModelError
 from sscd_cli.text import printable
 
+NAME_COLUMNS = ("id", "id_bytes", "source", "source_bytes")
 FOOTER_KEY = b"sscd"
 HASH_BYTES = 16
 LATER_COLUMNS = ("frames", "content", "pixel_hash")  # that the first shards did not have

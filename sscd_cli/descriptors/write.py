@@ -39,8 +39,8 @@ class ShardWriter:
     was to come, too; any other exception drops them, for they may be what is wrong.
 
     Of a dataset that several machines write, a writer for one `task` holds that part's lock, names
-    its shards after it, and keeps the part's record (see `parts`). words: the command line that
-    the tasks share. A run over everything completes what tasks of the same words began.
+    its shards after it, and keeps the part's record (see `parts`). command: the line that the
+    tasks share. A run over everything completes what tasks of the same command began.
 
     Raises: StoreError: on entering, if the folder holds images, another model's shards or a
         damaged one, or another process writes to it; later, if the disk is full or the folder
@@ -56,12 +56,12 @@ class ShardWriter:
         rows_per_shard: int = ROWS_PER_SHARD,
         *,
         task: Task | None = None,
-        words: Sequence[str] = (),
+        command: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.provenance = provenance
         self.task = task
-        self._part = Part(task or Task(1, 1), tuple(words))
+        self._part = Part(task or Task(1, 1), tuple(command))
         self._rows_per_shard = rows_per_shard
         self._rows: list[Row] = []
         self._number = 0

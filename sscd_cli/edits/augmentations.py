@@ -18,11 +18,11 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from sscd_cli.edits.overlays import any_colour, glyphs, sticker
 
-Transform = Callable[[Image.Image, Random], Image.Image]
+Augmentation = Callable[[Image.Image, Random], Image.Image]
 QUARTER_TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 
 
-def chain(*transforms: Transform) -> Transform:
+def chain(*transforms: Augmentation) -> Augmentation:
     """Apply one transform after another."""
 
     def run(image: Image.Image, rng: Random) -> Image.Image:
@@ -33,7 +33,7 @@ def chain(*transforms: Transform) -> Transform:
     return run
 
 
-def sometimes(probability: float, transform: Transform) -> Transform:
+def sometimes(probability: float, transform: Augmentation) -> Augmentation:
     """Apply a transform with the given probability."""
 
     def run(image: Image.Image, rng: Random) -> Image.Image:
@@ -50,7 +50,7 @@ def quarter_turn(image: Image.Image, rng: Random) -> Image.Image:
     return image.transpose(rng.choice(QUARTER_TURNS))
 
 
-def rotate(degrees: int) -> Transform:
+def rotate(degrees: int) -> Augmentation:
     """Rotate by up to `degrees` either way, corners black."""
 
     def run(image: Image.Image, rng: Random) -> Image.Image:
@@ -59,7 +59,7 @@ def rotate(degrees: int) -> Transform:
     return run
 
 
-def tilt(degrees: int) -> Transform:
+def tilt(degrees: int) -> Augmentation:
     """Rotate by up to `degrees` either way, corners black or white, cut to size or not."""
 
     def run(image: Image.Image, rng: Random) -> Image.Image:
@@ -70,12 +70,12 @@ def tilt(degrees: int) -> Transform:
     return run
 
 
-def squash(size: int) -> Transform:
+def squash(size: int) -> Augmentation:
     """Resize to a square without cropping, as the network's own preprocessing does."""
     return lambda image, rng: image.resize((size, size), Image.Resampling.BILINEAR)
 
 
-def resized_crop(size: int, least_area: float = 0.08) -> Transform:
+def resized_crop(size: int, least_area: float = 0.08) -> Augmentation:
     """Crop a random share of the area with a random aspect (3:4 to 4:3), resize to a square."""
 
     def run(image: Image.Image, rng: Random) -> Image.Image:
@@ -101,11 +101,11 @@ def _crop_box(
     return left, top, min(left + w, width), min(top + h, height)
 
 
-def colour_jitter(strength: float = 0.8, hue: float = 0.2) -> Transform:
+def colour_jitter(strength: float = 0.8, hue: float = 0.2) -> Augmentation:
     """Change brightness, contrast, saturation (each by 1 ± strength) and hue, in random order."""
 
     def run(image: Image.Image, rng: Random) -> Image.Image:
-        steps: list[Transform] = [
+        steps: list[Augmentation] = [
             _enhance(ImageEnhance.Brightness, strength),
             _enhance(ImageEnhance.Contrast, strength),
             _enhance(ImageEnhance.Color, strength),
@@ -117,11 +117,11 @@ def colour_jitter(strength: float = 0.8, hue: float = 0.2) -> Transform:
     return run
 
 
-def _enhance(kind: Callable[[Image.Image], ImageEnhance._Enhance], strength: float) -> Transform:
+def _enhance(kind: Callable[[Image.Image], ImageEnhance._Enhance], strength: float) -> Augmentation:
     return lambda image, rng: kind(image).enhance(rng.uniform(1 - strength, 1 + strength))
 
 
-def _shift_hue(most: float) -> Transform:
+def _shift_hue(most: float) -> Augmentation:
     def run(image: Image.Image, rng: Random) -> Image.Image:
         shift = round(rng.uniform(-most, most) * 255)
         hue, saturation, value = image.convert("HSV").split()
@@ -135,7 +135,7 @@ def grayscale(image: Image.Image, rng: Random) -> Image.Image:
     return image.convert("L").convert("RGB")
 
 
-def blur(low: float, high: float) -> Transform:
+def blur(low: float, high: float) -> Augmentation:
     """Blur by a Gaussian whose radius is given in pixels of a 224-pixel view."""
 
     def run(image: Image.Image, rng: Random) -> Image.Image:
@@ -145,7 +145,7 @@ def blur(low: float, high: float) -> Transform:
     return run
 
 
-def jpeg(low: int, high: int) -> Transform:
+def jpeg(low: int, high: int) -> Augmentation:
     """Encode as JPEG with a random quality and decode again."""
 
     def run(image: Image.Image, rng: Random) -> Image.Image:
@@ -176,15 +176,15 @@ def noise(image: Image.Image, rng: Random) -> Image.Image:
     return Image.blend(image, Image.fromarray(grain).convert("RGB"), rng.uniform(0.05, 0.3))
 
 
-def simclr(size: int) -> Transform:
+def simclr(size: int) -> Augmentation:
     return chain(resized_crop(size), *_colours(sometimes(0.5, blur(0.1, 2))))
 
 
-def strong_blur(size: int) -> Transform:
+def strong_blur(size: int) -> Augmentation:
     return chain(resized_crop(size), *_colours(sometimes(0.5, blur(1, 5))))
 
 
-def _colours(blurring: Transform) -> tuple[Transform, ...]:
+def _colours(blurring: Augmentation) -> tuple[Augmentation, ...]:
     return (
         sometimes(0.5, flip),
         sometimes(0.8, colour_jitter()),
@@ -193,7 +193,7 @@ def _colours(blurring: Transform) -> tuple[Transform, ...]:
     )
 
 
-def advanced(size: int) -> Transform:
+def advanced(size: int) -> Augmentation:
     return chain(
         sometimes(0.5, flip),
         sometimes(0.05, quarter_turn),
@@ -208,7 +208,7 @@ def advanced(size: int) -> Transform:
     )
 
 
-def copies(size: int) -> Transform:
+def copies(size: int) -> Augmentation:
     """Our own set, for short runs: edits as people make them, often mild, sometimes several.
 
     Against `advanced` it adds frames, noise and quarter turns as frequent as on the web's copies,
@@ -230,14 +230,14 @@ def copies(size: int) -> Transform:
     )
 
 
-def _either(probability: float, first: Transform, second: Transform) -> Transform:
+def _either(probability: float, first: Augmentation, second: Augmentation) -> Augmentation:
     def run(image: Image.Image, rng: Random) -> Image.Image:
         return (first if rng.random() < probability else second)(image, rng)
 
     return run
 
 
-AUGMENTATIONS: dict[str, Callable[[int], Transform]] = {
+AUGMENTATIONS: dict[str, Callable[[int], Augmentation]] = {
     "simclr": simclr,
     "strong-blur": strong_blur,
     "advanced": advanced,

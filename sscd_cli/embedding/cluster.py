@@ -10,23 +10,23 @@ from functools import partial
 from sscd_cli.descriptors.parts import division
 from sscd_cli.embedding.job import (
     SHOWN_ERRORS,
+    EmbedProgress,
     EmbedResult,
-    Progress,
     drop_mended,
-    job_words,
+    job_command,
     no_images,
     prune_vanished,
 )
 from sscd_cli.embedding.local import run_here
 from sscd_cli.errors import UsageError
 from sscd_cli.images.survey import joined
-from sscd_cli.machines.ray import Cluster
+from sscd_cli.machines.ray import RayCluster
 from sscd_cli.machines.tasks import Task, all_tasks
 from sscd_cli.options.embed import ClusterOptions, EmbedOptions
 
 
 def run_on_cluster(
-    options: EmbedOptions, cluster: ClusterOptions, progress: Progress
+    options: EmbedOptions, cluster: ClusterOptions, progress: EmbedProgress
 ) -> EmbedResult:
     """Run all tasks: as many as the job was begun with, otherwise as the cluster runs at once.
 
@@ -39,19 +39,19 @@ def run_on_cluster(
     if options.task:
         raise UsageError("--engine ray runs every task itself", "leave out --task or --engine")
     started = time.perf_counter()
-    with Cluster(cluster) as ray:
+    with RayCluster(cluster) as ray:
         workers = ray.cores if options.workers is None else options.workers
         one = replace(options, cluster=None, prune=False, workers=workers)
-        count = division(options.descriptors, job_words(options)) or ray.slots
+        count = division(options.descriptors, job_command(options)) or ray.slots
         results = ray.run(
             partial(run_task, one),
             all_tasks(count),
-            lambda reports: progress(together(reports, started)),
+            lambda reports: progress(combined(reports, started)),
         )
-    return finished(together(results, started), options, progress)
+    return finished(combined(results, started), options, progress)
 
 
-def finished(result: EmbedResult, options: EmbedOptions, progress: Progress) -> EmbedResult:
+def finished(result: EmbedResult, options: EmbedOptions, progress: EmbedProgress) -> EmbedResult:
     """Do what is left when all tasks have ended. Raises: NoImagesError: none had an image."""
     if not result.images:
         raise no_images(options.sources, result.survey)
@@ -62,7 +62,7 @@ def finished(result: EmbedResult, options: EmbedOptions, progress: Progress) -> 
     return result
 
 
-def run_task(options: EmbedOptions, task: Task, report: Progress) -> EmbedResult:
+def run_task(options: EmbedOptions, task: Task, report: EmbedProgress) -> EmbedResult:
     """Run one task in a worker; what it saw does not travel with every report."""
 
     def slim(result: EmbedResult) -> None:
@@ -71,7 +71,7 @@ def run_task(options: EmbedOptions, task: Task, report: Progress) -> EmbedResult
     return run_here(replace(options, task=task), slim)
 
 
-def together(results: Sequence[EmbedResult], started: float) -> EmbedResult:
+def combined(results: Sequence[EmbedResult], started: float) -> EmbedResult:
     """Return what several tasks did since `started`; place and model are those of the first."""
     total = replace(results[0], start=0.0, elapsed=time.perf_counter() - started)
     total._seen = bytearray(b"".join(result._seen for result in results))

@@ -19,8 +19,8 @@ from functools import partial
 from typing import Any, ClassVar
 
 from sscd_cli.descriptors.parts import division
-from sscd_cli.embedding.cluster import finished, run_task, together
-from sscd_cli.embedding.job import EmbedResult, Progress, job_words
+from sscd_cli.embedding.cluster import combined, finished, run_task
+from sscd_cli.embedding.job import EmbedProgress, EmbedResult, job_command
 from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.machines.hardware import core_count
 from sscd_cli.machines.tasks import Task, all_tasks, spaced
@@ -30,7 +30,7 @@ REPORT_SECONDS = 0.5
 
 
 def run_on_devices(
-    options: EmbedOptions, devices: Sequence[str], progress: Progress
+    options: EmbedOptions, devices: Sequence[str], progress: EmbedProgress
 ) -> EmbedResult:
     """Run every task of a job: as many as it was begun with, otherwise one a device.
 
@@ -49,7 +49,7 @@ def run_on_devices(
     started = time.perf_counter()
     workers = max(1, core_count() // len(devices)) if options.workers is None else options.workers
     one = replace(options, prune=False, workers=workers)
-    tasks = all_tasks(division(options.descriptors, job_words(options)) or len(devices))
+    tasks = all_tasks(division(options.descriptors, job_command(options)) or len(devices))
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
     with ProcessPoolExecutor(
@@ -59,10 +59,10 @@ def run_on_devices(
             pool.submit(_work, replace(one, device=device), tasks[place :: len(devices)])
             for place, device in enumerate(devices[: len(tasks)])
         ]
-        _watch(running, reports, lambda latest: progress(together(latest, started)))
+        _watch(running, reports, lambda latest: progress(combined(latest, started)))
         results = [result for one in running for result in _outcome(one)]
     return finished(
-        replace(together(results, started), device=",".join(devices)), options, progress
+        replace(combined(results, started), device=",".join(devices)), options, progress
     )
 
 

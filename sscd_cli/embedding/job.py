@@ -116,7 +116,7 @@ def image_key(source: str, id: str) -> bytes:
     return hashlib.blake2b(os.fsencode(f"{source}\0{id}"), digest_size=8).digest()
 
 
-Progress = Callable[[EmbedResult], None]
+EmbedProgress = Callable[[EmbedResult], None]
 
 
 def check(options: EmbedOptions) -> None:
@@ -186,7 +186,7 @@ def refuse_other_precision(options: EmbedOptions, made: Provenance) -> None:
             raise StoreError(what, fix)
 
 
-def job_words(options: EmbedOptions) -> list[str]:
+def job_command(options: EmbedOptions) -> list[str]:
     """Return the command that the tasks of this job share, for who has to type it."""
     globs = [word for glob in options.include for word in ("--include", glob)]
     globs += [word for glob in options.exclude for word in ("--exclude", glob)]

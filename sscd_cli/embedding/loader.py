@@ -20,7 +20,7 @@ from sscd_cli.images.decode import (
     DEFAULT_LIMITS,
     Copied,
     Decoded,
-    Known,
+    IsKnown,
     Limits,
     Unreadable,
     decode_contents,
@@ -78,7 +78,7 @@ class Decoder:
 
     recipe: Recipe
     limits: Limits = DEFAULT_LIMITS
-    known: Known | None = None
+    known: IsKnown | None = None
 
     def batch(self, refs: list[ImageRef]) -> Batch:
         """Return what became of each image."""

@@ -14,13 +14,13 @@ from sscd_cli.descriptors.ledger import Known, Ledger
 from sscd_cli.descriptors.schema import Row
 from sscd_cli.descriptors.write import ShardWriter
 from sscd_cli.embedding.job import (
+    EmbedProgress,
     EmbedResult,
-    Progress,
     decoder_of,
     drop_mended,
     image_key,
     images_of,
-    job_words,
+    job_command,
     loaded_for,
     provenance_for,
     prune_vanished,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sscd_cli.models.load import Model
 
 
-def run_here(options: EmbedOptions, progress: Progress) -> EmbedResult:
+def run_here(options: EmbedOptions, progress: EmbedProgress) -> EmbedResult:
     """Embed the images of a job, or of its task, that the dataset does not hold yet.
 
     Raises: as `embed.run`.
@@ -60,7 +60,7 @@ def run_here(options: EmbedOptions, progress: Progress) -> EmbedResult:
         provenance,
         options.shard_rows,
         task=options.task,
-        words=job_words(options),
+        command=job_command(options),
     )
     with writer:
         refuse_other_precision(options, provenance)

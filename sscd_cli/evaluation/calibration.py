@@ -31,7 +31,7 @@ _LEAST_PAIRS, _MOST_PAIRS = 100, 1000  # above the floor, to begin with
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class Interval:
     """A figure and the interval in which it lies with 95 % confidence."""
 
     value: float
@@ -84,10 +84,10 @@ class Curve:
     look_alikes: Floats
     copies: Floats
 
-    def at(self, place: int) -> tuple[Estimate, Estimate]:
+    def at(self, place: int) -> tuple[Interval, Interval]:
         """Return precision and recall at one threshold, by its number."""
         precision, recall = self.precision[:, place].tolist(), self.recall[:, place].tolist()
-        return Estimate(*precision), Estimate(*recall)
+        return Interval(*precision), Interval(*recall)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,7 @@ class Calibration:
 
     wanted: float
     images: int
-    copies_per_image: Estimate
+    copies_per_image: Interval
     curve: Curve
 
     @cached_property
@@ -251,7 +251,7 @@ def _expect(fitted: _Fitted, known: Similarities, wanted: float, assumed: Assume
         copies=copies_BT[0],
     )
     per_image = _with_interval(per_image_B[0], per_image_B[1:])
-    return Calibration(wanted, images, Estimate(*per_image.tolist()), curve)
+    return Calibration(wanted, images, Interval(*per_image.tolist()), curve)
 
 
 def _of_another_sample(figure_BT: Floats) -> Floats:

@@ -18,7 +18,7 @@ from sscd_cli.evaluation.copies_report import CopiesReport, Floats
 
 Embed = Callable[[Sequence[RGBImage]], Floats]
 Bias = Callable[[Floats], Floats | None]
-Progress = Callable[[int], None]
+ImagesDone = Callable[[int], None]
 _Found = tuple[NDArray[np.int64], Floats, NDArray[np.bool_]]
 
 _IMAGES_AT_ONCE = 32
@@ -33,7 +33,7 @@ def evaluate_copies(
     seed: int = 0,
     keep: int = 10,
     precision: float = 0.9,
-    progress: Progress | None = None,
+    progress: ImagesDone | None = None,
     bias: Bias | None = None,
 ) -> CopiesReport:
     """Make a copy of every original by every edit and search it among all originals and more.
@@ -74,7 +74,7 @@ def compare_copies(
     seed: int = 0,
     keep: int = 10,
     precision: float = 0.9,
-    progress: Progress | None = None,
+    progress: ImagesDone | None = None,
     biases: Mapping[str, Bias] | None = None,
 ) -> dict[str, CopiesReport]:
     """Evaluate several embeddings, by name, on the same copies, each of them made once.
@@ -121,7 +121,7 @@ def copy_similarities(
     edits: Sequence[Edit] = EDITS,
     seed: int = 0,
     bias: Bias | None = None,
-    progress: Progress | None = None,
+    progress: ImagesDone | None = None,
 ) -> Floats:
     """Make a copy of every original by every edit; return their similarities, float32 (N, edits).
 
@@ -224,7 +224,7 @@ def _nearest(
 
 
 def _embed_all(
-    embeds: Mapping[str, Embed], images: Sequence[RGBImage], progress: Progress | None
+    embeds: Mapping[str, Embed], images: Sequence[RGBImage], progress: ImagesDone | None
 ) -> dict[str, Floats]:
     """Return each embedding's descriptors of all images, a few images in memory at a time."""
     parts: dict[str, list[Floats]] = {name: [] for name in embeds}

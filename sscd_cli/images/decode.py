@@ -101,7 +101,7 @@ class Contents:
         return Copied(self.ref, len(self.data), self.mtime_ns, self.content_hash)
 
 
-Known = Callable[[bytes], bool]
+IsKnown = Callable[[bytes], bool]
 
 
 def decode(
@@ -109,7 +109,7 @@ def decode(
     recipe: Recipe | None = None,
     limits: Limits = DEFAULT_LIMITS,
     *,
-    known: Known | None = None,
+    known: IsKnown | None = None,
 ) -> Decoded | Copied | Unreadable:
     """Read and decode one image; any failure becomes an `Unreadable`.
 

@@ -76,6 +76,9 @@ RECIPES = {
     )
 }
 
+# of the colours of ImageNet, RGB in [0, 1]: what networks subtract and divide by
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
 SIDES = range(32, 4097)  # of the images that a network sees, in pixels
 
 

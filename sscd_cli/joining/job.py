@@ -83,7 +83,7 @@ class Join:
         return self.options.descriptors / f"join-{self.rows.digest()}-{digest}"
 
     @property
-    def words(self) -> tuple[str, ...]:
+    def command(self) -> tuple[str, ...]:
         """The command that its tasks share."""
         given, usual = self.options, DedupOptions()
         threshold = () if given.threshold is None else ("-t", str(given.threshold))

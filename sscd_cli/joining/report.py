@@ -11,7 +11,7 @@ from sscd_cli.descriptors.parts import division, missing_parts
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.embedding.job import EmbedResult
 from sscd_cli.joining.job import Join, load_tiles
-from sscd_cli.joining.tiles import copies_of, together
+from sscd_cli.joining.tiles import copies_of, merged_tiles
 from sscd_cli.matching.copies import Copies
 from sscd_cli.matching.doubts import Resemblance, random_rows, resemblance
 from sscd_cli.options.dedup import DedupOptions
@@ -53,7 +53,7 @@ def run(options: DedupOptions, embedded: EmbedResult | None = None) -> Joined | 
     if not folder.exists():
         return None
     _refuse_missing(join)
-    found = together(load_tiles(folder, join.plan), len(join.rows))
+    found = merged_tiles(load_tiles(folder, join.plan), len(join.rows))
     census = join.rows.census()
     newest = census.newest
     if embedded:
@@ -79,5 +79,5 @@ def _refuse_missing(join: Join) -> None:
     """Raise StoreError, which names the tasks, while there are tiles without a file."""
     lacking = join.lacking(join.folder)
     if lacking:
-        missing = join.plan.tasks_of(lacking, division(join.folder, join.words) or 1)
-        raise missing_parts(missing, f"the join of {join.options.descriptors}", join.words)
+        missing = join.plan.tasks_of(lacking, division(join.folder, join.command) or 1)
+        raise missing_parts(missing, f"the join of {join.options.descriptors}", join.command)

@@ -16,8 +16,8 @@ from sscd_cli.descriptors.parts import Part
 from sscd_cli.descriptors.shards import locked
 from sscd_cli.joining.job import Join, save_tile
 from sscd_cli.joining.tiles import join_tile
-from sscd_cli.machines.ray import Cluster
-from sscd_cli.machines.stages import stage
+from sscd_cli.machines.ray import RayCluster
+from sscd_cli.machines.stages import Progress, stage
 from sscd_cli.machines.tasks import Task, all_tasks
 from sscd_cli.matching.join import gpu_for
 from sscd_cli.options.dedup import DedupOptions
@@ -25,8 +25,6 @@ from sscd_cli.options.embed import ClusterOptions
 from sscd_cli.storage.files import writing
 
 TASKS_PER_SLOT = 4  # of a cluster: enough for all to end at about one time
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def run(
         folder.mkdir(exist_ok=True)
     with locked(folder, task):
         with writing(folder):
-            Part(task, join.words).save(folder)
+            Part(task, join.command).save(folder)
         tiles, lacking = join.plan.tiles(task), join.lacking(folder, task)
         groups = join.groups(folder)
         block = lru_cache(maxsize=2)(partial(join.block, groups=groups))
@@ -97,7 +95,7 @@ def run_on_cluster(options: DedupOptions, cluster: ClusterOptions) -> None:
     join.groups(join.folder)  # once for all
     total = len(join.plan.tiles())
     work = partial(_run_task, replace(options, cluster=None))
-    with stage("tiles") as tiles, Cluster(cluster) as ray:
+    with stage("tiles") as tiles, RayCluster(cluster) as ray:
         count = min(total, ray.slots * TASKS_PER_SLOT)
         ray.run(work, all_tasks(count), lambda reports: tiles.tell(sum(reports), total))
 

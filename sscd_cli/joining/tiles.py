@@ -183,12 +183,12 @@ def _forest(left: Block, right: Block, threshold: float) -> Pairs:
     return Pairs(forest.left, forest.right - before, forest.similarity)
 
 
-def together(tiles: Iterable[TilePairs], rows: int) -> TilePairs:
+def merged_tiles(tiles: Iterable[TilePairs], rows: int) -> TilePairs:
     """Return what all tiles of a dataset of so many rows found, reading one after the other.
 
     Memory: 40 bytes a pair, of which more than `most_held` are thinned to a forest.
     """
-    held, first, twin = [_no_pairs()], [_NONE], [_NONE]
+    held, first, twin = [Pairs.none()], [_NONE], [_NONE]
     waiting, forest = 0, False
     for tile in tiles:
         held.append(tile.pairs)
@@ -216,7 +216,7 @@ def copies_of(
 
     Args: numbers_M: the numbers of those of `found.rows` that count, ascending; the others are
         represented by their twins that do. descriptors_MD: looked at only where a row held a
-        forest together that does not count.
+        forest merged_tiles that does not count.
     """
     rows = found.rows
     first, twin = (np.searchsorted(rows, ends) for ends in (found.first, found.twin))
@@ -252,10 +252,6 @@ def _chosen(pairs: Pairs, some: Indices) -> Pairs:
 
 def _ends(pairs: Pairs) -> tuple[Indices, Indices]:
     return pairs.left, pairs.right
-
-
-def _no_pairs() -> Pairs:
-    return Pairs(_NONE, _NONE, np.empty(0, np.float32))
 
 
 _NONE = np.empty(0, np.int64)

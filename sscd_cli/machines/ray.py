@@ -44,7 +44,7 @@ class Share(Protocol):
         """In GiB."""
 
 
-class Cluster:
+class RayCluster:
     """A connection to Ray for the length of a `with` block.
 
     To the cluster that RAY_ADDRESS names, one running here, or a new one on this machine; what
@@ -58,7 +58,7 @@ class Cluster:
         self._options = options
         self._held = ExitStack()
 
-    def __enter__(self) -> Cluster:
+    def __enter__(self) -> RayCluster:
         with ExitStack() as held:
             held.enter_context(redirect_stdout(sys.stderr))
             self._ray = _imported()

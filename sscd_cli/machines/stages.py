@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 T = TypeVar("T")
+Progress = Callable[[int, int], None]  # how many are done, and of how many
 
 
 @dataclass(eq=False)

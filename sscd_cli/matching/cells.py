@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from sscd_cli.matching.products import (
     COLUMNS,
     ROWS,
+    Comparison,
     Float32Product,
     Indices,
-    Plan,
     Product,
     Rows,
     shorten,
@@ -37,7 +37,7 @@ class Cells:
         return self.left[rows[row]], self.right[column]
 
 
-def cells_within(rows_ND: NDArray[Any], cut: float, how: Plan) -> Iterator[Cells]:
+def cells_within(rows_ND: NDArray[Any], cut: float, how: Comparison) -> Iterator[Cells]:
     """Yield the upper triangle: each block against itself and those after."""
     yield from triangle(product_of(rows_ND, rows_ND, cut, how), np.arange(len(rows_ND)))
 
@@ -60,7 +60,7 @@ def triangle(product: Product, rows: Indices) -> Iterator[Cells]:
 
 
 def cells_across(
-    left_ND: NDArray[Any], right_MD: NDArray[Any], cut: float, how: Plan
+    left_ND: NDArray[Any], right_MD: NDArray[Any], cut: float, how: Comparison
 ) -> Iterator[Cells]:
     """Yield each block of one set against each block of the other."""
     product = product_of(left_ND, right_MD, cut, how)
@@ -76,7 +76,9 @@ def rectangle(product: Product, rows: Indices, columns: Indices) -> Iterator[Cel
             yield Cells(left, right, product.above(_as_slice(left), _as_slice(right)))
 
 
-def product_of(left_ND: NDArray[Any], right_MD: NDArray[Any], cut: float, how: Plan) -> Product:
+def product_of(
+    left_ND: NDArray[Any], right_MD: NDArray[Any], cut: float, how: Comparison
+) -> Product:
     """Shorten the rows of both sets as planned, once. cut: of the rows themselves."""
     cut = how.product_cut(cut)
     if how.bfloat16:

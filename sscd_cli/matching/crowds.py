@@ -39,7 +39,7 @@ def forest_of(
     if blocks is None:
         how = plan(descriptors_ND, descriptors_ND, threshold - MARGIN, count**2 / 2)
         blocks = cells_within(descriptors_ND, threshold - MARGIN, how)
-    held: list[Pairs] = [Pairs(*(np.empty(0, kind) for kind in ("i8", "i8", "f4")))]
+    held = [Pairs.none()]
     waiting = 0
     for block in blocks:
         held.append(pairs_of(block, descriptors_ND, threshold))

@@ -30,10 +30,10 @@ from sscd_cli.machines.hardware import core_count
 from sscd_cli.matching.cells import triangle
 from sscd_cli.matching.products import (
     LOADING_TORCH,
+    Comparison,
     Floats,
     Indices,
-    Plan,
-    Sample,
+    PairSample,
     plan_sketches,
     unit,
 )
@@ -66,7 +66,7 @@ class Grouping:
 
     side: int
     choices: int
-    sketch: Plan
+    sketch: Comparison
     seconds: float
 
     @property
@@ -181,7 +181,7 @@ def _within(product: TorchProduct, batch_Gn: NDArray[np.int32]) -> tuple[Indices
 
 def _meetings(
     rows_SD: Floats, members: NDArray[np.int32], starts: Indices
-) -> tuple[float, Sample | None]:
+) -> tuple[float, PairSample | None]:
     """Return how often two rows meet in a group, on average, and some that do, if any."""
     sizes = np.diff(starts)
     meetings = sizes * (sizes - 1.0)
@@ -193,7 +193,7 @@ def _meetings(
     one = generator.integers(sizes[group])
     other = (one + 1 + generator.integers(sizes[group] - 1)) % sizes[group]
     left, right = (members[starts[group] + place].astype(np.int64) for place in (one, other))
-    return total / (len(rows_SD) * (len(rows_SD) - 1)), Sample(rows_SD, left, right)
+    return total / (len(rows_SD) * (len(rows_SD) - 1)), PairSample(rows_SD, left, right)
 
 
 def enough_choices(

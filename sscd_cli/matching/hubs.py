@@ -51,7 +51,7 @@ def crowd_forest(descriptors_ND: NDArray[Any], threshold: float) -> Pairs:
     label, _ = components(count, forest)
     rows = np.argsort(label, kind="stable")
     rows = rows[label[rows] >= 0]
-    held = [_empty()]
+    held = [Pairs.none()]
     for members in np.split(rows, np.flatnonzero(np.diff(label[rows])) + 1):
         if len(members) > 2:
             forest_of_members = _tree(descriptors_ND[members], threshold)
@@ -163,7 +163,7 @@ def _joined_further(rows_ND: NDArray[Any], threshold: float, forest: Pairs, cell
 def _around_hubs(rows_ND: NDArray[Any], threshold: float) -> Pairs:
     """Return a spanning forest of the pairs of rows with hubs."""
     hubs = _hubs(rows_ND, threshold)
-    held = [_empty()]
+    held = [Pairs.none()]
     for start in range(0, len(rows_ND) if len(hubs) else 0, _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, len(rows_ND)))
         held.append(pairs_of(Cells(rows, hubs, rows[:, None] != hubs), rows_ND, threshold))
@@ -197,8 +197,3 @@ def _labels(count: int, forest: Pairs) -> Indices:
     """Return each row's component, its own number where it is alone, int64 (count,)."""
     component, _ = components(count, forest)
     return np.where(component < 0, np.arange(count), component)
-
-
-def _empty() -> Pairs:
-    none = np.empty(0, np.int64)
-    return Pairs(none, none, np.empty(0, np.float32))

@@ -22,7 +22,7 @@ from sscd_cli.machines.stages import each
 from sscd_cli.matching import sketches
 from sscd_cli.matching.cells import cells_across, cells_within, tiles_within
 from sscd_cli.matching.groups import MISSED, Grouping, candidates, plan_groups
-from sscd_cli.matching.products import Indices, Plan, plan, plan_sketches
+from sscd_cli.matching.products import Comparison, Indices, plan, plan_sketches
 
 Bias = NDArray[np.float32]
 Ends = Iterable[tuple[Indices, Indices]]
@@ -55,6 +55,12 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.left)
 
+    @classmethod
+    def none(cls) -> Pairs:
+        """Return no pairs at all."""
+        rows = np.empty(0, np.int64)
+        return cls(rows, rows, np.empty(0, np.float32))
+
     def renumbered(self, number_N: Indices) -> Pairs:
         """Return the pairs of rows that still have a number, under it; -1 is none.
 
@@ -85,7 +91,7 @@ class JoinPlan:
     method: Literal["exact", "sketch", "groups"]
     seconds: float
     memory_bytes: int
-    comparison: Plan
+    comparison: Comparison
     groups: Grouping | None = None
     device: str | None = None
 
@@ -158,7 +164,7 @@ def _plan_on_cpu(
     return plans[-1] if plans[-1].method == method else plans[0]
 
 
-def _all_cells(method: Literal["exact", "sketch"], comparison: Plan, rows: int) -> JoinPlan:
+def _all_cells(method: Literal["exact", "sketch"], comparison: Comparison, rows: int) -> JoinPlan:
     return JoinPlan(method, comparison.seconds, rows * comparison.row_bytes, comparison)
 
 
@@ -331,7 +337,7 @@ def _unique(keys: Indices) -> Indices:
 
 def _collected(batches: Iterable[Pairs], threshold: float, most: int | None = None) -> Pairs:
     """Return the pairs of all batches, sorted, each once."""
-    found = [Pairs(_NONE, _NONE, np.empty(0, np.float32))]
+    found = [Pairs.none()]
     most = most or most_pairs()
     room = most
     for pairs in batches:
@@ -356,9 +362,6 @@ def merged(parts: Sequence[Pairs]) -> Pairs:
     first = np.ones(len(left), np.bool_)
     first[1:] = (np.diff(left) != 0) | (np.diff(right) != 0)
     return Pairs(left[first], right[first], similarity[first])
-
-
-_NONE = np.empty(0, np.int64)
 
 
 def numbered(pairs: Pairs, number_N: Indices) -> Pairs:

@@ -66,7 +66,7 @@ _FEW_CELLS = 2e7  # multiplied faster than a plan is made
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Comparison:
     """How rows are compared, and what comparing so many is expected to take.
 
     basis: float32 (D, d) to rotate and cut by, None to take all of D. length: of a shortened row.
@@ -91,7 +91,7 @@ class Plan:
         return sketch_cut(cut, self.length, len(self.basis))
 
 
-def plan(left_ND: NDArray[Any], right_MD: NDArray[Any], cut: float, cells: float) -> Plan:
+def plan(left_ND: NDArray[Any], right_MD: NDArray[Any], cut: float, cells: float) -> Comparison:
     """Choose the length and the number format by what `cells` cells cost; no pair is lost.
 
     The sample is the same in every run.
@@ -99,18 +99,18 @@ def plan(left_ND: NDArray[Any], right_MD: NDArray[Any], cut: float, cells: float
     rows, dimensions = len(left_ND) + len(right_MD), left_ND.shape[1]
     if cells < _FEW_CELLS or not len(left_ND) or not len(right_MD):
         seconds = cells * FLOAT32.of(dimensions, 0) / core_count() * 1e-9
-        return Plan(None, dimensions, False, seconds)
+        return Comparison(None, dimensions, False, seconds)
     axes = _principal_axes(np.concatenate([_sample(left_ND, 0, 2), _sample(right_MD, 1, 2)]))
     left, right = _sample(left_ND, 1, 4) @ axes, _sample(right_MD, 3, 4) @ axes
     shares = _candidate_shares(left, right, cut)
     seconds, length, bfloat16 = _cheapest(shares, cells, rows, allow_bfloat16=cut > _LEAST_CUT)
     basis = None if length == dimensions else np.ascontiguousarray(axes[:, : length - 1])
-    return Plan(basis, length, bfloat16, seconds)
+    return Comparison(basis, length, bfloat16, seconds)
 
 
 def plan_sketches(
-    rows_ND: NDArray[Any], cut: float, cells: float, sample: Sample | None = None
-) -> Plan | None:
+    rows_ND: NDArray[Any], cut: float, cells: float, sample: PairSample | None = None
+) -> Comparison | None:
     """Choose the length of sketches and the number format by what `cells` cells cost.
 
     Args: sample: of the pairs that will be compared; by default, of all.
@@ -122,14 +122,14 @@ def plan_sketches(
     if not cuts or not len(rows_ND):
         return None
     axes = random_axes(dimensions, max(cuts), _SEED)
-    shares = _sketch_shares(sample or Sample.of(rows_ND), axes, cuts)
+    shares = _sketch_shares(sample or PairSample.of(rows_ND), axes, cuts)
     seconds, length, bfloat16 = _cheapest(shares, cells, 2 * len(rows_ND), allow_bfloat16=True)
     basis = np.ascontiguousarray(axes[:, :length])
-    return Plan(basis, length, bfloat16, seconds, sketch=True)
+    return Comparison(basis, length, bfloat16, seconds, sketch=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class PairSample:
     """Some rows, float32 (S, D), and pairs of them, int64 (P,)."""
 
     rows: Floats
@@ -137,7 +137,7 @@ class Sample:
     right: Indices
 
     @classmethod
-    def of(cls, rows_ND: NDArray[Any]) -> Sample:
+    def of(cls, rows_ND: NDArray[Any]) -> PairSample:
         """Return pairs from all over the set."""
         rows = _sample(rows_ND, 0, 1)
         left = np.tile(np.arange(len(rows)), _SAMPLE_PARTNERS)
@@ -152,7 +152,7 @@ def unit(rows_ND: Floats) -> Floats:
     return scaled
 
 
-def shortened_blocks(rows_ND: NDArray[Any], how: Plan) -> Iterator[tuple[slice, Floats]]:
+def shortened_blocks(rows_ND: NDArray[Any], how: Comparison) -> Iterator[tuple[slice, Floats]]:
     """Yield blocks of rows, shortened as planned, float32, and where they belong."""
     for start in range(0, len(rows_ND), _BLOCK):
         block = slice(start, min(start + _BLOCK, len(rows_ND)))
@@ -188,7 +188,7 @@ class Float32Product:
         return np.greater_equal(scores, self._cut, out=above)
 
 
-def shorten(rows_ND: NDArray[Any], how: Plan) -> Floats:
+def shorten(rows_ND: NDArray[Any], how: Comparison) -> Floats:
     """Return all rows shortened as planned, float32."""
     whole = np.empty((len(rows_ND), how.length), np.float32)
     for block, rows in shortened_blocks(rows_ND, how):
@@ -226,7 +226,7 @@ def _candidate_shares(left: Floats, right: Floats, cut: float) -> dict[int, floa
     return shares
 
 
-def _sketch_shares(sample: Sample, axes: Floats, cuts: dict[int, float]) -> dict[int, float]:
+def _sketch_shares(sample: PairSample, axes: Floats, cuts: dict[int, float]) -> dict[int, float]:
     """Return for each length which share of the pairs of a sample reaches its cut."""
     heads = sample.rows @ axes
     scores = np.zeros(len(sample.left), np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sscd_cli.matching.products import Plan, Rows, shortened_blocks
+from sscd_cli.matching.products import Comparison, Rows, shortened_blocks
 
 ERROR = 0.0065  # (2 · 2^-9 + 2^-18) · 1.002 + 2^-9, and some for lengths that are not quite 1
 
@@ -23,7 +23,7 @@ class TorchProduct:
     """The counterpart of `Float32Product`; in bfloat16 for cuts above `ERROR`."""
 
     def __init__(
-        self, left_ND: NDArray[Any], right_MD: NDArray[Any], cut: float, how: Plan
+        self, left_ND: NDArray[Any], right_MD: NDArray[Any], cut: float, how: Comparison
     ) -> None:
         self._left = _whole(left_ND, how)
         self._right = self._left if right_MD is left_ND else _whole(right_MD, how)
@@ -73,7 +73,7 @@ def _upper_half(value: float) -> np.int16:
     return np.int16(np.float32(value).view(np.int32) >> 16)
 
 
-def _whole(rows_ND: NDArray[Any], how: Plan) -> torch.Tensor:
+def _whole(rows_ND: NDArray[Any], how: Comparison) -> torch.Tensor:
     """Return all rows shortened as planned, and one of zeros."""
     dtype = torch.bfloat16 if how.bfloat16 else torch.float32
     whole = torch.zeros((len(rows_ND) + 1, how.length), dtype=dtype)

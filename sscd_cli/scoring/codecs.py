@@ -9,9 +9,10 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from sscd_cli.choices import Transform
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.errors import StoreError, UsageError
-from sscd_cli.scoring.post import PostProcessing, Transform
+from sscd_cli.scoring.post import PostProcessing
 
 _FORM = re.compile(r"(?:L2norm,)?(?:(PCAW?)([1-9]\d{0,5}),L2norm,)?Flat")
 _TRANSFORMS = {"PCAW": "whiten", "PCA": "pca"}

@@ -22,19 +22,18 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sscd_cli.choices import TRANSFORMS
+from sscd_cli.choices import TRANSFORMS, Transform
 from sscd_cli.descriptors.provenance import Descriptor, Provenance, difference
 from sscd_cli.errors import StoreError, UsageError, reason_of
 from sscd_cli.scoring.moments import Moments, Sample, principal_axes, rank
 from sscd_cli.storage.files import file_here, output_file, writing
 from sscd_cli.text import counted
 
-Transform = Literal["whiten", "pca", "center", "none"]
 Floats = npt.NDArray[np.float32]
 
 _VERSION = 1

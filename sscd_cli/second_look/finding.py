@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sscd_cli.second_look.alignment import correlation
-from sscd_cli.second_look.recoding import Part
+from sscd_cli.second_look.recoding import CodedPart
 
 Floats = NDArray[np.float32]
 
@@ -19,7 +19,7 @@ _TONE, _PLAIN = 8, 0.7  # grey levels, and the share of a band that is of one to
 _SAME = 0.9  # correlation of them where they are found
 
 
-class Place(NamedTuple):
+class Spot(NamedTuple):
     """Where a part was found: how well, and its box in pixels of the picture that holds it."""
 
     score: float
@@ -29,7 +29,7 @@ class Place(NamedTuple):
     height: int = 0
 
 
-def found(holder: Floats, part: Floats, own: float = 0.0) -> Place:
+def found(holder: Floats, part: Floats, own: float = 0.0) -> Spot:
     """Look for all of one picture in the other, by correlation at many scales.
 
     own: the scale at which it is there if nobody changed its size; 0 does without. That place is
@@ -37,7 +37,7 @@ def found(holder: Floats, part: Floats, own: float = 0.0) -> Place:
     """
     height, width = holder.shape
     spectrum = _spectrum(holder)
-    best = Place(-1.0)
+    best = Spot(-1.0)
     fit = min(width / part.shape[1], height / part.shape[0])
     for scale in (*_SCALES * fit, own):
         w, h = round(part.shape[1] * scale), round(part.shape[0] * scale)
@@ -50,7 +50,7 @@ def found(holder: Floats, part: Floats, own: float = 0.0) -> Place:
     return best
 
 
-def offset(holder: Part, part: Part, guess: tuple[int, int]) -> tuple[int, int] | None:
+def offset(holder: CodedPart, part: CodedPart, guess: tuple[int, int]) -> tuple[int, int] | None:
     """Return where a picture of the same scale begins in another one, to the pixel.
 
     guess: about where, in pixels across and down. None where they are not that alike there.
@@ -75,7 +75,7 @@ def _spectrum(grey: Floats) -> NDArray[np.complexfloating]:
     return np.fft.rfft2(grey, (2 * grey.shape[0], 2 * grey.shape[1]))
 
 
-def _best_place(holder: Floats, spectrum: NDArray[np.complexfloating], part: Floats) -> Place:
+def _best_place(holder: Floats, spectrum: NDArray[np.complexfloating], part: Floats) -> Spot:
     """Find a part at its own size by correlation."""
     height, width = holder.shape
     h, w = part.shape
@@ -86,7 +86,7 @@ def _best_place(holder: Floats, spectrum: NDArray[np.complexfloating], part: Flo
     spread = _spread(holder, w, h)
     score = product / (np.sqrt((part**2).sum()) * np.sqrt(spread) + 1e-3)
     top, left = np.unravel_index(score.argmax(), score.shape)
-    return Place(float(score[top, left]), int(left), int(top), w, h)
+    return Spot(float(score[top, left]), int(left), int(top), w, h)
 
 
 def _spread(image: Floats, width: int, height: int) -> Floats:
@@ -103,7 +103,7 @@ def _spread(image: Floats, width: int, height: int) -> Floats:
     return np.maximum(spread, 1.0).astype(np.float32)
 
 
-def goes_on(image: Floats, place: Place) -> bool:
+def goes_on(image: Floats, place: Spot) -> bool:
     """Say whether the picture goes on beyond a box, or something else begins at its edges."""
     left, top = place.left, place.top
     right, bottom = left + place.width, top + place.height

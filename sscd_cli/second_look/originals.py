@@ -16,8 +16,8 @@ from PIL import Image
 
 from sscd_cli.images.coding import Coding
 from sscd_cli.second_look.alignment import correlation
-from sscd_cli.second_look.finding import Place, found, goes_on, offset
-from sscd_cli.second_look.recoding import VIEWS, Part, View, first_of, scaled
+from sscd_cli.second_look.finding import Spot, found, goes_on, offset
+from sscd_cli.second_look.recoding import VIEWS, CodedPart, View, first_of, scaled
 
 Floats = NDArray[np.float32]
 
@@ -58,7 +58,7 @@ class Look:
     power: Floats
     grain: float
     sharp: float
-    part: Part
+    part: CodedPart
 
     @classmethod
     def of(cls, image: Image.Image, coding: Coding | None = None) -> Look:
@@ -85,7 +85,7 @@ class Look:
             power=np.stack([_power(patch), _power(patch.T)]),
             grain=float(np.quantile(blocks, 0.1)),
             sharp=float(blocks.mean()),
-            part=Part.of(image, coding),
+            part=CodedPart.of(image, coding),
         )
 
     @property
@@ -169,12 +169,12 @@ def _part_verdict(one: Look, other: Look, alike: float) -> Verdict | None:
     return canvas or Verdict(1 - holder, "with something around it")
 
 
-def _found(holder: Look, part: Look) -> Place:
+def _found(holder: Look, part: Look) -> Spot:
     own = part.size[0] / holder.size[0] * holder.grey.shape[1] / part.grey.shape[1]
     return found(holder.grey, part.grey, own)
 
 
-def _first_of_part(holder: Look, part: Look, place: Place) -> int | None:
+def _first_of_part(holder: Look, part: Look, place: Spot) -> int | None:
     """Return whether the holder (0) or the part of the same scale (1) was coded first."""
     across, down = (
         side / all for side, all in zip(holder.size, holder.grey.shape[::-1], strict=True)

@@ -63,7 +63,7 @@ VIEWS = tuple(View(a, b, swapped) for swapped in (False, True) for a in (1, -1) 
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class CodedPart:
     """The middle of a picture: pixels, (h, w, 3), where they begin, and the size of all of it."""
 
     pixels: Pixels
@@ -73,7 +73,7 @@ class Part:
     coding: Coding | None = None
 
     @classmethod
-    def of(cls, image: Image.Image, coding: Coding | None = None) -> Part:
+    def of(cls, image: Image.Image, coding: Coding | None = None) -> CodedPart:
         """Cut it from an RGB picture, on the grid of its file."""
         across, down = (min(side, _SIDE) for side in image.size)
         left, top = (image.width - across) // 2, (image.height - down) // 2
@@ -94,29 +94,29 @@ class Part:
     def height(self) -> int:
         return int(self.pixels.shape[0])
 
-    def turned(self, view: View) -> Part:
+    def turned(self, view: View) -> CodedPart:
         """Return the same part of the turned picture."""
         left, top, size = self.left, self.top, self.size
         left = left if view.across > 0 else size[0] - left - self.width
         top = top if view.down > 0 else size[1] - top - self.height
         if view.swapped:
             left, top, size = top, left, size[::-1]
-        return Part(view.of(self.pixels), left, top, size)
+        return CodedPart(view.of(self.pixels), left, top, size)
 
-    def moved(self, by: tuple[int, int], size: tuple[int, int]) -> Part:
+    def moved(self, by: tuple[int, int], size: tuple[int, int]) -> CodedPart:
         """Return the same part as one of a picture of a size, in which this one begins at `by`."""
-        return Part(self.pixels, self.left + by[0], self.top + by[1], size)
+        return CodedPart(self.pixels, self.left + by[0], self.top + by[1], size)
 
-    def cut(self, at: tuple[int, int], side: int) -> Part:
+    def cut(self, at: tuple[int, int], side: int) -> CodedPart:
         """Return what lies in a square of the picture, as far as it is here."""
         left, top = max(self.left, at[0]), max(self.top, at[1])
         right, bottom = at[0] + side, at[1] + side
         inner = self.pixels[
             top - self.top : max(0, bottom - self.top), left - self.left : max(0, right - self.left)
         ]
-        return Part(inner, left, top, self.size)
+        return CodedPart(inner, left, top, self.size)
 
-    def common(self, other: Part) -> tuple[Pixels, Pixels] | None:
+    def common(self, other: CodedPart) -> tuple[Pixels, Pixels] | None:
         """Return what both show, on the grid of this one; None where it is too little."""
         if self.size != other.size:
             return None
@@ -138,7 +138,7 @@ class Part:
         return self.pixels[rows, columns], other.pixels[their_rows, their_columns]
 
 
-def scaled(source: Part, target: Part) -> Part:
+def scaled(source: CodedPart, target: CodedPart) -> CodedPart:
     """Return the middle of one picture at the size of another one, in the way most like it."""
     spans = []
     for axis in (0, 1):
@@ -162,10 +162,12 @@ def scaled(source: Part, target: Part) -> Part:
         apart = float(np.abs(made.astype(np.int16) - seen).mean())
         if apart < least:
             best, least = made, apart
-    return Part(best, left, top, target.size)
+    return CodedPart(best, left, top, target.size)
 
 
-def first_of(one: Part, other: Part, other_in_one: Part, one_in_other: Part) -> int | None:
+def first_of(
+    one: CodedPart, other: CodedPart, other_in_one: CodedPart, one_in_other: CodedPart
+) -> int | None:
     """Return which of two pictures the other was coded from, 0 or 1; None where nothing tells.
 
     other_in_one: the other one turned, moved or scaled to lie over the first one; one_in_other:
@@ -198,7 +200,7 @@ class _Trace:
     usual: float
 
     @classmethod
-    def of(cls, copy: Part, source: Part) -> _Trace | None:
+    def of(cls, copy: CodedPart, source: CodedPart) -> _Trace | None:
         """Try to make the copy; None where its file is no JPEG file, or they show too little."""
         common = copy.common(source)
         if copy.coding is None or common is None:

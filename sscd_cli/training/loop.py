@@ -36,7 +36,7 @@ CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
 
 Validate = Callable[[Network], Validated]
-Progress = Callable[[StepLog], None]
+StepProgress = Callable[[StepLog], None]
 
 
 class Training:
@@ -222,7 +222,9 @@ def _among_all_ranks(match_NN: Tensor, world: World) -> tuple[Tensor, Tensor]:
     return match, identity
 
 
-def train(training: Training, folder: Path, validate: Validate | None, progress: Progress) -> None:
+def train(
+    training: Training, folder: Path, validate: Validate | None, progress: StepProgress
+) -> None:
     """Run the epochs that are left; after each, write the checkpoint and the log in `folder`.
 
     Raises: SscdError: the loss is no longer a number; the last checkpoint is from before.

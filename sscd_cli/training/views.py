@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sscd_cli.choices import MAX_BYTES
-from sscd_cli.edits.augmentations import Transform
+from sscd_cli.edits.augmentations import Augmentation
 from sscd_cli.embedding.processes import start_worker
 from sscd_cli.errors import SscdError
 from sscd_cli.images.opening import open_image
@@ -34,7 +34,7 @@ class Views(Dataset[Item]):
     unreadable image is replaced by another one, drawn by the same generator.
     """
 
-    def __init__(self, refs: Sequence[ImageRef], transform: Transform, seed: int) -> None:
+    def __init__(self, refs: Sequence[ImageRef], transform: Augmentation, seed: int) -> None:
         self.refs = refs
         self.transform = transform
         self.seed = seed

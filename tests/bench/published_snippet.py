@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sscd_cli.models.network import IMAGENET_MEAN, IMAGENET_STD, Network
+from sscd_cli.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from sscd_cli.models.network import Network
 
 SIZE = 320
 

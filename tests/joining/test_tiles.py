@@ -19,7 +19,15 @@ from joins import crowd
 
 from sscd_cli.joining import job as join_job
 from sscd_cli.joining import pruned, tiles
-from sscd_cli.joining.tiles import Block, Tile, TilePairs, TilePlan, copies_of, join_tile, together
+from sscd_cli.joining.tiles import (
+    Block,
+    Tile,
+    TilePairs,
+    TilePlan,
+    copies_of,
+    join_tile,
+    merged_tiles,
+)
 from sscd_cli.machines.tasks import Task, all_tasks
 from sscd_cli.matching import clusters, groups
 from sscd_cli.matching.clusters import cluster_copies, find_copies
@@ -75,7 +83,7 @@ def counted() -> Any:
 @pytest.mark.parametrize("block_rows", [64, 199, 1000])
 def test_tiles_find_what_one_join_finds(block_rows: int, choices: int | None, counted: Any) -> None:
     rows = vectors()
-    found = together(in_tiles(rows, block_rows, choices), ROWS)
+    found = merged_tiles(in_tiles(rows, block_rows, choices), ROWS)
     with_copy = np.intersect1d(found.rows, counted)
     ours = copies_of(found, with_copy, 0.75, rows[with_copy])
     theirs = find_copies(rows[counted], 0.75)
@@ -111,7 +119,7 @@ def test_too_many_pairs_are_a_forest_that_leads_to_the_same_clusters(
     rows = crowd(300, 200)
     parts = in_tiles(rows, 199, choices)
     counted = np.arange(ROWS) if every_row_counts else counted
-    with_copy = np.intersect1d(together(parts, ROWS).rows, counted)
+    with_copy = np.intersect1d(merged_tiles(parts, ROWS).rows, counted)
     order = np.random.default_rng(2).permutation(len(with_copy))
     expected = cluster_copies(find_copies(rows[with_copy], 0.75), order, rows[with_copy], linkage)
     held = 1 if everywhere else max(len(part.pairs) for part in parts)
@@ -119,7 +127,7 @@ def test_too_many_pairs_are_a_forest_that_leads_to_the_same_clusters(
     monkeypatch.setattr(clusters, "_HELD_A_ROW", 0)
     parts = in_tiles(rows, 199, choices)
     assert any(part.forest for part in parts) == everywhere
-    found = together(parts, ROWS)
+    found = merged_tiles(parts, ROWS)
     assert found.forest
     assert len(found.pairs) < len(found.rows) + held
     copies = copies_of(found, with_copy, 0.75, rows[with_copy])

@@ -231,7 +231,7 @@ def test_directions_are_orthogonal_and_always_the_same(dimensions):
 @pytest.mark.parametrize("cosine", [0.5, 0.75, 0.9])
 def test_pairs_reach_the_cut_of_their_sketches(cosine, dimensions, length):
     one, other = at_cosines(np.full(7000, cosine), dimensions, seed=5)
-    how = products.Plan(
+    how = products.Comparison(
         sketches.random_axes(dimensions, length, seed=1), length, False, 0.0, sketch=True
     )
     products_P = np.einsum("pd,pd->p", products.shorten(one, how), products.shorten(other, how))
@@ -251,7 +251,7 @@ def test_no_pair_is_lost_to_shortened_rows(bfloat16, kind, length):
     if bfloat16:
         pytest.importorskip("torch")
     axes = products._principal_axes(rows)[:, :length]
-    how = products.Plan(np.ascontiguousarray(axes), length + 1, bfloat16, 0.0)
+    how = products.Comparison(np.ascontiguousarray(axes), length + 1, bfloat16, 0.0)
     expected = brute_force(rows, 0.75)
     cells = [block.marked() for block in cells_of.cells_within(rows, 0.749, how)]
     found = {

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sscd_cli.models.network import IMAGENET_MEAN, IMAGENET_STD, TRUNKS, Network, gem
+from sscd_cli.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from sscd_cli.models.network import TRUNKS, Network, gem
 
 # tensors with num_batches_tracked, and torchvision's published count of weights for 1,000 classes
 PUBLISHED = {

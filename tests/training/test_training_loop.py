@@ -26,7 +26,7 @@ def retrieved(network: Network, originals: torch.Tensor, views: torch.Tensor) ->
     return float((nearest == list(range(IMAGES))).mean())
 
 
-def mild(size: int) -> augment.Transform:
+def mild(size: int) -> augment.Augmentation:
     """Easy enough for a few dozen steps."""
     return augment.chain(augment.resized_crop(size, 0.7), augment.colour_jitter(0.3, 0.05))
 

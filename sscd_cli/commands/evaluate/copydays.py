@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sscd_cli.commands.evaluate.sets import Progress, read_set, refuse_mixtures
+from sscd_cli.commands.embed import EmbedProgress
+from sscd_cli.commands.evaluate.sets import read_set, refuse_mixtures
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.errors import UsageError
 from sscd_cli.evaluation import copydays as protocol
@@ -39,7 +40,7 @@ class EvalCopydaysResult:
 
 
 def run(
-    options: EvalCopydaysOptions, progress: Progress = lambda result: None
+    options: EvalCopydaysOptions, progress: EmbedProgress = lambda result: None
 ) -> EvalCopydaysResult:
     """Search every image of the folder among the originals and the distractors.
 
@@ -75,7 +76,7 @@ def run(
 
 
 def _sets(
-    options: EvalCopydaysOptions, progress: Progress
+    options: EvalCopydaysOptions, progress: EmbedProgress
 ) -> tuple[DescriptorSet, DescriptorSet | None, DescriptorSet | None]:
     images = read_set(options.path, "copydays", options, progress, fix="name another folder")
     distractors, training = (

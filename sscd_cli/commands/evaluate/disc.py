@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.commands.evaluate.sets import Progress, read_set, refuse_mixtures
+from sscd_cli.commands.embed import EmbedProgress
+from sscd_cli.commands.evaluate.sets import read_set, refuse_mixtures
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.errors import SscdError, StoreError
 from sscd_cli.evaluation import disc
@@ -50,7 +51,7 @@ class EvalDiscResult:
     unreadable: int
 
 
-def run(options: EvalDiscOptions, progress: Progress = lambda result: None) -> EvalDiscResult:
+def run(options: EvalDiscOptions, progress: EmbedProgress = lambda result: None) -> EvalDiscResult:
     """Search every query among the references, with every codec and score normalisation.
 
     Raises: SscdError: a folder or the ground truth is missing or is something else. StoreError:
@@ -87,7 +88,7 @@ def run(options: EvalDiscOptions, progress: Progress = lambda result: None) -> E
 
 
 def _sets(
-    options: EvalDiscOptions, progress: Progress, needs_training: bool
+    options: EvalDiscOptions, progress: EmbedProgress, needs_training: bool
 ) -> tuple[DescriptorSet, DescriptorSet, DescriptorSet | None]:
     """Read the three sets, the third only if something is learned from it."""
 

@@ -32,7 +32,7 @@ from sscd_cli.scoring.threshold import resolve
 from sscd_cli.text import counted
 
 Floats = NDArray[np.float32]
-Known = dict[tuple[int, int], TruthPair]
+KnownPairs = dict[tuple[int, int], TruthPair]
 
 MOST_PAIRS = 1_000_000  # of a dataset; those that score less count as not found
 
@@ -118,7 +118,9 @@ def draw(result: EvalPairsResult, path: Path) -> bytes:
     )
 
 
-def _known(truth: PairTruth, stored: DescriptorSet, options: EvalPairsOptions) -> tuple[Known, int]:
+def _known(
+    truth: PairTruth, stored: DescriptorSet, options: EvalPairsOptions
+) -> tuple[KnownPairs, int]:
     """Return the pairs of readable images by their rows, smaller first, and how many have others.
 
     Raises: SscdError: a pair is labelled both ways, or no copy is of readable images.
@@ -127,7 +129,7 @@ def _known(truth: PairTruth, stored: DescriptorSet, options: EvalPairsOptions) -
     ids, sources = [*stored.ids, *failed.ids], [*stored.sources, *failed.sources]
     paths = list(map(image_path, sources, ids))
     images = find_images(truth, ImageNames(ids, paths), str(options.descriptors))
-    known: Known = {}
+    known: KnownPairs = {}
     left_out = 0
     for pair, rows in zip(truth.pairs, images, strict=True):
         left, right = sorted(rows)
@@ -141,7 +143,9 @@ def _known(truth: PairTruth, stored: DescriptorSet, options: EvalPairsOptions) -
     return known, left_out
 
 
-def _score_listed(known: Known, descriptors_ND: Descriptor, bias_N: Floats | None) -> PairReport:
+def _score_listed(
+    known: KnownPairs, descriptors_ND: Descriptor, bias_N: Floats | None
+) -> PairReport:
     """Score the pairs of the table alone."""
     left, right = np.array(list(known), np.int64).T
     scores = similarities(descriptors_ND, left, descriptors_ND, right)
@@ -152,7 +156,7 @@ def _score_listed(known: Known, descriptors_ND: Descriptor, bias_N: Floats | Non
     return _report(known, scores, is_copy, group, labelled=True)
 
 
-def _score_all(known: Known, descriptors_ND: Descriptor, bias_N: Floats | None) -> PairReport:
+def _score_all(known: KnownPairs, descriptors_ND: Descriptor, bias_N: Floats | None) -> PairReport:
     """Score the most similar pairs of the dataset, of which the table lists the copies."""
     found = best_within(descriptors_ND, MOST_PAIRS, None if bias_N is None else -bias_N)
     rows = len(descriptors_ND)
@@ -171,7 +175,7 @@ def _score_all(known: Known, descriptors_ND: Descriptor, bias_N: Floats | None) 
 
 
 def _report(
-    known: Known,
+    known: KnownPairs,
     scores: Floats,
     is_copy: NDArray[np.bool_],
     group: NDArray[np.str_],

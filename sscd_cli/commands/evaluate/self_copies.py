@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -16,6 +16,7 @@ from sscd_cli.evaluation.self_copies import evaluate_copies
 from sscd_cli.images.decode import load_image
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
+from sscd_cli.machines.stages import Progress
 from sscd_cli.models.load import load_model
 from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.options.evaluate import EvalSelfOptions
@@ -55,9 +56,7 @@ class LazyImages(Sequence["Image.Image"]):
         return _opened(self._refs[index], exif=self._exif)
 
 
-def run(
-    options: EvalSelfOptions, progress: Callable[[int, int], None] = lambda done, total: None
-) -> EvalSelfResult:
+def run(options: EvalSelfOptions, progress: Progress = lambda done, total: None) -> EvalSelfResult:
     """Make copies of every image by every edit and search them among all images.
 
     `progress` gets the images embedded so far and in all.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from sscd_cli.commands import embed
@@ -13,11 +13,9 @@ from sscd_cli.errors import SscdError, StoreError
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.options.evaluate import BenchmarkOptions
 
-Progress = Callable[[embed.EmbedResult], None]
-
 
 def read_set(
-    path: Path, name: str, options: BenchmarkOptions, progress: Progress, *, fix: str
+    path: Path, name: str, options: BenchmarkOptions, progress: embed.EmbedProgress, *, fix: str
 ) -> DescriptorSet:
     """Read a folder of shards, or embed a folder of images into one of its own.
 

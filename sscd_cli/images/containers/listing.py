@@ -36,7 +36,7 @@ KEYS = ("path", "file_name", "filename", "file", "url", "image")
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ListRow:
     """A row of a list as it stands there, with the images that it names: a header names none.
 
     without: makes the text of the same row without some names; None where each row is one image.
@@ -75,14 +75,14 @@ def named_image(folder: str, name: str) -> ImageRef:
     return ImageRef(id, folder, join(folder, name))
 
 
-def iter_records(path: str, column: str) -> Iterator[Record]:
+def iter_records(path: str, column: str) -> Iterator[ListRow]:
     """Yield the rows of a list one by one; of COCO, which is read whole, the images.
 
     Raises: as `iter_listing`; SscdError also for a row without a name.
     """
     if path.lower().endswith(COCO):
-        records: Iterator[Record] = (
-            Record("", (image["file_name"],)) for image in read_coco(path)["images"]
+        records: Iterator[ListRow] = (
+            ListRow("", (image["file_name"],)) for image in read_coco(path)["images"]
         )
     else:
         records = _iter_rows(path, column)
@@ -107,7 +107,7 @@ def _is_coco_image(image: object) -> bool:
     return isinstance(image, dict) and isinstance(image.get("file_name"), str)
 
 
-def _iter_rows(path: str, column: str) -> Iterator[Record]:
+def _iter_rows(path: str, column: str) -> Iterator[ListRow]:
     extension = os.path.splitext(path.lower())[1]  # noqa: PTH122
     ends = "\n" if extension == NAMES else ""  # "": a carriage return ends a line, too
     with (
@@ -166,7 +166,7 @@ def _as_name(line: bytes, separator: bytes) -> str:
     return name
 
 
-def _of_names(path: str, lines: Iterable[str]) -> Iterator[Record]:
+def _of_names(path: str, lines: Iterable[str]) -> Iterator[ListRow]:
     """Read a list of one name a line. Raises: SscdError: the first line names no image."""
     folder = os.path.dirname(path)
     is_list = False
@@ -177,15 +177,15 @@ def _of_names(path: str, lines: Iterable[str]) -> Iterator[Record]:
             what = f"{path} is no list of images: its first line names none"
             raise SscdError(what, "name an image, or a list of one path a line")
         is_list = is_list or bool(name)
-        yield Record(text, (name,) if name else ())
+        yield ListRow(text, (name,) if name else ())
 
 
-def _of_lines(path: str, lines: Iterable[str], column: str) -> Iterator[Record]:
+def _of_lines(path: str, lines: Iterable[str], column: str) -> Iterator[ListRow]:
     found = ""
     for number, text in enumerate(lines, 1):
         line = text.removeprefix(BOM) if number == 1 else text
         if not line.strip():
-            yield Record(text)
+            yield ListRow(text)
             continue
         row = _json_row(line, number)
         found = found or _name_column(path, column, row)
@@ -202,18 +202,18 @@ def _json_row(line: str, number: int) -> dict[str, Any]:
     return row
 
 
-def _json_record(text: str, row: dict[str, Any], column: str) -> Record:
+def _json_record(text: str, row: dict[str, Any], column: str) -> ListRow:
     """Return what a row says of one image, or of the images in an array."""
     value = row.get(column)
     if not isinstance(value, list):
-        return Record(text, (_named(value),))
+        return ListRow(text, (_named(value),))
 
     def without(names: Set[str]) -> str:
         kept = [entry for entry in value if _named(entry) not in names]
         end = text[len(text.rstrip("\r\n")) :]
         return json.dumps({**row, column: kept}, ensure_ascii=False) + end
 
-    return Record(text, tuple(map(_named, value)), without)
+    return ListRow(text, tuple(map(_named, value)), without)
 
 
 def _named(value: object) -> str:
@@ -223,7 +223,7 @@ def _named(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _of_table(path: str, lines: Iterable[str], column: str, delimiter: str) -> Iterator[Record]:
+def _of_table(path: str, lines: Iterable[str], column: str, delimiter: str) -> Iterator[ListRow]:
     taken: list[str] = []  # the lines of one row, for a quoted field may span some
     csv.field_size_limit(MOST_CHARACTERS)
     rows = csv.reader(_noting(lines, taken), delimiter=delimiter, strict=True)
@@ -233,12 +233,12 @@ def _of_table(path: str, lines: Iterable[str], column: str, delimiter: str) -> I
         folder = os.path.dirname(path)
         here = [at for at, cell in enumerate(header) if _is_name(cell) and _is_there(folder, cell)]
         at = here[0] if here and not column else None  # a first row that names an image: no header
-        yield Record(_take(taken), () if at is None else (header[at],))
+        yield ListRow(_take(taken), () if at is None else (header[at],))
         for row in rows:
             if at is None:
                 at = header.index(_name_column(path, column, dict(zip(header, row, strict=False))))
             names = (row[at] if at < len(row) else "",) if row else ()
-            yield Record(_take(taken), names)
+            yield ListRow(_take(taken), names)
     except csv.Error as error:
         raise ValueError(f"line {rows.line_num}: {error}") from error
 

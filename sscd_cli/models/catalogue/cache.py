@@ -20,7 +20,7 @@ RECORDS = "digests.json"
 
 
 @dataclass(frozen=True)
-class Record:
+class FirstDownload:
     """What the first download of a file was like; later ones must equal it."""
 
     sha256: str
@@ -78,7 +78,7 @@ def file_digest(path: Path) -> str:
         raise ModelError(f"cannot read the model {path}: {error}", "copy it again") from error
 
 
-def read_records() -> dict[str, Record]:
+def read_records() -> dict[str, FirstDownload]:
     """Return what was recorded, by file name. Raises ModelError: the record is damaged."""
     path = models_folder() / RECORDS
     try:
@@ -88,12 +88,12 @@ def read_records() -> dict[str, Record]:
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot read {path}: {error}", "delete it") from error
     try:
-        return {file: Record(**entry) for file, entry in json.loads(text).items()}
+        return {file: FirstDownload(**entry) for file, entry in json.loads(text).items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} is damaged", "delete it; digests are recorded anew") from error
 
 
-def write_record(file: str, record: Record) -> None:
+def write_record(file: str, record: FirstDownload) -> None:
     """Record a file's first download, beside those of other files and other processes.
 
     Raises: ModelError: the record is damaged, or the folder cannot be written.

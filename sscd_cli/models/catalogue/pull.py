@@ -35,7 +35,7 @@ BUSY = (408, 425, 429, 500, 502, 503, 504)
 LONGEST_PAUSE = 60.0
 
 # bytes there already, bytes in all or None while unknown
-Progress = Callable[[int, int | None], None]
+DownloadProgress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class _Again(Exception):  # noqa: N818 - not an error yet
         self.attempts = attempts
 
 
-def download(job: Download, progress: Progress = lambda done, total: None) -> str:
+def download(job: Download, progress: DownloadProgress = lambda done, total: None) -> str:
     """Get the file unless it is there; return its SHA-256.
 
     Two processes may call it at once: the second waits and finds the first one's file. `progress`
@@ -102,7 +102,7 @@ def _is_web_address(url: str) -> bool:
 
 
 @contextmanager
-def _alone(job: Download, progress: Progress) -> Iterator[None]:
+def _alone(job: Download, progress: DownloadProgress) -> Iterator[None]:
     with open_lock(job.target) as descriptor:
         while True:
             try:
@@ -114,7 +114,7 @@ def _alone(job: Download, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _get(job: Download, progress: Progress) -> str:
+def _get(job: Download, progress: DownloadProgress) -> str:
     """Complete the part and return its SHA-256, which is the expected one if there is one."""
     # a part from earlier may be of another version: then the whole file gets a second chance
     for _ in range(2 if _length(job.part) else 1):
@@ -129,7 +129,7 @@ def _get(job: Download, progress: Progress) -> str:
     )
 
 
-def _retry(job: Download, progress: Progress) -> None:
+def _retry(job: Download, progress: DownloadProgress) -> None:
     failures, most = 0, _length(job.part)
     while True:
         try:
@@ -143,7 +143,7 @@ def _retry(job: Download, progress: Progress) -> None:
             time.sleep(min(pause, LONGEST_PAUSE))
 
 
-def _attempt(job: Download, progress: Progress) -> None:
+def _attempt(job: Download, progress: DownloadProgress) -> None:
     have = _resumable(job)
     if job.size is not None and have == job.size:
         return
@@ -204,7 +204,7 @@ def _refused(job: Download, error: urllib.error.HTTPError) -> None:
     ) from error
 
 
-def _receive(job: Download, response: Any, have: int, progress: Progress) -> None:
+def _receive(job: Download, response: Any, have: int, progress: DownloadProgress) -> None:
     start, total = _extent(response.status, response.headers, have)
     if start and start != have:
         _discard(job)
@@ -253,7 +253,7 @@ def _extent(status: int, headers: Message, have: int) -> tuple[int, int | None]:
     return int(start) if start.isdecimal() else -1, int(whole) if whole.isdecimal() else None
 
 
-def _copy(response: Any, out: IO[bytes], done: int, total: int, progress: Progress) -> int:
+def _copy(response: Any, out: IO[bytes], done: int, total: int, progress: DownloadProgress) -> int:
     """Write what comes and return how long the file is now, in vain if that is above `total`."""
     progress(done, total)
     while done <= total and (block := _read(response)):

@@ -12,14 +12,14 @@ from sscd_cli.errors import ModelError, UsageError, reason_of
 from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.models.catalogue.cache import (
     RECORDS,
-    Record,
+    FirstDownload,
     file_digest,
     installed,
     models_folder,
     write_record,
 )
 from sscd_cli.models.catalogue.published import PUBLISHED, SPEEDS, UNKNOWN, Published, Source
-from sscd_cli.models.catalogue.pull import ELSEWHERE, Download, Progress, download
+from sscd_cli.models.catalogue.pull import ELSEWHERE, Download, DownloadProgress, download
 from sscd_cli.models.catalogue.registry import (
     BUNDLED,
     BUNDLED_FILE,
@@ -136,7 +136,7 @@ def pull(
     *,
     format: str | None = None,
     mirror: str | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: DownloadProgress = lambda done, total: None,
     attempts: int = 5,
     timeout: float = 30.0,
     pause: float = 1.0,
@@ -179,7 +179,7 @@ def _pulled(
     model: Published,
     source: Source,
     url: str,
-    progress: Progress,
+    progress: DownloadProgress,
     limits: tuple[int, float, float],
 ) -> Verified:
     expected, voucher = expected_digest(source)
@@ -216,7 +216,7 @@ def _accepted(model: Published, path: Path, digest: str, url: str) -> Verified:
         raise ModelError(what, f"{ELSEWHERE}; {BUNDLED} works offline") from error
     if voucher == "nothing":
         today = datetime.date.today().isoformat()
-        write_record(path.name, Record(digest, path.stat().st_size, url, today))
+        write_record(path.name, FirstDownload(digest, path.stat().st_size, url, today))
         voucher = "first use"
     return _verified(model.name, path, digest, voucher)
 

@@ -51,7 +51,7 @@ class Storages(Protocol):
 
 
 @dataclass(frozen=True)
-class Contents:
+class ModelContents:
     """What a file says it holds.
 
     kind: "safetensors", "torchscript", "state dict" or "old state dict". tree: the pickle's value,
@@ -65,7 +65,7 @@ class Contents:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Contents]:
+def opened(path: Path) -> Iterator[ModelContents]:
     """Open a weight file and list its contents.
 
     Raises: ModelError: no such file, not a weight file, damaged, or one that asks to run code.
@@ -84,7 +84,7 @@ def opened(path: Path) -> Iterator[Contents]:
         raise ModelError(f"cannot read the model {path}: {error}", AGAIN) from error
 
 
-def _contents(path: Path, file: BufferedIOBase) -> Contents:
+def _contents(path: Path, file: BufferedIOBase) -> ModelContents:
     size = path.stat().st_size
     start = file.read(512)
     if not size:
@@ -110,7 +110,7 @@ def _foreign(path: Path, start: bytes) -> ModelError:
     return ModelError(f"{path} is not a weight file", OTHER)
 
 
-def _safetensors(file: BufferedIOBase, size: int) -> Contents:
+def _safetensors(file: BufferedIOBase, size: int) -> ModelContents:
     (length,) = struct.unpack("<Q", file.read(8))
     if length > min(size - 8, MAX_HEADER):
         raise ValueError("the header is longer than the file")
@@ -125,7 +125,7 @@ def _safetensors(file: BufferedIOBase, size: int) -> Contents:
     for name, entry in header.items():
         tree[name], spans[name] = _safetensors_entry(name, entry, 8 + length, size)
     texts = {key: value for key, value in notes.items() if isinstance(value, str)}
-    return Contents("safetensors", tree, texts, FileStorages(file, spans))
+    return ModelContents("safetensors", tree, texts, FileStorages(file, spans))
 
 
 def _safetensors_entry(
@@ -187,7 +187,7 @@ def _read_exactly(file: BufferedIOBase, length: int) -> bytearray:
     return data
 
 
-def _zip(path: Path, file: BufferedIOBase, size: int) -> Contents:
+def _zip(path: Path, file: BufferedIOBase, size: int) -> ModelContents:
     archive = zipfile.ZipFile(file)
     infos = archive.infolist()
     unpacked = sum(info.file_size for info in infos)
@@ -207,7 +207,7 @@ def _zip(path: Path, file: BufferedIOBase, size: int) -> Contents:
         raise ModelError(f"{path} holds big-endian numbers", OTHER)
     kind = "torchscript" if f"{root}/constants.pkl" in names else "state dict"
     tree = read_pickle(_record(archive, roots[0], MAX_HEADER))
-    return Contents(kind, tree, _extras(archive, root), ZipStorages(archive, root))
+    return ModelContents(kind, tree, _extras(archive, root), ZipStorages(archive, root))
 
 
 def _record(archive: zipfile.ZipFile, name: str, limit: int = MAX_EXTRA) -> bytes:
@@ -225,7 +225,7 @@ def _extras(archive: zipfile.ZipFile, root: str) -> dict[str, str]:
     }
 
 
-def _legacy(file: BufferedIOBase, size: int) -> Contents:
+def _legacy(file: BufferedIOBase, size: int) -> ModelContents:
     """List a pickle of torch before 1.6: header pickles, the object, the storages one by one."""
     for _ in range(2):
         read_pickle(file)
@@ -247,7 +247,7 @@ def _legacy(file: BufferedIOBase, size: int) -> Contents:
         if not 0 <= length <= size - start:
             raise EOFError("it ends too early")
         spans[key], position = (start, length), start + length
-    return Contents("old state dict", tree, {}, FileStorages(file, spans))
+    return ModelContents("old state dict", tree, {}, FileStorages(file, spans))
 
 
 def named_tensors(tree: Any) -> Iterator[tuple[str, StoredTensor]]:

@@ -81,7 +81,7 @@ class Opaque:
         pass
 
 
-class Table(dict[Any, Any]):
+class PickledDict(dict[Any, Any]):
     """A dictionary, ordered or not; attributes that a pickle hangs on it are dropped."""
 
     __slots__ = ()
@@ -137,7 +137,7 @@ class _Latin1(_Call):
 
 
 _KNOWN: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): Table,
+    ("collections", "OrderedDict"): PickledDict,
     ("builtins", "set"): set,
     ("__builtin__", "set"): set,
     ("_codecs", "encode"): _Latin1(),
@@ -191,7 +191,7 @@ class _Reader(pickle._Unpickler):
 
 
 def read_pickle(data: bytes | BufferedIOBase, storages: dict[str, str] | None = None) -> Any:
-    """Return what one pickle holds, as plain values, `Table`, `StoredTensor` and `Opaque`.
+    """Return what one pickle holds, as plain values, `PickledDict`, `StoredTensor` and `Opaque`.
 
     A stream is left behind the pickle's end. `storages` takes the type of each storage it mentions.
     Raises: Refused: it asks for something else. ValueError: it is damaged.

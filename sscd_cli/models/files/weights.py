@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sscd_cli.errors import ModelError
+from sscd_cli.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from sscd_cli.models.files.containers import (
     AGAIN,
     OTHER,
     UNFROZEN,
-    Contents,
+    ModelContents,
     Storages,
     named_tensors,
     opened,
@@ -87,7 +88,7 @@ def _empty(path: Path, kind: str) -> ModelError:
     return ModelError(f"{path} holds no tensors", OTHER)
 
 
-def _branch(contents: Contents) -> list[tuple[str, StoredTensor]]:
+def _branch(contents: ModelContents) -> list[tuple[str, StoredTensor]]:
     tree = contents.tree
     if contents.kind == "safetensors":
         return list(tree.items())
@@ -107,7 +108,7 @@ def _check(tensors: Mapping[str, StoredTensor], storages: Storages) -> None:
             raise ValueError(f"{name} holds {tensor.dtype} numbers; quantised weights are not read")
 
 
-def _notes(contents: Contents) -> dict[str, Any]:
+def _notes(contents: ModelContents) -> dict[str, Any]:
     notes: dict[str, Any] = {}
     for name in _NOTES:
         if name in contents.notes:
@@ -229,8 +230,6 @@ def _tensor(stored: StoredTensor, storages: Storages) -> Tensor:
 
 def _set_statistics(network: Network, weights: WeightFile) -> None:
     import torch
-
-    from sscd_cli.models.network import IMAGENET_MEAN, IMAGENET_STD
 
     mean, std = statistics(weights) or (IMAGENET_MEAN, IMAGENET_STD)
     network.mean = torch.tensor(mean).view(3, 1, 1)

@@ -17,12 +17,10 @@ from numpy.typing import NDArray
 
 from sscd_cli.choices import OUTPUT_KINDS, OutputKind
 from sscd_cli.errors import ModelError, UsageError
+from sscd_cli.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from sscd_cli.models.files.onnx_graph import inspect_onnx, layout_of
 from sscd_cli.models.runtime.device import Device
 from sscd_cli.models.runtime.onnx_library import onnx_library
-
-IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 CPU = Device("cpu")
 
@@ -107,7 +105,8 @@ class OnnxRuntime:
     def _fed(self, pixels_BHW3: NDArray[np.uint8]) -> NDArray[Any]:
         pixels: NDArray[Any] = np.asarray(pixels_BHW3)  # beside a GPU they come as a tensor
         if not self.layout.raw:
-            pixels = (pixels.astype(np.float32) / 255 - IMAGENET_MEAN) / IMAGENET_STD
+            mean, std = (np.array(c, np.float32) for c in (IMAGENET_MEAN, IMAGENET_STD))
+            pixels = (pixels.astype(np.float32) / 255 - mean) / std
         if not self.layout.channels_last:
             pixels = pixels.transpose(0, 3, 1, 2)
         return np.ascontiguousarray(pixels)
