@@ -53,7 +53,7 @@ def find_doubts(joined: Joined, options: DedupOptions) -> RowDoubts:
     stored, copies = joined.stored, joined.copies
     low = low_content(stored, options)
     crowd = np.zeros(len(stored), np.bool_)
-    if not options.yes and not isinstance(options.threshold, str):
+    if not options.believed:
         crowd |= joined.alike.tells_nothing
         crowd |= crowded(copies, joined.threshold, ~low, stored.descriptors)
     several = stored.columns["frames"] > 1
@@ -95,7 +95,7 @@ class MatchDoubts:
         return cls(
             threshold=threshold,
             alike=resemblance(ours.descriptors[some], threshold, lowered, sample),
-            believed=options.yes or isinstance(options.threshold, str),
+            believed=options.believed,
             exact=exact_copies_between(ours.columns, theirs.columns),
             low_content=(low_content(ours, options), low_content(theirs, options)),
             several=(ours.columns["frames"] > 1, theirs.columns["frames"] > 1),

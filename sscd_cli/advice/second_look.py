@@ -16,35 +16,46 @@ from sscd_cli.machines.hardware import core_count
 from sscd_cli.machines.stages import stage
 from sscd_cli.matching.copies import Clusters
 from sscd_cli.matching.products import Indices
-from sscd_cli.second_look.verdict import second_look, small
+from sscd_cli.second_look.verdict import VERDICTS, second_look, small
 
-OTHER_SHOT, CANNOT_TELL = "other shot", "cannot tell"
+CONFIRMED, OTHER_SHOT, CANNOT_TELL = VERDICTS
+# copies confirmed for each other shot: with fewer, what pixels cannot tell is rather a shot, too
+_COPIES_A_SHOT = 20
 
 
 @dataclass(frozen=True)
 class SecondLooks:
     """verdicts: by row, of the images that were looked at again beside their keepers. by_time:
-    the other shots among them that only the time of their taking tells.
+    the other shots among them that only the time of their taking tells. believed: the threshold
+    is (see `DedupOptions.believed`), whatever other pairs turn out to be.
     """
 
     verdicts: Mapping[int, str] = field(default_factory=dict)
     by_time: Set[int] = frozenset()
+    believed: bool = False
 
     @classmethod
-    def of(cls, stored: DescriptorSet, found: Clusters, exact_N: Indices) -> SecondLooks:
+    def of(
+        cls, stored: DescriptorSet, found: Clusters, exact_N: Indices, believed: bool
+    ) -> SecondLooks:
         """Look at each removable image and its keeper, unless they are exact copies.
 
         Where pixels cannot tell, files that say when they were taken do: no edit changes that. An
         image that is not here, or cannot be read, has no verdict.
         """
         rows = np.flatnonzero(found.removable & (exact_N != exact_N[found.keeper]))
-        looks = cls.between(stored, found.keeper[rows], stored, rows)
+        looks = cls.between(stored, found.keeper[rows], stored, rows, believed)
         verdicts = {int(rows[place]): verdict for place, verdict in looks.verdicts.items()}
-        return cls(verdicts, {int(rows[place]) for place in looks.by_time})
+        return cls(verdicts, {int(rows[place]) for place in looks.by_time}, believed)
 
     @classmethod
     def between(
-        cls, keepers: DescriptorSet, keeper_P: Indices, copies: DescriptorSet, copy_P: Indices
+        cls,
+        keepers: DescriptorSet,
+        keeper_P: Indices,
+        copies: DescriptorSet,
+        copy_P: Indices,
+        believed: bool,
     ) -> SecondLooks:
         """Look at pairs of two datasets, or of one; they are known by their places."""
         places = np.argsort(keeper_P, kind="stable").tolist()
@@ -61,17 +72,29 @@ class SecondLooks:
                     verdicts |= said
                     by_time |= late
                     work.add(len(looked_at))
-        return cls(verdicts, by_time)
+        return cls(verdicts, by_time, believed)
 
     def count(self, verdict: str) -> int:
         """How many images have a verdict."""
         return sum(said == verdict for said in self.verdicts.values())
 
+    @property
+    def shots_abound(self) -> bool:
+        """Whether the threshold lets so many other shots pass that it says little here."""
+        many = self.count(OTHER_SHOT) * _COPIES_A_SHOT > self.count(CONFIRMED)
+        return many and not self.believed
+
+    @property
+    def in_doubt(self) -> Indices:
+        """Which are to be looked at: other shots, and, where these abound, all that may be one."""
+        doubted = (OTHER_SHOT, CANNOT_TELL) if self.shots_abound else (OTHER_SHOT,)
+        rows = [row for row, verdict in self.verdicts.items() if verdict in doubted]
+        return np.array(rows, np.int64)
+
     def spared(self, found: Clusters) -> Clusters:
-        """Let the other shots stay beside their keepers, to be looked at."""
-        others = [row for row, verdict in self.verdicts.items() if verdict == OTHER_SHOT]
+        """Let what is in doubt stay beside its keepers."""
         look_at = found.look_at.copy()
-        look_at[np.array(others, np.int64)] = True
+        look_at[self.in_doubt] = True
         return replace(found, look_at=look_at)
 
 

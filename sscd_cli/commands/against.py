@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.advice.doubts import MatchDoubts
-from sscd_cli.advice.second_look import OTHER_SHOT, SecondLooks
+from sscd_cli.advice.second_look import SecondLooks
 from sscd_cli.commands import embed
 from sscd_cli.decisions.records import Decisions, decisions_at, read_decisions
 from sscd_cli.descriptors.provenance import difference
@@ -128,7 +128,7 @@ def run(
         ours = embedded.narrow(ours)
     found = compare(ours, theirs, options, scale, embedded)
     found = _without_rejected(found, read_decisions(decisions))
-    return looked_at(found) if options.second_look else found
+    return looked_at(found, options.believed) if options.second_look else found
 
 
 def _without_rejected(found: AgainstResult, decisions: Decisions) -> AgainstResult:
@@ -146,15 +146,18 @@ def _without_rejected(found: AgainstResult, decisions: Decisions) -> AgainstResu
     )
 
 
-def looked_at(found: AgainstResult) -> AgainstResult:
-    """Look at the pixels of pairs that are no exact copies: another shot is to be looked at."""
+def looked_at(found: AgainstResult, believed: bool) -> AgainstResult:
+    """Look at the pixels of pairs that are no exact copies: another shot is to be looked at.
+
+    believed: see `SecondLooks`.
+    """
     pairs = found.pairs
     ours, theirs = exact_copies_between(found.stored.columns, found.other.columns)
     places = np.flatnonzero(found.sure & (ours[pairs.left] != theirs[pairs.right]))
-    looks = SecondLooks.between(found.other, pairs.right[places], found.stored, pairs.left[places])
-    others = [place for place, verdict in looks.verdicts.items() if verdict == OTHER_SHOT]
+    rows = pairs.right[places], pairs.left[places]
+    looks = SecondLooks.between(found.other, rows[0], found.stored, rows[1], believed)
     sure = found.sure.copy()
-    sure[places[others]] = False
+    sure[places[looks.in_doubt]] = False
     return replace(found, sure=sure, looks=looks)
 
 

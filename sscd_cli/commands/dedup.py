@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sscd_cli.advice.doubts import RowDoubts, find_doubts, low_content
 from sscd_cli.advice.originals import Originals, Policy
-from sscd_cli.advice.second_look import OTHER_SHOT, SecondLooks
+from sscd_cli.advice.second_look import CANNOT_TELL, OTHER_SHOT, SecondLooks
 from sscd_cli.commands import embed
 from sscd_cli.decisions.records import decisions_at, read_decisions
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
@@ -127,8 +127,11 @@ class DedupResult:
     def _reason(self, keeper: int, row: int) -> str:
         if row in self.looks.by_time:
             return "another shot: taken at another time"
-        if self.looks.verdicts.get(row) == OTHER_SHOT:
+        verdict = self.looks.verdicts.get(row)
+        if verdict == OTHER_SHOT:
             return "another shot: its pixels differ in places"
+        if verdict == CANNOT_TELL and self.looks.shots_abound:
+            return "pixels cannot tell, and most of what is so alike here are other shots"
         return self.originals.reason(keeper, row)
 
     def __repr__(self) -> str:
@@ -188,11 +191,18 @@ def run(
     joined = replace(joined, copies=copies)
     doubts = find_doubts(joined, options)
     sources = embedding.sources if embedding else ()
+    originals = Originals.of(stored, Policy(options.keep, options.keep_path, sources))
+    if copies.forest_at is not None:  # which holds just some of the lower pairs
+        copies = at_threshold(copies, joined.threshold)
     with stage("clustering"):
-        found, originals, left_out = _among_present_files(stored, copies, options, doubts, sources)
+        found, left_out = _among_present_files(stored, copies, options, doubts, originals)
     looks = SecondLooks()
     if options.second_look:
-        looks = SecondLooks.of(stored, found, doubts.pairs.exact)
+        looks = SecondLooks.of(stored, found, doubts.pairs.exact, options.believed)
+        if looks.shots_abound:  # still more so among lower pairs
+            copies = at_threshold(copies, joined.threshold)
+            with stage("clustering"):
+                found, left_out = _among_present_files(stored, copies, options, doubts, originals)
         found = looks.spared(found)
     return DedupResult(
         model=stored.provenance.model,
@@ -255,17 +265,15 @@ def _among_present_files(
     copies: Copies,
     options: DedupOptions,
     doubts: RowDoubts,
-    sources: tuple[str, ...],
-) -> tuple[Clusters, Originals, _LeftOut]:
+    originals: Originals,
+) -> tuple[Clusters, _LeftOut]:
     """Cluster the images whose files are still there, each file once.
 
     An image on no disk of this machine may be in a cluster of such images only: nothing that
     could be removed here has a keeper that cannot be looked for.
     """
-    copies = at_threshold(copies, doubts.pairs.threshold)
     with_copy = copies.rows | doubts.low_twins
     files = check_files(stored, np.flatnonzero(with_copy).tolist())
-    originals = Originals.of(stored, Policy(options.keep, options.keep_path, sources))
     order = originals.order(with_copy)
 
     def clusters(present: NDArray[np.bool_]) -> Clusters:
@@ -288,7 +296,6 @@ def _among_present_files(
         found = clusters(present)
     return (
         found,
-        originals,
         _LeftOut(
             stale=int((files.stale | mixed).sum()),
             aliases=int(files.aliases.sum()),

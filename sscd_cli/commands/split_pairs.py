@@ -105,7 +105,7 @@ class Judge:
         settings.check()
         found = against.compare(test.stored, train.stored, settings, self.scale)
         _refuse_undecided(found)
-        found = against.looked_at(found)
+        found = against.looked_at(found, settings.believed)
         status = self._status(found, self.options.decisions or test.home / "decisions.jsonl")
         return replace(found, sure=status != _CODES[UNSURE]), status
 

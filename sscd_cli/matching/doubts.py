@@ -50,11 +50,10 @@ class Doubts:
 
 
 def at_threshold(copies: Copies, threshold: float) -> Copies:
-    """Leave lower pairs out where there are too many: a spanning forest holds just some of them."""
-    if copies.forest_at is None or copies.forest_at >= threshold:
-        return copies
+    """Leave lower pairs out."""
     pairs = copies.pairs.chosen(copies.pairs.similarity >= np.float32(threshold))
-    return replace(copies, pairs=pairs, forest_at=threshold)
+    forest_at = None if copies.forest_at is None else max(copies.forest_at, threshold)
+    return replace(copies, pairs=pairs, forest_at=forest_at)
 
 
 def exact_copies(columns: Mapping[str, NDArray[Any]]) -> Indices:

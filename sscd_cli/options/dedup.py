@@ -93,6 +93,11 @@ class DedupOptions(Options):
     device: shared.Devices = "auto"
     cluster: ClusterOptions | None = None
 
+    @property
+    def believed(self) -> bool:
+        """Whether the threshold is to be trusted even where images resemble one another."""
+        return self.yes or isinstance(self.threshold, str)
+
     def check(self) -> None:
         """Raise UsageError for what no dataset can make possible, before any work is done."""
         check_threshold(self.threshold, self.descriptors)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import other_shots
 import pytest
 from conftest import Run, drawn_provenance, records_of
+from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from sscd_cli.descriptors.schema import Row
@@ -17,10 +20,20 @@ from sscd_cli.descriptors.write import ShardWriter
 PAGES = other_shots.pages(3)
 
 
-def save(folder: Path, pictures: dict[str, Image.Image], **hashes: bytes) -> None:
-    """Write pictures as files, and a dataset in which all have one descriptor."""
-    vector = np.eye(64, dtype=np.float32)[0]
-    with ShardWriter(folder / "descriptors", drawn_provenance(64)) as writer:
+LOOK_AT, THRESHOLD = 0.5, 0.75
+VECTOR = np.eye(64, dtype=np.float32)[0]
+LESS_ALIKE = np.array([0.6, 0.8, *[0] * 62], np.float32)  # similarity 0.6
+
+
+def save(
+    folder: Path,
+    pictures: dict[str, Image.Image],
+    others: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
+    **hashes: bytes,
+) -> None:
+    """Write pictures as files, and a dataset in which all but `others` have one descriptor."""
+    provenance = drawn_provenance(64, threshold=THRESHOLD, look_at=LOOK_AT)
+    with ShardWriter(folder / "descriptors", provenance) as writer:
         for name, picture in pictures.items():
             path = folder / name
             picture.save(path, exif=picture.getexif())
@@ -28,7 +41,7 @@ def save(folder: Path, pictures: dict[str, Image.Image], **hashes: bytes) -> Non
             row = Row(
                 str(path),
                 "",
-                vector,
+                others.get(name, VECTOR),
                 file_bytes=status.st_size,
                 mtime_ns=status.st_mtime_ns,
                 content_hash=hashes.get(path.stem, name.encode().ljust(16)),
@@ -62,6 +75,51 @@ def test_another_shot_stays_to_be_looked_at_and_a_copy_may_go(sscd: Run) -> None
     assert "second look at 2 pairs: 1 confirmed as copies, 1 other shots, which stay" in ran.err
     assert "1 removable" in ran.err
     assert sscd(*WORDS, "paths").lines == ["copy.png"]
+
+
+def shots(folder: Path, copies: int) -> None:
+    """A page, smaller copies of it, another page, and one too small to tell anything."""
+    one, other = PAGES
+    sizes = [(425 - 2 * n, 550 - 2 * n) for n in range(copies)]
+    smaller = {f"copy{n:02}.png": one.resize(size) for n, size in enumerate(sizes)}
+    save(folder, {"a.png": one, **smaller, "other.png": other, "tiny.png": one.resize((40, 40))})
+
+
+def test_where_other_shots_abound_what_pixels_cannot_tell_stays_to_be_looked_at(
+    sscd: Run, tmp_path: Path
+) -> None:
+    shots(tmp_path, 2)
+    ran = sscd(*WORDS, "jsonl")
+    said = {m["path"]: (m["keep"], m["verdict"]) for m in records_of(ran.out)[0]["members"]}
+    assert said["copy00.png"] == (False, "copy confirmed")
+    assert said["other.png"] == (True, "other shot")
+    assert said["tiny.png"] == (True, "cannot tell")
+    assert "many other shots are above the threshold" in ran.err
+    assert "pixels cannot tell, and most of what" in sscd(*WORDS, "html").out.decode()
+    assert sscd(*WORDS, "paths").lines == ["copy00.png", "copy01.png"]
+
+
+def test_it_may_go_where_other_shots_are_rare_or_the_threshold_is_believed(
+    sscd: Run, tmp_path: Path
+) -> None:
+    shots(tmp_path, 2)
+    assert "tiny.png" in sscd(*WORDS, "paths", "--yes").lines
+    shots(tmp_path, 20)
+    ran = sscd(*WORDS, "paths")
+    assert "tiny.png" in ran.lines
+    assert "many other shots" not in ran.err
+
+
+@pytest.mark.parametrize("abound", [True, False])
+def test_where_other_shots_abound_less_alike_pairs_are_left_out(
+    sscd: Run, tmp_path: Path, abound: bool
+) -> None:
+    one, other = PAGES
+    pictures = {"a.png": one, "b.png": other if abound else one.resize((425, 550))}
+    pictures["c.png"] = one.resize((300, 400))
+    save(tmp_path, pictures, {"c.png": LESS_ALIKE})
+    listed = {m["path"] for m in records_of(sscd(*WORDS, "jsonl").out)[0]["members"]}
+    assert listed == ({"a.png", "b.png"} if abound else {"a.png", "b.png", "c.png"})
 
 
 @pytest.mark.usefixtures("pages")
