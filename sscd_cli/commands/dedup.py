@@ -192,18 +192,7 @@ def run(
     doubts = find_doubts(joined, options)
     sources = embedding.sources if embedding else ()
     originals = Originals.of(stored, Policy(options.keep, options.keep_path, sources))
-    if copies.forest_at is not None:  # which holds just some of the lower pairs
-        copies = at_threshold(copies, joined.threshold)
-    with stage("clustering"):
-        found, left_out = _among_present_files(stored, copies, options, doubts, originals)
-    looks = SecondLooks()
-    if options.second_look:
-        looks = SecondLooks.of(stored, found, doubts.pairs.exact, options.believed)
-        if looks.shots_abound:  # still more so among lower pairs
-            copies = at_threshold(copies, joined.threshold)
-            with stage("clustering"):
-                found, left_out = _among_present_files(stored, copies, options, doubts, originals)
-        found = looks.spared(found)
+    found, left_out, looks = _clusters(stored, copies, options, doubts, originals)
     return DedupResult(
         model=stored.provenance.model,
         threshold=joined.threshold,
@@ -250,6 +239,28 @@ def _joined_here(
     some = random_rows(np.flatnonzero(content))
     alike = resemblance(rows[some], threshold, None if bias is None else bias[some])
     return Joined(stored, copies, threshold, len(stored), len(stored.unreadable), alike)
+
+
+def _clusters(
+    stored: DescriptorSet,
+    copies: Copies,
+    options: DedupOptions,
+    doubts: RowDoubts,
+    originals: Originals,
+) -> tuple[Clusters, _LeftOut, SecondLooks]:
+    """Cluster the images that are there, and look at the pixels of what would go."""
+    threshold = doubts.pairs.threshold
+    if copies.forest_at is not None:  # which holds just some of the lower pairs
+        copies = at_threshold(copies, threshold)
+    with stage("clustering"):
+        found, left_out = _among_present_files(stored, copies, options, doubts, originals)
+    if not options.second_look:
+        return found, left_out, SecondLooks()
+    looks = SecondLooks.of(stored, found, doubts.pairs.exact, options.believed)
+    if looks.shots_abound:  # still more so among lower pairs
+        copies = at_threshold(copies, threshold)
+        found, left_out = _among_present_files(stored, copies, options, doubts, originals)
+    return looks.spared(found), left_out, looks
 
 
 @dataclass(frozen=True)
