@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.advice.doubts import MatchDoubts
-from sscd_cli.advice.second_look import SecondLooks
+from sscd_cli.advice.second_look import CONFIRMED, SecondLooks
 from sscd_cli.commands import embed
 from sscd_cli.decisions.records import Decisions, decisions_at, read_decisions
 from sscd_cli.descriptors.provenance import difference
@@ -28,6 +28,8 @@ from sscd_cli.reports.header import Header
 from sscd_cli.reports.matches import Match, describe
 from sscd_cli.scoring.scale import Scale
 from sscd_cli.scoring.threshold import look_at, refuse_default, resolve
+
+FEW = 4  # pairs of an image that a second look is taken at in any case
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,19 +148,50 @@ def _without_rejected(found: AgainstResult, decisions: Decisions) -> AgainstResu
     )
 
 
-def looked_at(found: AgainstResult, believed: bool) -> AgainstResult:
-    """Look at the pixels of pairs that are no exact copies: another shot is to be looked at.
+def looked_at(
+    found: AgainstResult,
+    believed: bool,
+    counting: NDArray[np.bool_] | None = None,
+    certain: NDArray[np.bool_] | None = None,
+) -> AgainstResult:
+    """Look at the pixels of pairs that count: what may be another shot is to be looked at.
 
-    believed: see `SecondLooks`.
+    An image is looked at beside the few that are most like it, and beside the others, however many,
+    only until one is a confirmed copy.
+
+    Args: believed: see `SecondLooks`. counting: bool (P,), by default what is sure. certain: bool
+        (P,), which of them count whatever their pixels say; exact copies do.
     """
     pairs = found.pairs
     ours, theirs = exact_copies_between(found.stored.columns, found.other.columns)
-    places = np.flatnonzero(found.sure & (ours[pairs.left] != theirs[pairs.right]))
-    rows = pairs.right[places], pairs.left[places]
-    looks = SecondLooks.between(found.other, rows[0], found.stored, rows[1], believed)
+    counting = found.sure if counting is None else counting
+    alike = ours[pairs.left] == theirs[pairs.right]
+    certain = counting & (alike if certain is None else alike | certain)
+    has_copy = np.zeros(found.images, np.bool_)
+    has_copy[pairs.left[certain]] = True
+    places, rank = _ranked(pairs, np.flatnonzero(counting & ~certain))
+    verdicts: dict[int, str] = {}
+    begin, end = 0, FEW
+    while (chosen := places[(rank >= begin) & (rank < end)]).size:
+        chosen = chosen if not begin else chosen[~has_copy[pairs.left[chosen]]]
+        sides = found.other, pairs.right[chosen], found.stored, pairs.left[chosen]
+        said = SecondLooks.between(*sides, believed).verdicts
+        verdicts |= {int(chosen[place]): verdict for place, verdict in said.items()}
+        open_ = [place for place, verdict in said.items() if verdict != CONFIRMED]
+        has_copy[pairs.left[np.delete(chosen, open_)]] = True
+        begin, end = end, 2 * end
+    looks = SecondLooks(verdicts, believed=believed)
     sure = found.sure.copy()
-    sure[places[looks.in_doubt]] = False
+    sure[looks.in_doubt] = False
     return replace(found, sure=sure, looks=looks)
+
+
+def _ranked(pairs: Pairs, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return places of pairs image by image, and which of its image's each is: the most alike 0."""
+    left = pairs.left[places]
+    order = np.lexsort((-pairs.similarity[places], left))
+    first = np.searchsorted(left[order], left[order])
+    return places[order], np.arange(len(places)) - first
 
 
 def compare(

@@ -105,9 +105,10 @@ class Judge:
         settings.check()
         found = against.compare(test.stored, train.stored, settings, self.scale)
         _refuse_undecided(found)
-        found = against.looked_at(found, settings.believed)
-        status = self._status(found, self.options.decisions or test.home / "decisions.jsonl")
-        return replace(found, sure=status != _CODES[UNSURE]), status
+        status, told = self._status(found, self.options.decisions or test.home / "decisions.jsonl")
+        looked = against.looked_at(found, settings.believed, status == _CODES[NEW], told)
+        status[found.sure & ~looked.sure] = _CODES[UNSURE]
+        return replace(looked, sure=status != _CODES[UNSURE]), status
 
     def copies(self, test: Split, train: Split) -> Pairs:
         """Return the pairs that count. Raises: as `found`."""
@@ -122,7 +123,10 @@ class Judge:
         expected = _expected(found, self.options, self.scale)
         return SplitPair(test, train, found, status, counts, verdict, expected)
 
-    def _status(self, found: AgainstResult, decisions: Path) -> NDArray[np.uint8]:
+    def _status(
+        self, found: AgainstResult, decisions: Path
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Return the status of each pair before any is looked at, and which a person decided."""
         status = np.where(found.sure, _CODES[NEW], _CODES[UNSURE]).astype(np.uint8)
         columns = found.stored.columns, found.other.columns
         decided = read_decisions(decisions)
@@ -135,7 +139,9 @@ class Judge:
                 self.met.add(known)
                 if status[number] == _CODES[NEW]:
                     status[number] = _CODES[KNOWN]
-        return status
+        told = np.zeros(len(status), np.bool_)
+        told[list(said)] = True
+        return status, told
 
     def _known(self, pair: KnownLeak) -> KnownLeak | None:
         """Return the pair of the baseline that this is, or that has the same pixels."""

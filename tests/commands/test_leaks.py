@@ -19,6 +19,7 @@ from leak_schemas import refuse_wrong
 from other_shots import pages
 from PIL import Image
 
+from sscd_cli.advice.second_look import SecondLooks
 from sscd_cli.decisions.records import append_decisions
 from sscd_cli.reports.leaks import junit, markdown, sarif
 
@@ -630,3 +631,34 @@ def test_another_shot_is_told_and_fails_no_gate(sscd: Run, tmp_path: Path, store
     files["copy"].unlink()
     store(tmp_path / "shots.d", {files["shot"]: vector(0)})
     assert sscd("leaks", "shots.d", "--against", "train.d").status == 0
+
+
+@pytest.mark.parametrize(("has_copy", "leaked", "looks"), [(True, 1, 8), (False, 0, 6)])
+def test_an_image_is_looked_at_until_one_is_a_copy_of_it(
+    sscd: Run,
+    tmp_path: Path,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    has_copy: bool,
+    leaked: int,
+    looks: int,
+) -> None:
+    one, other = pages(3)
+    one.save(tmp_path / "test.png")
+    drawn = [*(other.resize((width, width * 22 // 17)) for width in range(400, 430, 5))]
+    if has_copy:
+        drawn += [one.resize((425, 550)), *(one.resize((width, 550)) for width in range(426, 436))]
+    train = {tmp_path / f"{n:02}.png": vector(0, 1 - n / 100, n) for n in range(len(drawn))}
+    for path, image in zip(train, drawn, strict=True):
+        image.save(path)
+    store(tmp_path / "train.d", train)
+    store(tmp_path / "test.d", {tmp_path / "test.png": vector(0)})
+    looked_at = []
+    between = SecondLooks.between
+    monkeypatch.setattr(
+        SecondLooks, "between", lambda *sides: looked_at.extend(sides[3]) or between(*sides)
+    )
+    told = json.loads(sscd("leaks", "test.d", "--against", "train.d", "-f", "json").out)
+    assert (told["leaked"], told["look_at"]) == (leaked, 1 - leaked)
+    assert [leak["band"] for leak in told["leaks"]][:6] == ["look at it"] * 6
+    assert len(looked_at) == looks  # four, and as many again
