@@ -50,7 +50,7 @@ HOMES = {
     "send2trash": ("decisions.trash",),
     "safetensors": ("models", "scoring.post"),
     "onnx": ("models.files.onnx_file",),
-    "onnxruntime": ("models.runtime.onnx_library", "models.files.onnx_file"),
+    "onnxruntime": ("models.runtime.onnx_runtime", "models.files.onnx_file"),
     "PIL": ("images", "edits", "models.pictures", "second_look", "training"),
     "cv2": ("second_look",),
     "pillow_heif": ("images.formats",),

@@ -11,8 +11,7 @@ from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.options import shared
 from sscd_cli.options.help import Help
-from sscd_cli.options.index import IndexOptions
-from sscd_cli.options.search import SearchOptions
+from sscd_cli.options.index import IndexOptions, SearchOptions
 from sscd_cli.text import counted
 
 

@@ -23,10 +23,10 @@ from sscd_cli.evaluation.self_copies import copy_similarities
 from sscd_cli.images.decode import load_image
 from sscd_cli.images.read import stored_ref
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.machines.stages import each, stage
 from sscd_cli.matching.join import cross_pairs, similarity
 from sscd_cli.models.load import Model
-from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.options.calibrate import CalibrateOptions
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.scoring.scale import Scale

@@ -24,7 +24,7 @@ from sscd_cli.joining import tasks as join
 from sscd_cli.joining.report import Joined
 from sscd_cli.machines.stages import stage
 from sscd_cli.matching.clusters import cluster_copies, find_copies
-from sscd_cli.matching.copies import Clusters, Copies
+from sscd_cli.matching.copies import Clusters, Copies, Recall
 from sscd_cli.matching.decided import without_rejected
 from sscd_cli.matching.doubts import (
     Resemblance,
@@ -34,7 +34,6 @@ from sscd_cli.matching.doubts import (
     with_exact_copies,
 )
 from sscd_cli.matching.join import JoinPlan
-from sscd_cli.matching.recall import Recall
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.reports.clusters import Cluster, describe

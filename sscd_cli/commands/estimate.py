@@ -17,9 +17,9 @@ from sscd_cli.errors import UsageError
 from sscd_cli.images.read import stat_image
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.joining.tasks import device_of
+from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.matching.join import JoinPlan, plan_join
 from sscd_cli.models.load import Model
-from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.scoring.scale import Scale

@@ -15,9 +15,9 @@ from sscd_cli.errors import SscdError
 from sscd_cli.evaluation.explanation import explain
 from sscd_cli.images.decode import load_image
 from sscd_cli.images.read import stored_ref
+from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.machines.stages import Progress
 from sscd_cli.models.load import Model
-from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sscd_cli.commands.split_pairs import Judge, SplitPair
 from sscd_cli.commands.splits import Split, short_names
 from sscd_cli.errors import SscdError, reason_of
+from sscd_cli.matching.forest import leaving
 from sscd_cli.matching.join import Pairs, merged
-from sscd_cli.matching.resplit import leaving
 from sscd_cli.reports.formats import path_lines
 from sscd_cli.storage.files import output_file
 from sscd_cli.storage.servers import is_url

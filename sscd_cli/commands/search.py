@@ -16,7 +16,7 @@ from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.errors import SscdError, StoreError
 from sscd_cli.matching.index import Index
 from sscd_cli.models.load import Model
-from sscd_cli.options.search import SearchOptions
+from sscd_cli.options.index import SearchOptions
 from sscd_cli.reports.hits import Hit, describe
 from sscd_cli.scoring.scale import Scale
 

@@ -22,12 +22,12 @@ from sscd_cli.errors import NoImagesError, SscdError, UsageError
 from sscd_cli.evaluation.self_copies import evaluate_copies
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
+from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.models.catalogue.registry import find_model
 from sscd_cli.models.files.safetensors_file import save_network
 from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.load import load_model
 from sscd_cli.models.network import TRUNKS, Network
-from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.models.runtime.device import choose_device, choose_precision
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.storage.files import whole_file

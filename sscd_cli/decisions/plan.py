@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
 from sscd_cli.decisions.acts import LINKS, Act, Action, content_hash
-from sscd_cli.decisions.quarantine import place_in
 from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.images.columns import split_columns
 from sscd_cli.images.read import is_file, stored_ref
-from sscd_cli.images.refs import is_image_name
+from sscd_cli.images.refs import QUARANTINE, is_image_name
 from sscd_cli.images.sidecars import Sidecars
 from sscd_cli.reports.evidence import refuse_changed, refuse_unfit_keeper
 from sscd_cli.reports.removals import Removal
@@ -214,3 +213,20 @@ def _one_file(path: str, other: str) -> bool:
     except OSError:
         return False
     return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
+
+
+def place_in(base: str, relative: str, run: str) -> str:
+    """Return where a file below the folder `base` goes. run: the name of what moves it."""
+    path = os.path.join(base, relative)
+    root = _same_device(base, os.path.dirname(path))
+    return os.path.join(root, QUARANTINE, run, os.path.relpath(path, root))
+
+
+def _same_device(base: str, folder: str) -> str:
+    """Return `base`, or the highest folder below it on the file system of `folder`."""
+    device = os.stat(folder).st_dev
+    if os.stat(base).st_dev == device:
+        return base
+    while folder != base and os.stat(os.path.dirname(folder)).st_dev == device:
+        folder = os.path.dirname(folder)
+    return folder

@@ -29,8 +29,8 @@ from sscd_cli.embedding.job import (
 from sscd_cli.images.decode import Decoded, Unreadable
 from sscd_cli.images.read import stat_image
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.machines.stages import stage
-from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.options.embed import EmbedOptions
 
 if TYPE_CHECKING:

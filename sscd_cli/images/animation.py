@@ -9,9 +9,8 @@ from PIL import Image
 from sscd_cli.choices import MAX_PIXELS
 from sscd_cli.images.budget import DECODING, need_of
 from sscd_cli.images.formats import refuse_bomb
-from sscd_cli.images.frames import frames_of
 from sscd_cli.images.noise import quiet_codecs
-from sscd_cli.images.opening import identified, upright_rgb
+from sscd_cli.images.opening import frames_of, identified, upright_rgb
 from sscd_cli.images.pdf import is_pdf, open_page
 
 

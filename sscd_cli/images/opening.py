@@ -30,7 +30,6 @@ from sscd_cli.images.formats import (
     register,
     too_many_pixels,
 )
-from sscd_cli.images.frames import frames_of
 from sscd_cli.images.modes import plain_rgb, shrunk_rgb
 from sscd_cli.images.noise import quiet_codecs
 from sscd_cli.images.pdf import is_pdf, open_page
@@ -60,6 +59,8 @@ UPRIGHT = {
 TURNED_SIDEWAYS = (5, 6, 7, 8)
 # by which the last column, or the last row, of what is turned becomes the first
 RIGHT_TO_LEFT, BOTTOM_TO_TOP = (2, 3, 6, 7), (3, 4, 7, 8)
+# what else these formats hold are layers, sizes, a gain map or a second eye of the one picture
+SEVERAL = frozenset({"GIF", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "JXL"})
 LARGE = 1 << 24  # pixels: a larger image is shrunk as it becomes RGB, where the recipe may
 
 
@@ -248,3 +249,16 @@ def _orientation(image: Image.Image, data: bytes = b"") -> int:
     except Exception:  # damaged EXIF data is no reason to lose the image
         return 1
     return orientation if isinstance(orientation, int) else 1
+
+
+def frames_of(image: Image.Image) -> int:
+    """Return the number of frames or pages of an open file; the image is of no use after that.
+
+    Decodes none of them. A file that is damaged behind its first frame counts as two.
+    """
+    if image.format not in SEVERAL:
+        return 1
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # whatever a damaged frame raises, there is more than the first
+        return 2

@@ -28,8 +28,8 @@ from sscd_cli.errors import StoreError
 from sscd_cli.joining.pruned import sampled_choices
 from sscd_cli.joining.tiles import Block, Tile, TilePairs, TilePlan
 from sscd_cli.machines.tasks import Task
+from sscd_cli.matching.copies import SAMPLE_ROWS, Recall
 from sscd_cli.matching.join import Pairs
-from sscd_cli.matching.recall import SAMPLE_ROWS, Recall
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.scoring.threshold import look_at, resolve
 from sscd_cli.storage.files import whole_file, writing

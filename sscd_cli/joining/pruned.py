@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.matching.cells import Cells, product_of, rectangle, triangle
+from sscd_cli.matching.copies import Recall
 from sscd_cli.matching.groups import (
     MOST_CHOICES,
     directions,
@@ -24,7 +25,6 @@ from sscd_cli.matching.groups import (
 )
 from sscd_cli.matching.join import Pairs, cross_pairs
 from sscd_cli.matching.products import Indices, Product, plan
-from sscd_cli.matching.recall import Recall
 
 SIDE = 256  # 65,536 groups: of more choices in more groups, the best for their price
 _ENOUGH = 100  # pairs of a sample, to believe what share of them is found

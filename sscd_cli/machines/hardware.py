@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from errno import EAGAIN, EMFILE, ENFILE, ENOMEM
 from pathlib import Path
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUP = Path("/proc/self/cgroup")
 _LACKING: dict[str, tuple[set[int], tuple[str, ...]]] = {
@@ -144,3 +145,21 @@ def _first_line(group: Path, name: str) -> str:
         return (group / name).read_text().strip()
     except OSError:
         return ""
+
+
+@functools.cache
+def keep_large_allocations() -> bool:
+    """Stop glibc from returning large buffers to the system after every layer, in any thread.
+
+    Up to 1.7 times the images/s of a batch of 32, for more memory at rest. Works on the whole
+    process, so only commands call it. Returns whether it took effect.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    # only the main arena can hold buffers above 64 MiB
+    settings = {_M_ARENA_MAX: 1, _M_MMAP_THRESHOLD: 1 << 30, _M_TRIM_THRESHOLD: (1 << 31) - 1}
+    return bool(min(mallopt(name, value) for name, value in settings.items()))

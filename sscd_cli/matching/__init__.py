@@ -5,7 +5,6 @@
     sketches    rows shortened further, where some pairs may be missed
     groups      fewer candidates: rows that lie in the same direction
     crowds      sets with more pairs than memory holds: a spanning forest of them
-    recall      what share of the pairs a join found, measured on a sample
     clusters    one call from descriptors to clusters; `forest` and `linkage` do its two halves
     keepers     which row of a cluster is rather kept
     index       a FAISS index over a descriptor dataset, saved and extended

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.choices import LINKAGES, Linkage, Method, check_word
-from sscd_cli.matching.copies import Clusters, Copies
+from sscd_cli.matching.copies import Clusters, Copies, Recall, sampled_recall
 from sscd_cli.matching.crowds import leaders
 from sscd_cli.matching.doubts import Doubts, separated
 from sscd_cli.matching.forest import components
@@ -30,7 +30,6 @@ from sscd_cli.matching.join import (
 )
 from sscd_cli.matching.linkage import by_complete_link, by_component, by_leader
 from sscd_cli.matching.products import Indices
-from sscd_cli.matching.recall import Recall, sampled_recall
 
 _HELD, _HELD_A_ROW = 2_000_000, 16  # pairs: 0.25 GB and 2 kB a row when they are clustered
 _CERTAINLY = 2  # times as many pairs, going by a sample: more than can be held

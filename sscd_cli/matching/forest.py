@@ -95,3 +95,20 @@ def _named_by_smallest(label: Indices) -> Indices:
     np.minimum.at(smallest, label, rows)
     alone = np.bincount(label, minlength=len(label))[label] == 1
     return np.where(alone, -1, smallest[label])
+
+
+def leaving(set_N: Indices, pairs: Pairs, touches_N: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the rows whose clusters lie in several sets, bool (N,): these go to the last set.
+
+    Args: set_N: the number of each row's set. pairs: of copies among the rows. touches_N: rows
+        with a copy in the last set.
+    """
+    component, _ = components(len(set_N), pairs)
+    component = np.where(component < 0, np.arange(len(set_N)), component)
+    first, last = np.full(len(set_N), len(set_N)), np.full(len(set_N), -1)
+    np.minimum.at(first, component, set_N)
+    np.maximum.at(last, component, set_N)
+    mixed = first < last
+    np.logical_or.at(mixed, component, touches_N)
+    out: NDArray[np.bool_] = mixed[component]
+    return out

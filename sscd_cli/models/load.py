@@ -27,8 +27,7 @@ from sscd_cli.models.catalogue.registry import (
 )
 from sscd_cli.models.pictures import Descriptors, Numbered, Picture, batches, is_one, sized
 from sscd_cli.models.runtime.device import Device, choose_device, choose_precision
-from sscd_cli.models.runtime.onnx_library import onnx_library
-from sscd_cli.models.runtime.onnx_runtime import OnnxRuntime
+from sscd_cli.models.runtime.onnx_runtime import OnnxRuntime, onnx_library
 from sscd_cli.text import counted
 
 if TYPE_CHECKING:

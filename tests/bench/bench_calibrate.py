@@ -29,8 +29,8 @@ from sscd_cli.edits.named import EDITS
 from sscd_cli.evaluation.calibration import Assumed, Calibration, Similarities, calibrate
 from sscd_cli.evaluation.self_copies import copy_similarities
 from sscd_cli.images.sources import iter_images
+from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.models.load import load_model
-from sscd_cli.models.runtime.cpu import keep_large_allocations
 
 WANTED = (0.8, 0.9, 0.95, 0.99)
 SAMPLE = 100  # images of which copies are made, as the command does

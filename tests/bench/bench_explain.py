@@ -26,8 +26,8 @@ from sscd_cli.commands.evaluate.self_copies import LazyImages
 from sscd_cli.edits.named import EDITS, Edit
 from sscd_cli.evaluation.explanation import explain
 from sscd_cli.images.sources import iter_images
+from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.models.load import load_model
-from sscd_cli.models.runtime.cpu import keep_large_allocations
 
 # the answers that are right for each edit of the table; for the others it is none
 RIGHT = {

@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 from bench_header import header
 
+from sscd_cli.matching.copies import sampled_recall
 from sscd_cli.matching.join import Pairs, find_pairs, plan_join
-from sscd_cli.matching.recall import sampled_recall
 
 DIMENSIONS = 512
 THRESHOLD = 0.75

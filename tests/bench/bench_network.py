@@ -30,11 +30,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from published_snippet import SIZE, network_seconds, seeded_resnet, snippet_process, whole_seconds
 
-from sscd_cli.machines.hardware import core_count, has_bfloat16
+from sscd_cli.machines.hardware import core_count, has_bfloat16, keep_large_allocations
 from sscd_cli.models.catalogue.registry import BUNDLED, BUNDLED_INT8, find_model
 from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.network import Network
-from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.models.runtime.onnx_runtime import OnnxRuntime
 from sscd_cli.models.runtime.torch_runtime import Runtime
 

@@ -26,9 +26,8 @@ from sscd_cli.options.evaluate import (
     EvalSelfOptions,
 )
 from sscd_cli.options.fit import FitOptions
-from sscd_cli.options.index import IndexOptions
+from sscd_cli.options.index import IndexOptions, SearchOptions
 from sscd_cli.options.pair import PairOptions
-from sscd_cli.options.search import SearchOptions
 from sscd_cli.text import bytes_text
 
 A, B = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
@@ -269,8 +268,9 @@ def test_flags_and_variables_arrive_as_the_librarys_options(
 
 
 def test_a_variable_means_one_thing_to_all_commands(
-    sscd: Run, monkeypatch: pytest.MonkeyPatch
+    sscd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "report.jsonl").touch()
     seen: list[Any] = []
 
     def record(first: Any, *rest: Any, **announce: Any) -> None:

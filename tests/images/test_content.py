@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from sscd_cli.descriptors.read import read_descriptors
 from sscd_cli.images.content import LOW_CONTENT, content_of
 from sscd_cli.images.decode import Decoded, decode
-from sscd_cli.images.frames import frames_of
+from sscd_cli.images.opening import frames_of
 from sscd_cli.images.preprocess import RECIPES
 from sscd_cli.images.refs import ImageRef
 

@@ -14,8 +14,8 @@ from sscd_cli.choices import METHODS
 from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.matching import cells as cells_of
 from sscd_cli.matching import groups, join, products, sketches
+from sscd_cli.matching.copies import Recall, sampled_recall
 from sscd_cli.matching.join import Pairs, cross_pairs, find_pairs, similarities
-from sscd_cli.matching.recall import Recall, sampled_recall
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from sscd_cli.models.catalogue.registry import find_model
 from sscd_cli.models.files.onnx_graph import Port, inspect_onnx, layout_of
 from sscd_cli.models.load import load_model
 from sscd_cli.models.runtime.device import Device
-from sscd_cli.models.runtime.onnx_library import onnx_library
+from sscd_cli.models.runtime.onnx_runtime import onnx_library
 
 onnx = pytest.importorskip("onnx")
 Sizes = Sequence[int | str]

@@ -16,9 +16,9 @@ from sscd_cli.evaluation.self_copies import evaluate_copies
 from sscd_cli.images.decode import load_image
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
+from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.machines.stages import Progress
 from sscd_cli.models.load import load_model
-from sscd_cli.models.runtime.cpu import keep_large_allocations
 from sscd_cli.options.evaluate import EvalSelfOptions
 from sscd_cli.scoring.scale import Scale
 from sscd_cli.text import counted

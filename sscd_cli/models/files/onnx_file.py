@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from sscd_cli.errors import ModelError
 from sscd_cli.models.network import BasicBlock, Bottleneck, Network
-from sscd_cli.models.runtime.onnx_library import onnx_library
+from sscd_cli.models.runtime.onnx_runtime import onnx_library
 from sscd_cli.models.runtime.torch_runtime import fold_batch_norm
 
 # what every node here has had since 2020, and the file version of that time

@@ -7,6 +7,7 @@ for a pool, and nothing spins. Nothing of a file runs but operators that ONNX Ru
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,6 @@ from sscd_cli.errors import ModelError, UsageError
 from sscd_cli.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from sscd_cli.models.files.onnx_graph import inspect_onnx, layout_of
 from sscd_cli.models.runtime.device import Device
-from sscd_cli.models.runtime.onnx_library import onnx_library
 
 CPU = Device("cpu")
 
@@ -138,3 +138,18 @@ def _session(path: Path, device: Device) -> Any:
         what = f"ONNX Runtime cannot compute on {device}: its CUDA libraries do not load"
         raise ModelError(what, "install those that onnxruntime-gpu names, or use --device cpu")
     return session
+
+
+def onnx_library() -> Any:
+    """Return the package `onnxruntime`, which sends no word of its use to anyone.
+
+    Its official builds report models and speed to their maker and keep a number of the machine
+    below the cache folder, unless a variable of the environment says no before they are loaded.
+    Raises: ImportError: it is not installed.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    # for a program that had loaded it before us
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime

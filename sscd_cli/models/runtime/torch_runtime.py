@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from sscd_cli.choices import OutputKind
+from sscd_cli.choices import OUTPUT_KINDS, OutputKind
+from sscd_cli.errors import UsageError
 from sscd_cli.machines.hardware import core_count
-from sscd_cli.models.network import BasicBlock, Bottleneck, Network
+from sscd_cli.models.network import TRUNKS, BasicBlock, Bottleneck, Network, gem
 from sscd_cli.models.runtime.cuda import Lane
 from sscd_cli.models.runtime.fused import fuse
-from sscd_cli.models.runtime.outputs import compute, stage_maps, width
 
 Pixels = Tensor | NDArray[np.uint8]
 Wait = Callable[[], NDArray[np.float32]]
@@ -102,7 +102,8 @@ class Runtime:
 
     def width(self, kind: OutputKind) -> int:
         """Return the numbers in a row of that kind."""
-        return width(self.network, kind)
+        shape = TRUNKS[self.network.trunk]
+        return shape.channels if kind == "embedding" else self.network.dimensions
 
     @contextmanager
     def shared_by(self, threads: int) -> Iterator[Callable[[], None]]:
@@ -115,7 +116,7 @@ class Runtime:
 
     @torch.inference_mode()
     def stage_maps(self, pixels: Pixels) -> dict[str, NDArray[np.float32]]:
-        """Return the float32 feature maps of the four stages, see `outputs.stage_maps`."""
+        """Return the float32 feature maps of the four stages, see the function `stage_maps`."""
         maps = stage_maps(self.network, self._there(_tensor(pixels)))
         return {name: value.contiguous().cpu().numpy() for name, value in maps.items()}
 
@@ -149,3 +150,36 @@ def _fold(module: nn.Module, conv: str, norm: str) -> None:
     before = cast(nn.Conv2d, module.get_submodule(conv))
     setattr(module, conv, fuse_conv_bn_eval(before, cast(nn.BatchNorm2d, getattr(module, norm))))
     setattr(module, norm, nn.Identity())
+
+
+def compute(network: Network, pixels_B3HW: Tensor, kind: OutputKind = "descriptor") -> Tensor:
+    """Return one float32 row an image.
+
+    "descriptor" is (B, D) of unit length; "logits" the same before normalisation, what Birder's
+    `net(x)` gives; "embedding" the GeM-pooled features, (B, C), what Birder's `embedding` gives.
+    Raises: UsageError: no such kind.
+    """
+    if kind not in OUTPUT_KINDS:
+        raise UsageError(f"unknown output kind {kind!r}", f"use {', '.join(OUTPUT_KINDS)}")
+    if kind == "descriptor":
+        return cast(Tensor, network(pixels_B3HW))
+    maps = network.features(pixels_B3HW)
+    with torch.autocast(maps.device.type, enabled=False):
+        pooled = gem(maps.float())
+        return pooled if kind == "embedding" else cast(Tensor, network.fc(pooled))
+
+
+def stage_maps(network: Network, pixels_B3HW: Tensor) -> dict[str, Tensor]:
+    """Return the feature maps after each stage, float32, channels first.
+
+    "stage1" to "stage4", at strides 4, 8, 16 and 32; a ResNet-50 and 320 × 320 pixels give
+    256×80×80, 512×40×40, 1024×20×20 and 2048×10×10.
+    """
+    x = network.stem(pixels_B3HW)
+    maps = {}
+    for number, stage in enumerate(
+        (network.layer1, network.layer2, network.layer3, network.layer4), start=1
+    ):
+        x = stage(x)
+        maps[f"stage{number}"] = x.float()
+    return maps
