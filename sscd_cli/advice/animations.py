@@ -61,6 +61,29 @@ def same_animations(
     return _joined(exact_N, [pair for pair, said in zip(pairs, same, strict=True) if said])
 
 
+def same_between(ours: DescriptorSet, theirs: DescriptorSet, pairs: Pairs) -> NDArray[np.bool_]:
+    """Return which pairs of files of two sets show the same frames, bool (P,), as above.
+
+    Of a file of ours the `_MOST` pairs that are most alike are looked at.
+    """
+    frames = ours.columns["frames"][pairs.left], theirs.columns["frames"][pairs.right]
+    fitting = np.flatnonzero((frames[0] > 1) & (frames[0] == frames[1]))
+    fitting = fitting[np.lexsort((-pairs.similarity[fitting], pairs.left[fitting]))]
+    rows = pairs.left[fitting]
+    places = fitting[np.arange(len(rows)) - np.searchsorted(rows, rows) < _MOST]
+    left = lru_cache(_HELD)(lambda row: _shown(ours, row))
+    right = lru_cache(_HELD)(lambda row: _shown(theirs, row))
+
+    def look(place: int) -> bool:
+        return _same(left(int(pairs.left[place])), right(int(pairs.right[place])))
+
+    same = np.zeros(len(pairs), np.bool_)
+    with ThreadPoolExecutor(core_count()) as pool:
+        looks = pool.map(look, places.tolist())
+        same[places] = list(each(looks, "frames of animations", len(places)))
+    return same
+
+
 def _candidates(
     copies: Copies, threshold: float, frames_N: Indices, among_N: NDArray[np.bool_]
 ) -> Iterator[tuple[int, int]]:

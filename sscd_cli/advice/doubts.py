@@ -101,10 +101,11 @@ class MatchDoubts:
             several=(ours.columns["frames"] > 1, theirs.columns["frames"] > 1),
         )
 
-    @property
-    def crowd(self) -> bool:
-        """Whether no threshold tells a copy, and nobody said that this one does."""
-        return self.alike.tells_nothing and not self.believed
+    def crowd(self, pairs: Pairs) -> NDArray[np.bool_]:
+        """Return the pairs that are not believed: no threshold tells a copy in these sets."""
+        import numpy as np
+
+        return np.full(len(pairs), self.alike.tells_nothing and not self.believed)
 
     def low(self, pairs: Pairs) -> NDArray[np.bool_]:
         """Return the pairs of images with next to nothing in them that are no exact copies."""
@@ -119,7 +120,7 @@ class MatchDoubts:
         """Return the pairs that are copies; the others are to be looked at."""
         ours, theirs = self.several
         sure = (pairs.similarity >= self.threshold) & ~ours[pairs.left] & ~theirs[pairs.right]
-        sure &= not self.crowd
+        sure &= ~self.crowd(pairs)
         return sure | self._exact(pairs)
 
     def _exact(self, pairs: Pairs) -> NDArray[np.bool_]:

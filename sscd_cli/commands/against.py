@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.advice.animations import same_between
 from sscd_cli.advice.doubts import MatchDoubts
 from sscd_cli.advice.second_look import CONFIRMED, SecondLooks
 from sscd_cli.commands import embed
@@ -20,7 +21,7 @@ from sscd_cli.images.read import is_file
 from sscd_cli.joining import tasks as join
 from sscd_cli.machines.stages import stage
 from sscd_cli.matching.decided import decided_between
-from sscd_cli.matching.doubts import Resemblance, exact_copies_between
+from sscd_cli.matching.doubts import Resemblance, crowded_between, exact_copies_between
 from sscd_cli.matching.join import Pairs, cross_pairs
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.embed import EmbedOptions
@@ -41,10 +42,11 @@ class AgainstResult:
     because the file has vanished or changed since it was embedded. embedded: what embedding the
     sources did, if there were any. checked: bool (P,), the pairs whose files were both found.
     sure: bool (P,), the pairs that are copies; the others are to be looked at. alike: how alike
-    random images here and there are. crowded: how many here have a pair that is not believed for
-    that. low_content: how many here are compared with their exact copies only, for there is next
-    to nothing in them. decided: pairs left out because a person said that both stay. looks: what
-    a second look at the pixels said of pairs that are no exact copies.
+    random images here and there are. crowd: bool (P,), the pairs that are not believed for that, or
+    because one of the two resembles many. low_content: how many here are compared with their
+    exact copies only, for there is next to nothing in them. decided: pairs left out because a
+    person said that both stay. looks: what a second look at the pixels said of pairs, by their
+    places, that are no exact copies.
     """
 
     model: str
@@ -55,7 +57,7 @@ class AgainstResult:
     others: int
     unreadable: int
     alike: Resemblance
-    crowded: int
+    crowd: NDArray[np.bool_]
     low_content: int
     stale: int
     embedded: embed.EmbedResult | None
@@ -71,6 +73,11 @@ class AgainstResult:
     def leaked(self) -> int:
         """How many of the `images` here have a copy there."""
         return _distinct(self.pairs.left[self.sure])
+
+    @property
+    def crowded(self) -> int:
+        """How many here have a pair that is not believed."""
+        return _distinct(self.pairs.left[self.crowd])
 
     @property
     def look_at(self) -> int:
@@ -102,7 +109,8 @@ class AgainstResult:
         return Header.of(self.stored, *how, against=self.other, command=command)
 
     def __iter__(self) -> Iterator[Match]:
-        return describe(self.stored, self.other, self.pairs, self.checked, self.sure, self.scale)
+        said = self.sure, self.looks.verdicts
+        return describe(self.stored, self.other, self.pairs, self.checked, *said, self.scale)
 
 
 def run(
@@ -130,7 +138,9 @@ def run(
         ours = embedded.narrow(ours)
     found = compare(ours, theirs, options, scale, embedded)
     found = _without_rejected(found, read_decisions(decisions))
-    return looked_at(found, options.believed) if options.second_look else found
+    if not options.believed:
+        found = _without_crowds(found)
+    return looked_at(with_frames(found), options.believed) if options.second_look else found
 
 
 def _without_rejected(found: AgainstResult, decisions: Decisions) -> AgainstResult:
@@ -143,9 +153,27 @@ def _without_rejected(found: AgainstResult, decisions: Decisions) -> AgainstResu
         found,
         pairs=found.pairs.chosen(~out),
         checked=found.checked[~out],
+        crowd=found.crowd[~out],
         sure=found.sure[~out],
         decided=int(out.sum()),
     )
+
+
+def _without_crowds(found: AgainstResult) -> AgainstResult:
+    """Let only exact copies count of images that resemble many in the other dataset."""
+    exact = exact_copies_between(found.stored.columns, found.other.columns)
+    crowd = found.crowd | crowded_between(found.pairs, found.threshold, exact)
+    same = exact[0][found.pairs.left] == exact[1][found.pairs.right]
+    return replace(found, crowd=crowd, sure=found.sure & (~crowd | same))
+
+
+def with_frames(found: AgainstResult) -> AgainstResult:
+    """Let files of several frames count as copies where some frames are confirmed to be."""
+    above = found.pairs.similarity >= np.float32(found.threshold)
+    doubted = above & ~found.sure & ~found.crowd
+    sure = found.sure.copy()
+    sure[doubted] = same_between(found.stored, found.other, found.pairs.chosen(doubted))
+    return replace(found, sure=sure)
 
 
 def looked_at(
@@ -228,7 +256,7 @@ def compare(
         others=len(theirs),
         unreadable=len(ours.unreadable),
         alike=doubts.alike,
-        crowded=_distinct(pairs.left) if doubts.crowd else 0,
+        crowd=doubts.crowd(pairs),
         low_content=_distinct(every.left[doubts.low(every)]),
         stale=stale,
         embedded=embedded,

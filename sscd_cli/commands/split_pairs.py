@@ -105,6 +105,7 @@ class Judge:
         settings.check()
         found = against.compare(test.stored, train.stored, settings, self.scale)
         _refuse_undecided(found)
+        found = against.with_frames(found)
         status, told = self._status(found, self.options.decisions or test.home / "decisions.jsonl")
         looked = against.looked_at(found, settings.believed, status == _CODES[NEW], told)
         status[found.sure & ~looked.sure] = _CODES[UNSURE]

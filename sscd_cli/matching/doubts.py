@@ -108,6 +108,22 @@ def crowded(
     return crowd
 
 
+def crowded_between(
+    pairs: Pairs, threshold: float, exact: tuple[Indices, Indices]
+) -> NDArray[np.bool_]:
+    """Return the pairs of a row that has `CROWD` look-alikes or more in the other set, bool (P,).
+
+    exact: of either set, rows of one number hold the same picture and are one look-alike.
+    """
+    links = np.flatnonzero(pairs.similarity >= np.float32(threshold))
+    ends = pairs.left[links], pairs.right[links]
+    crowd = np.zeros(len(pairs), np.bool_)
+    for rows, others, pictures in ((*ends, exact[1]), (*ends[::-1], exact[0])):
+        looks = np.unique(np.stack([rows, pictures[others]]), axis=1)[0]
+        crowd[links] |= np.bincount(looks, minlength=len(exact[0]) + len(exact[1]))[rows] >= CROWD
+    return crowd
+
+
 def _crowded_forest(
     copies: Copies, threshold: float, counted_U: NDArray[np.bool_], descriptors_ND: NDArray[Any]
 ) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 from typing import BinaryIO
@@ -31,7 +31,8 @@ class Match:
 
     checked: both files were looked for and are there, as they were when they were embedded.
     width to source: what is known of our image, as of a `clusters.Member`; other_width to
-    other_source: the same of the copy. band: one of `clusters.BANDS`. scale: of the similarity,
+    other_source: the same of the copy. band: one of `clusters.BANDS`. verdict: of a
+    second look, as of a `clusters.Member`. scale: of the similarity,
     "cosine" or what was done before and after.
     """
 
@@ -39,6 +40,7 @@ class Match:
     other: str
     similarity: float
     band: str
+    verdict: str
     checked: bool
     width: int
     height: int
@@ -74,6 +76,7 @@ def describe(
     pairs: Pairs,
     checked_P: NDArray[np.bool_],
     sure_P: NDArray[np.bool_],
+    verdicts: Mapping[int, str],
     scale: str,
 ) -> Iterator[Match]:
     """Yield the matches, our images in their order, the most similar copy of each first."""
@@ -85,6 +88,7 @@ def describe(
             other=shown_path(theirs.path(other), here),
             similarity=round(float(pairs.similarity[place]), 6),
             band=likeness(ours, row, theirs, other) if sure_P[place] else LOOK_AT,
+            verdict=verdicts.get(int(place), ""),
             checked=bool(checked_P[place]),
             **facts(ours, row),
             **{f"other_{name}": value for name, value in facts(theirs, other).items()},
@@ -136,7 +140,8 @@ def _lines(
 
 
 def _text_line(match: Match) -> str:
-    doubts = f"  ({LOOK_AT})" if match.band == LOOK_AT else ""
+    doubt = "other shot" if match.verdict == "other shot" else LOOK_AT
+    doubts = f"  ({doubt})" if match.band == LOOK_AT else ""
     doubts += "" if match.checked else "  (not checked)"
     return f"  {match.similarity:.3f}  {printable(match.other)}{doubts}\n"
 

@@ -11,6 +11,7 @@ import pytest
 from conftest import Ran, Run, drawn_provenance, picture
 from PIL import Image
 
+from sscd_cli.choices import CROWD
 from sscd_cli.descriptors.schema import Row
 from sscd_cli.descriptors.write import ShardWriter
 from sscd_cli.matching.clusters import find_copies
@@ -220,6 +221,22 @@ def test_against_a_crowd_only_exact_copies_have_paths(sscd: Run, tmp_path: Path)
     assert len(sscd("dedup", "--against", "other", "-f", "paths", "--yes").lines) == 20
 
 
+def test_against_pages_among_photographs_no_page_has_a_path(sscd: Run, tmp_path: Path) -> None:
+    for name, count in (("ours", 3), ("theirs", CROWD + 1)):
+        drawn = pages(tmp_path / name, count).items()
+        files = {path.rename(path.with_stem(f"{name}{path.stem}")): facts for path, facts in drawn}
+        for number, vector in enumerate(np.eye(64)[40:60]):
+            photograph = picture(tmp_path / name / f"{name}-p{number}.png", number)
+            files[photograph] = (vector, {"content": 900})
+        save(tmp_path / f"{name}.d", files)
+    words = ("dedup", "-d", "ours.d", "--against", "theirs.d", "-f", "paths", "--no-second-look")
+    ran = sscd(*words)
+    assert "3 images resemble 32 others or more" in ran.err
+    assert len(ran.lines) == 20
+    assert all("ours-p" in line for line in ran.lines)
+    assert len(sscd(*words, "--yes").lines) == 23
+
+
 def test_photographs_resemble_each_other_in_no_random_pair() -> None:
     rows = np.random.default_rng(0).standard_normal((150, 256))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -320,6 +337,19 @@ def test_an_animation_that_shows_the_same_in_other_bytes_is_a_copy(
     assert len(gone) == 2
     assert len(gone & {"a.webp", "b.gif"}) == len(gone & {"pages.tif", "pages-half.tif"}) == 1
     assert not sscd("dedup", folder, "--no-second-look", "-f", "paths").lines
+
+    theirs = folder.rename(tmp_path / "theirs")
+    folder.mkdir()
+    for name, half in (("same", (canyon, reef)), ("other", (canyon, clock)), ("one", (canyon,))):
+        animation(f"{name}.tif", *(page.resize((200, 150)) for page in half))
+    assert sscd("embed", theirs, "-d", "theirs.d").status == 0
+    against = ("dedup", folder, "-d", "ours.d", "--against", "theirs.d", "-f")
+    assert sscd(*against, "paths").lines == ["files/same.tif"]
+    assert not sscd(*against, "paths", "--no-second-look").lines
+    said = [json.loads(line) for line in sscd(*against, "jsonl").lines][1:-1]
+    told = {(m["path"][6:-4], m["other"][7:]): m["verdict"] for m in said}
+    assert told["same", "pages.tif"] == told["same", "pages-half.tif"] == "copy confirmed"
+    assert not any(told[name, "pages.tif"] for name in ("other", "one"))
 
 
 def test_the_field_case_of_text_pages(sscd: Run, tmp_path: Path) -> None:
