@@ -123,7 +123,7 @@ def _copies(
     """Return the similarities of made copies to their originals, (images, edits)."""
     exif = bool(stored.provenance.preprocessing.get("exif", True))
     rows, refs = _sample(stored, options, exif=exif)
-    with stage("copies", len(rows) * len(edits)) as copies:
+    with stage("copies", len(rows) * len(edits)) as copies, model.on_all_cores() as each:
         return copy_similarities(
             lambda images: scale.apply(model.embed(images, strict=True)),
             LazyImages(refs, exif=exif),
@@ -132,6 +132,7 @@ def _copies(
             seed=options.seed,
             bias=scale.bias,
             progress=copies.add,
+            each=each,
         )
 
 

@@ -7,8 +7,10 @@ K scores kept for each query, D dimensions.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +21,10 @@ from sscd_cli.evaluation.copies_report import CopiesReport, Floats
 Embed = Callable[[Sequence[RGBImage]], Floats]
 Bias = Callable[[Floats], Floats | None]
 ImagesDone = Callable[[int], None]
+Each = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
 _Found = tuple[NDArray[np.int64], Floats, NDArray[np.bool_]]
 
-_IMAGES_AT_ONCE = 32
+_IMAGES_AT_ONCE = 8  # that each core holds at their full size
 
 
 def evaluate_copies(
@@ -35,6 +38,7 @@ def evaluate_copies(
     precision: float = 0.9,
     progress: ImagesDone | None = None,
     bias: Bias | None = None,
+    each: Each = map,
 ) -> CopiesReport:
     """Make a copy of every original by every edit and search it among all originals and more.
 
@@ -47,7 +51,8 @@ def evaluate_copies(
         images, read by index a few at a time, so that a lazy sequence keeps memory flat; beside
         them stay the references' descriptors and 5·Q·keep bytes. progress: called with the
         number of images just embedded; in all N·(1 + edits) + M. bias: what to subtract from the
-        scores of each query, float32 (Q,), given the queries' descriptors.
+        scores of each query, float32 (Q,), given the queries' descriptors. each: `map`, or what
+        does the same on several cores.
     Raises: ValueError: fewer than two originals, no edits, `keep` < 1, or `embed` returned
         something else than finite unit vectors.
     """
@@ -61,6 +66,7 @@ def evaluate_copies(
         precision=precision,
         progress=progress,
         biases={"": bias} if bias else None,
+        each=each,
     )
     return reports[""]
 
@@ -76,6 +82,7 @@ def compare_copies(
     precision: float = 0.9,
     progress: ImagesDone | None = None,
     biases: Mapping[str, Bias] | None = None,
+    each: Each = map,
 ) -> dict[str, CopiesReport]:
     """Evaluate several embeddings, by name, on the same copies, each of them made once.
 
@@ -87,12 +94,12 @@ def compare_copies(
             "one edit and keep 1 are the least"
         )
     bias_of = {name: (biases or {}).get(name, _no_bias) for name in embeds}
-    references = _embed_all(embeds, originals, progress)
-    for name, extra in _embed_all(embeds, distractors, progress).items():
+    references = _embed_all(embeds, originals, each, progress)
+    for name, extra in _embed_all(embeds, distractors, each, progress).items():
         references[name] = np.concatenate([references[name], extra])
     found: dict[str, list[_Found]] = {name: [] for name in embeds}
-    for copies in _make_copies(originals, edits, seed):
-        for name, queries_QD in _embed_all(embeds, copies.images, progress).items():
+    for copies in _copies_of_all(embeds, originals, edits, seed, each, progress):
+        for name, queries_QD in copies.descriptors.items():
             bias_Q = bias_of[name](queries_QD)
             found[name].append(_search(copies, queries_QD, references[name], keep, bias_Q))
     sources = {name: rows[: len(originals)] for name, rows in references.items()}
@@ -122,6 +129,7 @@ def copy_similarities(
     seed: int = 0,
     bias: Bias | None = None,
     progress: ImagesDone | None = None,
+    each: Each = map,
 ) -> Floats:
     """Make a copy of every original by every edit; return their similarities, float32 (N, edits).
 
@@ -132,10 +140,9 @@ def copy_similarities(
     if len(originals) < 2:
         raise ValueError(f"{len(originals)} originals: two are the least")
     rows = []
-    for copies, original_D in zip(
-        _make_copies(originals, edits, seed), descriptors_ND, strict=True
-    ):
-        copies_ED = _embed_all({"": embed}, copies.images, progress)[""]
+    made = _copies_of_all({"": embed}, originals, edits, seed, each, progress)
+    for copies, original_D in zip(made, descriptors_ND, strict=True):
+        copies_ED = copies.descriptors[""]
         both = (bias or _no_bias)(np.vstack([original_D, copies_ED]))
         taken = 0.0 if both is None else (both[0] + both[1:]) / 2
         rows.append(copies_ED @ original_D - taken)
@@ -166,42 +173,58 @@ def _report(
 
 @dataclass(frozen=True)
 class _Copies:
-    """Some copies: `edit`, `original` and `borrowed` (-1: none) are indices, one for each."""
+    """The copies of one original: by each edit one, in their order, and whose borrows another.
 
-    images: list[RGBImage]
-    edit: list[int]
-    original: list[int]
-    borrowed: list[int]
+    original, borrowed: by number. borrows: bool (edits,). descriptors: (edits, D), by embedding.
+    """
+
+    original: int
+    borrowed: int
+    borrows: NDArray[np.bool_]
+    descriptors: Mapping[str, Floats]
 
 
-def _make_copies(
-    originals: Sequence[RGBImage], edits: Sequence[Edit], seed: int
+def _copies_of_all(
+    embeds: Mapping[str, Embed],
+    originals: Sequence[RGBImage],
+    edits: Sequence[Edit],
+    seed: int,
+    each: Each,
+    progress: ImagesDone | None,
 ) -> Iterator[_Copies]:
     """Yield the copies of one original after the other."""
-    for index in range(len(originals)):
-        image, made = originals[index], _Copies([], [], [], [])
+    borrows = np.array([edit.borrows for edit in edits])
+
+    def copies_of(index: int) -> _Copies:
         draw = random.Random(f"{seed}/{index}")
         borrowed = (index + draw.randrange(1, len(originals))) % len(originals)
-        other = originals[borrowed]
-        for place, edit in enumerate(edits):
-            rng = random.Random(f"{seed}/{index}/{edit.name}/{edit.strength}")
-            made.images.append(edit.apply(image, rng, other))
-            made.edit.append(place)
-            made.original.append(index)
-            made.borrowed.append(borrowed if edit.borrows else -1)
-        yield made
+        image, other = originals[index], originals[borrowed]
+        names = (f"{seed}/{index}/{edit.name}/{edit.strength}" for edit in edits)
+        made = (
+            edit.apply(image, random.Random(name), other)
+            for edit, name in zip(edits, names, strict=True)
+        )
+        parts = []
+        while some := list(islice(made, _IMAGES_AT_ONCE)):
+            parts.append(_embedded(embeds, some))
+        return _Copies(index, borrowed, borrows, _joined(parts))
+
+    for copies in each(copies_of, range(len(originals))):
+        if progress:
+            progress(len(edits))
+        yield copies
 
 
 def _search(
     copies: _Copies, queries_QD: Floats, references_RD: Floats, keep: int, bias_Q: Floats | None
 ) -> _Found:
     similarity_QR = queries_QD @ references_RD.T
-    rows, borrowed = np.arange(len(queries_QD)), np.array(copies.borrowed)
-    similarity_QR[rows[borrowed >= 0], borrowed[borrowed >= 0]] = -np.inf
-    scores_QK, is_match_QK = _nearest(similarity_QR, np.array(copies.original), keep)
+    similarity_QR[copies.borrows, copies.borrowed] = -np.inf
+    rows = np.arange(len(queries_QD))
+    scores_QK, is_match_QK = _nearest(similarity_QR, np.full_like(rows, copies.original), keep)
     if bias_Q is not None:
         scores_QK -= bias_Q[:, None]
-    return np.array(copies.edit, dtype=np.int64), scores_QK, is_match_QK
+    return rows, scores_QK, is_match_QK
 
 
 def _nearest(
@@ -224,17 +247,33 @@ def _nearest(
 
 
 def _embed_all(
-    embeds: Mapping[str, Embed], images: Sequence[RGBImage], progress: ImagesDone | None
+    embeds: Mapping[str, Embed],
+    images: Sequence[RGBImage],
+    each: Each,
+    progress: ImagesDone | None,
 ) -> dict[str, Floats]:
     """Return each embedding's descriptors of all images, a few images in memory at a time."""
-    parts: dict[str, list[Floats]] = {name: [] for name in embeds}
-    for start in range(0, len(images), _IMAGES_AT_ONCE):
-        chunk = [images[i] for i in range(start, min(start + _IMAGES_AT_ONCE, len(images)))]
-        for name, embed in embeds.items():
-            parts[name].append(_checked(embed(chunk), len(chunk)))
+
+    def embedded(start: int) -> dict[str, Floats]:
+        some = range(start, min(start + _IMAGES_AT_ONCE, len(images)))
+        return _embedded(embeds, [images[i] for i in some])
+
+    parts = []
+    for part in each(embedded, range(0, len(images), _IMAGES_AT_ONCE)):
+        parts.append(part)
         if progress:
-            progress(len(chunk))
-    return {name: np.concatenate(part) for name, part in parts.items() if part}
+            progress(min(_IMAGES_AT_ONCE, len(images) - _IMAGES_AT_ONCE * (len(parts) - 1)))
+    return _joined(parts)
+
+
+def _embedded(embeds: Mapping[str, Embed], images: Sequence[RGBImage]) -> dict[str, Floats]:
+    return {name: _checked(embed(images), len(images)) for name, embed in embeds.items()}
+
+
+def _joined(parts: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
+    """Return the rows of all parts, by embedding."""
+    names = parts[0] if parts else ()
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
 def _checked(descriptors: Floats, images: int) -> Floats:

@@ -6,9 +6,11 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from sscd_cli.models.runtime.torch_runtime import Runtime
 
     AnyRuntime = Runtime | OnnxRuntime
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -126,20 +131,28 @@ class Model:
         nearly all the time.
         """
         first = list(islice(batches, 2))
+        if len(first) < 2:
+            yield from map(rows, first)
+            return
+        with self.on_all_cores() as each:
+            yield from each(rows, chain(first, batches))
+
+    @contextmanager
+    def on_all_cores(self) -> Iterator[Callable[..., Iterator[Any]]]:
+        """Yield a `map` that works on things at the same time, each on a core of its own.
+
+        What comes of them keeps their order, and no more are drawn than are worked on. Beside a
+        GPU it is `map` itself.
+        """
         threads = core_count() if self.runtime.device.type == "cpu" else 1
-        if threads < 2 or len(first) < 2:
-            yield from map(rows, chain(first, batches))
+        if threads < 2:
+            yield map
             return
         with (
             self.runtime.shared_by(threads) as begin,
             ThreadPoolExecutor(threads, initializer=begin) as pool,
         ):
-            begun: deque[Future[NDArray[np.float32]]] = deque()
-            for some in chain(first, batches):
-                begun.append(pool.submit(rows, some))
-                if len(begun) > threads:  # no more are drawn than are worked on
-                    yield begun.popleft().result()
-            yield from (future.result() for future in begun)
+            yield partial(_in_order, pool, threads)
 
     def detection_features(self, images: Sequence[Picture]) -> dict[str, NDArray[np.float32]]:
         """Return the feature maps "stage1" to "stage4" of images, float32 (N, C, H, W).
@@ -157,6 +170,17 @@ class Model:
 
     def _recipe(self, exif: bool | None) -> Recipe:
         return self.spec.recipe if exif is None else replace(self.spec.recipe, exif=exif)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, ahead: int, work: Callable[[T], R], things: Iterable[T]
+) -> Iterator[R]:
+    begun: deque[Future[R]] = deque()
+    for thing in things:
+        begun.append(pool.submit(work, thing))
+        if len(begun) > ahead:
+            yield begun.popleft().result()
+    yield from (future.result() for future in begun)
 
 
 def _watched(images: Iterable[Picture]) -> Iterable[Picture]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -188,8 +189,19 @@ def test_distractors_only_make_it_harder() -> None:
 def test_few_images_are_in_memory_at_a_time() -> None:
     watch, told = Watch(), []
     evaluate_copies(watch, photographs(90), edits=COPIES[:2], progress=told.append)
-    assert max(watch.batches) <= 32
+    assert max(watch.batches) <= 8
     assert sum(told) == sum(watch.batches) == 90 * 3
+
+
+def test_copies_made_on_several_cores_score_the_same() -> None:
+    arguments = thumbnails, photographs(12), photographs(5, first=50)
+    told: list[int] = []
+    alone = evaluate_copies(*arguments, edits=COPIES)
+    with ThreadPoolExecutor(3) as pool:
+        shared = evaluate_copies(*arguments, edits=COPIES, each=pool.map, progress=told.append)
+    assert np.array_equal(shared.scores, alone.scores)
+    assert np.array_equal(shared.is_match, alone.is_match)
+    assert sum(told) == 12 * (1 + len(COPIES)) + 5
 
 
 def test_false_pairs_are_counted_for_a_thousand_photographs() -> None:

@@ -84,14 +84,16 @@ def run(options: EvalSelfOptions, progress: Progress = lambda done, total: None)
         done += images
         progress(done, total)
 
-    report = evaluate_copies(
-        lambda images: scale.apply(model.embed(images, strict=True)),
-        LazyImages(originals),
-        LazyImages(distractors),
-        seed=options.seed,
-        progress=count,
-        bias=scale.bias,
-    )
+    with model.on_all_cores() as each:
+        report = evaluate_copies(
+            lambda images: scale.apply(model.embed(images, strict=True)),
+            LazyImages(originals),
+            LazyImages(distractors),
+            seed=options.seed,
+            progress=count,
+            bias=scale.bias,
+            each=each,
+        )
     return EvalSelfResult(
         report=report,
         model=model.spec.name,
