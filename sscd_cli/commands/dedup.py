@@ -22,6 +22,7 @@ from sscd_cli.images.read import is_file
 from sscd_cli.joining import report as join_report
 from sscd_cli.joining import tasks as join
 from sscd_cli.joining.report import Joined
+from sscd_cli.machines.hardware import give_memory_back
 from sscd_cli.machines.stages import stage
 from sscd_cli.matching.clusters import cluster_copies, find_copies
 from sscd_cli.matching.copies import Clusters, Copies, Recall
@@ -189,6 +190,7 @@ def run(
     copies, decided = without_rejected(joined.copies, stored.columns, said.rejected, said.pixels)
     joined = replace(joined, copies=copies)
     doubts = find_doubts(joined, options)
+    give_memory_back()
     sources = embedding.sources if embedding else ()
     originals = Originals.of(stored, Policy(options.keep, options.keep_path, sources))
     found, left_out, looks = _clusters(stored, copies, options, doubts, originals)

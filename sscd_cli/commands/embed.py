@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sscd_cli.embedding.census import counted_ahead
 from sscd_cli.embedding.job import EmbedProgress, EmbedResult, check
+from sscd_cli.machines.hardware import give_memory_back
 from sscd_cli.machines.stages import stage
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.scoring.threshold import unmeasured
@@ -58,6 +59,7 @@ def run_before(
     result = run(options, progress) if options else None
     if result:
         result.refuse_nothing()
+        give_memory_back()
     return result
 
 

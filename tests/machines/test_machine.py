@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,20 @@ import pytest
 from sscd_cli.machines import hardware as machine
 
 Group = Callable[[str, dict[str, str]], None]
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="glibc on Linux")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    blocks = [bytes(20_000) for _ in range(5_000)]
+    last, full = blocks[-1], resident_bytes()
+    blocks.clear()
+    machine.give_memory_back()
+    assert full - resident_bytes() > 50_000_000
+    assert len(last) == 20_000
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_a_machine_without_the_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
