@@ -15,8 +15,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Literal
 
 from sscd_cli import __version__
 from sscd_cli.decisions.acts import Act
@@ -34,7 +35,7 @@ class Journal:
     acts: by their numbers. state: of each, "intent" or one of `_STATES`. times: of their folders.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, head: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, file: FileIO, head: Mapping[str, Any]) -> None:
         self.path, self.head = path, head
         self.acts: dict[int, Act] = {}
         self.state: dict[int, str] = {}
@@ -91,9 +92,15 @@ class Journal:
         self.state[act.number] = "intent"
 
     def _write(self, records: Sequence[Mapping[str, Any]]) -> None:
-        self._file.write(b"".join(json.dumps(record).encode() + b"\n" for record in records))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Add lines, which are on the disk then. Raises: SscdError: they cannot be."""
+        left = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+        try:
+            while left:  # a disk that is nearly full takes a part
+                left = left[self._file.write(left) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            what = f"cannot write {self.path}: {reason_of(error)}"
+            raise SscdError(what, "see to that and run the same command again") from None
 
     def _read(self, lines: Sequence[bytes]) -> None:
         for line in lines:
@@ -118,7 +125,8 @@ def opened(path: Path, head: Mapping[str, Any] | None = None) -> Iterator[Journa
         cannot be written.
     """
     try:
-        with path.open("r+b" if head is None or path.exists() else "x+b") as file:
+        mode: Literal["r+b", "x+b"] = "r+b" if head is None or path.exists() else "x+b"
+        with path.open(mode, buffering=0) as file:
             _lock(path, file)
             journal = _begun(path, file, head)
             yield journal
@@ -129,14 +137,14 @@ def opened(path: Path, head: Mapping[str, Any] | None = None) -> Iterator[Journa
         raise SscdError(what, "name another file") from None
 
 
-def _lock(path: Path, file: BinaryIO) -> None:
+def _lock(path: Path, file: FileIO) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise UsageError(f"another run has {path} open", "wait until it ends") from None
 
 
-def _begun(path: Path, file: BinaryIO, head: Mapping[str, Any] | None) -> Journal:
+def _begun(path: Path, file: FileIO, head: Mapping[str, Any] | None) -> Journal:
     data = file.read()
     whole = data[: data.rfind(b"\n") + 1]
     file.seek(len(whole))

@@ -421,6 +421,25 @@ def test_a_line_that_was_cut_was_never_acted_upon(sscd: Run, tmp_path: Path, rep
     assert state(tmp_path / "photos") == before
 
 
+def test_a_journal_that_cannot_grow_stops_what_it_would_not_bring_back(
+    sscd: Run, tmp_path: Path, report: Path
+) -> None:
+    before = state(tmp_path / "photos")
+    words = [sys.executable, "-m", "sscd_cli", "apply", "r.jsonl", "--go"]
+    for kilobytes in (0, 1, 2):  # a limit stands for a full disk
+        limited = ["bash", "-c", f'ulimit -f {kilobytes}; exec "$@"', "bash", *words]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        ran = subprocess.run(
+            limited, cwd=tmp_path, env=environment, capture_output=True, check=False, text=True
+        )
+        told = "cannot write r.journal.jsonl: File too large; see to that and run the same command"
+        assert ran.stderr == f"sscd: error: {told} again\n"
+        assert ran.returncode == 3
+    assert sscd("apply", report, "--go").status == 0
+    assert sscd("undo", "r.journal.jsonl").err == "4 files restored\n"
+    assert state(tmp_path / "photos") == before
+
+
 def test_a_file_system_without_hard_links_loses_nothing(
     sscd: Run, tmp_path: Path, report: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
