@@ -26,7 +26,6 @@ from sscd_cli.text import bytes_text
 _NO_BRACES = str.maketrans("", "", "{}")
 _VALUES: dict[Any, str] = {int: "NUMBER", float: "NUMBER", str: "TEXT", Path: "FILE"}
 
-
 LEAST_MEMORY = 1 << 30  # below, libraries end the process in words of their own
 
 
@@ -44,6 +43,19 @@ def add(
     """
     kind = type("Command", (_Command,), {"first": first})
     group.command(name, cls=kind)(spread(function, works=works))
+
+
+def group(help: str) -> typer.Typer:
+    """Return a group of commands, which without one of them shows its help."""
+    made = typer.Typer(
+        help=help, rich_markup_mode=None, add_help_option=False, suggest_commands=False
+    )
+
+    def ask(context: typer.Context, help: terminal.GroupHelp = False) -> None:
+        terminal.ask_for_command(context)
+
+    made.callback(invoke_without_command=True, help=help)(ask)
+    return made
 
 
 def _check_ground(least_memory: int) -> None:

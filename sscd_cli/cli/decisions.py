@@ -5,19 +5,12 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-import typer
-
 from sscd_cli.cli import command, terminal
 from sscd_cli.options.decisions import ListDecisionsOptions, MergeOptions, RevokeOptions
 from sscd_cli.options.help import Help
 from sscd_cli.text import counted, printable
 
-decisions_app = typer.Typer(
-    help="List, take back and merge what was decided.",
-    rich_markup_mode=None,
-    add_help_option=False,
-    suggest_commands=False,
-)
+decisions_app = command.group("List, take back and merge what was decided.")
 Format = Annotated[Literal["text", "jsonl"], Help("text or jsonl.", "-f")]
 
 
@@ -64,12 +57,6 @@ def merge(options: MergeOptions) -> None:
     terminal.note(
         f"{counted(result.added, 'decisions')} added; {counted(result.holding, 'pairs')} decided"
     )
-
-
-@decisions_app.callback(invoke_without_command=True)
-def _decisions(context: typer.Context, help: terminal.GroupHelp = False) -> None:
-    """List, take back and merge what was decided."""
-    terminal.ask_for_command(context)
 
 
 command.add(decisions_app, list_decisions, "list")

@@ -26,7 +26,6 @@ models_app = typer.Typer(
 
 Name = Annotated[str, Argument("A model's name.", value="NAME")]
 
-
 Format = Annotated[Literal["text", "jsonl"], Help("text or jsonl.", "-f")]
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sscd_cli.decisions.acts import content_hash
 from sscd_cli.decisions.records import HASH, append_decisions, read_records
 from sscd_cli.errors import SscdError, UsageError, reason_of
+from sscd_cli.images.decode import content_hash
 from sscd_cli.options.decisions import ListDecisionsOptions, MergeOptions, RevokeOptions
 
 Decision = Mapping[str, Any]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from sscd_cli.decisions import trash
-from sscd_cli.images.decode import hash_bytes
+from sscd_cli.images.decode import content_hash
 from sscd_cli.images.refs import QUARANTINE
 from sscd_cli.storage.files import sync_folder
 
@@ -113,12 +113,6 @@ def reverse(act: Act, *, begun: bool = False) -> None:
     else:
         _bring_back(act, begun)
     sync_folder(Path(act.path).parent)
-
-
-def content_hash(path: str) -> str:
-    """Return the BLAKE2b-128 of a file's bytes, hexadecimal. Raises: OSError."""
-    with open(path, "rb") as file:
-        return hash_bytes(file.read()).hex()
 
 
 def _move_new(path: str, to: str) -> None:

@@ -7,9 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
-from sscd_cli.decisions.acts import LINKS, Act, Action, content_hash
+from sscd_cli.decisions.acts import LINKS, Act, Action
 from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.images.columns import split_columns
+from sscd_cli.images.decode import content_hash
 from sscd_cli.images.read import is_file, stored_ref
 from sscd_cli.images.refs import QUARANTINE, is_image_name
 from sscd_cli.images.sidecars import Sidecars

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from sscd_cli.errors import UsageError
+from sscd_cli.images.decode import content_hash as hash_of
 
 
 def check() -> None:
@@ -29,8 +30,6 @@ def send(path: str) -> None:
 
 def find(path: str, content_hash: str) -> str:
     """Return where a file that lay at `path` is in the trash; "" where it is not, or not told."""
-    from sscd_cli.decisions.acts import content_hash as hash_of
-
     for info, original in _records(path):
         file = info.parent.parent / "files" / info.stem
         with suppress(OSError):

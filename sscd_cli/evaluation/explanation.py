@@ -35,7 +35,6 @@ _STARTS = 3  # boxes from which the search goes on
 _SMALLEST = {True: 0.4, False: 0.7}  # side of a crop: of the larger image, of the smaller
 _CERTAIN = 0.98  # similarity after which crops need not be searched
 
-
 _PHRASES = {
     "nothing": "unchanged",
     "rescale": "rescaled {}",

@@ -178,6 +178,12 @@ def hash_bytes(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
+def content_hash(path: str) -> str:
+    """Return the BLAKE2b-128 of a file's bytes, hexadecimal. Raises: OSError."""
+    with open(path, "rb") as file:  # noqa: PTH123
+        return hash_bytes(file.read()).hex()
+
+
 def _pixel_hash(image: Image.Image) -> bytes:
     """Return the BLAKE2b-128 of an RGB image's width and pixels, without a copy of all."""
     digest = hashlib.blake2b(b"%d\0" % image.width, digest_size=16)

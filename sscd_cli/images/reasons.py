@@ -81,6 +81,8 @@ def _of_reading(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text, kind = str(error), type(error).__name__
+    if isinstance(error, ValueError) and "null" in text:  # each Python has words of its own for it
+        return "a null byte in its name"
     # such as "'x'" of a KeyError, which says nothing without its kind
     told = not isinstance(error, LookupError | TypeError | AttributeError | SyntaxError)
     return _line(text if text and told else f"{kind}: {text}" if text else kind)

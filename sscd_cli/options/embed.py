@@ -12,7 +12,6 @@ from sscd_cli.options.help import Help, Options, Range
 
 _NEEDS = Range(least=0, most=(1 << 20) - 1)
 
-
 _BYTES = Range(least=1, most=(1 << 48) - 1)
 
 

@@ -55,15 +55,11 @@ def _threshold(text: str) -> float | str:
 
 SHARE = Range(above=0, below=1)
 
-
 BATCHES = Range(least=1, most=1 << 20)
-
 
 WORKERS = Range(least=0, most=256)
 
-
 SEEDS = Range(least=0, most=(1 << 63) - 1)
-
 
 NEAREST = Range(least=1, most=1 << 20)
 
@@ -78,22 +74,18 @@ Sources = Annotated[
     ),
 ]
 
-
 Include = Annotated[
     tuple[str, ...], Help("Only images whose path matches this shell pattern.", value="GLOB")
 ]
-
 
 Exclude = Annotated[
     tuple[str, ...], Help("No images or folders whose path matches this.", value="GLOB")
 ]
 
-
 From0 = Annotated[
     bool,
     Help("The list on stdin is NUL-separated; by default as it holds such bytes or none."),
 ]
-
 
 ImageColumn = Annotated[
     str,
@@ -103,15 +95,12 @@ ImageColumn = Annotated[
     ),
 ]
 
-
 IdColumn = Annotated[
     str,
     Help("The keys of the images in Parquet files; by default the row number.", value="NAME"),
 ]
 
-
 Exif = Annotated[bool, Help("Turn images upright by their EXIF tag.")]
-
 
 Descriptors = Annotated[
     Path,
@@ -129,7 +118,6 @@ Model = Annotated[
     str, Help("The network: a name, or the path of a model file.", "-m", value="NAME|FILE")
 ]
 
-
 OwnModel = Annotated[
     str | None,
     Help(
@@ -138,7 +126,6 @@ OwnModel = Annotated[
         value="NAME|FILE",
     ),
 ]
-
 
 Recipe = Annotated[
     str,
@@ -149,9 +136,7 @@ Recipe = Annotated[
     ),
 ]
 
-
 Device = Annotated[str, Help("auto, cpu, cuda or cuda:N.", value="DEVICE")]
-
 
 Devices = Annotated[
     str,
@@ -161,7 +146,6 @@ Devices = Annotated[
     ),
 ]
 
-
 Precision = Annotated[
     str,
     Help(
@@ -170,12 +154,10 @@ Precision = Annotated[
     ),
 ]
 
-
 BatchSize = Annotated[
     int | None,
     Help("Images the network sees at once. By default as fits the device.", within=BATCHES),
 ]
-
 
 Workers = Annotated[
     int | None,
@@ -185,7 +167,6 @@ Workers = Annotated[
         within=WORKERS,
     ),
 ]
-
 
 Seed = Annotated[int, Help("Seed of all that is random.", within=SEEDS)]
 
@@ -202,12 +183,10 @@ Threshold = Annotated[
     ),
 ]
 
-
 Post = Annotated[
     Path | None,
     Help("Post-process descriptors as this file of sscd fit says.", value="FILE", parse=place),
 ]
-
 
 ScoreNorm = Annotated[
     str | None,
@@ -233,15 +212,12 @@ Task = Annotated[
     Help("Do part I of N only, as one of N machines.", value="I/N", parse=OneTask.parse),
 ]
 
-
 Engine = Annotated[
     Literal["local", "ray"],
     Help("local; or ray, which divides the job among a cluster's machines."),
 ]
 
-
 Estimate = Annotated[bool, Help("Say what the work would take, from a short probe, and stop.")]
-
 
 Report = Annotated[
     Path | None,
@@ -249,7 +225,6 @@ Report = Annotated[
         "Write the report to this file instead of stdout.", "-o", value="FILE", parse=file_to_write
     ),
 ]
-
 
 ReportToRead = Annotated[
     Path,
@@ -260,6 +235,5 @@ ReportToRead = Annotated[
     ),
 ]
 Output = Annotated[Path, Help("The file to write.", "-o", parse=file_to_write)]
-
 
 Strict = Annotated[bool, Help("Exit with 4 if an image was unreadable.")]

@@ -23,7 +23,6 @@ from sscd_cli.images.refs import ImageRef
 COPIES = 2
 _TRIES = 10
 
-
 Item = tuple[Tensor, list[int]]
 
 

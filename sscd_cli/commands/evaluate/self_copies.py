@@ -53,7 +53,7 @@ class LazyImages(Sequence["Image.Image"]):
         return len(self._refs)
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
-        return _opened(self._refs[index], exif=self._exif)
+        return load_image(self._refs[index], exif=self._exif)
 
 
 def run(options: EvalSelfOptions, progress: Progress = lambda done, total: None) -> EvalSelfResult:
@@ -116,12 +116,8 @@ def _readable(sources: Sequence[str], limit: int | None) -> tuple[list[ImageRef]
 def _sorted_out(refs: Iterator[ImageRef]) -> Iterator[tuple[ImageRef, bool]]:
     for ref in refs:
         try:
-            _opened(ref)
+            load_image(ref)
         except SscdError:
             yield ref, False
         else:
             yield ref, True
-
-
-def _opened(ref: ImageRef, *, exif: bool = True) -> Image.Image:
-    return load_image(ref, exif=exif)
