@@ -59,18 +59,23 @@ def _text(clusters: Iterable[Cluster]) -> Iterator[str]:
     for number, cluster in enumerate(clusters):
         yield "\n" if number else ""
         yield f"{_title(cluster)}\n"
+        head = ""
         for member in cluster.members:
-            yield _text_line(member)
+            head = member.path if member.keeper == member.path else head
+            yield _text_line(member, head)
             if isinstance(member, ExplainedMember) and member.explanation:
                 yield f"{'':>9}{printable(member.explanation)}\n"
 
 
-def _text_line(member: Member) -> str:
+def _text_line(member: Member, head: str) -> str:
+    """Return the line of an image; what goes for another one than `head`, above it, says so."""
     verdict = f"{_verdict(member):7} {member.similarity:.3f}"
     if _verdict(member) == "keep":
         verdict = "keep         "
     size = f"{_pixels(member):>11}  {bytes_text(member.file_bytes):>8}"
     why = "other shot" if member.verdict == "other shot" else member.reason
+    if not member.keep and member.keeper != head:
+        why = "; ".join(filter(None, (why, f"for {printable(member.keeper)}")))
     return f"  {verdict}  {size}  {printable(member.path)}{f'  ({why})' if why else ''}\n"
 
 

@@ -337,6 +337,11 @@ def test_an_animation_that_shows_the_same_in_other_bytes_is_a_copy(
     assert len(gone) == 2
     assert len(gone & {"a.webp", "b.gif"}) == len(gone & {"pages.tif", "pages-half.tif"}) == 1
     assert not sscd("dedup", folder, "--no-second-look", "-f", "paths").lines
+    stays = {"a.webp", "b.gif", "pages.tif", "pages-half.tif"} - gone
+    lines = sscd("dedup", folder).lines
+    told = [line for line in lines if any(f"; for files/{name})" in line for name in stays)]
+    assert told, "one of them goes for what is not the head of the cluster"
+    assert all(line.startswith("  remove") for line in told)
 
     theirs = folder.rename(tmp_path / "theirs")
     folder.mkdir()

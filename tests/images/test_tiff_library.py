@@ -139,6 +139,10 @@ def test_limits_hold_for_it(tmp_path: Path) -> None:
             b"\xff\xd8\xff\xc1\0\x11\x0c\0\x40\0\x60\x03\x01\x22\0\x02\x11\x01\x03\x11\x01\xff\xd9",
             "JPEG of 12 bits, which is not read",
         ),
+        (
+            b"\xff\xd8\xff\xf7\0\x0b\x08\0\x40\0\x60\x01\x01\x11\0\xff\xd9",
+            "JPEG-LS, which is not read",
+        ),
     ],
 )
 def test_what_nothing_here_reads_is_not_called_damaged(
