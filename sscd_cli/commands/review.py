@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 from sscd_cli.decisions.choice import beside
 from sscd_cli.decisions.heirs import Decided, decided_among
 from sscd_cli.decisions.records import append_decisions, read_decisions
-from sscd_cli.errors import SscdError, reason_of
+from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.options.review import ReviewOptions
 from sscd_cli.reports.reading import Report, opened, read_report
 from sscd_cli.reports.reported import ReportedCluster
@@ -57,9 +58,11 @@ def run(
 
 
 def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult:
+    decisions = options.decisions or beside(report.header)
+    _refuse_to_replace(output, options.report, decisions)
     clusters = list(_clusters(report))
     header = {**report.header, "base": base_of(report.header["folder"], output)}
-    decided = _decided(options.decisions or beside(report.header), clusters)
+    decided = _decided(decisions, clusters)
     sizes = {"side": options.side, "most": options.previews}
     try:
         with output_file(output) as file:
@@ -69,6 +72,13 @@ def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult
         what = f"cannot write {output}: {reason_of(error)}"
         raise SscdError(what, "name another file with -o") from error
     return ReviewResult(output, len(clusters))
+
+
+def _refuse_to_replace(output: Path, *read: Path) -> None:
+    """Raise UsageError where the page would take the place of what it is made of."""
+    for file in read:
+        if os.path.realpath(output) == os.path.realpath(file):
+            raise UsageError(f"the page would replace {file}", "name another file with -o")
 
 
 def _serve(report: Report, options: ReviewOptions, announce: Callable[[str], None]) -> ReviewResult:

@@ -131,6 +131,9 @@ def opened(path: Path, head: Mapping[str, Any] | None = None) -> Iterator[Journa
             journal = _begun(path, file, head)
             yield journal
     except FileNotFoundError:
+        if head is not None:
+            what = f"cannot write {path}: no such folder"
+            raise UsageError(what, "make it first or name another file with --journal") from None
         raise UsageError(f"there is no journal {path}", "name one of sscd apply") from None
     except (PermissionError, IsADirectoryError) as error:
         what = f"cannot use the journal {path}: {reason_of(error)}"

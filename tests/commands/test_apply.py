@@ -411,6 +411,12 @@ def test_what_is_no_journal_is_refused(sscd: Run, tmp_path: Path, text: str, wha
     assert error_line(sscd("undo", "none")).startswith("there is no journal none; name one of")
 
 
+def test_a_journal_needs_a_folder(sscd: Run, tmp_path: Path, report: Path) -> None:
+    ran = sscd("apply", report, "--go", "--journal", "nowhere/j.jsonl")
+    told = "cannot write nowhere/j.jsonl: no such folder; make it first or name another file with"
+    assert (ran.status, error_line(ran)) == (2, f"{told} --journal")
+
+
 def test_a_line_that_was_cut_was_never_acted_upon(sscd: Run, tmp_path: Path, report: Path) -> None:
     before = state(tmp_path / "photos")
     assert sscd("apply", report, "--go").status == 0

@@ -189,6 +189,18 @@ def test_that_the_report_is_missing_is_told_before_what_else_is_wrong(
     assert (ran.status, error_line(ran)) == (3, told)
 
 
+def test_a_page_never_takes_the_place_of_what_it_is_made_of(sscd: Run, tmp_path: Path) -> None:
+    clusters_report(tmp_path / "report.jsonl", [])
+    append_decisions(tmp_path / "said.jsonl", [SAME])
+    (tmp_path / "link.html").symlink_to("said.jsonl")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for output, replaced in (("report.jsonl", "report.jsonl"), ("link.html", "said.jsonl")):
+        ran = sscd("review", "report.jsonl", "--decisions", "said.jsonl", "-o", output)
+        assert error_line(ran) == f"the page would replace {replaced}; name another file with -o"
+        assert ran.status == 2
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 A1, B1 = "a" * 32, "b" * 32
 SAME = {"left": A1, "right": B1, "verdict": "same", "keeper": B1}
 
