@@ -15,6 +15,7 @@ from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _GROUPS = Path("/sys/fs/cgroup")
+_CPU = Path("/proc/cpuinfo")
 _OWN_GROUP = Path("/proc/self/cgroup")
 _LACKING: dict[str, tuple[set[int], tuple[str, ...]]] = {
     "memory": ({ENOMEM}, ("allocate memory", "bad_alloc", "failed to map segment", "of memory")),
@@ -68,7 +69,7 @@ def has_int8() -> bool:
 def _cpu_flags() -> set[str]:
     """Return what Linux says that the first core can do, empty where nobody says."""
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+        text = _CPU.read_text(encoding="ascii", errors="replace")
     except OSError:
         return set()
     lines = (line for line in text.splitlines() if line.startswith(("flags", "Features")))

@@ -44,7 +44,22 @@ def test_the_cpu_decides_whether_bytes_are_multiplied(
 ) -> None:
     monkeypatch.setattr(load, "has_int8", lambda: able)
     assert load_model(device="cpu").runtime.precision in expected
-    assert has_int8() in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "able"),
+    [
+        ("flags: sse2 avx512_vnni", True),
+        ("Features: fp asimddp", True),
+        ("flags: sse2 avx2", False),
+    ],
+)
+def test_what_linux_says_of_the_first_core_tells_whether_it_multiplies_bytes(
+    flags: str, able: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor: 0\n{flags}\n\nflags: avx_vnni\n")
+    monkeypatch.setattr("sscd_cli.machines.hardware._CPU", tmp_path / "cpuinfo")
+    assert has_int8.__wrapped__() == able  # what is cached is of the true machine
 
 
 def test_bytes_and_floats_give_the_same_descriptors(photos: Path) -> None:
