@@ -315,8 +315,7 @@ def _note_second_look(found: DedupResult | AgainstResult) -> None:
             f"second look at {counted(len(looks.verdicts), 'pairs')}: {confirmed:,} confirmed as "
             f"copies, {others:,} other shots, which stay"
         )
-    if looks.shots_abound:
-        doubted = len(looks.in_doubt) - others
+    if doubted := len(looks.in_doubt) - others:
         terminal.warn(
             f"many other shots are above the threshold {found.threshold:.4g}, so that it says "
             f"little here; what pixels cannot tell ({counted(doubted, 'pairs')}) is marked look "
