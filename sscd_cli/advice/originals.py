@@ -1,7 +1,8 @@
 """Which images of a cluster are edited copies of others in it, told from their pixels.
 
-What is read is what lies on this machine. For what cannot be read, and where pixels do not tell,
-the facts in the dataset decide.
+What is read is what lies on this machine. For what cannot be read, and where both show the same
+and pixels do not tell, the facts in the dataset decide. Where they do not show the same and
+nothing tells which is the original, both stay: the one is to be looked at.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import lru_cache
 from itertools import combinations
@@ -24,7 +25,7 @@ from sscd_cli.machines.hardware import core_count
 from sscd_cli.machines.stages import each
 from sscd_cli.matching.copies import Clusters
 from sscd_cli.matching.keepers import deciding_word, keep_order
-from sscd_cli.second_look.originals import Look, compare
+from sscd_cli.second_look.originals import Look, Verdict, compare
 
 # why one stays by the words of --keep
 _FACTS = {
@@ -39,6 +40,7 @@ _FACTS = {
     "path": "later in the order of paths",
     "first": "later in the dataset",
 }
+UNTOLD = "nothing tells which is the original"
 MOST = 12  # images that are compared with each other; of more the best by facts
 
 
@@ -56,7 +58,8 @@ class Originals:
     """What was found out so far of the images of a dataset, and which of them stay for it.
 
     beaten: bool (N,), those that are edited copies of another one. reasons: by original and copy,
-    what the copy is of it, "" where pixels do not tell.
+    what the copy is of it, "" where pixels do not tell; in both orders `UNTOLD` of
+    two that do not show the same, so that one is edited, but nothing tells which.
     """
 
     stored: DescriptorSet
@@ -74,22 +77,45 @@ class Originals:
         groups = [
             rows
             for rows in _groups(found, order_N)
-            if next(self._untold(found, rows, self._beaten_of(rows)), None)
+            if next(self._to_compare(found, rows, self._beaten_of(rows)), None)
         ]
         with ThreadPoolExecutor(core_count()) as pool:
             found_out = pool.map(lambda rows: self._judged(found, rows), groups)
             for judged in each(found_out, "telling originals from copies", len(groups)):
-                for (one, other), verdict in judged.items():
-                    copy, reason = verdict
-                    self.reasons[(one + other - copy, copy) if reason else (one, other)] = reason
-                    if reason:
-                        self.beaten[copy] = True
+                for pair, verdict in judged.items():
+                    self._keep(pair, verdict)
         return bool(groups)
+
+    def _keep(self, pair: tuple[int, int], verdict: Verdict | None) -> None:
+        if verdict is None or verdict.original is None:
+            self.reasons[pair] = self.reasons[pair[::-1]] = UNTOLD if verdict else ""
+            return
+        original, copy = pair[verdict.original], pair[1 - verdict.original]
+        self.reasons[original, copy] = verdict.reason
+        self.beaten[copy] = True
 
     def reason(self, keeper: int, copy: int) -> str:
         """Return why one stays for the other, as far as pixels tell."""
         reason = self.reasons.get((keeper, copy), "")
+        if reason == UNTOLD and not self._is_untold(keeper, copy):
+            reason = ""
         return reason or self._fact(keeper, copy)
+
+    def spared(self, found: Clusters) -> Clusters:
+        """Let stay, to be looked at, what may well be the original of its keeper."""
+        look_at = found.look_at.copy()
+        for keeper, copy in self.reasons:
+            if found.keeper[copy] == keeper and self._is_untold(keeper, copy):
+                look_at[copy] = True
+        return replace(found, look_at=look_at)
+
+    def _is_untold(self, keeper: int, copy: int) -> bool:
+        """Say whether nothing tells which is the original, and no word before that decides."""
+        if self.reasons.get((keeper, copy)) != UNTOLD or self.beaten[copy]:
+            return False
+        words = (*self.policy.keep, "original")
+        word = deciding_word(words, self.table([keeper, copy]))
+        return word != "preferred" and word not in words[: words.index("original")]
 
     def _fact(self, keeper: int, copy: int) -> str:
         columns = self.stored.columns
@@ -129,7 +155,7 @@ class Originals:
     def _beaten_of(self, rows: list[int]) -> set[int]:
         return {row for row in rows if self.beaten[row]}
 
-    def _untold(
+    def _to_compare(
         self, found: Clusters, rows: list[int], beaten: set[int]
     ) -> Iterator[tuple[int, int]]:
         """Yield the pairs still to be compared; `beaten` may grow meanwhile.
@@ -142,16 +168,14 @@ class Originals:
             if not is_told and (is_kept or not {one, other} <= beaten):
                 yield one, other
 
-    def _judged(self, found: Clusters, rows: list[int]) -> dict[tuple[int, int], tuple[int, str]]:
+    def _judged(self, found: Clusters, rows: list[int]) -> dict[tuple[int, int], Verdict | None]:
         look, beaten = lru_cache(MOST)(self._look), self._beaten_of(rows)
-        judged = {}
-        for one, other in self._untold(found, rows, beaten):
-            left, right = look(one), look(other)
-            verdict = compare(left, right) if left and right else None
-            copy = (other, one)[verdict.original] if verdict else other
-            judged[one, other] = (copy, verdict.reason if verdict else "")
-            if verdict:
-                beaten.add(copy)
+        judged: dict[tuple[int, int], Verdict | None] = {}
+        for pair in self._to_compare(found, rows, beaten):
+            one, other = map(look, pair)
+            verdict = judged[pair] = compare(one, other) if one and other else None
+            if verdict is not None and verdict.original is not None:
+                beaten.add(pair[1 - verdict.original])
         return judged
 
     def _look(self, row: int) -> Look | None:

@@ -193,7 +193,8 @@ def run(
     give_memory_back()
     sources = embedding.sources if embedding else ()
     originals = Originals.of(stored, Policy(options.keep, options.keep_path, sources))
-    found, left_out, looks = _clusters(stored, copies, options, doubts, originals)
+    sure, left_out, looks = _clusters(stored, copies, options, doubts, originals)
+    found = originals.spared(sure)
     return DedupResult(
         model=stored.provenance.model,
         threshold=joined.threshold,

@@ -16,6 +16,7 @@ from PIL import Image
 
 from sscd_cli.images.coding import Coding
 from sscd_cli.second_look.alignment import correlation
+from sscd_cli.second_look.canvas import canvas_of
 from sscd_cli.second_look.finding import Spot, found, goes_on, offset
 from sscd_cli.second_look.recoding import VIEWS, CodedPart, View, first_of, scaled
 
@@ -26,18 +27,24 @@ _SAME = 64  # pixels a side of the whole picture, squashed
 _BANDS = 40  # of frequencies
 _PATCH = 512  # pixels at full resolution whose spectrum is looked at
 _NOISE = 7  # of grain: that of a noise of 2 grey levels
-_STEEP = 0.195  # power above the size of an upscale's source against that below it
+# power above the size of an upscale's source against that below it; of a JPEG file, which would
+# mostly have been made again from its source, it has to be less
+_STEEP, _STEEP_JPEG = 0.195, 0.1
 _ALIKE, _FOUND = 0.97, 0.86  # correlation: of two whole pictures, of a part and its place
 _TONE = 10  # grey levels by which what is at the edges may differ, as with noise
+_OTHER_TONES = 3  # grey levels by which pictures differ to the eye
 _CLIPPED, _ONE_SIDED, _MUCH = 0.008, 0.003, 0.05  # shares of values that were cut off
 _COVERED, _WIDE = 0.85, 0.15  # of a canvas: by what it holds and flat colour; by that alone
 
 
 class Verdict(NamedTuple):
-    """original: 0 or 1, which of two pictures it is. reason: what the other one is of it."""
+    """original: 0 or 1, which of two pictures it is; None where nothing tells, though they differ.
 
-    original: int
-    reason: str
+    reason: what the other one is of it.
+    """
+
+    original: int | None
+    reason: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +82,7 @@ class Look:
             - patch[1:-1, 2:]
         )
         blocks = _blocks(fine)
-        canvas, corners = _canvas(np.asarray(image.resize((128, 128), Image.Resampling.NEAREST)))
+        canvas, corners = canvas_of(np.asarray(image.resize((128, 128), Image.Resampling.NEAREST)))
         return cls(
             size=image.size,
             grey=np.asarray(image.convert("L").resize(small, Image.Resampling.BOX), np.float32),
@@ -101,8 +108,12 @@ class Look:
 
 
 def compare(one: Look, other: Look) -> Verdict | None:
-    """Say which is the original; None where the pixels do not tell."""
+    """Say which is the original; None where both show the same, and nothing tells."""
     view = _view(one, other)
+    return _told(one, other, view) or (Verdict(None) if _differ(one.whole, other.whole) else None)
+
+
+def _told(one: Look, other: Look, view: View | None) -> Verdict | None:
     coded = None if view is None else _coded_verdict(one, other, view)
     if coded is not None:
         return coded
@@ -113,6 +124,11 @@ def compare(one: Look, other: Look) -> Verdict | None:
     if verdict is not None or view is None:
         return verdict
     return _size_verdict(one, other, view) or _seen_verdict(one, other, view)
+
+
+def _differ(one: Floats, other: Floats) -> bool:
+    """Say whether anybody sees that two pictures are not the same."""
+    return bool(np.abs(one - other).mean() > _OTHER_TONES or _laid_over(one, other).any())
 
 
 def _coded_verdict(one: Look, other: Look, view: View) -> Verdict | None:
@@ -201,7 +217,7 @@ def _change(view: View, one: Floats, other: Floats) -> str:
     """Say what was done to a picture that was coded once more."""
     if view != View():
         return "mirrored or turned"
-    return "with other tones" if np.abs(one - other).mean() > 3 else "saved again"
+    return "with other tones" if np.abs(one - other).mean() > _OTHER_TONES else "saved again"
 
 
 def _size_verdict(one: Look, other: Look, view: View) -> Verdict | None:
@@ -219,7 +235,8 @@ def _size_verdict(one: Look, other: Look, view: View) -> Verdict | None:
     big, small = looks[large], looks[1 - large]
     if first is not None:
         return Verdict(first, "a smaller size" if first == large else "an upscale")
-    if _falls(big.power, (small.pixels / big.pixels) ** 0.5):
+    steep = _STEEP if big.part.coding is None else _STEEP_JPEG
+    if _fall(big.power, (small.pixels / big.pixels) ** 0.5) < steep:
         return Verdict(1 - large, "an upscale")
     return Verdict(large, "a smaller size")
 
@@ -345,49 +362,10 @@ def _power(patch: Floats) -> Floats:
     return np.array([band.mean() for band in bands], np.float32) + np.float32(1e-3)
 
 
-def _falls(power: Floats, scale: float) -> bool:
-    """Say whether power falls steeply at a share of all frequencies, where a smaller size ended."""
+def _fall(power: Floats, scale: float) -> float:
+    """Return the power above a share of all frequencies against that below it."""
     edge = scale * _BANDS
     below = power[:, round(0.7 * edge) : max(round(0.9 * edge), round(0.7 * edge) + 1)].mean(1)
     upto = min(max(round(1.4 * edge), round(1.1 * edge) + 1), _BANDS)
     above = power[:, min(round(1.1 * edge), _BANDS - 1) : upto].mean(1)
-    return bool(np.sqrt((above / below).prod()) < _STEEP)
-
-
-def _canvas(pixels: NDArray[np.uint8]) -> tuple[float, int]:
-    """Return the share of a border of one colour, or of flat corners, and how many of these."""
-    values = pixels.astype(np.int16)
-    height, width = values.shape[:2]
-    flat, corners = np.zeros((height, width), np.bool_), 0
-    for lines, marks in (
-        (values, flat),
-        (values[::-1], flat[::-1]),
-        (values.swapaxes(0, 1), flat.T),
-        (values.swapaxes(0, 1)[::-1], flat.T[::-1]),
-    ):
-        marks[: _band(lines)] = True
-    for down in (slice(None), slice(None, None, -1)):
-        for across in (slice(None), slice(None, None, -1)):
-            corner = _corner(values[down, across])
-            flat[down, across] |= corner
-            corners += int(corner[0].sum() > 1.15 * corner[height // 4].sum())
-    return float(flat.mean()), corners
-
-
-def _band(lines: NDArray[np.int16]) -> int:
-    """Return how many lines from the first on are all of one colour."""
-    colour = np.median(lines[0], axis=0)
-    plain = (np.abs(lines - colour).max(axis=2) < 10).mean(axis=1) > 0.97
-    return 0 if plain.all() else int(plain.argmin())
-
-
-def _corner(values: NDArray[np.int16]) -> NDArray[np.bool_]:
-    """Mark the triangle of black or white at the first corner, as of a turned canvas."""
-    same = np.abs(values - values[0, 0]).max(axis=2) < 10
-    extreme = values[0, 0].max() < 8 or values[0, 0].min() > 247
-    run = same.argmin(axis=1)  # flat pixels from the edge on, row by row
-    falls = extreme and not same.all() and run[0] > 2 and (np.diff(run[: len(run) // 4]) <= 1).all()
-    marks = np.zeros(same.shape, np.bool_)
-    if falls:
-        marks = np.logical_and.accumulate(np.logical_and.accumulate(same, axis=1), axis=0)
-    return marks
+    return float(np.sqrt((above / below).prod()))

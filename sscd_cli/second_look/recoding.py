@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sscd_cli.images.coding import Coding
+from sscd_cli.second_look.grid import holds_grid
 from sscd_cli.second_look.tones import toned
 
 Floats = NDArray[np.float32]
@@ -116,8 +117,11 @@ class CodedPart:
         ]
         return CodedPart(inner, left, top, self.size)
 
-    def common(self, other: CodedPart) -> tuple[Pixels, Pixels] | None:
-        """Return what both show, on the grid of this one; None where it is too little."""
+    def common(self, other: CodedPart, most: int = _COMPARED) -> tuple[Pixels, Pixels] | None:
+        """Return what both show, on the grid of this one; None where it is too little.
+
+        most: pixels a side, at most.
+        """
         if self.size != other.size:
             return None
         spans = []
@@ -126,9 +130,9 @@ class CodedPart:
             ((self.left, self.width), (other.left, other.width)),
         ):
             begin, end = max(mine[0], theirs[0]), min(sum(mine), sum(theirs))
-            begin = max(begin, (begin + end - _COMPARED) // 2)
+            begin = max(begin, (begin + end - most) // 2)
             begin, end = -(-begin // _GRID) * _GRID, end // _GRID * _GRID
-            end = min(end, begin + _COMPARED)
+            end = min(end, begin + most)
             if end - begin < _LEAST:
                 return None
             spans.append(
@@ -178,12 +182,23 @@ def first_of(
     likely = int(misses[1] < misses[0])
     only = made[likely] if None in made else None
     if only is not None:
-        return 1 - likely if only.is_on_grid else likely if only.misses < _SURE else None
+        if only.is_on_grid:
+            return 1 - likely
+        if only.misses < _SURE:
+            return likely
+        coded, laid_over = ((other, one_in_other), (one, other_in_one))[likely]
+        return 1 - likely if _holds_grid(coded, laid_over) else None
     if max(misses) < _BOTH and one.coarseness != other.coarseness:
         return int(other.coarseness > one.coarseness)  # it alone could be made again from both
     share = misses[likely] / max(misses[1 - likely], 1e-6)
     is_clear = any(misses[likely] < most and share < less for most, less in _CLEAR)
     return likely if is_clear else None
+
+
+def _holds_grid(coded: CodedPart, laid_over: CodedPart) -> bool:
+    """Say whether a picture has traces of the grid of a JPEG file, over which it was laid."""
+    common = coded.common(laid_over, _SIDE)
+    return common is not None and holds_grid(common[1])
 
 
 @dataclass(frozen=True)

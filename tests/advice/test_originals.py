@@ -62,9 +62,14 @@ def test_an_edited_copy_is_told_from_its_original_in_either_order(
 def test_pixels_do_not_tell_of_a_mirror_image_or_of_another_picture() -> None:
     original = gallery_image("reef")
     mirrored = original.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    assert compare(Look.of(original), Look.of(mirrored)) is None
+    assert compare(Look.of(original), Look.of(mirrored)) == Verdict(None)
+    assert compare(Look.of(original), Look.of(gallery_image("clock"))) == Verdict(None)
+
+
+def test_of_two_that_show_the_same_none_is_the_original() -> None:
+    original = gallery_image("reef")
     assert compare(Look.of(original), Look.of(original)) is None
-    assert compare(Look.of(original), Look.of(gallery_image("clock"))) is None
+    assert compare(Look.of(original), Look.of(saved(original))) is None
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 900), (900, 2), (16, 16)])
@@ -110,6 +115,48 @@ def test_without_the_word_original_facts_decide(
     assert sorted(Path(line).name for line in ran.lines) == ["b.png", "z.jpg"]
     ran = sscd("dedup", "-t", "0.4", "--keep-path", "*/b.png", "-f", "paths")
     assert sorted(Path(line).name for line in ran.lines) == ["a.png", "z.jpg"]
+
+
+@pytest.fixture
+def mirrored(tmp_path: Path) -> Path:
+    """Return a folder with a picture and its mirror image, in files that do not tell."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    original = gallery_image("reef")
+    original.save(folder / "a.png")
+    original.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "b.png")
+    return folder
+
+
+def test_where_nothing_tells_which_was_edited_both_stay(sscd: Run, mirrored: Path) -> None:
+    ran = sscd("dedup", mirrored, "-t", "0.4", "-f", "jsonl")
+    (members,) = (record["members"] for record in records_of(ran.out))
+    assert [member["keep"] for member in members] == [True, True]
+    assert [member["reason"] for member in members] == ["", "nothing tells which is the original"]
+    assert not sscd("dedup", "-t", "0.4", "-f", "paths").lines
+
+
+def test_where_nothing_tells_the_user_may_say_which_stays(sscd: Run, mirrored: Path) -> None:
+    sscd("embed", mirrored)
+    chosen = sscd("dedup", "-t", "0.4", "--keep-path", "*/b.png", "-f", "paths").lines
+    assert [Path(line).name for line in chosen] == ["a.png"]
+    for keep in ("path", "path,original"):
+        gone = sscd("dedup", "-t", "0.4", "--keep", keep, "-f", "paths").lines
+        assert [Path(line).name for line in gone] == ["b.png"]
+
+
+def test_a_copy_of_an_original_goes_though_nothing_tells_it_from_another_copy(
+    sscd: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    original = gallery_image("reef")
+    original.save(folder / "a.png")
+    small = original.resize((original.width // 2, original.height // 2))
+    small.save(folder / "b.png")
+    small.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "c.png")
+    gone = sscd("dedup", folder, "-t", "0.4", "-f", "paths").lines
+    assert [Path(line).name for line in gone] == ["b.png", "c.png"]
 
 
 def test_the_original_stays_for_copies_that_do_not_resemble_each_other(

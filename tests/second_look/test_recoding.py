@@ -79,6 +79,13 @@ def test_a_png_file_of_what_a_jpeg_file_holds_is_the_copy() -> None:
     assert verdicts(original, copy) == ((0, "saved again"), (1, "saved again"))
 
 
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+def test_a_file_with_traces_of_the_grid_of_a_jpeg_file_is_its_copy(format: str) -> None:
+    original = file_of(gallery("reef").crop((0, 0, 400, 320)), quality=90)
+    copy = file_of(edited(original, named("flip", "left-right")), format, quality=95)
+    assert verdicts(original, copy) == ((0, "mirrored or turned"), (1, "mirrored or turned"))
+
+
 def test_a_jpeg_file_of_a_png_file_is_the_copy() -> None:
     original = file_of(gallery("reef"), "PNG")
     copy = file_of(edited(original, SAME), quality=80)
@@ -96,7 +103,7 @@ def test_the_crop_of_a_picture_with_a_border_of_its_own_is_the_copy() -> None:
 def test_two_copies_of_a_third_picture_tell_nothing() -> None:
     third = gallery("reef")
     files = file_of(third, quality=80), file_of(third.transpose(0), quality=80)
-    assert verdicts(*files) == (None, None)
+    assert verdicts(*files) == (Verdict(None), Verdict(None))
 
 
 def test_two_files_of_one_picture_are_the_same_as_themselves() -> None:
