@@ -126,7 +126,7 @@ def _join_task(options: DedupOptions, task: Task) -> None:
 def _report_clusters(
     options: DedupOptions, embedding: SourceOptions, target: _Target
 ) -> tuple[int, int]:
-    """Report the clusters; return how many images are removable and how many unreadable."""
+    """Report the clusters; return how many images are copies for sure and how many unreadable."""
     from sscd_cli.commands import dedup as verb
     from sscd_cli.reports.formats import write_clusters
 
@@ -142,7 +142,7 @@ def _report_clusters(
     _summarise_clusters(found)
     if target.format == "paths":
         _warn_of_no_paths(found.no_files)
-    return found.removable, found.unreadable
+    return found.removable + found.untold, found.unreadable
 
 
 def _wanted(options: DedupOptions, embedding: SourceOptions) -> EmbedOptions | None:

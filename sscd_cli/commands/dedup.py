@@ -88,6 +88,7 @@ class DedupResult:
     stored: DescriptorSet
     found: Clusters
     originals: Originals
+    untold: int
     looks: SecondLooks
 
     @property
@@ -216,6 +217,7 @@ def run(
         stored=stored,
         found=found,
         originals=originals,
+        untold=int((sure.removable & ~found.removable).sum()),
         looks=looks,
     )
 

@@ -31,6 +31,7 @@ _NOISE = 7  # of grain: that of a noise of 2 grey levels
 # mostly have been made again from its source, it has to be less
 _STEEP, _STEEP_JPEG = 0.195, 0.1
 _ALIKE, _FOUND = 0.97, 0.86  # correlation: of two whole pictures, of a part and its place
+_ONE_VIEW = 0.85  # the same, of two sizes of one picture
 _TONE = 10  # grey levels by which what is at the edges may differ, as with noise
 _OTHER_TONES = 3  # grey levels by which pictures differ to the eye
 _CLIPPED, _ONE_SIDED, _MUCH = 0.008, 0.003, 0.05  # shares of values that were cut off
@@ -223,6 +224,8 @@ def _change(view: View, one: Floats, other: Floats) -> str:
 def _size_verdict(one: Look, other: Look, view: View) -> Verdict | None:
     if 0.95 < one.pixels / other.pixels < 1.05:
         return None
+    if correlation(_grey(one.whole), view.of(_grey(other.whole))) < _ONE_VIEW:
+        return Verdict(None)
     looks = one, other
     shapes = [look.size[0] / look.size[1] for look in looks]
     first = _first_of_sizes(one, other, view)
@@ -231,7 +234,11 @@ def _size_verdict(one: Look, other: Look, view: View) -> Verdict | None:
             return Verdict(first, "stretched")
         uneven = [abs(float(np.log(np.divide(*look.detail)))) for look in looks]
         return Verdict(int(uneven[1] < uneven[0]), "stretched")
-    large = int(other.pixels > one.pixels)
+    return _scale_verdict(looks, first)
+
+
+def _scale_verdict(looks: tuple[Look, Look], first: int | None) -> Verdict:
+    large = int(looks[1].pixels > looks[0].pixels)
     big, small = looks[large], looks[1 - large]
     if first is not None:
         return Verdict(first, "a smaller size" if first == large else "an upscale")

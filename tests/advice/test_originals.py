@@ -134,6 +134,7 @@ def test_where_nothing_tells_which_was_edited_both_stay(sscd: Run, mirrored: Pat
     assert [member["keep"] for member in members] == [True, True]
     assert [member["reason"] for member in members] == ["", "nothing tells which is the original"]
     assert not sscd("dedup", "-t", "0.4", "-f", "paths").lines
+    assert sscd("dedup", "-t", "0.4", "--exit-code").status == 1  # a gate does not open for that
 
 
 def test_where_nothing_tells_the_user_may_say_which_stays(sscd: Run, mirrored: Path) -> None:

@@ -311,7 +311,7 @@ def test_dedup_hands_its_embedding_options_on(sscd: Run, monkeypatch: pytest.Mon
 def stored(tmp_path: Path, store: Store) -> Path:
     files: dict[Path, Any] = {
         picture(tmp_path / "a.png", 1, (50, 40)): A,
-        picture(tmp_path / "b.png", 2): A,
+        picture(tmp_path / "b.png", 1, (50, 40)): A,
         picture(tmp_path / "c.png", 3): B,
     }
     torn = tmp_path / "torn.png"

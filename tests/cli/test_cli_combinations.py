@@ -18,7 +18,7 @@ A = [1.0, 0.0]
 def stored(tmp_path: Path, store: Store) -> Path:
     files: dict[Path, Any] = {
         picture(tmp_path / "a.png", 1, (50, 40)): A,
-        picture(tmp_path / "b.png", 2): A,
+        picture(tmp_path / "b.png", 1, (50, 40)): A,
     }
     torn = tmp_path / "torn.png"
     torn.write_bytes(b"x")

@@ -18,6 +18,7 @@ from conftest import MTIME, Ran, Run, Store, drawn_provenance, error_line, pictu
 from sscd_cli.scoring.post import PostProcessing
 
 A, B, C = np.eye(8)[:3]
+BY_FACTS = ("--keep", "resolution,bytes")  # drawn pictures do not show what descriptors say
 
 
 def near(base: Any, similarity: float, free: int) -> Any:
@@ -59,7 +60,7 @@ def test_every_removable_image_has_a_keeper_at_the_threshold(report: Any, tmp_pa
         picture(tmp_path / "c.png", 3, (40, 40)): near(near(A, 0.8, 3), 0.8, 4),
         picture(tmp_path / "d.png", 4): B,
     }
-    assert clusters(report(files)) == [{"a.png": True, "b.png": False, "c.png": True}]
+    assert clusters(report(files, *BY_FACTS)) == [{"a.png": True, "b.png": False, "c.png": True}]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_linkage_decides_what_a_chain_keeps(
         picture(tmp_path / "b.png", 2, (50, 50)): near(A, 0.8, 3),
         picture(tmp_path / "c.png", 3, (40, 40)): near(near(A, 0.8, 3), 0.8, 4),
     }
-    (found,) = clusters(report(files, "--linkage", linkage))
+    (found,) = clusters(report(files, "--linkage", linkage, *BY_FACTS))
     assert {name for name, keep in found.items() if keep} == kept
 
 
@@ -172,9 +173,9 @@ def test_the_link_that_joined_two_images_may_vanish_and_parts_them(
         picture(tmp_path / "c.png", 3): near(B, 0.8, 4),
     }
     store(tmp_path / "descriptors", files)
-    assert sscd("dedup", "-f", "paths").out == b"a.png\nc.png\n"
+    assert sscd("dedup", "-f", "paths", *BY_FACTS).out == b"a.png\nc.png\n"
     (tmp_path / "middle.png").unlink()
-    assert sscd("dedup", "-f", "paths").out == b""
+    assert sscd("dedup", "-f", "paths", *BY_FACTS).out == b""
 
 
 def test_an_image_named_twice_by_overlapping_sources_is_no_copy_of_itself(
@@ -435,7 +436,7 @@ def test_normalised_similarities_are_those_of_the_definition(
         picture(tmp_path / "b.png", 4): B,
     }
     words = ("--post", "post", "--score-norm", "1.0[0,1]", "-t")
-    ran = report(files, *words, "0.4")
+    ran = report(files, *BY_FACTS, *words, "0.4")
     assert z @ B > x @ y
     assert clusters(ran) == [{"x.png": True, "y.png": False}]
     (found,) = records_of(ran.out)

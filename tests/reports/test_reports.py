@@ -130,7 +130,8 @@ def test_names_of_any_bytes_survive_in_every_format(
             "é,.png".encode(),
         )
     ]
-    keeper = picture(tmp_path / "keeper.png", 1, (90, 90))
+    keeper = picture(tmp_path / "keeper.png", 2)
+    os.utime(keeper, (1, 1))
     names = {path: [1.0, 0.0] for path in (keeper, *(picture(tmp_path / n, 2) for n in odd))}
     store(tmp_path / "descriptors", names, root=tmp_path)
     shown = sorted("./-rf.png" if name == "-rf.png" else name for name in odd)
