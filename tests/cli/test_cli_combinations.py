@@ -112,8 +112,8 @@ def test_an_option_that_cannot_act_is_a_usage_error(sscd: Run, typed: str, messa
 def test_columns_of_a_plain_folder_are_refused(
     sscd: Run, tmp_path: Path, typed: str, option: str
 ) -> None:
-    (tmp_path / "photos").mkdir()
     picture(tmp_path / "photos" / "a.png", 1)
+    (tmp_path / "r").touch()
     what = "a Parquet file or a list as SOURCE"
     refused(
         sscd,
