@@ -12,6 +12,7 @@ from sscd_cli.cli.estimate import print_embed_estimate
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.options import shared
 from sscd_cli.options.embed import ClusterOptions, EmbedOptions
+from sscd_cli.storage.places import shown_path, working_folder
 from sscd_cli.text import counted, printable
 
 if TYPE_CHECKING:
@@ -57,8 +58,6 @@ def name_unreadable(errors: Sequence[tuple[str, str]], count: int, *, strict: bo
 
     strict: they are why the command ends with 4, which it says whatever --quiet says.
     """
-    from sscd_cli.reports.clusters import shown_path, working_folder
-
     say = terminal.print_error if strict else terminal.note
     here = working_folder()
     for path, error in errors[:SHOWN]:
@@ -70,8 +69,6 @@ def name_unreadable(errors: Sequence[tuple[str, str]], count: int, *, strict: bo
 
 def summarise(result: EmbedResult, *, strict: bool = False) -> None:
     """Say what a run did, what it could not read, and where the time went."""
-    from sscd_cli.reports.clusters import shown_path, working_folder
-
     for path, error in result.faults:
         terminal.warn(f"{shown_path(path, working_folder())}: {error}")
     name_unreadable(result.errors, result.unreadable - len(result.faults), strict=strict)

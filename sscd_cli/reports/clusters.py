@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,6 +15,7 @@ from sscd_cli.choices import EDITED, EXACT_BYTES, LOOK_AT, SAME_PIXELS
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.machines.stages import each
 from sscd_cli.matching.copies import Clusters
+from sscd_cli.storage.places import shown_path, working_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,17 +176,3 @@ def likeness(left: DescriptorSet, row: int, right: DescriptorSet, other: int) ->
         if digest.any() and (digest == right.columns[column][other]).all():
             return band
     return EDITED
-
-
-def working_folder() -> str:
-    """Return the folder, with its slash, to which `shown_path` shall shorten."""
-    return os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118
-
-
-def shown_path(path: str, here: str) -> str:
-    """Return a path relative to the folder `here` (with its slash) if it lies below.
-
-    A name that begins with a dash gets "./" before it, so that `xargs rm` sees no option.
-    """
-    short = path.removeprefix(here) or path
-    return f"./{short}" if short.startswith("-") else short

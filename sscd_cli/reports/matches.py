@@ -16,12 +16,13 @@ from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.descriptors.tables import write_table
 from sscd_cli.images.read import is_file
 from sscd_cli.matching.join import Pairs
-from sscd_cli.reports.clusters import facts, likeness, shown_path, working_folder
+from sscd_cli.reports.clusters import facts, likeness
 from sscd_cli.reports.formats import csv_report, json_lines, path_lines
 from sscd_cli.reports.header import METADATA_KEY, Header
 from sscd_cli.reports.reported import ReportedMatch
 from sscd_cli.reports.review.page import page
 from sscd_cli.reports.review.shown import clusters_of_matches
+from sscd_cli.storage.places import shown_path, working_folder
 from sscd_cli.text import printable
 
 

@@ -126,3 +126,17 @@ class _Upload(io.BytesIO):
         if kind is None:
             servers.write_url(self._url, self.getvalue())
         super().__exit__(kind, error, traceback)
+
+
+def working_folder() -> str:
+    """Return the folder, with its slash, to which `shown_path` shall shorten."""
+    return os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118
+
+
+def shown_path(path: str, here: str) -> str:
+    """Return a path relative to the folder `here` (with its slash) if it lies below.
+
+    A name that begins with a dash gets "./" before it, so that `xargs rm` sees no option.
+    """
+    short = path.removeprefix(here) or path
+    return f"./{short}" if short.startswith("-") else short
