@@ -34,7 +34,6 @@ GPU_SECONDS = 10.0  # and up to here nothing by loading PyTorch and warming a GP
 # product of 0.999; float32 rounding, 1e-6, vanishes beside it.
 MARGIN = 1e-3
 _RESCORE_ROWS = 256
-_READY = 1 << 27  # elements: 512 MiB of float32
 _BATCH = 1 << 22  # cells: those that several groups name are then scored once
 _BYTES_PER_PAIR = 120  # at the peak of join and clustering, measured
 
@@ -298,21 +297,14 @@ class _Side:
 
 def _rescored(left: _Side, right: _Side, cells: Ends, threshold: float) -> Iterator[Pairs]:
     """Yield the pairs at the threshold among some cells, in batches."""
-    left_MD = _ready(left.rows)
-    right_MD = left_MD if right.rows is left.rows else _ready(right.rows)
-    for key in _batches(cells, len(right_MD)):
-        ends = np.divmod(key, len(right_MD))
-        similarity = similarities(left_MD, ends[0], right_MD, ends[1])
+    for key in _batches(cells, len(right.rows)):
+        ends = np.divmod(key, len(right.rows))
+        similarity = similarities(left.rows, ends[0], right.rows, ends[1])
         for rows, side in zip(ends, (left, right), strict=True):
             if side.bias is not None:
                 similarity -= side.bias[rows]
         kept = similarity >= np.float32(threshold)
         yield Pairs(ends[0][kept], ends[1][kept], similarity[kept])
-
-
-def _ready(rows_MD: NDArray[Any]) -> NDArray[Any]:
-    """Return the rows as float32 if they are few enough: each is then converted once."""
-    return rows_MD.astype(np.float32, copy=False) if rows_MD.size < _READY else rows_MD
 
 
 def _batches(cells: Ends, columns: int) -> Iterator[Indices]:
