@@ -72,6 +72,13 @@ def scale_of(to: Map) -> float:
     return float(np.sqrt(abs(np.linalg.det(to[:, :2]))))
 
 
+def turn_of(to: Map) -> float:
+    """Return by how many degrees a map turns beside quarter turns and mirroring, 0 to 45."""
+    across, down = to[:, 0]
+    turn = float(np.degrees(np.arctan2(down, across))) % 90
+    return min(turn, 90 - turn)
+
+
 def inverse(to: Map) -> Map:
     """Return the map back."""
     return np.asarray(np.linalg.inv(square(to))[:2])

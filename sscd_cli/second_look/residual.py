@@ -10,7 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.second_look.alignment import Floats, Map, inverse, laid_over, scale_of, square
+from sscd_cli.second_look.alignment import (
+    Floats,
+    Map,
+    inverse,
+    laid_over,
+    scale_of,
+    square,
+    turn_of,
+)
 from sscd_cli.second_look.filters import (
     between,
     blurred,
@@ -25,6 +33,8 @@ _RICHEST, _ENOUGH = 64, 20  # tiles that move a map; that a map needs to count i
 _BLURS = (1.0, 1.6, 2.5, 4.0, 6.0)  # pixels
 _EXPLAINS = 0.35  # of the difference that a blur must at most leave to account for it
 _LEAST, _NOISES = 20.0, 5.0  # grey levels that differ; the same in medians of the difference
+_TURNED = 2.5  # degrees that are no noise of a map
+_STEP, _LEVELS, _LIGHT = 8, 32, 20  # grey levels of a tone; how many; pixels that tell the light
 _CELL, _OWN = 5, 6  # pixels: a side of what is one place; that a picture has of its own in it
 
 Mask = NDArray[np.bool_]
@@ -37,6 +47,8 @@ class Residual:
     tiles: how many hold something to compare. same: share of them that agree. moved: share that
     is found elsewhere. own: shares of the area in which only the one, and only the other, has a
     thing before a ground that both share. places: separate ones in which either has such a thing.
+    relit: grey levels by which the light differs, of a picture that lies over the other turned:
+    edits turn the light, too, and a thing that was turned is lit anew.
     """
 
     tiles: int
@@ -44,6 +56,7 @@ class Residual:
     moved: float
     own: tuple[float, float]
     places: tuple[int, int]
+    relit: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +109,7 @@ class Overlay:
             moved=moved,
             own=(float(own[0].sum()) / area, float(own[1].sum()) / area),
             places=_places(own[2], own[:2]),
+            relit=_unlike_light(base, seen, inside) if turn_of(self.to) > _TURNED else 0.0,
         )
 
     def _seen(self) -> Floats:
@@ -152,6 +166,20 @@ def _tones(values: Floats, wanted: Floats) -> tuple[float, float]:
         off = np.abs(y - slope * x - add)
         use = off <= max(2.0, 2 * float(np.median(off)))
     return (slope, add) if slope > 0.2 else (1.0, 0.0)
+
+
+def _unlike_light(one: Floats, other: Floats, inside: Mask) -> float:
+    """Return the deviation, in grey levels, of what a strong blur leaves of their difference.
+
+    The second picture is given the tones of the first by any curve.
+    """
+    level = np.clip(other, 0, 255).astype(np.uint8) // _STEP
+    count = np.maximum(np.bincount(level[inside], minlength=_LEVELS), 1)
+    mean = np.bincount(level[inside], one[inside], _LEVELS) / count
+    weight = inside.astype(np.float32)
+    apart = (mean[level] - one).astype(np.float32) * weight
+    apart = mean_around(apart, _LIGHT) / np.maximum(mean_around(weight, _LIGHT), 1e-3)
+    return float(apart[inside].std())
 
 
 def _own_things(one: Floats, other: Floats, inside: Mask) -> tuple[Mask, Mask, Mask]:

@@ -26,6 +26,7 @@ SIDE = 320  # pixels of the longer side that are looked at
 _CERTAIN = 0.9  # share of tiles after which no other map is sought
 # what is asked of a copy: tiles, their share that agrees, that has moved, that one has alone
 _TILES, _AGREE, _STILL, _BARE = 12, 0.9, 0.03, 0.001
+_RELIT = 2.5  # grey levels of light that a copy does not exceed
 _MOVED = 0.12  # share of tiles that another shot has elsewhere
 _OWN, _EVENLY, _PLACES, _MUCH = 0.0004, 0.12, 2, 0.002
 # of two pages: the share of tiles that agree, how alike they are squashed, what one has alone
@@ -70,7 +71,8 @@ def judge(left: Residual, alike: float, even: float) -> Verdict:
     if unlike or foreign or (is_over and (two_sided or moved)):
         return "other shot"
     settled = left.same >= _AGREE and left.moved < _STILL and (more < _BARE or not any(left.places))
-    return "copy confirmed" if settled and left.tiles >= _TILES else "cannot tell"
+    sure = left.tiles >= _TILES and left.relit < _RELIT
+    return "copy confirmed" if settled and sure else "cannot tell"
 
 
 def small(image: Image.Image) -> NDArray[np.uint8]:

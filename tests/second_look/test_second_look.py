@@ -147,3 +147,33 @@ def test_points_find_the_box_of_a_mirrored_crop() -> None:
     to = point_map(one, one[40:320, 100:400][:, ::-1])
     assert to is not None
     assert np.abs(to - [[-1, 0, 400], [0, 1, -40]]).max() < 2
+
+
+def lit_from_the_left(thing: Image.Image) -> Image.Image:
+    """A thing on a plain ground, which is darker to the right."""
+    slope = np.broadcast_to(np.linspace(235, 175, 480)[None, :, None], (360, 480, 3))
+    ground = Image.fromarray(slope.astype(np.uint8))
+    ground.paste(thing, (140, 80), thing.getchannel("A"))
+    return ground
+
+
+def thing(turn: float) -> Image.Image:
+    """A round cut-out of a scene, turned."""
+    cut = scene(5).crop((100, 60, 300, 260)).rotate(turn, Image.Resampling.BICUBIC)
+    y, x = np.mgrid[:200, :200]
+    round_ = np.hypot(x - 99.5, y - 99.5) < 95
+    cut.putalpha(Image.fromarray((round_ * 255).astype(np.uint8)))
+    return cut
+
+
+@pytest.mark.parametrize("turn", [15, 40, 100])
+def test_a_thing_that_was_turned_before_its_ground_is_no_confirmed_copy(turn: float) -> None:
+    assert said(lit_from_the_left(thing(0)), lit_from_the_left(thing(turn))) != "copy confirmed"
+
+
+@pytest.mark.parametrize("turn", [15, 40])
+def test_a_picture_that_was_turned_is_confirmed_whatever_its_tones(turn: float) -> None:
+    picture = scene(7)
+    turned = picture.rotate(turn, Image.Resampling.BICUBIC).crop((110, 80, 370, 280))
+    lighter = turned.point([round(255 * (level / 255) ** 0.7) for level in range(256)] * 3)
+    assert said(picture, lighter) == "copy confirmed"
