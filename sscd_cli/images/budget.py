@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from PIL import Image
 
 from sscd_cli.images.deep_colours import has_deep_colours
+from sscd_cli.images.jpeg_2000 import tile_bytes
 from sscd_cli.machines.hardware import memory_bytes
 from sscd_cli.text import bytes_text
 
@@ -17,7 +18,8 @@ BYTES_A_PIXEL = 8
 _LEAST = 1 << 28  # bytes that are allowed whatever it says
 # of a pixel, by Pillow's modes; 4 of all others
 _MODES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
-_CODECS = {"JPEG2000": 12, "AVIF": 6, "HEIF": 6, "WEBP": 4, "JXL": 4}
+_CODECS = {"AVIF": 6, "HEIF": 6, "WEBP": 4, "JXL": 4}
+RAW_PIXEL = 14  # bytes that LibRaw takes for one, until it is RGB
 _PROGRESSIVE = 6  # a JPEG file's coefficients, whole at any resolution
 _IN_STRIPS, _WHOLE = 1, 4
 _TWICE = 4  # deep colours that turn out to be dark are read again (see `deep_colours`)
@@ -30,12 +32,14 @@ def need_of(image: Image.Image, full: tuple[int, int], *, in_strips: bool) -> in
     """
     mode = _MODES.get(image.mode, 4)
     conversion = _IN_STRIPS if in_strips else 0 if image.mode == "RGB" else _WHOLE
-    codec = _CODECS.get(image.format or "", 0)
+    codec = full[0] * full[1] * _CODECS.get(image.format or "", 0)
     if has_deep_colours(image):
         conversion = max(conversion, _TWICE)
     if image.info.get("progressive") and image.format in {"JPEG", "MPO"}:
-        codec = _PROGRESSIVE
-    return image.width * image.height * (mode + conversion) + full[0] * full[1] * codec
+        codec = full[0] * full[1] * _PROGRESSIVE
+    if image.format == "JPEG2000":
+        codec = tile_bytes(image)
+    return image.width * image.height * (mode + conversion) + codec
 
 
 class Budget:

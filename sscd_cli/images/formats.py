@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from PIL import Image
 
+from sscd_cli.images.budget import DECODING, RAW_PIXEL
 from sscd_cli.images.reasons import RefusedError
 from sscd_cli.images.tiff_directory import (
     COLOUR_FILTER_ARRAY,
@@ -87,9 +88,11 @@ def open_raw(data: bytes, max_pixels: int, *, upright: bool) -> Image.Image:
         raise MissingFormatError("a raw file", "raw") from None
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
+            width, height = raw.sizes.raw_width, raw.sizes.raw_height
             refuse_bomb(raw.sizes.width, raw.sizes.height, max_pixels)
             flip = None if upright else 0
-            pixels_HWC = raw.postprocess(use_camera_wb=True, output_bps=8, user_flip=flip)
+            with DECODING.taken(RAW_PIXEL * width * height, max_pixels):
+                pixels_HWC = raw.postprocess(use_camera_wb=True, output_bps=8, user_flip=flip)
     except rawpy.LibRawError as error:  # "Input/output error" of a file that is cut
         what = "truncated" if isinstance(error, rawpy.LibRawIOError) else "damaged"
         raise RefusedError(f"{what} raw file") from None

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -29,6 +31,7 @@ def quiet_codecs(max_pixels: int) -> Iterator[None]:
     _silence_libtiff()
     with _QUIET.lock:
         if not _QUIET.threads:
+            _swap_stderr()
             _QUIET.guard = Image.MAX_IMAGE_PIXELS
             _QUIET.filters = warnings.catch_warnings()
             _QUIET.filters.__enter__()
@@ -42,6 +45,7 @@ def quiet_codecs(max_pixels: int) -> Iterator[None]:
         with _QUIET.lock:
             _QUIET.threads -= 1
             if not _QUIET.threads:
+                _swap_stderr()
                 _QUIET.filters.__exit__(None, None, None)
                 Image.MAX_IMAGE_PIXELS = _QUIET.guard
 
@@ -68,3 +72,28 @@ def _silence_libtiff() -> None:
             set_handler = libraries[name]
             set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
             set_handler(None)
+
+
+def _swap_stderr() -> None:
+    """Exchange the stream that C code (LibRaw, for one) prints to for one that leads nowhere.
+
+    And back. Python does not use that stream: what it prints to stderr is printed.
+    """
+    streams = _streams()
+    if streams is not None:
+        stderr, other = streams
+        stderr.value, other.value = other.value, stderr.value
+
+
+@lru_cache(maxsize=1)
+def _streams() -> tuple[ctypes.c_void_p, ctypes.c_void_p] | None:
+    """Return the C library's variable `stderr` and a stream to nowhere; None where it has none."""
+    with suppress(OSError, AttributeError, ValueError, TypeError):
+        library = ctypes.CDLL(None)
+        name = "__stderrp" if sys.platform == "darwin" else "stderr"
+        stderr = ctypes.c_void_p.in_dll(library, name)
+        library.fopen.restype = ctypes.c_void_p
+        nowhere = library.fopen(os.devnull.encode(), b"w")
+        if nowhere:
+            return stderr, ctypes.c_void_p(nowhere)
+    return None

@@ -15,7 +15,7 @@ from conftest import Run
 from drawn_pictures import draw_picture
 from PIL import Image
 
-from sscd_cli.images import formats, opening
+from sscd_cli.images import budget, formats, opening
 from sscd_cli.images.decode import Unreadable, decode
 from sscd_cli.images.opening import open_image
 from sscd_cli.images.reasons import RefusedError
@@ -110,6 +110,31 @@ def test_a_raw_file_without_its_pixels_is_truncated(tmp_path: Path) -> None:
     found = decode(ImageRef("a", "", str(path)))
     assert isinstance(found, Unreadable)
     assert found.error == "truncated raw file"
+
+
+def test_what_libraw_prints_of_a_raw_file_does_not_reach_the_terminal(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    data = raw(64, 48)
+    start = 8 + 2 * 64 * 48
+    moved = data[:4] + struct.pack("<I", 8) + data[start:]
+    entry = struct.Struct("<HHII")
+    said = ((273, 8, len(moved)), (279, 2 * 64 * 48, 9))  # its pixels are 9 bytes, it says
+    for tag, old, new in said:
+        moved = moved.replace(entry.pack(tag, 4, 1, old), entry.pack(tag, 4, 1, new))
+    with pytest.raises(RefusedError, match="truncated raw file"):
+        open_image(moved + bytes(9))
+    print("our own", file=sys.__stderr__, flush=True)
+    assert capfd.readouterr().err == "our own\n"
+
+
+def test_a_raw_file_takes_its_share_of_the_memory_for_decoding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(budget, "_LEAST", 0)
+    with pytest.raises(Image.DecompressionBombError, match=r"to decode.*raise --max-pixels"):
+        open_image(raw(64, 48), max_pixels=64 * 48)
+    assert open_image(raw(64, 48), max_pixels=2 * 64 * 48).size == (64, 48)
 
 
 def test_a_damaged_raw_file_is_an_error_with_a_reason() -> None:
