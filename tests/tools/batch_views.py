@@ -33,7 +33,7 @@ def draw_stamps(count: int, size: int, seed: int) -> Tensor:
     for _ in range(count):
         # what changes on black and on white alike is the drawing
         state = rng.getrandbits(64)
-        times = rng.choice((1, 2, 3, 4))
+        times = rng.choice((1, 2, 3, 4, 5))
         pair = []
         for ground in (0, 255):
             again = Random(state)
@@ -204,9 +204,9 @@ class ViewMaker:
     def _onto(self, x: Tensor, behind: Tensor, rng: np.random.Generator) -> Tensor:
         count, s = len(x), self.size
         result = x.clone()
-        for n in chance(rng, count, 0.20):
+        for n in chance(rng, count, 0.24):
             other = int((n + 1 + rng.integers(count // 2 - 1)) % count)
-            side = rng.uniform(0.38, 0.85)
+            side = rng.uniform(0.33, 0.8)
             shape = math.exp(rng.uniform(-0.25, 0.25))
             w, h = (max(8, min(s, int(s * side * k))) for k in (shape, 1 / shape))
             top, left = rng.integers(s - h + 1), rng.integers(s - w + 1)
@@ -224,7 +224,7 @@ class ViewMaker:
         return result
 
     def _stamped(self, x: Tensor, rng: np.random.Generator) -> Tensor:
-        rows = chance(rng, len(x), 0.42)
+        rows = chance(rng, len(x), 0.45)
         stamps = self.stamps[rng.integers(len(self.stamps), size=len(rows))]
         stamps = stamps.roll((int(rng.integers(self.size)), int(rng.integers(self.size))), (2, 3))
         alpha = stamps[:, 3:]
@@ -254,7 +254,7 @@ class ViewMaker:
         rows = chance(rng, len(x), 0.28)
         for part in np.array_split(rows, 3):
             if len(part):
-                sigma = math.exp(rng.uniform(math.log(0.4), math.log(3.2))) * self.size / 160
+                sigma = math.exp(rng.uniform(math.log(0.4), math.log(4.0))) * self.size / 160
                 reach = math.ceil(2.5 * sigma)
                 kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
                 kernel = (kernel / kernel.sum()).expand(3, 1, -1)
