@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import lru_cache
 from itertools import combinations
@@ -103,11 +103,12 @@ class Originals:
 
     def spared(self, found: Clusters) -> Clusters:
         """Let stay, to be looked at, what may well be the original of its keeper."""
-        look_at = found.look_at.copy()
-        for keeper, copy in self.reasons:
-            if found.keeper[copy] == keeper and self._is_untold(keeper, copy):
-                look_at[copy] = True
-        return replace(found, look_at=look_at)
+        untold = [
+            copy
+            for keeper, copy in self.reasons
+            if found.keeper[copy] == keeper and self._is_untold(keeper, copy)
+        ]
+        return found.with_look_at(np.array(untold, np.int64))
 
     def _is_untold(self, keeper: int, copy: int) -> bool:
         """Say whether nothing tells which is the original, and no word before that decides."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 
 import numpy as np
@@ -44,18 +45,13 @@ class SecondLooks:
         image that is not here, or cannot be read, has no verdict.
         """
         rows = np.flatnonzero(found.removable & (exact_N != exact_N[found.keeper]))
-        looks = cls.between(stored, found.keeper[rows], stored, rows, believed)
+        looks = cls.between(stored, found.keeper[rows], stored, rows)
         verdicts = {int(rows[place]): verdict for place, verdict in looks.verdicts.items()}
         return cls(verdicts, {int(rows[place]) for place in looks.by_time}, believed)
 
     @classmethod
     def between(
-        cls,
-        keepers: DescriptorSet,
-        keeper_P: Indices,
-        copies: DescriptorSet,
-        copy_P: Indices,
-        believed: bool,
+        cls, keepers: DescriptorSet, keeper_P: Indices, copies: DescriptorSet, copy_P: Indices
     ) -> SecondLooks:
         """Look at pairs of two datasets, or of one; they are known by their places."""
         places = np.argsort(keeper_P, kind="stable").tolist()
@@ -72,13 +68,13 @@ class SecondLooks:
                     verdicts |= said
                     by_time |= late
                     work.add(len(looked_at))
-        return cls(verdicts, by_time, believed)
+        return cls(verdicts, by_time)
 
     def count(self, verdict: str) -> int:
         """How many images have a verdict."""
         return sum(said == verdict for said in self.verdicts.values())
 
-    @property
+    @cached_property
     def shots_abound(self) -> bool:
         """Whether the threshold lets so many other shots pass that it says little here."""
         many = self.count(OTHER_SHOT) * _COPIES_A_SHOT > self.count(CONFIRMED)
@@ -93,9 +89,7 @@ class SecondLooks:
 
     def spared(self, found: Clusters) -> Clusters:
         """Let what is in doubt stay beside its keepers."""
-        look_at = found.look_at.copy()
-        look_at[self.in_doubt] = True
-        return replace(found, look_at=look_at)
+        return found.with_look_at(self.in_doubt)
 
 
 def _verdicts(

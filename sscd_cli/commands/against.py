@@ -203,7 +203,7 @@ def looked_at(
     while (chosen := places[(rank >= begin) & (rank < end)]).size:
         chosen = chosen if not begin else chosen[~has_copy[pairs.left[chosen]]]
         sides = found.other, pairs.right[chosen], found.stored, pairs.left[chosen]
-        said = SecondLooks.between(*sides, believed).verdicts
+        said = SecondLooks.between(*sides).verdicts
         verdicts |= {int(chosen[place]): verdict for place, verdict in said.items()}
         open_ = [place for place, verdict in said.items() if verdict != CONFIRMED]
         has_copy[pairs.left[np.delete(chosen, open_)]] = True

@@ -64,8 +64,8 @@ class DedupResult:
     recall: of the pairs, on a sample, where an approximate join found them. embedded: what
     embedding the sources did, if there were any. stored, found: the dataset, or its images with a
     copy where tasks found the pairs, and what became of each row of it. originals: which images
-    are edited copies, and why. looks: what a second look at the pixels said of images that would
-    go.
+    are edited copies, and why. untold: how many stay because nothing tells which is the original.
+    looks: what a second look at the pixels said of images that would go.
     """
 
     model: str

@@ -216,7 +216,7 @@ def copies_of(
 
     Args: numbers_M: the numbers of those of `found.rows` that count, ascending; the others are
         represented by their twins that do. descriptors_MD: looked at only where a row held a
-        forest merged_tiles that does not count.
+        forest together that does not count.
     """
     rows = found.rows
     first, twin = (np.searchsorted(rows, ends) for ends in (found.first, found.twin))

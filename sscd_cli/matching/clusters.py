@@ -242,8 +242,7 @@ def _also_alike(
 
 def _doubted(found: Clusters, rows_N: NDArray[np.bool_]) -> Clusters:
     """Let the copies stay that, or whose keepers, are among these rows."""
-    doubtful = found.removable & (rows_N | rows_N[found.keeper])
-    return replace(found, look_at=found.look_at | doubtful)
+    return found.with_look_at(found.removable & (rows_N | rows_N[found.keeper]))
 
 
 def _similarities_of(pairs: Pairs, one: Indices, other: Indices, count: int) -> NDArray[np.float32]:

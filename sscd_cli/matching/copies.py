@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,12 @@ class Clusters:
         """bool (N,): rows that another row stands for."""
         rows = np.arange(len(self.keeper))
         return np.not_equal(self.keeper, rows) & ~self.look_at
+
+    def with_look_at(self, rows: Indices | NDArray[np.bool_]) -> Clusters:
+        """Return the same with more rows that stay, to be looked at beside their keepers."""
+        look_at = self.look_at.copy()
+        look_at[rows] = True
+        return replace(self, look_at=look_at)
 
 
 SAMPLE_ROWS = 2_000
