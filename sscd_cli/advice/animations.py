@@ -67,10 +67,8 @@ def same_between(ours: DescriptorSet, theirs: DescriptorSet, pairs: Pairs) -> ND
     Of a file of ours the `_MOST` pairs that are most alike are looked at.
     """
     frames = ours.columns["frames"][pairs.left], theirs.columns["frames"][pairs.right]
-    fitting = np.flatnonzero((frames[0] > 1) & (frames[0] == frames[1]))
-    fitting = fitting[np.lexsort((-pairs.similarity[fitting], pairs.left[fitting]))]
-    rows = pairs.left[fitting]
-    places = fitting[np.arange(len(rows)) - np.searchsorted(rows, rows) < _MOST]
+    fitting, rank = pairs.ranked(np.flatnonzero((frames[0] > 1) & (frames[0] == frames[1])))
+    places = fitting[rank < _MOST]
     left = lru_cache(_HELD)(lambda row: _shown(ours, row))
     right = lru_cache(_HELD)(lambda row: _shown(theirs, row))
 

@@ -88,7 +88,6 @@ class MatchDoubts:
         bias: Bias | None,
         options: DedupOptions,
     ) -> MatchDoubts:
-
         some, others = (random_rows(np.arange(len(side))) for side in (ours, theirs))
         lowered = None if bias is None else bias[some]
         sample = theirs.descriptors[others]
@@ -101,11 +100,10 @@ class MatchDoubts:
             several=(ours.columns["frames"] > 1, theirs.columns["frames"] > 1),
         )
 
-    def crowd(self, pairs: Pairs) -> NDArray[np.bool_]:
-        """Return the pairs that are not believed: no threshold tells a copy in these sets."""
-        import numpy as np
-
-        return np.full(len(pairs), self.alike.tells_nothing and not self.believed)
+    @property
+    def crowd(self) -> bool:
+        """Whether no threshold tells a copy, and nobody said that this one does."""
+        return self.alike.tells_nothing and not self.believed
 
     def low(self, pairs: Pairs) -> NDArray[np.bool_]:
         """Return the pairs of images with next to nothing in them that are no exact copies."""
@@ -120,7 +118,7 @@ class MatchDoubts:
         """Return the pairs that are copies; the others are to be looked at."""
         ours, theirs = self.several
         sure = (pairs.similarity >= self.threshold) & ~ours[pairs.left] & ~theirs[pairs.right]
-        sure &= ~self.crowd(pairs)
+        sure &= not self.crowd
         return sure | self._exact(pairs)
 
     def _exact(self, pairs: Pairs) -> NDArray[np.bool_]:

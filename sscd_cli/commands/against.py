@@ -21,7 +21,7 @@ from sscd_cli.images.read import is_file
 from sscd_cli.joining import tasks as join
 from sscd_cli.machines.stages import stage
 from sscd_cli.matching.decided import decided_between
-from sscd_cli.matching.doubts import Resemblance, crowded_between, exact_copies_between
+from sscd_cli.matching.doubts import Resemblance, crowded_between
 from sscd_cli.matching.join import Pairs, cross_pairs
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.embed import EmbedOptions
@@ -43,10 +43,10 @@ class AgainstResult:
     sources did, if there were any. checked: bool (P,), the pairs whose files were both found.
     sure: bool (P,), the pairs that are copies; the others are to be looked at. alike: how alike
     random images here and there are. crowd: bool (P,), the pairs that are not believed for that, or
-    because one of the two resembles many. low_content: how many here are compared with their
-    exact copies only, for there is next to nothing in them. decided: pairs left out because a
-    person said that both stay. looks: what a second look at the pixels said of pairs, by their
-    places, that are no exact copies.
+    because one of the two resembles many. exact: of here and there, as in `MatchDoubts`.
+    low_content: how many here are compared with their exact copies only, for there is next to
+    nothing in them. decided: pairs left out because a person said that both stay. looks: what a
+    second look at the pixels said of pairs, by their places, that are no exact copies.
     """
 
     model: str
@@ -58,6 +58,7 @@ class AgainstResult:
     unreadable: int
     alike: Resemblance
     crowd: NDArray[np.bool_]
+    exact: tuple[NDArray[np.int64], NDArray[np.int64]]
     low_content: int
     stale: int
     embedded: embed.EmbedResult | None
@@ -73,6 +74,13 @@ class AgainstResult:
     def leaked(self) -> int:
         """How many of the `images` here have a copy there."""
         return _distinct(self.pairs.left[self.sure])
+
+    @property
+    def same(self) -> NDArray[np.bool_]:
+        """bool (P,): the pairs of exact copies."""
+        ours, theirs = self.exact
+        same: NDArray[np.bool_] = ours[self.pairs.left] == theirs[self.pairs.right]
+        return same
 
     @property
     def crowded(self) -> int:
@@ -161,10 +169,8 @@ def _without_rejected(found: AgainstResult, decisions: Decisions) -> AgainstResu
 
 def _without_crowds(found: AgainstResult) -> AgainstResult:
     """Let only exact copies count of images that resemble many in the other dataset."""
-    exact = exact_copies_between(found.stored.columns, found.other.columns)
-    crowd = found.crowd | crowded_between(found.pairs, found.threshold, exact)
-    same = exact[0][found.pairs.left] == exact[1][found.pairs.right]
-    return replace(found, crowd=crowd, sure=found.sure & (~crowd | same))
+    crowd = found.crowd | crowded_between(found.pairs, found.threshold, found.exact)
+    return replace(found, crowd=crowd, sure=found.sure & (~crowd | found.same))
 
 
 def with_frames(found: AgainstResult) -> AgainstResult:
@@ -191,13 +197,11 @@ def looked_at(
         (P,), which of them count whatever their pixels say; exact copies do.
     """
     pairs = found.pairs
-    ours, theirs = exact_copies_between(found.stored.columns, found.other.columns)
     counting = found.sure if counting is None else counting
-    alike = ours[pairs.left] == theirs[pairs.right]
-    certain = counting & (alike if certain is None else alike | certain)
+    certain = counting & (found.same if certain is None else found.same | certain)
     has_copy = np.zeros(found.images, np.bool_)
     has_copy[pairs.left[certain]] = True
-    places, rank = _ranked(pairs, np.flatnonzero(counting & ~certain))
+    places, rank = pairs.ranked(np.flatnonzero(counting & ~certain))
     verdicts: dict[int, str] = {}
     begin, end = 0, FEW
     while (chosen := places[(rank >= begin) & (rank < end)]).size:
@@ -212,14 +216,6 @@ def looked_at(
     sure = found.sure.copy()
     sure[looks.in_doubt] = False
     return replace(found, sure=sure, looks=looks)
-
-
-def _ranked(pairs: Pairs, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return places of pairs image by image, and which of its image's each is: the most alike 0."""
-    left = pairs.left[places]
-    order = np.lexsort((-pairs.similarity[places], left))
-    first = np.searchsorted(left[order], left[order])
-    return places[order], np.arange(len(places)) - first
 
 
 def compare(
@@ -256,7 +252,8 @@ def compare(
         others=len(theirs),
         unreadable=len(ours.unreadable),
         alike=doubts.alike,
-        crowd=doubts.crowd(pairs),
+        crowd=np.full(len(pairs), doubts.crowd),
+        exact=doubts.exact,
         low_content=_distinct(every.left[doubts.low(every)]),
         stale=stale,
         embedded=embedded,

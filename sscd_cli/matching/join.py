@@ -60,6 +60,16 @@ class Pairs:
         rows = np.empty(0, np.int64)
         return cls(rows, rows, np.empty(0, np.float32))
 
+    def ranked(self, places: Indices) -> tuple[Indices, Indices]:
+        """Return places of pairs by their left rows, and which of its row's each is.
+
+        The most alike of a row is its 0th.
+        """
+        left = self.left[places]
+        order = np.lexsort((-self.similarity[places], left))
+        first = np.searchsorted(left[order], left[order])
+        return places[order], np.arange(len(places)) - first
+
     def renumbered(self, number_N: Indices) -> Pairs:
         """Return the pairs of rows that still have a number, under it; -1 is none.
 
