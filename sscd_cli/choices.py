@@ -20,6 +20,7 @@ OutputKind = Literal["descriptor", "embedding", "logits"]
 ReportFormat = Literal["text", "html", "jsonl", "csv", "parquet", "paths"]
 LeakFormat = Literal["text", "json", "junit", "sarif", "markdown", "github"]
 HitFormat = Literal["text", "jsonl", "csv"]
+LookVerdict = Literal["copy confirmed", "other shot", "cannot tell"]
 
 LINKAGES: tuple[str, ...] = get_args(Linkage)
 METHODS: tuple[str, ...] = get_args(Method)
@@ -43,6 +44,10 @@ MAX_PIXELS = 200_000_000
 MAX_BYTES = 512 << 20
 CROWD = 32  # look-alikes of one image: more copies than it has, but pages of text have more
 AUTO = "auto"  # the threshold that was calibrated for these descriptors
+
+# what a second look at an image and its keeper says
+LOOK_VERDICTS: tuple[LookVerdict, ...] = get_args(LookVerdict)
+CONFIRMED, OTHER_SHOT, CANNOT_TELL = LOOK_VERDICTS
 
 # how an image is like its keeper; of the last one nothing goes
 EXACT_BYTES, SAME_PIXELS, EDITED, LOOK_AT = BANDS = (

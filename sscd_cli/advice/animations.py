@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.advice.pictures import frames_at
+from sscd_cli.choices import CONFIRMED
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.machines.hardware import core_count, lacking
 from sscd_cli.machines.stages import each
@@ -126,7 +127,7 @@ def _same(one: Shown, other: Shown) -> bool:
 
 
 def _confirmed(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    return second_look(one, other) == "copy confirmed"
+    return second_look(one, other) == CONFIRMED
 
 
 def _is_flat(picture: NDArray[np.uint8]) -> bool:

@@ -11,15 +11,15 @@ from itertools import groupby
 import numpy as np
 
 from sscd_cli.advice.pictures import picture_of
+from sscd_cli.choices import CANNOT_TELL, CONFIRMED, OTHER_SHOT
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.images.capture import at_other_times
 from sscd_cli.machines.hardware import core_count
 from sscd_cli.machines.stages import stage
 from sscd_cli.matching.copies import Clusters
 from sscd_cli.matching.products import Indices
-from sscd_cli.second_look.verdict import VERDICTS, second_look, small
+from sscd_cli.second_look.verdict import second_look, small
 
-CONFIRMED, OTHER_SHOT, CANNOT_TELL = VERDICTS
 # copies confirmed for each other shot: with fewer, what pixels cannot tell is rather a shot, too
 _COPIES_A_SHOT = 20
 

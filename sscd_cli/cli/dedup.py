@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from sscd_cli.choices import CROWD, MODEL, ReportFormat
+from sscd_cli.choices import CONFIRMED, CROWD, MODEL, OTHER_SHOT, ReportFormat
 from sscd_cli.cli import terminal
 from sscd_cli.cli.embed import name_unreadable
 from sscd_cli.cli.embed import summarise as summarise_embedding
@@ -309,7 +309,7 @@ def _note_decided(found: DedupResult | AgainstResult) -> None:
 
 def _note_second_look(found: DedupResult | AgainstResult) -> None:
     looks = found.looks
-    confirmed, others = looks.count("copy confirmed"), looks.count("other shot")
+    confirmed, others = looks.count(CONFIRMED), looks.count(OTHER_SHOT)
     if confirmed or others:
         terminal.note(
             f"second look at {counted(len(looks.verdicts), 'pairs')}: {confirmed:,} confirmed as "

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from sscd_cli.advice.animations import same_between
 from sscd_cli.advice.doubts import MatchDoubts
-from sscd_cli.advice.second_look import CONFIRMED, SecondLooks
+from sscd_cli.advice.second_look import SecondLooks
+from sscd_cli.choices import CONFIRMED
 from sscd_cli.commands import embed
 from sscd_cli.decisions.records import Decisions, decisions_at, read_decisions
 from sscd_cli.descriptors.provenance import difference

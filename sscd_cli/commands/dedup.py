@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from sscd_cli.advice.doubts import RowDoubts, find_doubts, low_content
 from sscd_cli.advice.originals import Originals, Policy
-from sscd_cli.advice.second_look import CANNOT_TELL, OTHER_SHOT, SecondLooks
+from sscd_cli.advice.second_look import SecondLooks
+from sscd_cli.choices import CANNOT_TELL, OTHER_SHOT
 from sscd_cli.commands import embed
 from sscd_cli.decisions.records import decisions_at, read_decisions
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable

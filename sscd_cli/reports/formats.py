@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from typing import Any, BinaryIO
 
+from sscd_cli.choices import OTHER_SHOT
 from sscd_cli.errors import UsageError
 from sscd_cli.images.read import is_file
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
@@ -73,7 +74,7 @@ def _text_line(member: Member, head: str) -> str:
     if _verdict(member) == "keep":
         verdict = "keep         "
     size = f"{_pixels(member):>11}  {bytes_text(member.file_bytes):>8}"
-    why = "other shot" if member.verdict == "other shot" else member.reason
+    why = OTHER_SHOT if member.verdict == OTHER_SHOT else member.reason
     if not member.keep and member.keeper != head:
         why = "; ".join(filter(None, (why, f"for {printable(member.keeper)}")))
     return f"  {verdict}  {size}  {printable(member.path)}{f'  ({why})' if why else ''}\n"

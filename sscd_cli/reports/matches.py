@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.choices import LOOK_AT
+from sscd_cli.choices import LOOK_AT, OTHER_SHOT
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.descriptors.tables import write_table
 from sscd_cli.images.read import is_file
@@ -141,7 +141,7 @@ def _lines(
 
 
 def _text_line(match: Match) -> str:
-    doubt = "other shot" if match.verdict == "other shot" else LOOK_AT
+    doubt = OTHER_SHOT if match.verdict == OTHER_SHOT else LOOK_AT
     doubts = f"  ({doubt})" if match.band == LOOK_AT else ""
     doubts += "" if match.checked else "  (not checked)"
     return f"  {match.similarity:.3f}  {printable(match.other)}{doubts}\n"

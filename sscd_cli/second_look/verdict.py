@@ -8,18 +8,14 @@ ground hardly anything is found. What was laid over a copy stands in one of them
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sscd_cli.choices import CANNOT_TELL, CONFIRMED, OTHER_SHOT, LookVerdict
 from sscd_cli.second_look.alignment import Floats, point_map, whole_map
 from sscd_cli.second_look.residual import Overlay, Residual
 from sscd_cli.second_look.tiles import FINE
-
-Verdict = Literal["copy confirmed", "other shot", "cannot tell"]
-VERDICTS = get_args(Verdict)
 
 SIDE = 320  # pixels of the longer side that are looked at
 
@@ -35,7 +31,7 @@ _UNLIKE, _OVER, _LITTLE = 0.25, 0.65, 0.01
 _EVEN, _FOREIGN, _STROKES = 0.5, 0.3, 16
 
 
-def second_look(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Verdict:
+def second_look(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> LookVerdict:
     """Say whether two pictures are one shot: some 40 ms on one core.
 
     Args: one, other: upright RGB, uint8 (h, w, 3), best with a longer side of `SIDE`.
@@ -44,7 +40,7 @@ def second_look(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Verdict:
     """
     left, right = _grey(one), _grey(other)
     if min(left.shape + right.shape) < 48:
-        return "cannot tell"
+        return CANNOT_TELL
     alike, to = whole_map(left, right)
     overlay = Overlay.of(left, right, to)
     if overlay.score < _CERTAIN:
@@ -54,7 +50,7 @@ def second_look(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Verdict:
     return judge(overlay.refined(FINE).residual(), alike, min(_even(left), _even(right)))
 
 
-def judge(left: Residual, alike: float, even: float) -> Verdict:
+def judge(left: Residual, alike: float, even: float) -> LookVerdict:
     """Return the verdict on what is left.
 
     alike: correlation of the two, squashed. even: share of either that is of one tone.
@@ -69,10 +65,10 @@ def judge(left: Residual, alike: float, even: float) -> Verdict:
     # a copy of a drawing would lie over it: its corners stand out before the even ground
     foreign = even >= _EVEN and left.same < _FOREIGN and left.tiles >= _STROKES
     if unlike or foreign or (is_over and (two_sided or moved)):
-        return "other shot"
+        return OTHER_SHOT
     settled = left.same >= _AGREE and left.moved < _STILL and (more < _BARE or not any(left.places))
     sure = left.tiles >= _TILES and left.relit < _RELIT
-    return "copy confirmed" if settled and sure else "cannot tell"
+    return CONFIRMED if settled and sure else CANNOT_TELL
 
 
 def small(image: Image.Image) -> NDArray[np.uint8]:

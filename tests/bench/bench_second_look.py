@@ -27,8 +27,9 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import other_shots
 
+from sscd_cli.choices import LOOK_VERDICTS
 from sscd_cli.edits.named import EDITS
-from sscd_cli.second_look.verdict import VERDICTS, second_look, small
+from sscd_cli.second_look.verdict import second_look, small
 
 DRAWN = ("pages", "forms", "codes", "screens", "logos")
 FIRST = 2000  # number of the first drawn pair: some of those below served to choose the limits
@@ -111,10 +112,10 @@ def _version(name: str) -> str:
 
 
 def _print_table(title: str, verdicts: dict[str, Counter[str]]) -> None:
-    print(f"\n| {title} | pairs | {' | '.join(VERDICTS)} |\n|---|---|---|---|---|")
+    print(f"\n| {title} | pairs | {' | '.join(LOOK_VERDICTS)} |\n|---|---|---|---|---|")
     for name, counts in {**verdicts, "all": sum(verdicts.values(), Counter())}.items():
         total = sum(counts.values())
-        shares = " | ".join(f"{counts[verdict] / total:.1%}" for verdict in VERDICTS)
+        shares = " | ".join(f"{counts[verdict] / total:.1%}" for verdict in LOOK_VERDICTS)
         print(f"| {name} | {total} | {shares} |", flush=True)
 
 
