@@ -32,7 +32,7 @@ def frames_at(stored: DescriptorSet, row: int) -> Iterator[Image]:
     """
     if ref := _ref(stored, row):
         data, _ = read_bytes(ref, DEFAULT_LIMITS.file_bytes)
-        yield from some_frames(data, exif=_turns(stored))
+        yield from (shown.image for shown in some_frames(data, exif=_turns(stored)))
 
 
 def _turns(stored: DescriptorSet) -> bool:

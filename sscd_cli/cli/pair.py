@@ -50,9 +50,10 @@ def _json(result: PairResult) -> str:
 
 def _lines(result: PairResult) -> Iterator[str]:
     verdict = "copy" if result.is_copy else "no copy"
+    least = ", least of {} and {} frames".format(*result.frames) if max(result.frames) > 1 else ""
     yield (
         f"similarity {result.similarity:.4f}  distance {result.distance:.4f}  "
-        f"{verdict} at threshold {result.threshold:.4g}{terminal.scale_note(result.scale)}"
+        f"{verdict} at threshold {result.threshold:.4g}{terminal.scale_note(result.scale)}{least}"
     )
     if result.explanation is None:
         return

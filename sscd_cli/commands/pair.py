@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sscd_cli.choices import check_threshold
 from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.evaluation.explanation import Explanation, explain
-from sscd_cli.images.decode import load_file
+from sscd_cli.images.content import LOW_CONTENT, content_of
+from sscd_cli.images.decode import load_frames
+from sscd_cli.images.opening import Picture
+from sscd_cli.images.preprocess import Recipe
 from sscd_cli.models.load import load_model
 from sscd_cli.options.pair import PairOptions
 from sscd_cli.scoring.scale import Scale
@@ -21,14 +25,16 @@ class PairResult:
     """How similar two images are.
 
     similarity: on `scale` (see `scoring.scale`), by default cosine in [-1, 1]. distance:
-    Euclidean, sqrt(2 - 2 · cosine), before any score normalisation. is_copy: similarity >=
-    threshold. explanation: which single edit accounts for it, if that was asked for; by cosine.
+    Euclidean, sqrt(2 - 2 · cosine), before any score normalisation. frames: how many either file
+    has; of several the similarity is the least. is_copy: similarity >= threshold. explanation:
+    which single edit accounts for it, if that was asked for; by cosine.
     """
 
     left: str
     right: str
     similarity: float
     distance: float
+    frames: tuple[int, int]
     threshold: float
     is_copy: bool
     model: str
@@ -39,7 +45,9 @@ class PairResult:
 def run(options: PairOptions) -> PairResult:
     """Embed two images and compare them at the threshold, by default the model's own.
 
-    A threshold "auto" is that of the descriptors in `options.descriptors`.
+    Of animations and files of pages the first, those at the quarters and the last are compared; a
+    single picture is compared with each of them. A threshold "auto" is that of the descriptors in
+    `options.descriptors`.
 
     Raises: SscdError: an image cannot be read. ModelError, UsageError: as `load_model`.
         StoreError: the post-processing is unreadable or another model's.
@@ -53,22 +61,43 @@ def run(options: PairOptions) -> PairResult:
     )
     made = provenance_of(model, exif=options.exif, dtype="float32")
     threshold = resolve(options.threshold, scale.provenance(made), options.descriptors, scale)
-    rows = scale.apply(model.embed(paths, exif=options.exif, strict=True))
-    cosine = min(float(rows[0] @ rows[1]), 1.0)
-    bias = scale.bias(rows)
-    similarity = cosine if bias is None else cosine - float(bias.mean())
+    recipe = replace(model.spec.recipe, exif=options.exif)
+    shown = _aligned(paths, options.exif, recipe)
+    seen = [[picture.sized(recipe) for picture in side] for side in shown]
+    left, right = (scale.apply(model.embed(side)) for side in seen)
+    similarity = np.minimum((left * right).sum(axis=1), 1)
+    if (bias := scale.bias(np.concatenate([left, right]))) is not None:
+        similarity -= bias.reshape(2, -1).mean(axis=0)
+    at = int(np.where(_tells(seen), similarity, np.inf).argmin())
     explanation = None
     if options.explain:
-        images = [load_file(path, exif=options.exif) for path in paths]
-        explanation = explain(model.embed, *images, side=model.spec.recipe.size)
+        images = [side[at].image for side in _aligned(paths, options.exif)]
+        explanation = explain(model.embed, *images, side=recipe.size)
     return PairResult(
         left=options.left,
         right=options.right,
-        similarity=similarity,
-        distance=float(np.linalg.norm(rows[0] - rows[1])),
+        similarity=float(similarity[at]),
+        distance=float(np.linalg.norm(left[at] - right[at])),
+        frames=(shown[0][0].frames, shown[1][0].frames),
         threshold=threshold,
-        is_copy=similarity >= threshold,
+        is_copy=bool(similarity[at] >= threshold),
         model=model.spec.name,
         scale=str(scale),
         explanation=explanation,
     )
+
+
+def _aligned(
+    paths: tuple[str, str], exif: bool, recipe: Recipe | None = None
+) -> tuple[list[Picture], list[Picture]]:
+    """Read the frames of two files, as many of either: a single picture stands beside all."""
+    left, right = (load_frames(path, exif=exif, recipe=recipe) for path in paths)
+    most = max(len(left), len(right))
+    return left * (most // len(left)), right * (most // len(right))
+
+
+def _tells(seen: list[list[NDArray[np.uint8]]]) -> NDArray[np.bool_]:
+    """Return which frames count: next to nothing in both says nothing, unless all are so."""
+    empty = [[content_of(picture) < LOW_CONTENT for picture in side] for side in seen]
+    both: NDArray[np.bool_] = np.all(empty, axis=0)
+    return ~both | both.all()

@@ -1,41 +1,27 @@
-"""Some frames of an animation, or some pages of a file of pages, as upright RGB."""
+"""Some frames of an animation, or some pages of a file of pages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from PIL import Image
-
-from sscd_cli.choices import MAX_PIXELS
-from sscd_cli.images.budget import DECODING, need_of
-from sscd_cli.images.formats import refuse_bomb
-from sscd_cli.images.noise import quiet_codecs
-from sscd_cli.images.opening import frames_of, identified, upright_rgb
-from sscd_cli.images.pdf import is_pdf, open_page
+from sscd_cli.images.opening import Picture, open_picture
+from sscd_cli.images.preprocess import Recipe
 
 
-def some_frames(data: bytes, *, exif: bool = True) -> Iterator[Image.Image]:
-    """Yield the first frame of a file, those at its quarters, and its last.
+def some_frames(
+    data: bytes, *, exif: bool = True, recipe: Recipe | None = None
+) -> Iterator[Picture]:
+    """Yield the first frame of a file, those at its quarters, and its last, each once.
 
-    Limits: an animation is decoded from its beginning, however few frames are asked for.
-    Raises: Image.DecompressionBombError: too many pixels; any other `Exception` where the file is
-        damaged, as `open_picture` does.
+    Limits: an animation is decoded from its beginning for each of them.
+    Raises: as `open_picture`.
     """
-    if is_pdf(data):
-        first, pages = open_page(data, MAX_PIXELS)
-        yield first
-        yield from (open_page(data, MAX_PIXELS, number)[0] for number in _some(pages)[1:])
-        return
-    with quiet_codecs(MAX_PIXELS):
-        numbers = _some(frames_of(identified(data, MAX_PIXELS)))
-        image = identified(data, MAX_PIXELS)
-        for number in numbers:
-            image.seek(number)
-            refuse_bomb(*image.size, MAX_PIXELS)
-            with DECODING.taken(need_of(image, image.size, in_strips=False), MAX_PIXELS):
-                yield upright_rgb(image, exif=exif)
+    first = open_picture(data, exif=exif, recipe=recipe)
+    yield first
+    for number in sorted(set(quarters(first.frames)) - {0}):
+        yield open_picture(data, exif=exif, recipe=recipe, frame=number)
 
 
-def _some(frames: int) -> list[int]:
-    last = frames - 1
-    return sorted({0, last // 4, last // 2, last * 3 // 4, last})
+def quarters(frames: int) -> list[int]:
+    """Return the numbers of the first of some frames, those at the quarters, and the last."""
+    return [(frames - 1) * quarter // 4 for quarter in range(5)]

@@ -6,7 +6,8 @@ An image that cannot be read is a value with a reason (`Unreadable`), never an e
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 
 from sscd_cli.choices import MAX_BYTES, MAX_PIXELS
 from sscd_cli.errors import SscdError
+from sscd_cli.images.animation import quarters, some_frames
 from sscd_cli.images.capture import capture_time
 from sscd_cli.images.content import content_of
 from sscd_cli.images.formats import MissingFormatError
@@ -199,27 +201,48 @@ def load_picture(ref: ImageRef, *, exif: bool = True, recipe: Recipe | None = No
     is known of the picture, too, when it was taken, if its file says so.
     Raises: SscdError: it cannot be read.
     """
+    contents = _contents(ref)
+    with _named(contents):
+        picture = open_picture(contents.data, exif=exif, recipe=recipe)
+    return picture if recipe else replace(picture, taken=capture_time(contents.data))
+
+
+def load_frames(path: str, *, exif: bool = True, recipe: Recipe | None = None) -> list[Picture]:
+    """Read an image file of one picture, or five of the frames or pages of one that has several.
+
+    Those are the first, the ones at the quarters, and the last; of few frames some come again.
+    Raises: SscdError: it cannot be read.
+    """
+    contents = _contents(_ref(path))
+    with _named(contents):
+        shown = list(some_frames(contents.data, exif=exif, recipe=recipe))
+    numbers = quarters(shown[0].frames)
+    distinct = sorted(set(numbers))
+    return shown if len(shown) == 1 else [shown[distinct.index(number)] for number in numbers]
+
+
+def _contents(ref: ImageRef) -> Contents:
     contents = read(ref, DEFAULT_LIMITS)
     if isinstance(contents, Unreadable):
         raise SscdError(f"cannot read {ref.id}: {contents.error}", "name an image file")
+    return contents
+
+
+@contextmanager
+def _named(contents: Contents) -> Iterator[None]:
+    """Let a failure of decoding say which file it is, and why."""
     try:
-        picture = open_picture(contents.data, exif=exif, recipe=recipe)
+        yield
     except Exception as error:
         if lacking(error):
             raise
         reason = reason_of_failure(error, contents.data)
-        raise SscdError(f"cannot read {ref.id}: {reason}", "name an image file") from error
-    return picture if recipe else replace(picture, taken=capture_time(contents.data))
+        raise SscdError(f"cannot read {contents.ref.id}: {reason}", "name an image file") from error
 
 
 def load_image(ref: ImageRef, *, exif: bool = True, recipe: Recipe | None = None) -> Image.Image:
     """Return the RGB image of `load_picture`, upright, without metadata."""
     return load_picture(ref, exif=exif, recipe=recipe).image
-
-
-def load_file(path: str, *, exif: bool = True) -> Image.Image:
-    """Read one image file that cannot be done without. Raises: SscdError: it cannot be read."""
-    return load_image(_ref(path), exif=exif)
 
 
 def load_sized(path: str, recipe: Recipe) -> npt.NDArray[np.uint8]:

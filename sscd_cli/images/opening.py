@@ -70,8 +70,9 @@ class Picture:
 
     size: width and height that it has at full resolution; `image` may be decoded at less, and
     `shown` is where it lies in it then: a picture of 1,001 pixels at a half fills 500½ of 501.
-    format: Pillow's name for the file's. frames: pictures in the file. coding: of a JPEG file
-    that is upright as it is and is decoded for no network. taken: when, as `load_picture` adds.
+    format: Pillow's name for the file's. frames: pictures in the file, known of its first. coding:
+    of a JPEG file that is upright as it is and is decoded for no network. taken: when, as
+    `load_picture` adds.
     """
 
     image: Image.Image
@@ -102,12 +103,14 @@ def open_picture(
     exif: bool = True,
     max_pixels: int = MAX_PIXELS,
     recipe: Recipe | None = None,
+    frame: int = 0,
 ) -> Picture:
     """Decode the bytes of an image file, at a lower resolution where `recipe` says so.
 
-    The first frame of an animation counts; how transparency and deep values are treated is in
-    `modes` and `samples`; colour profiles are left alone. With `exif` the image is turned upright
-    (damaged EXIF data counts as none; Pillow itself always turns TIFF and HEIC files).
+    Of an animation or a file of pages one `frame` counts, by default the first; how transparency
+    and deep values are treated is in `modes` and `samples`; colour profiles are left alone. With
+    `exif` the image is turned upright (damaged EXIF data counts as none; Pillow itself always turns
+    TIFF and HEIC files).
 
     Raises: Image.DecompressionBombError: above `max_pixels`. ValueError: empty. OSError: no image,
     or truncated. Pillow raises any other `Exception` for some damaged files.
@@ -121,25 +124,26 @@ def open_picture(
             developed = open_raw(data, max_pixels, upright=exif)
             return Picture(developed, developed.size, "RAW")
         if is_pdf(data):
-            page, pages = open_page(data, max_pixels)
+            page, pages = open_page(data, max_pixels, frame)
             return Picture(page, page.size, "PDF", pages)
+        how = exif, max_pixels, recipe, frame
         try:
-            return _opened(data, exif=exif, max_pixels=max_pixels, recipe=recipe)
+            return _opened(data, *how)
         except Exception as error:
             if lacking(error) or isinstance(error, Image.DecompressionBombError):
                 raise
             if TIFF.match(data):
-                image, orientation, frames = open_tiff(data, max_pixels, error)
+                image, orientation, frames = open_tiff(data, max_pixels, error, frame)
                 turned = _turned(image, orientation if exif else 1)
                 return Picture(turned, turned.size, "TIFF", frames)
             plain = without_remarks(data)
             if isinstance(error, RefusedError) or len(plain) == len(data):
                 raise
-            return _opened(plain, exif=exif, max_pixels=max_pixels, recipe=recipe)
+            return _opened(plain, *how)
 
 
-def _opened(data: bytes, *, exif: bool, max_pixels: int, recipe: Recipe | None) -> Picture:
-    image: Image.Image = identified(data, max_pixels)
+def _opened(data: bytes, exif: bool, max_pixels: int, recipe: Recipe | None, frame: int) -> Picture:
+    image: Image.Image = _at(frame, data, max_pixels)
     full = image.size
     refuse_bomb(*full, max_pixels)
     refuse_scrambled(image)
@@ -154,7 +158,7 @@ def _opened(data: bytes, *, exif: bool, max_pixels: int, recipe: Recipe | None) 
         image.load()
         orientation = _orientation(image, data) if exif else 1
         if deep and is_dark(image):
-            image = stretched(image, identified(data, max_pixels))
+            image = stretched(image, _at(frame, data, max_pixels))
         boxes = (1, 1) if strips is None else boxes_of(image.size, strips)
         if strips is None:
             rgb = plain_rgb(image)
@@ -163,7 +167,7 @@ def _opened(data: bytes, *, exif: bool, max_pixels: int, recipe: Recipe | None) 
             rgb = shrunk_rgb(image, boxes)
     filled = full[0] / scale / boxes[0], full[1] / scale / boxes[1]
     shown = _shown(rgb.size, filled, orientation) if shrunk else None
-    upright, frames = _turned(rgb, orientation), frames_of(image)
+    upright, frames = _turned(rgb, orientation), 1 if frame else frames_of(image)
     if shrunk and orientation in TURNED_SIDEWAYS:
         full = full[::-1]
     size = full if shrunk else upright.size
@@ -202,6 +206,13 @@ def identified(data: bytes, max_pixels: int) -> ImageFile:
         raise
     except Image.DecompressionBombError:
         raise too_many_pixels(max_pixels) from None
+
+
+def _at(frame: int, data: bytes, max_pixels: int) -> ImageFile:
+    image = identified(data, max_pixels)
+    if frame:
+        image.seek(frame)
+    return image
 
 
 def _formats_of(data: bytes) -> list[str]:

@@ -43,8 +43,10 @@ def refuse_scrambled(image: Image.Image) -> None:
         raise RefusedError("TIFF of 16-bit colours in separate planes")
 
 
-def open_tiff(data: bytes, max_pixels: int, error: Exception) -> tuple[Image.Image, int, int]:
-    """Return the first page as RGB, how it has to be turned by EXIF's numbers, and the pages.
+def open_tiff(
+    data: bytes, max_pixels: int, error: Exception, number: int = 0
+) -> tuple[Image.Image, int, int]:
+    """Return a page as RGB, how it has to be turned by EXIF's numbers, and the pages.
 
     Args: error: what Pillow raised.
     Raises: `error`: the file is damaged. MissingFormatError: a sound file, and no tifffile.
@@ -62,7 +64,7 @@ def open_tiff(data: bytes, max_pixels: int, error: Exception) -> tuple[Image.Ima
         raise MissingFormatError("TIFF of this kind", "tiff") from error
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            page = file.pages.first
+            page: Any = file.pages[number]
             orientation = page.tags.valueof(ORIENTATION, 1)
             return _rgb(page, max_pixels), int(orientation), len(file.pages)
     except (RefusedError, Image.DecompressionBombError):

@@ -74,7 +74,7 @@ def test_the_pages_are_counted_and_some_are_shown() -> None:
     colours = ["red", "green", "blue", "white", "black", "yellow", "cyan"]
     data = pdf(*(Image.new("RGB", (60, 40), colour) for colour in colours))
     assert open_picture(data).frames == 7
-    shown = [page.getpixel((9, 9)) for page in some_frames(data)]
+    shown = [page.image.getpixel((9, 9)) for page in some_frames(data)]
     wanted = [(255, 0, 0), (0, 128, 0), (255, 255, 255), (0, 0, 0), (0, 255, 255)]
     assert np.abs(np.subtract(shown, wanted)).max() <= 3
 

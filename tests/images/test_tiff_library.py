@@ -12,6 +12,7 @@ from drawn_pictures import draw_picture
 from PIL import Image
 from tiffs import tiff
 
+from sscd_cli.images.animation import some_frames
 from sscd_cli.images.decode import Decoded, Limits, Unreadable, decode
 from sscd_cli.images.refs import ImageRef
 
@@ -87,14 +88,18 @@ def test_nothing_of_an_elevation_model_is_taken_for_a_value(tmp_path: Path) -> N
 def test_orientation_and_pages_are_known(tmp_path: Path) -> None:
     tifffile = pytest.importorskip("tifffile")
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
-        for _ in range(3):
-            file.write(REAL, photometric="rgb", extratags=[(274, "H", 1, 6, True)])
+        for share in (1, 0.5, 1):
+            file.write(REAL * share, photometric="rgb", extratags=[(274, "H", 1, 6, True)])
     found = read(tmp_path / "a.tif")
     assert isinstance(found, Decoded)
     assert (found.width, found.height, found.frames) == (64, 96, 3)
     assert found.pixels is not None
     turned = np.asarray(Image.fromarray(COLOURS).transpose(Image.Transpose.ROTATE_270))
     assert np.abs(found.pixels.astype(int) - turned).max() <= 2
+    pages = [page.pixels() for page in some_frames((tmp_path / "a.tif").read_bytes())]
+    assert np.array_equal(pages[0], turned)
+    assert np.array_equal(pages[0], pages[2])
+    assert not np.array_equal(pages[0], pages[1])
 
 
 def test_a_cut_tiff_is_called_that_with_or_without_the_extra(

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import DATA, Run, Store, csv_rows_of, picture, records_of
+from PIL import Image
 
 from sscd_cli.reports.formats import csv_lines, path_lines
 from sscd_cli.text import bytes_text
@@ -193,6 +194,39 @@ def test_search_and_pair_reports(tiny: Run, tmp_path: Path) -> None:
     assert told["distance"] == pytest.approx((2 - 2 * told["similarity"]) ** 0.5, rel=1e-3)
     assert told["is_copy"] is False
     assert tiny("pair", "photos/a.png", "photos/b.png").status == 0
+
+
+def test_pair_compares_animations_and_pages_in_all_that_they_show(
+    sscd: Run, tmp_path: Path, gallery: Path
+) -> None:
+    def frame(name: str, side: int = 240) -> Image.Image:
+        with Image.open(gallery / f"{name}.jpg") as image:
+            return image.convert("RGB").resize((side, side))
+
+    def told(*names: str) -> Any:
+        return json.loads(sscd("pair", *names, "-f", "json").out)
+
+    alps, leaf, reef = (frame(name) for name in ("alps", "leaf", "reef"))
+    files: dict[str, list[Image.Image]] = {
+        "a.gif": [Image.new("RGB", (240, 240)), alps, leaf],
+        "same.webp": [Image.new("RGB", (240, 240), (2, 2, 2)), alps, leaf],
+        "other.gif": [Image.new("RGB", (240, 240)), alps, reef],
+        "cover.tif": [alps, leaf],
+        "cover2.tif": [frame("alps", 200), frame("reef", 200)],
+        "still.png": [alps],
+    }
+    for name, (first, *rest) in files.items():
+        how = {"save_all": True, "append_images": rest} if rest else {}
+        first.save(tmp_path / name, **how)
+    assert told("a.gif", "same.webp")["similarity"] > 0.95
+    for name in ("other.gif", "still.png"):
+        assert told("a.gif", name)["similarity"] < 0.5
+        assert not told(name, "a.gif")["is_copy"]
+    assert told("cover.tif", "cover2.tif")["frames"] == [2, 2]
+    text = sscd("pair", "cover.tif", "cover2.tif", "--explain").out.decode()
+    assert "no copy at threshold" in text
+    assert ", least of 2 and 2 frames\nno single edit explains it" in text
+    assert "frames" not in sscd("pair", "still.png", "still.png").out.decode()
 
 
 @pytest.mark.parametrize(
