@@ -18,6 +18,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sscd_cli.text import VERSION
+
 if TYPE_CHECKING:
     from sscd_cli.commands.notebook import deduplicate as deduplicate
     from sscd_cli.commands.notebook import similarity as similarity
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from sscd_cli.models.load import Model as Model
     from sscd_cli.models.load import load_model as load_model
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOMES = {
     "Model": "models.load",

@@ -1,6 +1,9 @@
-"""How numbers, sizes and names from outside are written for people."""
+"""How the tool calls itself, and how it writes numbers, sizes and names from outside."""
 
 from __future__ import annotations
+
+VERSION = "0.1.0"
+TOOL = {"tool": "sscd", "version": VERSION}  # with which a record of ours begins
 
 
 def counted(number: int, things: str) -> str:

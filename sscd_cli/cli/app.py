@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 
-from sscd_cli import __version__
 from sscd_cli.cli import command, completion, stopping, suggest, terminal, topics
 from sscd_cli.cli.apply import apply, undo
 from sscd_cli.cli.calibrate import calibrate
@@ -32,7 +31,7 @@ from sscd_cli.cli.train import train
 from sscd_cli.errors import SscdError, SscdWarning
 from sscd_cli.machines.hardware import lacking, share_cores
 from sscd_cli.options.help import Argument
-from sscd_cli.text import printable
+from sscd_cli.text import VERSION, printable
 
 _LACKS = {
     "memory": "out of memory; use a smaller --batch-size or fewer --workers",
@@ -90,7 +89,7 @@ _CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        terminal.print_data(f"sscd {__version__}")
+        terminal.print_data(f"sscd {VERSION}")
         raise typer.Exit
 
 

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from sscd_cli import __version__
 from sscd_cli.edits.augmentations import AUGMENTATIONS
 from sscd_cli.edits.named import VALIDATION_EDITS
 from sscd_cli.errors import NoImagesError, SscdError, UsageError
@@ -31,7 +30,7 @@ from sscd_cli.models.network import TRUNKS, Network
 from sscd_cli.models.runtime.device import choose_device, choose_precision
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.storage.files import whole_file
-from sscd_cli.text import counted
+from sscd_cli.text import VERSION, counted
 from sscd_cli.training.distributed import World, join_world, leave_world, wait_for_all
 from sscd_cli.training.log import (
     StepLog,
@@ -321,7 +320,7 @@ def _export(training: Training, path: Path, threshold: float | None, held_out: i
         **_teacher_story(training.options.teacher),
         "images": training.order.count,
         "epochs": training.epoch,
-        "tool": f"sscd {__version__}",
+        "tool": f"sscd {VERSION}",
         "commit": _commit(),
     }
     if threshold is not None:

@@ -17,10 +17,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sscd_cli import __version__
 from sscd_cli.decisions.records import HASH, Pair
 from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.storage.files import output_file
+from sscd_cli.text import TOOL
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -54,7 +54,7 @@ def _known(left: str, right: str, *pixels: str) -> KnownLeak:
 def write_baseline(file: Path, pairs: Iterable[KnownLeak]) -> None:
     """Write pairs as a file that is complete or absent. Raises: SscdError: it cannot be."""
     lines = ",\n".join(json.dumps((*pair.contents, *pair.pixels)) for pair in sorted(set(pairs)))
-    start = json.dumps({"tool": "sscd", "version": __version__, "baseline": []})
+    start = json.dumps({**TOOL, "baseline": []})
     try:
         with output_file(file) as stream:
             stream.write(f"{start.removesuffix(']}')}\n{lines}\n]}}\n".encode())

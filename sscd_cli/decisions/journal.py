@@ -19,11 +19,11 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Literal
 
-from sscd_cli import __version__
 from sscd_cli.decisions.acts import Act
 from sscd_cli.decisions.folder_times import FolderTimes, Times, times_of
 from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.storage.files import sync_folder
+from sscd_cli.text import TOOL
 
 _FOLDERS = ("before", "after")
 _STATES = ("done", "dropped", "undoing", "undone")
@@ -156,7 +156,7 @@ def _begun(path: Path, file: FileIO, head: Mapping[str, Any] | None) -> Journal:
         if head is None:
             raise UsageError(f"{path} is empty: nothing was done", "name a journal of sscd apply")
         journal = Journal(
-            path, file, {"tool": "sscd", "version": __version__, "journal": 1, **head}
+            path, file, {**TOOL, "journal": 1, **head}
         )
         journal._write([journal.head])
         sync_folder(path.parent)

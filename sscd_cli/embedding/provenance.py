@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sscd_cli import __version__
 from sscd_cli.choices import Decode, OutputKind
 from sscd_cli.descriptors.provenance import Provenance
+from sscd_cli.text import VERSION
 
 if TYPE_CHECKING:
     from sscd_cli.models.load import Model
@@ -33,6 +33,6 @@ def provenance_of(
         threshold=model.spec.threshold,
         look_at=model.spec.look_at,
         output_kind=kind,
-        tool_version=__version__,
+        tool_version=VERSION,
         pillow_version=PIL.__version__,
     )

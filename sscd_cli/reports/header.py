@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from sscd_cli import __version__
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.storage.places import absolute
+from sscd_cli.text import TOOL
 
 METADATA_KEY = b"sscd_report"
 COMMENT = "# "
@@ -69,7 +69,7 @@ class Header:
 
     def record(self) -> dict[str, Any]:
         """Return the record, the counts flat in it."""
-        said: dict[str, Any] = {"tool": "sscd", "version": __version__, **asdict(self)}
+        said: dict[str, Any] = {**TOOL, **asdict(self)}
         counts: Mapping[str, int] = said.pop("counts")
         return {**said, **counts}
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from sscd_cli import __version__
 from sscd_cli.errors import ModelError, reason_of
 from sscd_cli.models.catalogue.cache import file_digest, open_lock
 from sscd_cli.models.files.containers import MAX_FILE
+from sscd_cli.text import VERSION
 
 BLOCK = 1 << 18
 AGAIN = (
@@ -182,7 +182,7 @@ def _resumable(job: Download) -> int:
 
 
 def _headers(job: Download, have: int) -> dict[str, str]:
-    headers = {"User-Agent": f"sscd-cli/{__version__}", "Accept-Encoding": "identity"}
+    headers = {"User-Agent": f"sscd-cli/{VERSION}", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
         if job.validator.is_file():

@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from sscd_cli import __version__
 from sscd_cli.reports.leaks.record import GateReport, LeakReport
+from sscd_cli.text import TOOL
 
 
 def document(report: GateReport) -> Iterator[str]:
@@ -18,7 +18,7 @@ def document(report: GateReport) -> Iterator[str]:
     if len(report.pairs) == 1:
         yield from _pair(report.pairs[0])
         return
-    head = {"tool": "sscd", "version": __version__, "report": "leaks", "verdict": report.verdict}
+    head = {**TOOL, "report": "leaks", "verdict": report.verdict}
     yield json.dumps(head).removesuffix("}") + ', "splits": [\n'
     for number, pair in enumerate(report.pairs):
         yield ",\n" if number else ""

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from sscd_cli import __version__
 from sscd_cli.choices import BANDS, EDITED, EXACT_BYTES, LOOK_AT, SAME_PIXELS
 from sscd_cli.reports.leaks.record import ACCEPTED, KNOWN, NEW, GateReport, Leak
 from sscd_cli.storage.servers import is_url
-from sscd_cli.text import printable
+from sscd_cli.text import VERSION, printable
 
 MOST = 5000  # results: what GitHub shows of a run
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -31,7 +30,7 @@ def sarif(report: GateReport) -> Iterator[str]:
     """Yield the log; the fingerprint of a result is the sorted pair of content hashes."""
     leaks = report.worst(MOST)
     new = "error" if report.verdict == "failed" else "warning"
-    driver = {"name": "sscd", "version": __version__, "rules": [_rule(band) for band in BANDS]}
+    driver = {"name": "sscd", "version": VERSION, "rules": [_rule(band) for band in BANDS]}
     run = {
         "tool": {"driver": driver},
         "invocations": [_invocation(report, len(leaks))],
