@@ -25,17 +25,17 @@ MAY = {
     "edits": set(),
     "descriptors": set(),
     "matching": set(),
-    "decisions": {"images", "reports"},
     "options": set(),
+    "decisions": {"images", "reports"},
     "second_look": {"images"},
     "models": {"images"},
     "scoring": {"descriptors"},
     "evaluation": {"edits"},
-    "reports": {"descriptors", "images", "matching", "options"},
-    "embedding": {"descriptors", "images", "models", "options"},
-    "joining": {"descriptors", "embedding", "matching", "models", "options", "scoring"},
-    "advice": {"descriptors", "images", "joining", "matching", "options", "second_look"},
-    "training": {"edits", "embedding", "images", "models", "options"},
+    "reports": {"descriptors", "images", "matching"},
+    "embedding": {"descriptors", "images", "models"},
+    "joining": {"descriptors", "matching", "scoring"},
+    "advice": {"descriptors", "images", "joining", "matching", "second_look"},
+    "training": {"edits", "embedding", "images", "models"},
 }
 HOMES = {
     "fsspec": ("storage.block_cache", "storage.servers"),
@@ -44,7 +44,7 @@ HOMES = {
     "pyarrow": ("descriptors", "images.containers"),
     "faiss": ("matching",),
     "torch": (
-        *("models", "embedding.processes", "training"),
+        *("models", "machines.device", "embedding.processes", "training"),
         *("matching.torch_products", "matching.groups", "matching.cuda"),
     ),
     "send2trash": ("decisions.trash",),
@@ -124,6 +124,14 @@ def test_work_flows_one_way(module: str) -> None:
         if target.startswith("sscd_cli") and not allowed(module, target)
     ]
     assert not wrong
+
+
+def test_the_floor_plan_allows_no_more_than_there_is() -> None:
+    found: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        there = {room(to) for to, _, _ in imports(path, module) if to.startswith("sscd_cli")}
+        found.setdefault(room(module), set()).update(there & {*MAY, "cli"})
+    assert {ours: found[ours] - {ours} for ours in MAY} == MAY
 
 
 @pytest.mark.parametrize("module", MODULES)

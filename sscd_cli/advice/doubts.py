@@ -22,7 +22,6 @@ from sscd_cli.matching.doubts import (
 )
 from sscd_cli.matching.join import Bias, Pairs
 from sscd_cli.matching.products import Indices
-from sscd_cli.options.dedup import DedupOptions
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,20 +44,23 @@ class RowDoubts:
         return twins
 
 
-def find_doubts(joined: Joined, options: DedupOptions) -> RowDoubts:
+def find_doubts(
+    joined: Joined, *, low_content: bool, second_look: bool, believed: bool
+) -> RowDoubts:
     """Doubt what has more than one frame, and, unless told to believe, what resembles too many.
 
-    A threshold that was calibrated on these images is believed, and so is `options.yes`.
+    Args: low_content: whether images with next to nothing in them count as others do.
+    second_look: look at the frames of animations, too.
     """
     stored, copies = joined.stored, joined.copies
-    low = low_content(stored, options)
+    low = empty_images(stored, low_content)
     crowd = np.zeros(len(stored), np.bool_)
-    if not options.believed:
+    if not believed:
         crowd |= joined.alike.tells_nothing
         crowd |= crowded(copies, joined.threshold, ~low, stored.descriptors)
     several = stored.columns["frames"] > 1
     exact = exact_copies(stored.columns)
-    if options.second_look:
+    if second_look:
         exact = same_animations(stored, copies, joined.threshold, exact, several & ~crowd)
     pairs = Doubts(joined.threshold, crowd | several, exact)
     return RowDoubts(pairs, low, crowd & ~low)
@@ -86,7 +88,9 @@ class MatchDoubts:
         theirs: DescriptorSet,
         threshold: float,
         bias: Bias | None,
-        options: DedupOptions,
+        *,
+        low_content: bool,
+        believed: bool,
     ) -> MatchDoubts:
         some, others = (random_rows(np.arange(len(side))) for side in (ours, theirs))
         lowered = None if bias is None else bias[some]
@@ -94,9 +98,9 @@ class MatchDoubts:
         return cls(
             threshold=threshold,
             alike=resemblance(ours.descriptors[some], threshold, lowered, sample),
-            believed=options.believed,
+            believed=believed,
             exact=exact_copies_between(ours.columns, theirs.columns),
-            low_content=(low_content(ours, options), low_content(theirs, options)),
+            low_content=(empty_images(ours, low_content), empty_images(theirs, low_content)),
             several=(ours.columns["frames"] > 1, theirs.columns["frames"] > 1),
         )
 
@@ -127,7 +131,7 @@ class MatchDoubts:
         return same
 
 
-def low_content(stored: DescriptorSet, options: DedupOptions) -> NDArray[np.bool_]:
+def empty_images(stored: DescriptorSet, count: bool) -> NDArray[np.bool_]:
     """Return the images with next to nothing in them, bool (N,), unless they count as others do."""
     content = stored.columns["content"]
-    return (content >= 0) & (content < LOW_CONTENT) & (not options.low_content)
+    return (content >= 0) & (content < LOW_CONTENT) & (not count)

@@ -59,7 +59,7 @@ def _models() -> Iterable[str]:
 
 
 def _precisions() -> Iterable[str]:
-    from sscd_cli.models.runtime.device import PRECISIONS
+    from sscd_cli.machines.device import PRECISIONS
 
     return PRECISIONS
 

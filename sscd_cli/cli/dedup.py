@@ -111,10 +111,10 @@ def _print_estimate(options: DedupOptions, embedding: SourceOptions) -> None:
 
 def _join_task(options: DedupOptions, task: Task) -> None:
     """Find the pairs of one task's tiles and report nothing yet."""
-    from sscd_cli.joining import tasks as join
+    from sscd_cli.commands.dedup import run_task
 
     with terminal.count_progress("tiles") as progress:
-        done = join.run(options, task, progress)
+        done = run_task(options, task, progress)
     if done.removed:
         terminal.note(f"{counted(done.removed, 'joins')} of older descriptors removed")
     terminal.note(

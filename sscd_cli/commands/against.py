@@ -238,11 +238,18 @@ def compare(
         )
     threshold = resolve(options.threshold, ours.provenance, ours.folder, scale)
     bias = scale.bias(ours.descriptors)
-    device = join.device_of(options)
+    device = join.device_of(options.device)
     least = look_at(options.threshold, ours.provenance, threshold)
     with stage("comparing images"):
         every = cross_pairs(ours.descriptors, theirs.descriptors, least, bias, device)
-    doubts = MatchDoubts.between(ours, theirs, threshold, bias, options)
+    doubts = MatchDoubts.between(
+        ours,
+        theirs,
+        threshold,
+        bias,
+        low_content=options.low_content,
+        believed=options.believed,
+    )
     pairs, checked, stale = _among_present_files(ours, theirs, doubts.with_content(every))
     return AgainstResult(
         model=ours.provenance.model,

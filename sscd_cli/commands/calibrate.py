@@ -15,7 +15,7 @@ from sscd_cli.commands import embed
 from sscd_cli.commands.evaluate.self_copies import LazyImages
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.edits.named import Edit, weigh
-from sscd_cli.embedding.job import model_of
+from sscd_cli.embedding.provenance import model_of
 from sscd_cli.embedding.verify import is_as_embedded
 from sscd_cli.errors import NoImagesError, SscdError
 from sscd_cli.evaluation.calibration import Assumed, Calibration, Similarities, calibrate

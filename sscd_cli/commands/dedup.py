@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.advice.doubts import RowDoubts, find_doubts, low_content
+from sscd_cli.advice.doubts import RowDoubts, empty_images, find_doubts
 from sscd_cli.advice.originals import Originals, Policy
 from sscd_cli.advice.second_look import SecondLooks
 from sscd_cli.choices import CANNOT_TELL, OTHER_SHOT
@@ -22,9 +22,11 @@ from sscd_cli.errors import SscdError
 from sscd_cli.images.read import is_file
 from sscd_cli.joining import report as join_report
 from sscd_cli.joining import tasks as join
+from sscd_cli.joining.job import JoinJob
 from sscd_cli.joining.report import Joined
 from sscd_cli.machines.hardware import give_memory_back
-from sscd_cli.machines.stages import stage
+from sscd_cli.machines.stages import Progress, stage
+from sscd_cli.machines.tasks import Task
 from sscd_cli.matching.clusters import cluster_copies, find_copies
 from sscd_cli.matching.copies import Clusters, Copies, Recall
 from sscd_cli.matching.decided import without_rejected
@@ -184,14 +186,18 @@ def run(
     embed.refuse_unmeasured(options.threshold, embedding)
     embedded = embed.run_before(embedding, progress)
     if options.cluster:
-        join.run_on_cluster(options, options.cluster)
-    found_by_tasks = join_report.run(options, embedded)
-    joined = found_by_tasks or _joined_here(options, scale, embedded, announce)
+        join.run_on_cluster(options.fill(JoinJob), options.cluster)
+    joined = _joined_by_tasks(options, embedded) or _joined_here(options, scale, embedded, announce)
     stored = joined.stored
     said = read_decisions(decisions)
     copies, decided = without_rejected(joined.copies, stored.columns, said.rejected, said.pixels)
     joined = replace(joined, copies=copies)
-    doubts = find_doubts(joined, options)
+    doubts = find_doubts(
+        joined,
+        low_content=options.low_content,
+        second_look=options.second_look,
+        believed=options.believed,
+    )
     give_memory_back()
     sources = embedding.sources if embedding else ()
     originals = Originals.of(stored, Policy(options.keep, options.keep_path, sources))
@@ -223,6 +229,23 @@ def run(
     )
 
 
+def run_task(options: DedupOptions, task: Task, progress: Progress) -> join.JoinResult:
+    """Find the pairs of one task. Raises: as `joining.tasks.run`; UsageError: options of one
+    machine."""
+    options.check()
+    options.check_divisible()
+    return join.run(options.fill(JoinJob), task, progress)
+
+
+def _joined_by_tasks(options: DedupOptions, embedded: embed.EmbedResult | None) -> Joined | None:
+    """Return what tasks have found, all of them, where any have begun."""
+    if options.post or options.score_norm:  # tasks compare plainly
+        return None
+    saw = embedded.saw if embedded else None
+    of_all = options.linkage == "components"
+    return join_report.run(options.fill(JoinJob), saw, descriptors=of_all)
+
+
 def _joined_here(
     options: DedupOptions,
     scale: Scale,
@@ -236,8 +259,8 @@ def _joined_here(
         stored = embedded.narrow(stored)
     threshold = resolve(options.threshold, stored.provenance, options.descriptors, scale)
     rows, bias = stored.descriptors, scale.bias(stored.descriptors)
-    content = ~low_content(stored, options)
-    how = options.method, bias, announce, join.device_of(options), options.min_recall
+    content = ~empty_images(stored, options.low_content)
+    how = options.method, bias, announce, join.device_of(options.device), options.min_recall
     least = look_at(options.threshold, stored.provenance, threshold)
     with stage("looking for pairs"):
         copies = find_copies(rows, least, *how, threshold, content)

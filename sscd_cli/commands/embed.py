@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sscd_cli.embedding.census import counted_ahead
-from sscd_cli.embedding.job import EmbedProgress, EmbedResult, check
+from sscd_cli.embedding.job import EmbedProgress, EmbedResult, Job
 from sscd_cli.machines.hardware import give_memory_back
 from sscd_cli.machines.stages import stage
 from sscd_cli.options.embed import EmbedOptions
@@ -22,8 +22,9 @@ def run(options: EmbedOptions, progress: EmbedProgress = lambda result: None) ->
         holds another model's descriptors. ModelError, UsageError: the model or device is not to
         be had. SscdError: a source cannot be read.
     """
-    check(options)
-    with stage("images") as work, counted_ahead(options, work):
+    options.check()
+    job = options.fill(Job)
+    with stage("images") as work, counted_ahead(job, work):
 
         def told(result: EmbedResult) -> None:
             work.done = result.embedded + result.copies + result.unreadable + result.unchanged
@@ -31,22 +32,22 @@ def run(options: EmbedOptions, progress: EmbedProgress = lambda result: None) ->
             work.note = f"{result.unreadable:,} unreadable" if result.unreadable else ""
             progress(result)
 
-        return _run(options, told)
+        return _run(job, options, told)
 
 
-def _run(options: EmbedOptions, progress: EmbedProgress) -> EmbedResult:
+def _run(job: Job, options: EmbedOptions, progress: EmbedProgress) -> EmbedResult:
     # each way loads what it needs; stored descriptors need none of them
     if options.cluster:
         from sscd_cli.embedding.cluster import run_on_cluster
 
-        return run_on_cluster(options, options.cluster, progress)
+        return run_on_cluster(job, options.cluster, progress)
     if len(options.devices) > 1:
         from sscd_cli.embedding.devices import run_on_devices
 
-        return run_on_devices(options, options.devices, progress)
+        return run_on_devices(job, options.devices, progress)
     from sscd_cli.embedding.local import run_here
 
-    return run_here(options, progress)
+    return run_here(job, progress)
 
 
 def run_before(

@@ -11,7 +11,7 @@ from random import Random
 
 from sscd_cli.descriptors.ledger import Ledger
 from sscd_cli.descriptors.read import read_comparable
-from sscd_cli.embedding.job import check, decoder_of, images_of, loaded_for, provenance_for
+from sscd_cli.embedding.job import Job
 from sscd_cli.embedding.stream import default_batch, default_workers, embed_stream
 from sscd_cli.errors import UsageError
 from sscd_cli.images.read import stat_image
@@ -60,17 +60,18 @@ def run(options: EmbedOptions) -> Estimate:
     to within the luck of the draw; a list on stdin is used up.
     Raises: as `embed.run`, and StoreError if the dataset is damaged; nothing is written.
     """
-    check(options)
+    options.check()
     if len(options.devices) > 1:
         raise UsageError("--estimate tries one device", "name one of them")
     keep_large_allocations()
-    model = loaded_for(options)
-    provenance = provenance_for(options, model)
+    job = options.fill(Job)
+    model = job.network()
+    provenance = job.provenance(model)
     result = Estimate(model.spec.name, str(model.runtime.device), model.runtime.precision)
-    ledger = Ledger(options.descriptors, provenance, options.task)
-    sample = _sample(images_of(options), ledger, result)
+    ledger = Ledger(job.descriptors, provenance, job.task)
+    sample = _sample(job.images(), ledger, result)
     if sample:
-        _probe(sample, model, options, result)
+        _probe(sample, model, job, result)
     todo = result.images - result.unchanged
     width = provenance.dimensions * (2 if options.dtype == "float16" else 4)
     result.disk_bytes = todo * (width + ROW_BYTES)
@@ -100,14 +101,14 @@ def _sample(refs: Iterable[ImageRef], ledger: Ledger, result: Estimate) -> list[
     return sample
 
 
-def _probe(sample: list[ImageRef], model: Model, options: EmbedOptions, result: Estimate) -> None:
+def _probe(sample: list[ImageRef], model: Model, job: Job, result: Estimate) -> None:
     """Embed the sample, once to warm up with a few and then all of it, by the clock."""
-    workers = default_workers(model) if options.workers is None else options.workers
-    batch = options.batch_size or default_batch(model)
+    workers = default_workers(model) if job.workers is None else job.workers
+    batch = job.batch_size or default_batch(model)
     even = max(1, min(batch, len(sample) // max(workers, 1)))
     for some in (sample[:even], sample):
         start = time.perf_counter()
-        decoder = decoder_of(options, model)
+        decoder = job.decoder(model)
         for _ in embed_stream(some, model, decoder, batch_size=even, workers=workers):
             pass
         taken = time.perf_counter() - start
@@ -141,6 +142,6 @@ def run_join(options: DedupOptions) -> JoinEstimate:
     scale = Scale.load(options.post, options.score_norm)
     stored = read_comparable(options.descriptors, columns=(), post=scale.post)
     threshold = resolve(options.threshold, stored.provenance, options.descriptors, scale)
-    device, recall = device_of(options), options.min_recall
+    device, recall = device_of(options.device), options.min_recall
     plan = plan_join(stored.descriptors, threshold, options.method, device, recall)
     return JoinEstimate(len(stored), plan, plan.memory_bytes + stored.descriptors.nbytes)

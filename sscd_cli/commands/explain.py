@@ -10,7 +10,7 @@ from PIL import Image
 
 from sscd_cli.commands.dedup import DedupResult
 from sscd_cli.descriptors.shards import common_provenance, existing_shards
-from sscd_cli.embedding.job import model_of, spec_of
+from sscd_cli.embedding.provenance import model_of, spec_of
 from sscd_cli.errors import SscdError
 from sscd_cli.evaluation.explanation import explain
 from sscd_cli.images.decode import load_image

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from sscd_cli.commands.index import load_current
 from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
-from sscd_cli.embedding.job import model_of
-from sscd_cli.embedding.provenance import provenance_of
+from sscd_cli.embedding.provenance import model_of, provenance_of
 from sscd_cli.errors import SscdError, StoreError
 from sscd_cli.matching.index import Index
 from sscd_cli.models.load import Model

@@ -11,7 +11,8 @@ from sscd_cli.choices import MODEL
 from sscd_cli.commands import embed
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.descriptors.shards import common_provenance, existing_shards, shard_paths
-from sscd_cli.embedding.job import images_of, spec_of
+from sscd_cli.embedding.job import Job
+from sscd_cli.embedding.provenance import spec_of
 from sscd_cli.errors import NoImagesError, UsageError
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.options.leaks import LeaksOptions
@@ -74,7 +75,8 @@ def read_splits(options: LeaksOptions, scale: Scale, progress: embed.EmbedProgre
     for name, folder in made.items():
         _refuse_mixing(folder, stored)
         if name != "-":
-            images_of(_embedding(options, name, folder, network or MODEL))  # refuses what has none
+            job = _embedding(options, name, folder, network or MODEL).fill(Job)
+            job.images()  # refuses what has none
     for folder in stored.values() if made else ():
         spec_of(folder, common_provenance(existing_shards(folder)), options.model)
     results = {

@@ -21,13 +21,13 @@ from sscd_cli.errors import NoImagesError, SscdError, UsageError
 from sscd_cli.evaluation.self_copies import evaluate_copies
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
+from sscd_cli.machines.device import choose_device, choose_precision
 from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.models.catalogue.registry import find_model
 from sscd_cli.models.files.safetensors_file import save_network
 from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.load import load_model
 from sscd_cli.models.network import TRUNKS, Network
-from sscd_cli.models.runtime.device import choose_device, choose_precision
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.storage.files import whole_file
 from sscd_cli.text import VERSION, counted
@@ -40,7 +40,7 @@ from sscd_cli.training.log import (
     read_steps,
     writing,
 )
-from sscd_cli.training.loop import CHECKPOINT, LOG, Training, train
+from sscd_cli.training.loop import CHECKPOINT, LOG, Hyperparameters, Training, train
 from sscd_cli.training.teacher import Teacher, teacher_codes
 from sscd_cli.training.threshold import measured_threshold
 from sscd_cli.training.views import readable, squashed
@@ -82,12 +82,12 @@ def run(options: TrainOptions, progress: Callable[[StepLog], None]) -> TrainResu
     folder holds another run, or does not hold the one to resume.
     """
     _check(options)
-    training, held_out = _prepare(options)
+    training, options, held_out = _prepare(options)
     if options.resume:
-        _compare(training.options)
+        _compare(options)
         training.restore(options.output / CHECKPOINT)
     if training.world.is_first:
-        _record(training.options)
+        _record(options)
     train(training, options.output, _validation(held_out, options), progress)
     log, model = options.output / LOG, options.output / MODEL
     leave_world(training.world)
@@ -96,8 +96,8 @@ def run(options: TrainOptions, progress: Callable[[StepLog], None]) -> TrainResu
     result = TrainResult(model, log, None, images, None, unreadable=unreadable, is_first=False)
     if not training.world.is_first:
         return result
-    threshold = _measure_threshold(training, held_out)
-    _export(training, model, threshold, len(held_out))
+    threshold = _measure_threshold(training, held_out, options.inference_size)
+    _export(training, options, model, threshold, len(held_out))
     return replace(
         result,
         curves=_plot(log),
@@ -131,8 +131,11 @@ def _check(options: TrainOptions) -> None:
         )
 
 
-def _prepare(options: TrainOptions) -> tuple[Training, list[ImageRef]]:
-    """Collect the images, seed, and put the network on its device."""
+def _prepare(options: TrainOptions) -> tuple[Training, TrainOptions, list[ImageRef]]:
+    """Collect the images, seed, and put the network on its device.
+
+    Returns: the training, the options with what the network says, and the images held out.
+    """
     chosen = choose_device(options.device)
     precision = choose_precision(options.precision, chosen)
     device = torch.device(str(chosen))
@@ -154,13 +157,13 @@ def _prepare(options: TrainOptions) -> tuple[Training, list[ImageRef]]:
     training = Training(
         network,
         refs,
-        options,
+        options.fill(Hyperparameters),
         device=device,
         autocast=precision == "bf16",
         world=world,
         teacher=_teacher(refs, options, world),
     )
-    return training, held_out
+    return training, options, held_out
 
 
 def _teacher(refs: Sequence[ImageRef], options: TrainOptions, world: World) -> Teacher | None:
@@ -295,9 +298,9 @@ def _taught(held_out: list[ImageRef], options: TrainOptions) -> NDArray[np.float
     return np.asarray(load_model(options.teacher, device=options.device).embed(images))
 
 
-def _measure_threshold(training: Training, held_out: list[ImageRef]) -> float | None:
+def _measure_threshold(training: Training, held_out: list[ImageRef], size: int) -> float | None:
     """Return what no two different held-out images reach, None where there are too few."""
-    size, network = training.options.inference_size, training.network
+    network = training.network
     pixels = [squashed([image], size) for image in readable(held_out, VALIDATION_PIXELS)]
     different = {each.numpy().tobytes(): each for each in pixels}
     if not different:
@@ -307,17 +310,19 @@ def _measure_threshold(training: Training, held_out: list[ImageRef]) -> float | 
     return measured_threshold(np.concatenate(rows))
 
 
-def _export(training: Training, path: Path, threshold: float | None, held_out: int) -> None:
+def _export(
+    training: Training, options: TrainOptions, path: Path, threshold: float | None, held_out: int
+) -> None:
     story = {
-        "name": training.options.name,
+        "name": options.name,
         "preprocessing": {
-            "name": f"square-{training.options.inference_size}",
-            "size": training.options.inference_size,
+            "name": f"square-{options.inference_size}",
+            "size": options.inference_size,
             "square": True,
             "resample": "bilinear",
         },
-        "training": _recipe(training.options),
-        **_teacher_story(training.options.teacher),
+        "training": _recipe(options),
+        **_teacher_story(options.teacher),
         "images": training.order.count,
         "epochs": training.epoch,
         "tool": f"sscd {VERSION}",

@@ -155,9 +155,7 @@ def _begun(path: Path, file: FileIO, head: Mapping[str, Any] | None) -> Journal:
     if not whole:
         if head is None:
             raise UsageError(f"{path} is empty: nothing was done", "name a journal of sscd apply")
-        journal = Journal(
-            path, file, {**TOOL, "journal": 1, **head}
-        )
+        journal = Journal(path, file, {**TOOL, "journal": 1, **head})
         journal._write([journal.head])
         sync_folder(path.parent)
         return journal

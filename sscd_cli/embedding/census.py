@@ -6,12 +6,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sscd_cli.embedding.job import named_images
+from sscd_cli.embedding.job import Job
 from sscd_cli.images.containers.kinds import is_walked_cheaply
 from sscd_cli.images.survey import Survey
 from sscd_cli.machines.stages import Stage, is_watched
 from sscd_cli.machines.tasks import Task
-from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.storage.servers import is_url
 
 _TOLD_EVERY = 64
@@ -22,17 +21,17 @@ class _DearError(Exception):
 
 
 @contextmanager
-def counted_ahead(options: EmbedOptions, work: Stage) -> Iterator[None]:
+def counted_ahead(job: Job, work: Stage) -> Iterator[None]:
     """Count a job's images into the total of `work` while the context lasts, if somebody watches.
 
     What lies on servers or comes through a pipe, and archives that are packed as a whole, are not
     counted: the total stays unknown.
     """
-    if not is_watched() or any(s == "-" or is_url(s) for s in options.sources):
+    if not is_watched() or any(s == "-" or is_url(s) for s in job.sources):
         yield
         return
     stop = threading.Event()
-    thread = threading.Thread(target=_count, args=(options, work, stop), daemon=True)
+    thread = threading.Thread(target=_count, args=(job, work, stop), daemon=True)
     thread.start()
     try:
         yield
@@ -41,8 +40,8 @@ def counted_ahead(options: EmbedOptions, work: Stage) -> Iterator[None]:
         thread.join()
 
 
-def _count(options: EmbedOptions, work: Stage, stop: threading.Event) -> None:
-    task = options.task or Task(1, 1)
+def _count(job: Job, work: Stage, stop: threading.Event) -> None:
+    task = job.task or Task(1, 1)
 
     def opens(container: str) -> bool:
         if not is_walked_cheaply(container):
@@ -51,7 +50,7 @@ def _count(options: EmbedOptions, work: Stage, stop: threading.Event) -> None:
 
     count, work.listing = 0, True
     try:
-        for count, _ in enumerate(named_images(options, Survey(), opens), 1):
+        for count, _ in enumerate(job.named_images(Survey(), opens), 1):
             if count % _TOLD_EVERY == 0:
                 if stop.is_set():
                     return

@@ -7,68 +7,64 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from sscd_cli.descriptors.parts import division
 from sscd_cli.embedding.job import (
     SHOWN_ERRORS,
     EmbedProgress,
     EmbedResult,
+    Job,
     drop_mended,
-    job_command,
     no_images,
     prune_vanished,
 )
 from sscd_cli.embedding.local import run_here
 from sscd_cli.errors import UsageError
 from sscd_cli.images.survey import joined
-from sscd_cli.machines.ray import RayCluster
+from sscd_cli.machines.ray import RayCluster, Share
 from sscd_cli.machines.tasks import Task, all_tasks
-from sscd_cli.options.embed import ClusterOptions, EmbedOptions
 
 
-def run_on_cluster(
-    options: EmbedOptions, cluster: ClusterOptions, progress: EmbedProgress
-) -> EmbedResult:
+def run_on_cluster(job: Job, share: Share, progress: EmbedProgress) -> EmbedResult:
     """Run all tasks: as many as the job was begun with, otherwise as the cluster runs at once.
 
     Raises: UsageError: the images are named on stdin, or one task was asked for; and what
         `embed.run` and `engine.Cluster` raise.
     Limits: 8 bytes an image in this process.
     """
-    if "-" in options.sources:
+    if "-" in job.sources:
         raise UsageError("other machines cannot read the list on stdin", "name the list's file")
-    if options.task:
+    if job.task:
         raise UsageError("--engine ray runs every task itself", "leave out --task or --engine")
     started = time.perf_counter()
-    with RayCluster(cluster) as ray:
-        workers = ray.cores if options.workers is None else options.workers
-        one = replace(options, cluster=None, prune=False, workers=workers)
-        count = division(options.descriptors, job_command(options)) or ray.slots
+    with RayCluster(share) as ray:
+        workers = ray.cores if job.workers is None else job.workers
+        one = replace(job, prune=False, workers=workers)
+        count = job.division or ray.slots
         results = ray.run(
             partial(run_task, one),
             all_tasks(count),
             lambda reports: progress(combined(reports, started)),
         )
-    return finished(combined(results, started), options, progress)
+    return finished(combined(results, started), job, progress)
 
 
-def finished(result: EmbedResult, options: EmbedOptions, progress: EmbedProgress) -> EmbedResult:
+def finished(result: EmbedResult, job: Job, progress: EmbedProgress) -> EmbedResult:
     """Do what is left when all tasks have ended. Raises: NoImagesError: none had an image."""
     if not result.images:
-        raise no_images(options.sources, result.survey)
+        raise no_images(job.sources, result.survey)
     drop_mended(result)
-    if options.prune:
-        result.vanished = prune_vanished(options.descriptors)
+    if job.prune:
+        result.vanished = prune_vanished(job.descriptors)
     progress(result)
     return result
 
 
-def run_task(options: EmbedOptions, task: Task, report: EmbedProgress) -> EmbedResult:
+def run_task(job: Job, task: Task, report: EmbedProgress) -> EmbedResult:
     """Run one task in a worker; what it saw does not travel with every report."""
 
     def slim(result: EmbedResult) -> None:
         report(replace(result, _seen=bytearray()))
 
-    return run_here(replace(options, task=task), slim)
+    return run_here(replace(job, task=task), slim)
 
 
 def combined(results: Sequence[EmbedResult], started: float) -> EmbedResult:

@@ -18,38 +18,34 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
-from sscd_cli.descriptors.parts import division
 from sscd_cli.embedding.cluster import combined, finished, run_task
-from sscd_cli.embedding.job import EmbedProgress, EmbedResult, job_command
+from sscd_cli.embedding.job import EmbedProgress, EmbedResult, Job
 from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.machines.hardware import core_count
 from sscd_cli.machines.tasks import Task, all_tasks, spaced
-from sscd_cli.options.embed import EmbedOptions
 
 REPORT_SECONDS = 0.5
 
 
-def run_on_devices(
-    options: EmbedOptions, devices: Sequence[str], progress: EmbedProgress
-) -> EmbedResult:
+def run_on_devices(job: Job, devices: Sequence[str], progress: EmbedProgress) -> EmbedResult:
     """Run every task of a job: as many as it was begun with, otherwise one a device.
 
     Raises: UsageError: a device is not on this machine, the images are named on stdin, or one
         task was asked for. SscdError: a process died; and what `embed.run` raises, when the
         other processes have ended.
     """
-    from sscd_cli.models.runtime.device import choose_device
+    from sscd_cli.machines.device import choose_device
 
-    if "-" in options.sources:
+    if "-" in job.sources:
         raise UsageError("one device alone can read the list on stdin", "name the list's file")
-    if options.task:
+    if job.task:
         raise UsageError("a task runs on one device", "leave out --task or name one device")
     for device in devices:
         choose_device(device)
     started = time.perf_counter()
-    workers = max(1, core_count() // len(devices)) if options.workers is None else options.workers
-    one = replace(options, prune=False, workers=workers)
-    tasks = all_tasks(division(options.descriptors, job_command(options)) or len(devices))
+    workers = max(1, core_count() // len(devices)) if job.workers is None else job.workers
+    one = replace(job, prune=False, workers=workers)
+    tasks = all_tasks(job.division or len(devices))
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
     with ProcessPoolExecutor(
@@ -61,9 +57,7 @@ def run_on_devices(
         ]
         _watch(running, reports, lambda latest: progress(combined(latest, started)))
         results = [result for one in running for result in _outcome(one)]
-    return finished(
-        replace(combined(results, started), device=",".join(devices)), options, progress
-    )
+    return finished(replace(combined(results, started), device=",".join(devices)), job, progress)
 
 
 def _watch(running: Sequence[Future[Any]], reports: Any, progress: Any) -> None:
@@ -106,12 +100,12 @@ def _begin(reports: Any) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _work(options: EmbedOptions, tasks: Sequence[Task]) -> list[EmbedResult]:
+def _work(job: Job, tasks: Sequence[Task]) -> list[EmbedResult]:
     """Run some tasks one after another on one device; SIGTERM ends them as Ctrl-C would."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     tell = spaced(_Here.reports.put, REPORT_SECONDS)
     try:
-        return [run_task(options, task, partial(_tell_of, tell, task)) for task in tasks]
+        return [run_task(job, task, partial(_tell_of, tell, task)) for task in tasks]
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 

@@ -6,7 +6,6 @@ import hashlib
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -15,26 +14,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.choices import DECODES, OUTPUT_KINDS, check_word
+from sscd_cli.choices import Decode, OutputKind
+from sscd_cli.descriptors.parts import division
 from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.descriptors.prune import prune
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.descriptors.shards import shard_paths, shard_provenance
 from sscd_cli.embedding.provenance import provenance_of
-from sscd_cli.errors import NoImagesError, StoreError, UnknownModelError, UsageError
+from sscd_cli.errors import NoImagesError, StoreError
 from sscd_cli.images.columns import Columns
-from sscd_cli.images.preprocess import recipe_of
 from sscd_cli.images.read import still_there
 from sscd_cli.images.refs import PDF, ImageRef
 from sscd_cli.images.sources import iter_images
 from sscd_cli.images.survey import Survey
 from sscd_cli.machines.tasks import Task
-from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.text import counted
 
 if TYPE_CHECKING:
     from sscd_cli.embedding.loader import Decoder
-    from sscd_cli.models.catalogue.registry import ModelSpec
     from sscd_cli.models.load import Model
 
 SHOWN_ERRORS = 20
@@ -119,81 +116,130 @@ def image_key(source: str, id: str) -> bytes:
 EmbedProgress = Callable[[EmbedResult], None]
 
 
-def check(options: EmbedOptions) -> None:
-    """Raise UsageError for an impossible option, before any work is done."""
-    check_word("output kind", options.output_kind, OUTPUT_KINDS)
-    check_word("way to decode", options.decode, DECODES)
-    if options.prune and options.task:
-        raise UsageError("--prune needs the whole dataset", "run it without --task at the end")
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Which images become rows of which dataset, and how; each field is an option of `sscd embed`.
 
-
-def images_of(options: EmbedOptions, survey: Survey | None = None) -> Iterator[ImageRef]:
-    """Return all images, after making sure that there is one: a writer would make the folder.
-
-    Of a task, its images only, of which there may be none. survey: notes what is left out.
+    device: a single one, unless it is for `devices` to divide the job. task: None is all of it.
     """
-    task, survey = options.task or Task(1, 1), survey or Survey()
-    refs = named_images(options, survey, task.holds)
-    if options.task:
-        return refs
-    some = list(islice(refs, 2))
-    if not some:
-        raise no_images(options.sources, survey)
-    if len(some) == 1 and (fault := some[0].fault):
-        raise fault.as_error(some[0].path)
-    return chain(some, refs)
 
+    sources: tuple[str, ...]
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    from0: bool
+    image_column: str
+    id_column: str
+    descriptors: Path
+    shard_rows: int
+    prune: bool
+    task: Task | None
+    model: str
+    recipe: str
+    device: str
+    precision: str
+    exif: bool
+    decode: Decode
+    dtype: str
+    output_kind: OutputKind
+    max_pixels: int
+    max_bytes: int
+    batch_size: int | None
+    workers: int | None
 
-def named_images(
-    options: EmbedOptions, survey: Survey, opens: Callable[[str], bool]
-) -> Iterator[ImageRef]:
-    """Name all images of a job, or of its task. opens: as for `iter_images`."""
-    refs = iter_images(
-        options.sources,
-        from0=options.from0,
-        include=options.include,
-        exclude=options.exclude,
-        columns=Columns(options.image_column, options.id_column),
-        opens=opens,
-        survey=survey,
-    )
-    task = options.task
-    if task is None:
-        return refs
-    return (ref for ref in refs if _is_in_archive(ref) or task.holds(ref.source, ref.id))
+    def images(self, survey: Survey | None = None) -> Iterator[ImageRef]:
+        """Return all images, after making sure that there is one: a writer would make the folder.
+
+        Of a task, its images only, of which there may be none. survey: notes what is left out.
+        """
+        task, survey = self.task or Task(1, 1), survey or Survey()
+        refs = self.named_images(survey, task.holds)
+        if self.task:
+            return refs
+        some = list(islice(refs, 2))
+        if not some:
+            raise no_images(self.sources, survey)
+        if len(some) == 1 and (fault := some[0].fault):
+            raise fault.as_error(some[0].path)
+        return chain(some, refs)
+
+    def named_images(self, survey: Survey, opens: Callable[[str], bool]) -> Iterator[ImageRef]:
+        """Name all images of the job, or of its task. opens: as for `iter_images`."""
+        refs = iter_images(
+            self.sources,
+            from0=self.from0,
+            include=self.include,
+            exclude=self.exclude,
+            columns=Columns(self.image_column, self.id_column),
+            opens=opens,
+            survey=survey,
+        )
+        task = self.task
+        if task is None:
+            return refs
+        return (ref for ref in refs if _is_in_archive(ref) or task.holds(ref.source, ref.id))
+
+    @property
+    def command(self) -> list[str]:
+        """The command that its tasks share, for who has to type it."""
+        globs = [word for glob in self.include for word in ("--include", glob)]
+        globs += [word for glob in self.exclude for word in ("--exclude", glob)]
+        for word in ("image_column", "id_column"):
+            if column := getattr(self, word):
+                globs += [f"--{word.replace('_', '-')}", column]
+        return ["sscd", "embed", *self.sources, *globs, "-d", str(self.descriptors)]
+
+    @property
+    def division(self) -> int | None:
+        """Into how many tasks it was divided when it was begun."""
+        return division(self.descriptors, self.command)
+
+    def network(self) -> Model:
+        """Load the network. Raises: as `load_model`."""
+        from sscd_cli.models.load import load_model
+
+        return load_model(
+            self.model, device=self.device, precision=self.precision, recipe=self.recipe
+        )
+
+    def decoder(self, model: Model, known: Callable[[bytes], bool] | None = None) -> Decoder:
+        """Return what decodes as the job and the model say."""
+        from sscd_cli.embedding.loader import Decoder
+        from sscd_cli.images.decode import Limits
+
+        recipe = model.spec.recipe.chosen(self.exif, self.decode)
+        return Decoder(recipe, Limits(self.max_pixels, self.max_bytes), known)
+
+    def provenance(self, model: Model) -> Provenance:
+        """Return what the footer of its shards says of what `model` puts out."""
+        return provenance_of(
+            model,
+            exif=self.exif,
+            dtype=self.dtype,
+            kind=self.output_kind,
+            decode=self.decode,
+        )
+
+    def refuse_other_precision(self, made: Provenance) -> None:
+        """Raise StoreError for a precision that was asked for and that stored descriptors lack.
+
+        They can be compared, but what is stored would stay as it is. Ways to decode may be mixed:
+        each shard says which was its own.
+        Args: made: what the footer of a new shard would say. What cannot be compared is left to
+        who writes it.
+        """
+        for path in shard_paths(self.descriptors)[:1]:
+            there = shard_provenance(path)
+            if difference(there, made):
+                return
+            if self.precision != "auto" and there.precision != made.precision:
+                what = f"the descriptors in {self.descriptors} are {there.precision}, and stay so"
+                fix = f"leave out --precision {self.precision}, or choose another folder with -d"
+                raise StoreError(what, fix)
 
 
 def _is_in_archive(ref: ImageRef) -> bool:
     """Whether the task that opened its archive, the only one, named an image."""
     return ref.member is not None or (ref.fault is not None and ref.fault.kind == "archive")
-
-
-def refuse_other_precision(options: EmbedOptions, made: Provenance) -> None:
-    """Raise StoreError for a precision that was asked for and that stored descriptors do not have.
-
-    They can be compared, but what is stored would stay as it is. Ways to decode may be mixed: each
-    shard says which was its own.
-    Args: made: what the footer of a new shard would say. What cannot be compared is left to who
-        writes it.
-    """
-    for path in shard_paths(options.descriptors)[:1]:
-        there = shard_provenance(path)
-        if difference(there, made):
-            return
-        if options.precision != "auto" and there.precision != made.precision:
-            what = f"the descriptors in {options.descriptors} are {there.precision}, and stay so"
-            fix = f"leave out --precision {options.precision}, or choose another folder with -d"
-            raise StoreError(what, fix)
-
-
-def job_command(options: EmbedOptions) -> list[str]:
-    """Return the command that the tasks of this job share, for who has to type it."""
-    globs = [word for glob in options.include for word in ("--include", glob)]
-    globs += [word for glob in options.exclude for word in ("--exclude", glob)]
-    for word in ("image_column", "id_column"):
-        if column := getattr(options, word):
-            globs += [f"--{word.replace('_', '-')}", column]
-    return ["sscd", "embed", *options.sources, *globs, "-d", str(options.descriptors)]
 
 
 def no_images(sources: tuple[str, ...], survey: Survey) -> NoImagesError:
@@ -208,95 +254,6 @@ def no_images(sources: tuple[str, ...], survey: Survey) -> NoImagesError:
         files = counted(survey.left_out[PDF], "PDF files")
         fix = f"to read {files} there, pip install 'sscd-cli[pdf]'"
     return NoImagesError(f"no images in {named}", fix)
-
-
-def loaded_for(options: EmbedOptions) -> Model:
-    """Load the network that a job names. Raises: as `load_model`."""
-    from sscd_cli.models.load import load_model
-
-    return load_model(
-        options.model, device=options.device, precision=options.precision, recipe=options.recipe
-    )
-
-
-def decoder_of(
-    options: EmbedOptions, model: Model, known: Callable[[bytes], bool] | None = None
-) -> Decoder:
-    """Return what decodes as the options and the model say."""
-    from sscd_cli.embedding.loader import Decoder
-    from sscd_cli.images.decode import Limits
-
-    recipe = model.spec.recipe.chosen(options.exif, options.decode)
-    return Decoder(recipe, Limits(options.max_pixels, options.max_bytes), known)
-
-
-def model_of(
-    stored: DescriptorSet, name: str | None, device: str, precision: str = "auto"
-) -> Model:
-    """Return the model that made some descriptors, by its own name where none is given.
-
-    precision: "auto" is int8 for descriptors that were made so, which no other can be compared to.
-    Raises: as `spec_of`.
-    """
-    from sscd_cli.models.load import load_model
-
-    made_by = stored.provenance
-    if precision == "auto" and made_by.precision == "int8":
-        precision = "int8"
-    with _same_weights(stored.folder, made_by, name) as check:
-        model = load_model(name or made_by.model, device=device, precision=precision)
-        check(model.spec)
-    if model.spec.recipe_stated:
-        return model
-    recipe = recipe_of(str(made_by.preprocessing.get("name")))
-    return replace(model, spec=replace(model.spec, recipe=recipe))
-
-
-def spec_of(folder: Path, made_by: Provenance, name: str | None) -> ModelSpec:
-    """Return what is known of the model that made some descriptors; its weights are not loaded.
-
-    Raises: ModelError: there is none of that name. StoreError: it has other weights.
-    """
-    from sscd_cli.models.catalogue.registry import find_model
-
-    with _same_weights(folder, made_by, name) as check:
-        spec = find_model(name or made_by.model)
-        check(spec)
-    return spec
-
-
-@contextmanager
-def _same_weights(
-    folder: Path, made_by: Provenance, name: str | None
-) -> Iterator[Callable[[ModelSpec], None]]:
-    """Yield what refuses a model with other weights; say of which descriptors none is known."""
-
-    def check(spec: ModelSpec) -> None:
-        if spec.weights_sha256 != made_by.weights_sha256:
-            raise StoreError(
-                f"{folder} was made by {made_by.model} with other weights "
-                f"({made_by.weights_sha256[:12]}) than {spec.path}",
-                "name the file of its model with --model",
-            )
-
-    try:
-        yield check
-    except UnknownModelError:
-        if name:
-            raise
-        what = f"{folder} was made by {made_by.model}, which is a model of one's own"
-        raise UsageError(what, "name its file with --model") from None
-
-
-def provenance_for(options: EmbedOptions, model: Model) -> Provenance:
-    """Return what the footer of a shard of this job says of what `model` puts out."""
-    return provenance_of(
-        model,
-        exif=options.exif,
-        dtype=options.dtype,
-        kind=options.output_kind,
-        decode=options.decode,
-    )
 
 
 def drop_mended(result: EmbedResult) -> None:

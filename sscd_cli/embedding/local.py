@@ -16,22 +16,16 @@ from sscd_cli.descriptors.write import ShardWriter
 from sscd_cli.embedding.job import (
     EmbedProgress,
     EmbedResult,
-    decoder_of,
+    Job,
     drop_mended,
     image_key,
-    images_of,
-    job_command,
-    loaded_for,
-    provenance_for,
     prune_vanished,
-    refuse_other_precision,
 )
 from sscd_cli.images.decode import Decoded, Unreadable
 from sscd_cli.images.read import stat_image
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.machines.stages import stage
-from sscd_cli.options.embed import EmbedOptions
 
 if TYPE_CHECKING:
     from sscd_cli.embedding.loader import Row as ImageRow
@@ -39,7 +33,7 @@ if TYPE_CHECKING:
     from sscd_cli.models.load import Model
 
 
-def run_here(options: EmbedOptions, progress: EmbedProgress) -> EmbedResult:
+def run_here(job: Job, progress: EmbedProgress) -> EmbedResult:
     """Embed the images of a job, or of its task, that the dataset does not hold yet.
 
     Raises: as `embed.run`.
@@ -47,26 +41,26 @@ def run_here(options: EmbedOptions, progress: EmbedProgress) -> EmbedResult:
     called = time.perf_counter()
     keep_large_allocations()
     with stage("loading the network"):
-        model = loaded_for(options)
-    provenance = provenance_for(options, model)
+        model = job.network()
+    provenance = job.provenance(model)
     result = EmbedResult(
-        options.descriptors, model.spec.name, str(model.runtime.device), model.runtime.precision
+        job.descriptors, model.spec.name, str(model.runtime.device), model.runtime.precision
     )
     started = time.perf_counter()
     result.start = started - called
-    refs = images_of(options, result.survey)
+    refs = job.images(result.survey)
     writer = ShardWriter(
-        options.descriptors,
+        job.descriptors,
         provenance,
-        options.shard_rows,
-        task=options.task,
-        command=job_command(options),
+        job.shard_rows,
+        task=job.task,
+        command=job.command,
     )
     with writer:
-        refuse_other_precision(options, provenance)
-        ledger = Ledger(options.descriptors, provenance, options.task)
+        job.refuse_other_precision(provenance)
+        ledger = Ledger(job.descriptors, provenance, job.task)
         drawn: set[bytes] = set()
-        for some in _embedded(_changed(refs, ledger, result, drawn), model, options, ledger):
+        for some in _embedded(_changed(refs, ledger, result, drawn), model, job, ledger):
             rows = [row for row in _rows(some, ledger, result) if not ledger.knows_failure(row)]
             writing = time.perf_counter()
             ledger.note(rows, writer.add(rows))
@@ -75,10 +69,10 @@ def run_here(options: EmbedOptions, progress: EmbedProgress) -> EmbedResult:
             result.elapsed = time.perf_counter() - started
             progress(result)
     result.mended = result.survey.whole(ledger.faults)
-    if not options.task:
+    if not job.task:
         drop_mended(result)
-    if options.prune:
-        result.vanished = prune_vanished(options.descriptors)
+    if job.prune:
+        result.vanished = prune_vanished(job.descriptors)
     result.elapsed = time.perf_counter() - started
     progress(result)
     return result
@@ -114,7 +108,7 @@ def _changed(
 
 
 def _embedded(
-    refs: Iterator[ImageRef], model: Model, options: EmbedOptions, ledger: Ledger
+    refs: Iterator[ImageRef], model: Model, job: Job, ledger: Ledger
 ) -> Iterator[Embedded]:
     from sscd_cli.embedding.stream import default_batch, default_workers, embed_stream
 
@@ -123,10 +117,10 @@ def _embedded(
     return embed_stream(
         refs,
         model,
-        decoder_of(options, model, known),
-        batch_size=options.batch_size or default_batch(model),
-        workers=default_workers(model) if options.workers is None else options.workers,
-        kind=options.output_kind,
+        job.decoder(model, known),
+        batch_size=job.batch_size or default_batch(model),
+        workers=default_workers(model) if job.workers is None else job.workers,
+        kind=job.output_kind,
     )
 
 

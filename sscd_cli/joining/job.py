@@ -21,6 +21,7 @@ from typing import Literal
 
 import numpy as np
 
+from sscd_cli.choices import RECALL, Method
 from sscd_cli.descriptors.blocks import NumberedRows
 from sscd_cli.descriptors.shards import locked
 from sscd_cli.descriptors.tables import read_arrays, write_table
@@ -30,7 +31,6 @@ from sscd_cli.joining.tiles import Block, Tile, TilePairs, TilePlan
 from sscd_cli.machines.tasks import Task
 from sscd_cli.matching.copies import SAMPLE_ROWS, Recall
 from sscd_cli.matching.join import Pairs
-from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.scoring.threshold import look_at, resolve
 from sscd_cli.storage.files import whole_file, writing
 
@@ -38,6 +38,17 @@ EXACT_ROWS = 10_000_000  # with 512 dimensions, some 30 core hours
 _FOLDER = re.compile(r"join-[0-9a-f]{16}(-[0-9a-f]{16})?")
 _GROUPS = "groups.json"
 _PAIR, _FOREST, _IDENTICAL = range(3)  # what a row of a tile's file is
+
+
+@dataclass(frozen=True, kw_only=True)
+class JoinJob:
+    """Which pairs of which dataset are found; each field is an option of `sscd dedup`."""
+
+    descriptors: Path
+    threshold: float | str | None
+    method: Method
+    min_recall: float
+    device: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ class Join:
     threshold: from which pairs are found. sure: from which they are copies.
     """
 
-    options: DedupOptions
+    job: JoinJob
     rows: NumberedRows
     plan: TilePlan
     threshold: float
@@ -63,33 +74,33 @@ class Join:
     sure: float
 
     @classmethod
-    def of(cls, options: DedupOptions) -> Join:
+    def of(cls, job: JoinJob) -> Join:
         """Raises: StoreError: no descriptors to join. UsageError: an impossible threshold."""
-        rows = NumberedRows(options.descriptors)
-        sure = resolve(options.threshold, rows.provenance, options.descriptors)
-        threshold = look_at(options.threshold, rows.provenance, sure)
+        rows = NumberedRows(job.descriptors)
+        sure = resolve(job.threshold, rows.provenance, job.descriptors)
+        threshold = look_at(job.threshold, rows.provenance, sure)
         # not by the seconds that it would take here: all machines must choose alike
-        many = options.method == "groups" or len(rows) > EXACT_ROWS
-        pruned = many and options.method != "exact" and options.min_recall < 1
+        many = job.method == "groups" or len(rows) > EXACT_ROWS
+        pruned = many and job.method != "exact" and job.min_recall < 1
         plan = TilePlan.of(len(rows), pruned=pruned)
-        return cls(options, rows, plan, threshold, "groups" if pruned else "exact", sure)
+        return cls(job, rows, plan, threshold, "groups" if pruned else "exact", sure)
 
     @cached_property
     def folder(self) -> Path:
         """Where the tiles' files lie."""
-        recall = self.options.min_recall if self.method == "groups" else 1
+        recall = self.job.min_recall if self.method == "groups" else 1
         settings = repr((self.plan, self.threshold, recall))
         digest = hashlib.blake2b(settings.encode(), digest_size=8).hexdigest()
-        return self.options.descriptors / f"join-{self.rows.digest()}-{digest}"
+        return self.job.descriptors / f"join-{self.rows.digest()}-{digest}"
 
     @property
     def command(self) -> tuple[str, ...]:
         """The command that its tasks share."""
-        given, usual = self.options, DedupOptions()
+        given = self.job
         threshold = () if given.threshold is None else ("-t", str(given.threshold))
         method = () if given.method == "auto" else ("--method", given.method)
         wanted = ("--min-recall", f"{given.min_recall:g}")
-        recall = () if given.min_recall == usual.min_recall else wanted
+        recall = () if given.min_recall == RECALL else wanted
         return "sscd", "dedup", "-d", str(given.descriptors), *threshold, *method, *recall
 
     def lacking(self, folder: Path, task: Task | None = None) -> list[Tile]:
@@ -116,17 +127,17 @@ class Join:
     def _sampled(self) -> Groups:
         blocks = (self.rows.read(*self.plan.span(number))[1] for number in self.plan.blocks)
         sample = self.rows.sample(SAMPLE_ROWS)
-        return Groups(*sampled_choices(sample, blocks, self.threshold, self.options.min_recall))
+        return Groups(*sampled_choices(sample, blocks, self.threshold, self.job.min_recall))
 
     def remove_older(self) -> int:
         """Remove the joins of what the dataset was before, if nobody is at work there; count them.
 
         A folder on a server stays.
         """
-        digest, removed = NumberedRows(self.options.descriptors).digest(), 0
+        digest, removed = NumberedRows(self.job.descriptors).digest(), 0
         if digest not in self.folder.name:  # it has changed since: ours is an older one itself
             return 0
-        for folder in self.options.descriptors.glob("join-*"):
+        for folder in self.job.descriptors.glob("join-*"):
             if _FOLDER.fullmatch(folder.name) and digest not in folder.name:
                 with suppress(StoreError, OSError), locked(folder):
                     shutil.rmtree(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,12 +10,10 @@ from numpy.typing import NDArray
 
 from sscd_cli.descriptors.parts import division, missing_parts
 from sscd_cli.descriptors.read import DescriptorSet
-from sscd_cli.embedding.job import EmbedResult
-from sscd_cli.joining.job import Join, load_tiles
+from sscd_cli.joining.job import Join, JoinJob, load_tiles
 from sscd_cli.joining.tiles import copies_of, merged_tiles
 from sscd_cli.matching.copies import Copies
 from sscd_cli.matching.doubts import Resemblance, random_rows, resemblance
-from sscd_cli.options.dedup import DedupOptions
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,21 +33,23 @@ class Joined:
     alike: Resemblance
 
 
-def run(options: DedupOptions, embedded: EmbedResult | None = None) -> Joined | None:
+Saw = Callable[[Iterable[str], Iterable[str]], NDArray[np.bool_]]
+
+
+def run(job: JoinJob, saw: Saw | None = None, *, descriptors: bool = False) -> Joined | None:
     """Return what tasks found in a dataset, once all are done; None where none has begun.
 
-    Of the dataset it returns the rows with a copy, and their descriptors only if clusters need
-    them.
-    Args: embedded: if given, only the images that it came across count.
+    Of the dataset it returns the rows with a copy, and their descriptors only if asked for them,
+    or if clusters need them.
+    Args: saw: by their sources and ids, which images count; without it all do.
     Raises: StoreError: tasks are missing; names them.
     Limits: memory is some 60 bytes a row of the dataset, 200 a pair, and what is known of the rows
-        that have a copy: some 300 bytes each, and their descriptors under the linkage
-        "components" or where there are too many pairs (see `joining.tiles`).
+        that have a copy: some 300 bytes each, and their descriptors if asked for or
+        where there are too many pairs (see `joining.tiles`).
     """
-    plain = not (options.post or options.score_norm)  # as tasks compare
-    if not plain or not any(options.descriptors.glob("join-*")):
+    if not any(job.descriptors.glob("join-*")):
         return None
-    join = Join.of(options)
+    join = Join.of(job)
     folder = join.folder
     if not folder.exists():
         return None
@@ -56,13 +57,12 @@ def run(options: DedupOptions, embedded: EmbedResult | None = None) -> Joined | 
     found = merged_tiles(load_tiles(folder, join.plan), len(join.rows))
     census = join.rows.census()
     newest = census.newest
-    if embedded:
-        newest = newest & embedded.saw(join.rows.names("source"), join.rows.names("id"))
+    if saw:
+        newest = newest & saw(join.rows.names("source"), join.rows.names("id"))
     counted = newest & census.readable
     rows = found.rows
     rows = rows[counted[rows]]
-    looked_at = found.forest or options.linkage == "components"
-    stored = join.rows.described(rows, descriptors=looked_at)
+    stored = join.rows.described(rows, descriptors=descriptors or found.forest)
     copies = copies_of(found, rows, join.threshold, stored.descriptors)
     copies = replace(copies, recall=join.groups(folder).recall)
     unreadable = newest & ~census.readable
@@ -80,4 +80,4 @@ def _refuse_missing(join: Join) -> None:
     lacking = join.lacking(join.folder)
     if lacking:
         missing = join.plan.tasks_of(lacking, division(join.folder, join.command) or 1)
-        raise missing_parts(missing, f"the join of {join.options.descriptors}", join.command)
+        raise missing_parts(missing, f"the join of {join.job.descriptors}", join.command)

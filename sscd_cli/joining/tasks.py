@@ -8,20 +8,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
 from sscd_cli.descriptors.parts import Part
 from sscd_cli.descriptors.shards import locked
-from sscd_cli.joining.job import Join, save_tile
+from sscd_cli.joining.job import Join, JoinJob, save_tile
 from sscd_cli.joining.tiles import join_tile
-from sscd_cli.machines.ray import RayCluster
+from sscd_cli.machines.device import choose_device
+from sscd_cli.machines.ray import RayCluster, Share
 from sscd_cli.machines.stages import Progress, stage
 from sscd_cli.machines.tasks import Task, all_tasks
 from sscd_cli.matching.join import gpu_for
-from sscd_cli.options.dedup import DedupOptions
-from sscd_cli.options.embed import ClusterOptions
 from sscd_cli.storage.files import writing
 
 TASKS_PER_SLOT = 4  # of a cluster: enough for all to end at about one time
@@ -43,20 +42,15 @@ class JoinResult:
     elapsed: float
 
 
-def run(
-    options: DedupOptions, task: Task, progress: Progress = lambda done, total: None
-) -> JoinResult:
+def run(job: JoinJob, task: Task, progress: Progress = lambda done, total: None) -> JoinResult:
     """Join the tiles of one task that nobody has joined yet.
 
     Raises: StoreError: no descriptors, another process runs this task, or its files cannot be
-        written. UsageError: an impossible threshold, or what only one machine can do.
+        written. UsageError: an impossible threshold.
     """
-    options.check()
-    options.check_divisible()
-
     started = time.perf_counter()
-    gpu = gpu_for(device_of(options), math.inf)  # a task is many tiles
-    join = Join.of(options)
+    gpu = gpu_for(device_of(job.device), math.inf)  # a task is many tiles
+    join = Join.of(job)
     folder, found = join.folder, 0
     with writing(folder):
         folder.mkdir(exist_ok=True)
@@ -77,28 +71,24 @@ def run(
     return JoinResult(folder, task, len(tiles), len(lacking), found, removed, elapsed)
 
 
-def device_of(options: DedupOptions) -> str:
+def device_of(devices: str) -> str:
     """Return the device as `matching` knows it. Raises: UsageError: it is not on this machine."""
-    device, _, _ = options.device.partition(",")  # of several that embed, one joins
-    if device in ("auto", "cpu"):
-        return device
-    from sscd_cli.models.runtime.device import choose_device
-
-    return str(choose_device(device))
+    device, _, _ = devices.partition(",")  # of several that embed, one joins
+    return device if device in ("auto", "cpu") else str(choose_device(device))
 
 
-def run_on_cluster(options: DedupOptions, cluster: ClusterOptions) -> None:
+def run_on_cluster(job: JoinJob, share: Share) -> None:
     """Join all tiles on a cluster. Raises: as `run` and `engine.Cluster`."""
-    join = Join.of(options)
+    join = Join.of(job)
     with writing(join.folder):
         join.folder.mkdir(exist_ok=True)
     join.groups(join.folder)  # once for all
     total = len(join.plan.tiles())
-    work = partial(_run_task, replace(options, cluster=None))
-    with stage("tiles") as tiles, RayCluster(cluster) as ray:
+    work = partial(_run_task, job)
+    with stage("tiles") as tiles, RayCluster(share) as ray:
         count = min(total, ray.slots * TASKS_PER_SLOT)
         ray.run(work, all_tasks(count), lambda reports: tiles.tell(sum(reports), total))
 
 
-def _run_task(options: DedupOptions, task: Task, report: Callable[[int], None]) -> JoinResult:
-    return run(options, task, lambda done, total: report(done))
+def _run_task(job: JoinJob, task: Task, report: Callable[[int], None]) -> JoinResult:
+    return run(job, task, lambda done, total: report(done))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sscd_cli.choices import OutputKind
 from sscd_cli.errors import ModelError, SscdError, SscdWarning, UsageError
 from sscd_cli.images.preprocess import Recipe
+from sscd_cli.machines.device import Device, choose_device, choose_precision
 from sscd_cli.machines.hardware import core_count, has_int8
 from sscd_cli.machines.stages import stage
 from sscd_cli.models.catalogue.registry import (
@@ -28,7 +29,6 @@ from sscd_cli.models.catalogue.registry import (
     find_model,
 )
 from sscd_cli.models.pictures import Descriptors, Numbered, Picture, batches, is_one, sized
-from sscd_cli.models.runtime.device import Device, choose_device, choose_precision
 from sscd_cli.models.runtime.onnx_runtime import OnnxRuntime, onnx_library
 from sscd_cli.text import counted
 

@@ -11,6 +11,7 @@ from sscd_cli.choices import (
     KEEP_WORDS,
     LINKAGES,
     METHODS,
+    RECALL,
     Linkage,
     Method,
     check_threshold,
@@ -89,7 +90,7 @@ class DedupOptions(Options):
     min_recall: Annotated[
         float,
         Help("The least share of the pairs that must be found.", within=Range(above=0, most=1)),
-    ] = 0.99
+    ] = RECALL
     device: shared.Devices = "auto"
     cluster: ClusterOptions | None = None
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from sscd_cli.errors import UsageError
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,11 @@ class Options:
             number = getattr(self, name)
             if isinstance(number, int | float):
                 within.check(f"--{name.replace('_', '-')}" if len(name) > 1 else f"-{name}", number)
+
+    def fill(self, kind: type[Made]) -> Made:
+        """Return a dataclass of which each field is called as an option, with what is set here."""
+        wanted: Any = kind
+        return kind(**{field.name: getattr(self, field.name) for field in fields(wanted)})
 
 
 @lru_cache

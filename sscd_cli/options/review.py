@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from sscd_cli.choices import PREVIEW_SIDE, PREVIEWS
 from sscd_cli.errors import UsageError
 from sscd_cli.options import shared
 from sscd_cli.options.help import Help, Options, Range
-
-PREVIEWS = 1000
-PREVIEW_SIDE = 640  # pixels
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from sscd_cli.edits.augmentations import AUGMENTATIONS
 from sscd_cli.errors import SscdError
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.models.network import Network
-from sscd_cli.options.train import TrainOptions
 from sscd_cli.storage.files import whole_file
 from sscd_cli.training.distributed import World, core_share, gather, share_batch_norm
 from sscd_cli.training.log import StepLog, Validated, append_step, writing
@@ -39,6 +38,27 @@ Validate = Callable[[Network], Validated]
 StepProgress = Callable[[StepLog], None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameters:
+    """What decides a training run besides its images; each is an option of `sscd train`."""
+
+    augmentations: str
+    size: int
+    epochs: int
+    batch_size: int
+    temperature: float
+    entropy_weight: float
+    contrastive_weight: float
+    optimizer: str
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    warmup_epochs: float
+    validate_every: int
+    workers: int | None
+    seed: int
+
+
 class Training:
     """A network on its way: everything that a checkpoint holds, and the step that moves it.
 
@@ -51,7 +71,7 @@ class Training:
         self,
         network: Network,
         refs: Sequence[ImageRef],
-        options: TrainOptions,
+        given: Hyperparameters,
         *,
         device: torch.device,
         autocast: bool,
@@ -59,32 +79,32 @@ class Training:
         teacher: Teacher | None = None,
     ) -> None:
         self.teacher = teacher
-        self.options, self.device, self.autocast, self.world = options, device, autocast, world
+        self.given, self.device, self.autocast, self.world = given, device, autocast, world
         self.refs = refs
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = _distributed(self.network, world, device)
-        views = Views(refs, AUGMENTATIONS[options.augmentations](options.size), options.seed)
-        self.order = EpochOrder(len(refs), options.seed, world.rank, world.size)
-        self.batch = options.batch_size // world.size
+        views = Views(refs, AUGMENTATIONS[given.augmentations](given.size), given.seed)
+        self.order = EpochOrder(len(refs), given.seed, world.rank, world.size)
+        self.batch = given.batch_size // world.size
         self.loader = view_batches(
             views,
             self.order,
             batch_size=self.batch,
-            workers=core_share(world) if options.workers is None else options.workers,
+            workers=core_share(world) if given.workers is None else given.workers,
             pin_memory=device.type == "cuda",
         )
         self.steps_per_epoch = len(self.loader)
         if self.steps_per_epoch == 0:
             raise SscdError(
-                f"{len(refs)} training images do not fill a batch of {options.batch_size}",
+                f"{len(refs)} training images do not fill a batch of {given.batch_size}",
                 "use a smaller --batch-size or more images",
             )
         self.optimiser = make_optimiser(
             self.model,
-            options.optimizer,
+            given.optimizer,
             self.peak_rate,
-            options.momentum,
-            options.weight_decay,
+            given.momentum,
+            given.weight_decay,
         )
         self.epoch = 0
         self.step = 0
@@ -93,11 +113,11 @@ class Training:
     @property
     def peak_rate(self) -> float:
         """The learning rate after the warm-up: the base rate is for a batch of 256."""
-        return self.options.learning_rate * self.options.batch_size / 256
+        return self.given.learning_rate * self.given.batch_size / 256
 
     @property
     def total_steps(self) -> int:
-        return self.options.epochs * self.steps_per_epoch
+        return self.given.epochs * self.steps_per_epoch
 
     def run_epoch(self, report: Callable[[LossParts, float], None]) -> None:
         """Train one epoch; `report` gets the loss and the learning rate of every step."""
@@ -120,7 +140,7 @@ class Training:
         rate = learning_rate(
             self.step,
             peak=self.peak_rate,
-            warmup=round(self.options.warmup_epochs * self.steps_per_epoch),
+            warmup=round(self.given.warmup_epochs * self.steps_per_epoch),
             total=self.total_steps,
         )
         for group in self.optimiser.param_groups:
@@ -128,10 +148,10 @@ class Training:
         return rate
 
     def _forward(self, pixels_N3HW: Tensor, shown_B: NDArray[np.int64]) -> LossParts:
-        mixer = MIXERS.get(self.options.augmentations)
+        mixer = MIXERS.get(self.given.augmentations)
         images = len(pixels_N3HW) // 2
         if mixer:
-            rng = np.random.default_rng((self.options.seed, self.world.rank, self.step))
+            rng = np.random.default_rng((self.given.seed, self.world.rank, self.step))
             pixels_N3HW, content = mixer(pixels_N3HW, images, rng)
         else:
             content = torch.eye(images, device=self.device).repeat(2, 1)
@@ -145,8 +165,8 @@ class Training:
             gather(views_ND, self.world),
             match_NM,
             identity_NM,
-            temperature=self.options.temperature,
-            entropy_weight=self.options.entropy_weight,
+            temperature=self.given.temperature,
+            entropy_weight=self.given.entropy_weight,
             mean_over_positives=mixer is not None,
         )
         return self._taught(parts, views_ND, content, shown_B) if self.teacher else parts
@@ -159,7 +179,7 @@ class Training:
         sound_B = torch.tensor([index not in self.unreadable for index in shown_B])
         content_NB = content_NB * sound_B.to(content_NB)
         taught = self.teacher.loss(views_ND, content_NB, shown_B, self.step)
-        total = taught.code + taught.distance + self.options.contrastive_weight * parts.total
+        total = taught.code + taught.distance + self.given.contrastive_weight * parts.total
         cosine = 1 - taught.distance.detach()
         return replace(parts, total=total, code=taught.code.detach(), cosine=cosine)
 
@@ -229,7 +249,7 @@ def train(
 
     Raises: SscdError: the loss is no longer a number; the last checkpoint is from before.
     """
-    options = training.options
+    given = training.given
     clock = _Clock(training)
 
     def report(parts: LossParts, rate: float) -> None:
@@ -243,12 +263,12 @@ def train(
                     f"the loss is {last.loss} at step {last.step}", "use a lower --learning-rate"
                 )
 
-    while training.epoch < options.epochs:
+    while training.epoch < given.epochs:
         training.run_epoch(report)
         if not training.world.is_first:
             continue
         training.save(folder / CHECKPOINT)
-        due = training.epoch % options.validate_every == 0 or training.epoch == options.epochs
+        due = training.epoch % given.validate_every == 0 or training.epoch == given.epochs
         if validate and due:
             measured = clock.validation_log(validate(training.network))
             append_step(folder / LOG, measured)
@@ -266,7 +286,7 @@ class _Clock:
 
     def step_log(self, parts: LossParts, rate: float) -> StepLog:
         now, step, total = time.monotonic(), self.training.step, self.training.total_steps
-        speed = (step - self.marked_step) * self.training.options.batch_size / (now - self.marked)
+        speed = (step - self.marked_step) * self.training.given.batch_size / (now - self.marked)
         per_step = (now - self.started) / (step - self.first_step)
         self.marked, self.marked_step = now, step
         self.last = {

@@ -28,7 +28,7 @@ from bench_header import header
 from bench_match import THRESHOLD, synthetic
 
 from sscd_cli.commands import embed
-from sscd_cli.embedding.job import decoder_of
+from sscd_cli.embedding.job import Job
 from sscd_cli.embedding.processes import load_batches
 from sscd_cli.embedding.stream import default_batch
 from sscd_cli.images.sources import iter_images
@@ -98,7 +98,7 @@ def decoding_alone(model: Model, folder: Path) -> float:
     started = time.perf_counter()
     batches = load_batches(
         iter_images(options.sources),
-        decoder_of(options, model),
+        options.fill(Job).decoder(model),
         batch_size=default_batch(model),
         workers=core_count(),
         pin_memory=model.runtime.device.type == "cuda",

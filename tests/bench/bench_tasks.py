@@ -32,6 +32,7 @@ from sscd_cli.descriptors.write import ShardWriter
 from sscd_cli.joining import report as join_report
 from sscd_cli.joining import tasks as join
 from sscd_cli.joining import tiles
+from sscd_cli.joining.job import JoinJob
 from sscd_cli.machines.tasks import Task, all_tasks
 from sscd_cli.matching.clusters import find_copies
 from sscd_cli.options.dedup import DedupOptions
@@ -90,9 +91,9 @@ def measure_join(folder: Path, rows: int, count: int) -> None:
     copies = find_copies(stored.descriptors, 0.75, "exact")
     one = time.perf_counter() - started
     options = DedupOptions(descriptors=folder, threshold=0.75, method="exact")
-    parts = [join.run(options, task) for task in all_tasks(count)]
+    parts = [join.run(options.fill(JoinJob), task) for task in all_tasks(count)]
     started = time.perf_counter()
-    joined = join_report.run(options)
+    joined = join_report.run(options.fill(JoinJob))
     together = time.perf_counter() - started
     assert joined is not None
     # here no two rows are identical, so that groups are rows
@@ -118,14 +119,14 @@ def measure_pruning(folder: Path, rows: int) -> tuple[float, float]:
     seconds, found = {}, {}
     for method in ("exact", "groups"):
         options = DedupOptions(descriptors=folder, threshold=0.75, method=method)
-        done = join.run(options, Task(1, 1))
+        done = join.run(options.fill(JoinJob), Task(1, 1))
         seconds[method], found[method] = done.elapsed, done.pairs
         peak = peak_memory(folder, method)
         print(
             f"join, {rows:,} rows of {D} in {done.tiles} tile(s), {method}: {done.elapsed:.1f} s, "
             f"{done.pairs:,} pairs; the report's process, {peak / 1e6:,.0f} MB at its peak"
         )
-    joined = join_report.run(options)
+    joined = join_report.run(options.fill(JoinJob))
     assert joined is not None
     sampled = joined.copies.recall
     assert sampled is not None
@@ -140,15 +141,17 @@ def measure_pruning(folder: Path, rows: int) -> tuple[float, float]:
 
 REPORT = """
 import sys
-from sscd_cli import join_report
+from sscd_cli.joining import report as join_report
+from sscd_cli.joining.job import JoinJob
 from sscd_cli.descriptors.read import read_comparable
 from sscd_cli.matching import clusters, tiles
-from sscd_cli.options import DedupOptions
+from sscd_cli.options.dedup import DedupOptions
 from pathlib import Path
 folder, method = Path(sys.argv[1]), sys.argv[2]
 tiles.LEAST_ROWS = tiles.LEAST_PRUNED_ROWS
 if method:
-    join_report.run(DedupOptions(descriptors=folder, threshold=0.75, method=method))
+    options = DedupOptions(descriptors=folder, threshold=0.75, method=method)
+    join_report.run(options.fill(JoinJob))
 else:
     clusters.collapse(read_comparable(folder).descriptors)
 with open("/proc/self/status") as status:  # the kernel's other figure is the parent's, too

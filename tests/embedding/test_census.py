@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sscd_cli.embedding.census import counted_ahead
+from sscd_cli.embedding.job import Job
 from sscd_cli.machines import stages
 from sscd_cli.machines.stages import Stage, each, stage
 from sscd_cli.machines.tasks import Task
@@ -42,7 +43,7 @@ def packed(path: Path, mode: str) -> Path:
 
 def counted(*sources: Path, **options) -> Stage:
     work = Stage("images")
-    with counted_ahead(EmbedOptions(sources=tuple(map(str, sources)), **options), work):
+    with counted_ahead(EmbedOptions(sources=tuple(map(str, sources)), **options).fill(Job), work):
         for _ in range(500):
             if work.total is not None and not work.listing:
                 break
@@ -72,7 +73,7 @@ def test_what_is_dear_to_count_is_not_counted(source: str, tmp_path: Path) -> No
     packed(tmp_path / "photos.tar.gz", "w:gz")
     path = str(tmp_path / source) if source.endswith("gz") else source
     work = Stage("images")
-    with counted_ahead(EmbedOptions(sources=(path,)), work):
+    with counted_ahead(EmbedOptions(sources=(path,)).fill(Job), work):
         time.sleep(0.05)
     assert (work.total, work.listing) == (None, False)
 
@@ -80,7 +81,7 @@ def test_what_is_dear_to_count_is_not_counted(source: str, tmp_path: Path) -> No
 def test_nothing_is_counted_where_nobody_looks(photos: Path) -> None:
     stages.watch(False)
     work = Stage("images")
-    with counted_ahead(EmbedOptions(sources=(str(photos),)), work):
+    with counted_ahead(EmbedOptions(sources=(str(photos),)).fill(Job), work):
         pass
     assert work.total is None
 

@@ -18,7 +18,6 @@ from sscd_cli.joining.tiles import Block, join_tile
 from sscd_cli.matching import cuda, join
 from sscd_cli.matching.clusters import find_copies
 from sscd_cli.matching.join import cross_pairs, find_pairs, gpu_for, plan_join
-from sscd_cli.options.dedup import DedupOptions
 
 
 @pytest.fixture(autouse=True)
@@ -177,8 +176,8 @@ def test_tiles_are_the_same() -> None:
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
     absent = f"cuda:{torch.cuda.device_count()}"
     with pytest.raises(SscdError, match=f"this machine has no CUDA device '{absent}'"):
-        tasks_of_join.device_of(DedupOptions(descriptors=tmp_path, device=absent))
-    assert tasks_of_join.device_of(DedupOptions(device="auto")) == "auto"
+        tasks_of_join.device_of(absent)
+    assert tasks_of_join.device_of("auto") == "auto"
 
 
 @pytest.mark.parametrize("words", [(), ("--task", "1/1"), ("--against", "others")])

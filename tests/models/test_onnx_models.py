@@ -12,10 +12,10 @@ import pytest
 from conftest import Run, error_line, picture
 
 from sscd_cli.errors import ModelError, UsageError
+from sscd_cli.machines.device import Device
 from sscd_cli.models.catalogue.registry import find_model
 from sscd_cli.models.files.onnx_graph import Port, inspect_onnx, layout_of
 from sscd_cli.models.load import load_model
-from sscd_cli.models.runtime.device import Device
 from sscd_cli.models.runtime.onnx_runtime import onnx_library
 
 onnx = pytest.importorskip("onnx")

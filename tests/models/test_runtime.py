@@ -13,9 +13,9 @@ from networks import lively, pixels
 from torch import Tensor, nn
 
 from sscd_cli.errors import SscdError, UsageError
+from sscd_cli.machines.device import Device, choose_device, choose_precision
 from sscd_cli.machines.hardware import has_bfloat16, keep_large_allocations
 from sscd_cli.models.network import Network
-from sscd_cli.models.runtime.device import Device, choose_device, choose_precision
 from sscd_cli.models.runtime.fused import FusedBlock, FusedConv
 from sscd_cli.models.runtime.torch_runtime import Runtime, Wait, fold_batch_norm
 

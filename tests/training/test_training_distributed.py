@@ -30,7 +30,7 @@ from sscd_cli.training.distributed import (
     leave_world,
     share_batch_norm,
 )
-from sscd_cli.training.loop import Training
+from sscd_cli.training.loop import Hyperparameters, Training
 from sscd_cli.training.loss import sscd_loss
 from sscd_cli.training.views import EpochOrder
 
@@ -76,7 +76,12 @@ def network_step(world: World, *, batch_statistics: bool, augmentations: str) ->
         sources=(), output=Path(), batch_size=IMAGES, augmentations=augmentations, workers=0
     )
     training = Training(
-        network, refs, options, device=torch.device("cpu"), autocast=False, world=world
+        network,
+        refs,
+        options.fill(Hyperparameters),
+        device=torch.device("cpu"),
+        autocast=False,
+        world=world,
     )
     training.model.train(batch_statistics)
     shown = np.arange(IMAGES // world.size)

@@ -12,7 +12,7 @@ from sscd_cli.edits import augmentations as augment
 from sscd_cli.models.network import Network
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.training.distributed import World
-from sscd_cli.training.loop import Training
+from sscd_cli.training.loop import Hyperparameters, Training
 from sscd_cli.training.loss import LossParts
 from sscd_cli.training.views import Views, open_ref, squashed
 
@@ -54,7 +54,12 @@ def test_a_few_dozen_steps_tell_64_pictures_apart(
     torch.manual_seed(0)
     network = Network(options.trunk, options.dimensions)
     training = Training(
-        network, refs, options, device=torch.device("cpu"), autocast=False, world=World()
+        network,
+        refs,
+        options.fill(Hyperparameters),
+        device=torch.device("cpu"),
+        autocast=False,
+        world=World(),
     )
     originals = squashed([open_ref(ref) for ref in refs], SIZE)
     unseen = Views(refs, mild(SIZE), seed=99)

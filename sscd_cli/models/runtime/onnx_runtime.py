@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from sscd_cli.choices import OUTPUT_KINDS, OutputKind
 from sscd_cli.errors import ModelError, UsageError
 from sscd_cli.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from sscd_cli.machines.device import Device
 from sscd_cli.models.files.onnx_graph import inspect_onnx, layout_of
-from sscd_cli.models.runtime.device import Device
 
 CPU = Device("cpu")
 

@@ -17,8 +17,8 @@ from string import Template
 from types import MappingProxyType
 from typing import Any
 
+from sscd_cli.choices import PREVIEW_SIDE, PREVIEWS
 from sscd_cli.machines.stages import each
-from sscd_cli.options.review import PREVIEW_SIDE, PREVIEWS
 from sscd_cli.reports.reported import ReportedCluster, ReportedImage
 from sscd_cli.reports.review.shown import Digest, in_order, is_shown_by_browser, kind
 from sscd_cli.text import bytes_text, counted
