@@ -39,8 +39,7 @@ def apply(options: ApplyOptions) -> None:
     from sscd_cli.commands import apply as verb
 
     options.check()
-    with terminal.count_progress() as progress:
-        result = verb.run(options, _typed_count, progress)
+    result = verb.run(options, _typed_count)
     if not options.go:
         for step in result.steps:
             terminal.print_data(_line(result, step))
@@ -106,8 +105,7 @@ def undo(options: UndoOptions) -> None:
     """
     from sscd_cli.commands import undo as verb
 
-    with terminal.count_progress("files") as progress:
-        result = verb.run(options, progress)
+    result = verb.run(options)
     _tell_refused(result.failed, "not restored")
     terminal.note(f"{counted(result.restored, 'files')} restored")
     if result.failed:

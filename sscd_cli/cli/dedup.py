@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +16,7 @@ from sscd_cli.cli.embed import summarise as summarise_embedding
 from sscd_cli.cli.estimate import print_embed_estimate, print_join_estimate
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import UsageError
+from sscd_cli.machines.stages import stage
 from sscd_cli.machines.tasks import Task
 from sscd_cli.options import shared
 from sscd_cli.options.dedup import DedupOptions
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from sscd_cli.commands.dedup import DedupResult
     from sscd_cli.matching.doubts import Resemblance
     from sscd_cli.matching.join import JoinPlan
+    from sscd_cli.reports.clusters import Cluster
 
 _WORTH_SAYING = 5  # seconds
 FIRST = ("threshold", "keep_path", "exclude", "format", "output")  # what a folder needs
@@ -113,8 +116,8 @@ def _join_task(options: DedupOptions, task: Task) -> None:
     """Find the pairs of one task's tiles and report nothing yet."""
     from sscd_cli.commands.dedup import run_task
 
-    with terminal.count_progress("tiles") as progress:
-        done = run_task(options, task, progress)
+    with stage("tiles") as tiles:
+        done = run_task(options, task, tiles.tell)
     if done.removed:
         terminal.note(f"{counted(done.removed, 'joins')} of older descriptors removed")
     terminal.note(
@@ -132,13 +135,12 @@ def _report_clusters(
 
     found = verb.run(options, _wanted(options, embedding), announce=_announce)
     _tell_of_embedding(found, target)
+    header = found.header(terminal.command_line)
+    how = {"null": target.null, "explained": target.explain}
     with terminal.report_stream(target.output) as stream:
-        if target.explain:
-            _write_explained(found, target, embedding, stream)
-        else:
-            header = found.header(terminal.command_line)
-            base = base_of(header.folder, target.output)
-            write_clusters(found, header, target.format, stream, null=target.null, base=base)
+        clusters = _explained(found, embedding) if target.explain else found
+        base = base_of(header.folder, target.output)
+        write_clusters(clusters, header, target.format, stream, **how, base=base)
     _summarise_clusters(found)
     if target.format == "paths":
         _warn_of_no_paths(found.no_files)
@@ -163,18 +165,10 @@ def _check_explainable(options: DedupOptions, embedding: SourceOptions) -> None:
     verb.check(options.descriptors, _own(embedding))
 
 
-def _write_explained(
-    found: DedupResult, target: _Target, embedding: SourceOptions, stream: BinaryIO
-) -> None:
+def _explained(found: DedupResult, embedding: SourceOptions) -> Iterable[Cluster]:
     from sscd_cli.commands import explain as verb
-    from sscd_cli.reports.formats import write_clusters
 
-    device = embedding.devices[0]
-    with terminal.count_progress() as progress:
-        clusters = verb.run(found, model=_own(embedding), device=device, progress=progress)
-        header = found.header(terminal.command_line)
-        base = base_of(header.folder, target.output)
-        write_clusters(clusters, header, target.format, stream, explained=True, base=base)
+    return verb.run(found, model=_own(embedding), device=embedding.devices[0])
 
 
 def _report_matches(

@@ -28,8 +28,7 @@ def eval_self(
     from sscd_cli.commands.evaluate import self_copies as verb
 
     fetch_if_missing(options.model)
-    with terminal.count_progress() as progress:
-        result = verb.run(options, progress)
+    result = verb.run(options)
     lines = [_json(result)] if format == "json" else _table(result)
     terminal.print_lines(lines)
     if result.unreadable:

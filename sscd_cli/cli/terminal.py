@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ import typer
 from sscd_cli.cli.progress import Watcher, wants_lines
 from sscd_cli.cli.screen import Screen, has_colours, painted
 from sscd_cli.errors import SscdError, reason_of
-from sscd_cli.machines.stages import stage
 from sscd_cli.options.help import Help
 from sscd_cli.storage.files import output_file
 from sscd_cli.text import printable
@@ -161,13 +160,6 @@ _shown = _Shown()
 def unwatched() -> AbstractContextManager[None]:
     """Take the line of progress away while the context lasts, in which something else is shown."""
     return _shown.watcher.hidden() if _shown.watcher else nullcontext()
-
-
-@contextmanager
-def count_progress(things: str = "images") -> Iterator[Callable[[int, int], None]]:
-    """Open a stage of things, of which a number is done of a total, while the context lasts."""
-    with stage(things) as opened:
-        yield opened.tell
 
 
 @contextmanager

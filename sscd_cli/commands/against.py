@@ -122,11 +122,7 @@ class AgainstResult:
         return describe(self.stored, self.other, self.pairs, self.checked, *said, self.scale)
 
 
-def run(
-    options: DedupOptions,
-    embedding: EmbedOptions | None = None,
-    progress: embed.EmbedProgress = lambda result: None,
-) -> AgainstResult:
+def run(options: DedupOptions, embedding: EmbedOptions | None = None) -> AgainstResult:
     """Compare a dataset with `options.against`; first embed `embedding`'s sources, if given.
 
     Raises: StoreError: a dataset is missing, or the two cannot be compared. UsageError: an
@@ -141,7 +137,7 @@ def run(
     refuse_default(options.threshold, scale)
     embed.refuse_unmeasured(options.threshold, embedding)
     theirs = read_comparable(options.against, post=scale.post)
-    embedded = embed.run_before(embedding, progress)
+    embedded = embed.run_before(embedding)
     ours = read_comparable(options.descriptors, post=scale.post)
     if embedded:
         ours = embedded.narrow(ours)

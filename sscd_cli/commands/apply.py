@@ -27,7 +27,7 @@ from sscd_cli.decisions.records import decisions_at, read_decisions
 from sscd_cli.errors import UsageError, reason_of
 from sscd_cli.images.globs import protection
 from sscd_cli.images.read import is_file, stored_ref
-from sscd_cli.machines.stages import Progress
+from sscd_cli.machines.stages import each, stage
 from sscd_cli.options.apply import ApplyOptions
 from sscd_cli.reports.reading import opened as opened_report
 from sscd_cli.reports.reading import read_report
@@ -59,11 +59,7 @@ class ApplyResult:
     spared: int = 0
 
 
-def run(
-    options: ApplyOptions,
-    confirm: Confirm = lambda count: None,
-    progress: Progress = lambda done, total: None,
-) -> ApplyResult:
+def run(options: ApplyOptions, confirm: Confirm = lambda count: None) -> ApplyResult:
     """Do with each removable image of a report what `options` say; without `go`, only look.
 
     Before each act both files are hashed again, and what stays is read as an image. What stopped
@@ -75,14 +71,13 @@ def run(
     """
     if options.chosen == "trash":
         trash.check()
-    with opened_report(options.report) as stream:
+    with stage("reading the report"), opened_report(options.report) as stream:
         data = stream.read()
-    report = read_removals(read_report(BytesIO(data), options.report))
+        report = read_removals(read_report(BytesIO(data), options.report))
     result = ApplyResult(options.chosen)
     if not options.go:
         plan = _planned(report, options, result, set())
-        for _ in _fit(plan, result):
-            progress(len(result.steps), len(plan.steps))
+        result.steps = list(_fit(plan, result))
         return result
     result.journal = options.journal or _journal_of(options.report)
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
@@ -95,8 +90,8 @@ def run(
         if options.delete:
             _confirm(len(plan.steps), options.yes, confirm)
         for step in _fit(plan, result):
+            result.steps.append(step)
             _do(step, journal, result)
-            progress(result.done, len(plan.steps))
     return result
 
 
@@ -174,14 +169,13 @@ def _confirm(count: int, told: int | None, confirm: Confirm) -> None:
 def _fit(plan: Plan, result: ApplyResult) -> Iterator[Step]:
     """Yield the steps whose files are, at this moment, those of the report; note the others."""
     read: set[Key] = set()
-    for step in plan.steps:
+    for step in each(plan.steps, "images", len(plan.steps)):
         try:
             refuse_unless_fit(step, read)
         except LeftAloneError as error:
             result.refused.append((step.removal.image.path, str(error)))
             continue
         read.add(step.removal.keeper.key)
-        result.steps.append(step)
         yield step
 
 

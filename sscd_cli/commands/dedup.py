@@ -166,7 +166,6 @@ class DedupResult:
 def run(
     options: DedupOptions,
     embedding: EmbedOptions | None = None,
-    progress: embed.EmbedProgress = lambda result: None,
     announce: Callable[[JoinPlan], None] = lambda plan: None,
 ) -> DedupResult:
     """Find the clusters of a dataset; first embed `embedding`'s sources into it, if given.
@@ -184,7 +183,7 @@ def run(
     scale = Scale.load(options.post, options.score_norm)
     refuse_default(options.threshold, scale)
     embed.refuse_unmeasured(options.threshold, embedding)
-    embedded = embed.run_before(embedding, progress)
+    embedded = embed.run_before(embedding)
     if options.cluster:
         join.run_on_cluster(options.fill(JoinJob), options.cluster)
     joined = _joined_by_tasks(options, embedded) or _joined_here(options, scale, embedded, announce)

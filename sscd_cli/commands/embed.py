@@ -50,14 +50,12 @@ def _run(job: Job, options: EmbedOptions, progress: EmbedProgress) -> EmbedResul
     return run_here(job, progress)
 
 
-def run_before(
-    options: EmbedOptions | None, progress: EmbedProgress = lambda result: None
-) -> EmbedResult | None:
+def run_before(options: EmbedOptions | None) -> EmbedResult | None:
     """Do as `run` for a command that goes on with the descriptors; None where there are no options.
 
     Raises: as `run`; NoImagesError: there is nothing to go on with.
     """
-    result = run(options, progress) if options else None
+    result = run(options) if options else None
     if result:
         result.refuse_nothing()
         give_memory_back()

@@ -16,7 +16,7 @@ from sscd_cli.evaluation.explanation import explain
 from sscd_cli.images.decode import load_image
 from sscd_cli.images.read import stored_ref
 from sscd_cli.machines.hardware import keep_large_allocations
-from sscd_cli.machines.stages import Progress
+from sscd_cli.machines.stages import stage
 from sscd_cli.models.load import Model
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
 
@@ -29,41 +29,32 @@ def check(folder: Path, model: str | None) -> None:
     spec_of(folder, common_provenance(existing_shards(folder)), model)
 
 
-def run(
-    found: DedupResult,
-    *,
-    model: str | None = None,
-    device: str = "auto",
-    progress: Progress = lambda done, total: None,
-) -> Iterator[Cluster]:
+def run(found: DedupResult, *, model: str | None = None, device: str = "auto") -> Iterator[Cluster]:
     """Return the clusters of a result, explaining them one by one as they are asked for.
 
     Each image that may go, or deserves a look, is compared with its keeper, both read anew, by
-    plain cosine. `progress` gets the images explained so far and in all. model: as for `model_of`.
+    plain cosine. model: as for `model_of`.
 
     Raises: ModelError, StoreError: as `model_of`, at once.
     """
     keep_large_allocations()
     loaded = model_of(found.stored, model, device)
     exif = bool(found.stored.provenance.preprocessing.get("exif", True))
-    return _explained(found, loaded, exif=exif, progress=progress)
+    return _explained(found, loaded, exif=exif)
 
 
-def _explained(
-    found: DedupResult, model: Model, *, exif: bool, progress: Progress
-) -> Iterator[Cluster]:
-    done = 0
-    for cluster in found:
-        by_path = {member.path: member for member in cluster.members}
-        members = []
-        for member in cluster.members:
-            text = ""
-            if member.band:
-                text = _sentence(by_path[member.keeper], member, model, exif=exif)
-                done += 1
-                progress(done, found.removable + found.look_at)
-            members.append(ExplainedMember(**asdict(member), explanation=text))
-        yield replace(cluster, members=tuple(members))
+def _explained(found: DedupResult, model: Model, *, exif: bool) -> Iterator[Cluster]:
+    with stage("images", found.removable + found.look_at) as explained:
+        for cluster in found:
+            by_path = {member.path: member for member in cluster.members}
+            members = []
+            for member in cluster.members:
+                text = ""
+                if member.band:
+                    text = _sentence(by_path[member.keeper], member, model, exif=exif)
+                    explained.add(1)
+                members.append(ExplainedMember(**asdict(member), explanation=text))
+            yield replace(cluster, members=tuple(members))
 
 
 def _sentence(keeper: Member, copy: Member, model: Model, *, exif: bool) -> str:

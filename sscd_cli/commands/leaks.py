@@ -60,7 +60,7 @@ class LeaksResult:
         )
 
 
-def run(options: LeaksOptions, progress: embed.EmbedProgress = lambda result: None) -> LeaksResult:
+def run(options: LeaksOptions) -> LeaksResult:
     """Compare each set with those named after it, embedding what is images, and judge each pair.
 
     A pair that a person called no copy, or that shall stay in both, is accepted; one that was
@@ -75,7 +75,7 @@ def run(options: LeaksOptions, progress: embed.EmbedProgress = lambda result: No
     scale = Scale.load(options.post, options.score_norm)
     refuse_default(options.threshold, scale)
     baseline = read_baseline(options.baseline) if options.baseline else set()
-    splits = read_splits(options, scale, progress)
+    splits = read_splits(options, scale)
     judge = Judge(options, scale, baseline)
     pairs = tuple(judge.compare(test, train) for test, train in combinations(splits.sets, 2))
     resolved = len(baseline - judge.met)

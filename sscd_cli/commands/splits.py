@@ -63,7 +63,7 @@ def network_of(options: LeaksOptions) -> str | None:
     return common_provenance(existing_shards(stored[0])).model
 
 
-def read_splits(options: LeaksOptions, scale: Scale, progress: embed.EmbedProgress) -> Splits:
+def read_splits(options: LeaksOptions, scale: Scale) -> Splits:
     """Read all sets, after embedding those of images into a dataset each.
 
     Raises: as `commands.leaks.run`.
@@ -80,7 +80,7 @@ def read_splits(options: LeaksOptions, scale: Scale, progress: embed.EmbedProgre
     for folder in stored.values() if made else ():
         spec_of(folder, common_provenance(existing_shards(folder)), options.model)
     results = {
-        name: embed.run(_embedding(options, name, folder, network or MODEL), progress)
+        name: embed.run(_embedding(options, name, folder, network or MODEL))
         for name, folder in made.items()
     }
     sets = []

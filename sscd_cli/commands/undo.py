@@ -8,7 +8,7 @@ from sscd_cli.decisions.acts import NotRestoredError, reverse, settle
 from sscd_cli.decisions.folder_times import bring_back
 from sscd_cli.decisions.journal import opened
 from sscd_cli.errors import reason_of
-from sscd_cli.machines.stages import Progress
+from sscd_cli.machines.stages import each
 from sscd_cli.options.apply import UndoOptions
 
 
@@ -20,7 +20,7 @@ class UndoResult:
     failed: list[tuple[str, str]] = field(default_factory=list)
 
 
-def run(options: UndoOptions, progress: Progress = lambda done, total: None) -> UndoResult:
+def run(options: UndoOptions) -> UndoResult:
     """Restore all files of a journal with their times, and the times of their folders where nobody
     else has changed these since; no file that is there is overwritten.
 
@@ -35,7 +35,7 @@ def run(options: UndoOptions, progress: Progress = lambda done, total: None) -> 
         journal.settle_times([act for act in journal.acts.values() if act.folders & stopped])
         times = journal.restore_times()
         left = journal.in_state("done", "undoing")
-        for act in reversed(left):
+        for act in each(reversed(left), "files", len(left)):
             begun = journal.state[act.number] == "undoing"
             try:
                 journal.mark("undoing", [act])
@@ -46,7 +46,6 @@ def run(options: UndoOptions, progress: Progress = lambda done, total: None) -> 
             else:
                 journal.mark("undone", [act])
                 result.restored += 1
-            progress(result.restored + len(result.failed), len(left))
         still = {folder for act in journal.in_state("done", "undoing") for folder in act.folders}
         bring_back({folder: time for folder, time in times.items() if folder not in still})
         journal.end_restoring()

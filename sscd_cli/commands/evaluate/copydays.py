@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sscd_cli.commands.embed import EmbedProgress
 from sscd_cli.commands.evaluate.sets import read_set, refuse_mixtures
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.errors import UsageError
@@ -39,9 +38,7 @@ class EvalCopydaysResult:
     unreadable: int
 
 
-def run(
-    options: EvalCopydaysOptions, progress: EmbedProgress = lambda result: None
-) -> EvalCopydaysResult:
+def run(options: EvalCopydaysOptions) -> EvalCopydaysResult:
     """Search every image of the folder among the originals and the distractors.
 
     Raises: SscdError: a folder is missing or is something else. StoreError: the sets cannot be
@@ -54,7 +51,7 @@ def run(
     if options.training is None and any(codec.transform for codec in codecs):
         what = "a codec that is learned needs a training set"
         raise UsageError(what, "name one with --training, or use --codecs Flat")
-    images, distractors, training = _sets(options, progress)
+    images, distractors, training = _sets(options)
     copydays = protocol.lay_out(images.ids)
     posts = {codec.text: codec.fit(training) for codec in codecs}
     return EvalCopydaysResult(
@@ -76,11 +73,11 @@ def run(
 
 
 def _sets(
-    options: EvalCopydaysOptions, progress: EmbedProgress
+    options: EvalCopydaysOptions,
 ) -> tuple[DescriptorSet, DescriptorSet | None, DescriptorSet | None]:
-    images = read_set(options.path, "copydays", options, progress, fix="name another folder")
+    images = read_set(options.path, "copydays", options, fix="name another folder")
     distractors, training = (
-        read_set(path, f"copydays-{word}", options, progress, fix=f"name another with --{word}")
+        read_set(path, f"copydays-{word}", options, fix=f"name another with --{word}")
         if path
         else None
         for word, path in (("distractors", options.distractors), ("training", options.training))

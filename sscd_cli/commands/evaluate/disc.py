@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.commands.embed import EmbedProgress
 from sscd_cli.commands.evaluate.sets import read_set, refuse_mixtures
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.errors import SscdError, StoreError
@@ -51,7 +50,7 @@ class EvalDiscResult:
     unreadable: int
 
 
-def run(options: EvalDiscOptions, progress: EmbedProgress = lambda result: None) -> EvalDiscResult:
+def run(options: EvalDiscOptions) -> EvalDiscResult:
     """Search every query among the references, with every codec and score normalisation.
 
     Raises: SscdError: a folder or the ground truth is missing or is something else. StoreError:
@@ -63,7 +62,7 @@ def run(options: EvalDiscOptions, progress: EmbedProgress = lambda result: None)
     norms = [ScoreNorm.parse(text) for text in options.score_norm]
     matches = disc.read_truth(options.path / options.truth)
     needs_training = bool(norms) or not codecs or any(codec.transform for codec in codecs)
-    queries, references, training = _sets(options, progress, needs_training)
+    queries, references, training = _sets(options, needs_training)
     truth = disc.find_truth(
         matches,
         disc.rows_by_name(queries.ids, str(options.queries)),
@@ -88,13 +87,13 @@ def run(options: EvalDiscOptions, progress: EmbedProgress = lambda result: None)
 
 
 def _sets(
-    options: EvalDiscOptions, progress: EmbedProgress, needs_training: bool
+    options: EvalDiscOptions, needs_training: bool
 ) -> tuple[DescriptorSet, DescriptorSet, DescriptorSet | None]:
     """Read the three sets, the third only if something is learned from it."""
 
     def read(word: str, name: Path) -> DescriptorSet:
         fix = f"name it with --{word}, or the folder of the benchmark as PATH"
-        return read_set(options.path / name, f"disc-{word}", options, progress, fix=fix)
+        return read_set(options.path / name, f"disc-{word}", options, fix=fix)
 
     queries = read("queries", options.queries)
     references = read("references", options.references)

@@ -17,7 +17,7 @@ from sscd_cli.images.decode import load_image
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
 from sscd_cli.machines.hardware import keep_large_allocations
-from sscd_cli.machines.stages import Progress
+from sscd_cli.machines.stages import stage
 from sscd_cli.models.load import load_model
 from sscd_cli.options.evaluate import EvalSelfOptions
 from sscd_cli.scoring.scale import Scale
@@ -56,10 +56,8 @@ class LazyImages(Sequence["Image.Image"]):
         return load_image(self._refs[index], exif=self._exif)
 
 
-def run(options: EvalSelfOptions, progress: Progress = lambda done, total: None) -> EvalSelfResult:
+def run(options: EvalSelfOptions) -> EvalSelfResult:
     """Make copies of every image by every edit and search them among all images.
-
-    `progress` gets the images embedded so far and in all.
 
     Raises: NoImagesError: fewer than two readable images. ModelError, UsageError: as
         `load_model`. StoreError: the post-processing is unreadable or another model's.
@@ -77,20 +75,14 @@ def run(options: EvalSelfOptions, progress: Progress = lambda done, total: None)
             f"{counted(len(originals), 'readable images')} in {', '.join(options.sources)}",
             "name a folder with two or more",
         )
-    total, done = len(originals) * (1 + len(EDITS)) + len(distractors), 0
-
-    def count(images: int) -> None:
-        nonlocal done
-        done += images
-        progress(done, total)
-
-    with model.on_all_cores() as each:
+    total = len(originals) * (1 + len(EDITS)) + len(distractors)
+    with stage("images", total) as embedded, model.on_all_cores() as each:
         report = evaluate_copies(
             lambda images: scale.apply(model.embed(images, strict=True)),
             LazyImages(originals),
             LazyImages(distractors),
             seed=options.seed,
-            progress=count,
+            progress=embedded.add,
             bias=scale.bias,
             each=each,
         )

@@ -14,9 +14,7 @@ from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.options.evaluate import BenchmarkOptions
 
 
-def read_set(
-    path: Path, name: str, options: BenchmarkOptions, progress: embed.EmbedProgress, *, fix: str
-) -> DescriptorSet:
+def read_set(path: Path, name: str, options: BenchmarkOptions, *, fix: str) -> DescriptorSet:
     """Read a folder of shards, or embed a folder of images into one of its own.
 
     The images go to `name` in the folder of `options.descriptors`, as float32, so that an
@@ -40,7 +38,7 @@ def read_set(
         workers=options.workers,
         dtype="float32",
     )
-    embedded = embed.run(embedding, progress)
+    embedded = embed.run(embedding)
     return embedded.narrow(read_comparable(folder, columns=()))
 
 
