@@ -99,7 +99,8 @@ def write_record(file: str, record: FirstDownload) -> None:
     Raises: ModelError: the record is damaged, or the folder cannot be written.
     """
     path = models_folder() / RECORDS
-    with locked(path):
+    with open_lock(path) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         records = read_records() | {file: record}
         table = {name: asdict(entry) for name, entry in sorted(records.items())}
         part = path.with_name(f".{RECORDS}.part")
@@ -108,14 +109,6 @@ def write_record(file: str, record: FirstDownload) -> None:
             part.replace(path)
         except OSError as error:
             raise _unwritable(path.parent, error) from error
-
-
-@contextmanager
-def locked(target: Path) -> Iterator[None]:
-    """Hold the lock of a file in the cache; other processes wait for it."""
-    with open_lock(target) as descriptor:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 from sscd_cli.errors import ModelError, reason_of
 from sscd_cli.models.catalogue.cache import file_digest, open_lock
 from sscd_cli.models.files.containers import MAX_FILE
+from sscd_cli.storage.files import sync_folder
 from sscd_cli.text import VERSION
 
 BLOCK = 1 << 18
@@ -295,11 +296,7 @@ def _finish(job: Download) -> None:
     with _disk(job):
         job.part.replace(job.target)
         job.validator.unlink(missing_ok=True)
-        folder = os.open(job.target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync_folder(job.target.parent)
 
 
 def _discard(job: Download) -> None:

@@ -20,7 +20,7 @@ from sscd_cli.models.catalogue.published import (
     Source,
 )
 from sscd_cli.models.files.onnx_graph import inspect_onnx, is_onnx, layout_of
-from sscd_cli.models.files.weights import WeightFile, inspect_weights
+from sscd_cli.models.files.weights import inspect_weights
 from sscd_cli.storage.servers import is_url
 
 BUNDLED = "sscd_mini"
@@ -173,28 +173,18 @@ def _described(path: Path) -> ModelSpec:
     if is_onnx(path):
         return _described_onnx(path)
     weights, digest = inspect_weights(path), file_digest(path)
-    is_bundled = path == BUNDLED_FILE or digest == _bundled_digest()
     for model in PUBLISHED.values():
         if digest in {source.sha256 for source in model.sources}:
             return _spec_of(model, path, digest)
-    story = weights.notes.get("sscd")
-    if not isinstance(story, Mapping):
-        story = {}
-    threshold, threshold_source, look_at = _threshold(story.get("threshold"))
-    recipe = _recipe(weights, story)
-    return ModelSpec(
-        name=BUNDLED if is_bundled else str(story.get("name", path.name.partition(".")[0])),
-        path=path,
-        trunk=weights.trunk,
-        dimensions=weights.dimensions,
-        recipe=recipe or RECIPES[ASSUMED],
-        threshold=threshold,
-        threshold_source=threshold_source,
-        weights_sha256=digest,
-        licence="MIT" if is_bundled else str(story.get("licence", UNKNOWN)),
-        look_at=look_at,
-        recipe_stated=recipe is not None,
-    )
+    taken = None
+    if weights.is_birder:
+        size = _birder_size(weights.notes.get("signature"))
+        taken = Recipe(f"birder-{size}", size, square=True, resample="bicubic")
+    network = weights.trunk, weights.dimensions
+    spec = _by_its_story(path, weights.notes.get("sscd"), network, digest, taken)
+    if path == BUNDLED_FILE or digest == _bundled_digest():
+        return replace(spec, name=BUNDLED, licence="MIT")
+    return spec
 
 
 def _described_onnx(path: Path) -> ModelSpec:
@@ -204,29 +194,36 @@ def _described_onnx(path: Path) -> ModelSpec:
         story = json.loads(file.notes.get("sscd", "{}"))
     except ValueError:
         story = {}
+    side = layout.side
+    taken = Recipe(f"skew-{side}", side, square=True) if side else None
+    return _by_its_story(path, story, ("onnx", layout.dimensions), file_digest(path), taken)
+
+
+def _by_its_story(
+    path: Path, story: Any, network: tuple[str, int], digest: str, taken: Recipe | None
+) -> ModelSpec:
+    """Describe a file by what it says of itself.
+
+    network: its trunk and dimensions. taken: how images are prepared for it where it does not say.
+    """
     story = story if isinstance(story, Mapping) else {}
+    stated = story.get("preprocessing")
+    recipe = _stated_recipe(path, stated) if isinstance(stated, Mapping) else taken
     threshold, threshold_source, look_at = _threshold(story.get("threshold"))
-    recipe = _onnx_recipe(path, story.get("preprocessing"), layout.side)
+    trunk, dimensions = network
     return ModelSpec(
-        name=str(story.get("name", path.stem)),
+        name=str(story.get("name", path.stem if trunk == "onnx" else path.name.partition(".")[0])),
         path=path,
-        trunk="onnx",
-        dimensions=layout.dimensions,
+        trunk=trunk,
+        dimensions=dimensions,
         recipe=recipe or RECIPES[ASSUMED],
         threshold=threshold,
         threshold_source=threshold_source,
-        weights_sha256=file_digest(path),
+        weights_sha256=digest,
         licence=str(story.get("licence", UNKNOWN)),
         look_at=look_at,
         recipe_stated=recipe is not None,
     )
-
-
-def _onnx_recipe(path: Path, stated: Any, side: int | None) -> Recipe | None:
-    """Return what a file says, else the square that it takes, None where it takes any size."""
-    if isinstance(stated, Mapping):
-        return _stated_recipe(path, stated)
-    return Recipe(f"skew-{side}", side, square=True) if side else None
 
 
 def _threshold(stated: Any) -> tuple[float | None, str, float | None]:
@@ -242,16 +239,6 @@ def _threshold(stated: Any) -> tuple[float | None, str, float | None]:
     if not -1 <= look_at <= value <= 1:
         return None, UNKNOWN, None
     return value, source, look_at if look_at < value else None
-
-
-def _recipe(weights: WeightFile, story: Mapping[str, Any]) -> Recipe | None:
-    stated = story.get("preprocessing")
-    if isinstance(stated, Mapping):
-        return _stated_recipe(weights.path, stated)
-    if not weights.is_birder:
-        return None
-    size = _birder_size(weights.notes.get("signature"))
-    return Recipe(f"birder-{size}", size, square=True, resample="bicubic")
 
 
 def _stated_recipe(path: Path, stated: Mapping[str, Any]) -> Recipe:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -254,16 +253,12 @@ def remove(name: str) -> list[Path]:
     endings = ("", ".part", ".part.etag")
     paths = [folder / f"{s.file}{end}" for s in _known(name).sources for end in endings]
     gone = [path for path in paths if path.is_file()]
-    _each(gone, Path.unlink)
-    return gone
-
-
-def _each(paths: list[Path], action: Callable[[Path], None]) -> None:
-    for path in paths:
+    for path in gone:
         try:
-            action(path)
+            path.unlink()
         except OSError as error:
             raise ModelError(f"cannot delete {path}: {reason_of(error)}", "delete it") from error
+    return gone
 
 
 def _known(name: str) -> Published:

@@ -86,12 +86,8 @@ def _renamed(bare: Mapping[str, str], layout: str) -> dict[str, str]:
     bottleneck = any(
         name.endswith(("block1.3.weight", "convolutional_block.6.weight")) for name in bare
     )
-    found = {}
-    for name, inner in bare.items():
-        new = _torchvision_name(inner, layout, bottleneck)
-        if new is not None:
-            found[name] = new
-    return found
+    new = {name: _torchvision_name(inner, layout, bottleneck) for name, inner in bare.items()}
+    return {name: found for name, found in new.items() if found}
 
 
 def _torchvision_name(name: str, layout: str, bottleneck: bool) -> str | None:

@@ -140,14 +140,14 @@ def _check_pooling(path: Path, notes: Mapping[str, Any]) -> None:
         )
 
 
-def statistics(weights: WeightFile) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Return the mean and standard deviation (0..1, RGB) that the file states, if it does.
+def _statistics(weights: WeightFile) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and standard deviation (0..1, RGB) that the file states, or ImageNet's.
 
     Raises: ModelError: it states something else than three positive numbers each.
     """
     stated = weights.notes.get("rgb_stats")
     if stated is None:
-        return None
+        return IMAGENET_MEAN, IMAGENET_STD
     try:
         mean = tuple(float(value) for value in stated["mean"])
         std = tuple(float(value) for value in stated["std"])
@@ -176,7 +176,7 @@ def read_network(weights: WeightFile) -> Network:
     with opened(weights.path) as contents:
         tensors = _read(weights, contents.storages, expected)
     network.load_state_dict(tensors, assign=True)
-    _set_statistics(network, weights)
+    network.mean, network.std = (torch.tensor(c).view(3, 1, 1) for c in _statistics(weights))
     return network.eval()
 
 
@@ -226,11 +226,3 @@ def _tensor(stored: StoredTensor, storages: Storages) -> Tensor:
     flat = torch.frombuffer(data, dtype=dtypes[stored.dtype], count=whole)
     view = flat.as_strided(stored.shape, stored.stride, stored.offset)
     return view.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-
-
-def _set_statistics(network: Network, weights: WeightFile) -> None:
-    import torch
-
-    mean, std = statistics(weights) or (IMAGENET_MEAN, IMAGENET_STD)
-    network.mean = torch.tensor(mean).view(3, 1, 1)
-    network.std = torch.tensor(std).view(3, 1, 1)
