@@ -21,7 +21,7 @@ from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.machines.hardware import core_count, lacking
 from sscd_cli.machines.stages import each
 from sscd_cli.matching.copies import Copies
-from sscd_cli.matching.forest import components
+from sscd_cli.matching.forest import labels
 from sscd_cli.matching.join import Pairs
 from sscd_cli.matching.products import Indices
 from sscd_cli.second_look.verdict import second_look, small
@@ -140,6 +140,5 @@ def _joined(exact_N: Indices, same: list[tuple[Any, Any]]) -> Indices:
         return exact_N
     numbers, place = np.unique(exact_N, return_inverse=True)
     left, right = np.array([sorted((place[a], place[b])) for a, b in same], np.int64).T
-    label, _ = components(len(numbers), Pairs(left, right, np.ones(len(left), np.float32)))
-    joined: Indices = np.where(label < 0, np.arange(len(label)), label)[place]
+    joined: Indices = labels(len(numbers), left, right)[place]
     return joined

@@ -20,7 +20,7 @@ def picture_of(stored: DescriptorSet, row: int) -> Picture | None:
     """Read one image, upright RGB; None where it is not here, or cannot be read."""
     ref = _ref(stored, row)
     try:
-        return load_picture(ref, exif=_turns(stored)) if ref else None
+        return load_picture(ref, exif=stored.provenance.exif) if ref else None
     except (SscdError, OSError, ValueError):
         return None
 
@@ -32,11 +32,7 @@ def frames_at(stored: DescriptorSet, row: int) -> Iterator[Image]:
     """
     if ref := _ref(stored, row):
         data, _ = read_bytes(ref, DEFAULT_LIMITS.file_bytes)
-        yield from (shown.image for shown in some_frames(data, exif=_turns(stored)))
-
-
-def _turns(stored: DescriptorSet) -> bool:
-    return bool(stored.provenance.preprocessing.get("exif", True))
+        yield from (shown.image for shown in some_frames(data, exif=stored.provenance.exif))
 
 
 def _ref(stored: DescriptorSet, row: int) -> ImageRef | None:

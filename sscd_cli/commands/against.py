@@ -280,9 +280,7 @@ def _among_present_files(
     left = check_files(ours, sorted(set(pairs.left.tolist())))
     right = check_files(theirs, sorted(set(pairs.right.tolist())))
     fine = ~(left.stale[pairs.left] | right.stale[pairs.right])
-    present = replace(
-        pairs, left=pairs.left[fine], right=pairs.right[fine], similarity=pairs.similarity[fine]
-    )
+    present = pairs.chosen(fine)
     checked = ~(left.elsewhere[present.left] | right.elsewhere[present.right])
     return present, checked, int(left.stale.sum() + right.stale.sum())
 

@@ -25,6 +25,7 @@ from sscd_cli.images.read import stored_ref
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.machines.stages import each, stage
+from sscd_cli.matching.doubts import as_keys
 from sscd_cli.matching.join import cross_pairs, similarity
 from sscd_cli.models.load import Model
 from sscd_cli.options.calibrate import CalibrateOptions
@@ -102,8 +103,7 @@ def _different_images(
     if embedded:
         stored = embedded.narrow(stored)
     first = np.zeros(len(stored), bool)
-    hashes = np.ascontiguousarray(stored.columns["content_hash"]).view("V16").ravel()
-    first[np.unique(hashes, return_index=True)[1]] = True
+    first[np.unique(as_keys(stored.columns["content_hash"]), return_index=True)[1]] = True
     stored = stored.select(first)
     if len(stored) < 3:
         raise NoImagesError(
@@ -121,7 +121,7 @@ def _copies(
     options: CalibrateOptions,
 ) -> NDArray[np.float32]:
     """Return the similarities of made copies to their originals, (images, edits)."""
-    exif = bool(stored.provenance.preprocessing.get("exif", True))
+    exif = stored.provenance.exif
     rows, refs = _sample(stored, options, exif=exif)
     with stage("copies", len(rows) * len(edits)) as copies, model.on_all_cores() as each:
         return copy_similarities(

@@ -39,8 +39,7 @@ def run(found: DedupResult, *, model: str | None = None, device: str = "auto") -
     """
     keep_large_allocations()
     loaded = model_of(found.stored, model, device)
-    exif = bool(found.stored.provenance.preprocessing.get("exif", True))
-    return _explained(found, loaded, exif=exif)
+    return _explained(found, loaded, exif=found.stored.provenance.exif)
 
 
 def _explained(found: DedupResult, model: Model, *, exif: bool) -> Iterator[Cluster]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sscd_cli.commands.split_pairs import Judge, SplitPair
 from sscd_cli.commands.splits import Split, short_names
 from sscd_cli.errors import SscdError, reason_of
+from sscd_cli.matching.doubts import as_keys
 from sscd_cli.matching.forest import leaving
 from sscd_cli.matching.join import Pairs, merged
 from sscd_cli.reports.formats import path_lines
@@ -98,8 +99,7 @@ def _drawn(last: Split, pairs: Sequence[SplitPair], judge: Judge, count: int) ->
     for pair in pairs:
         if pair.train is last:
             free[pair.found.pairs.right[pair.leaking()]] = False
-    hashes = np.ascontiguousarray(last.stored.columns["content_hash"]).view("V16").ravel()
-    order = np.argsort(hashes, kind="stable")
+    order = np.argsort(as_keys(last.stored.columns["content_hash"]), kind="stable")
     order = order[free[order]]
     drawn: list[int] = []
     while len(drawn) < count and len(order):

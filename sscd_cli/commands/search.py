@@ -48,7 +48,7 @@ def run(options: SearchOptions) -> SearchResult:
     scale = Scale.load(options.post, options.score_norm)
     stored = read_comparable(options.descriptors, columns=(), post=scale.post)
     model = model_of(stored, options.model, options.device, options.precision)
-    exif = bool(stored.provenance.preprocessing.get("exif", True))
+    exif = stored.provenance.exif
     _refuse_others(stored, scale.provenance(provenance_of(model, exif=exif, dtype="float32")))
     images, rows, unreadable = _embedded(options.images, model, exif=exif)
     queries = scale.apply(rows)

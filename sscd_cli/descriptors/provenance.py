@@ -39,6 +39,11 @@ class Provenance:
     post: str | None = None
     look_at: float | None = None
 
+    @property
+    def exif(self) -> bool:
+        """Whether images were turned upright by their EXIF tag."""
+        return bool(self.preprocessing.get("exif", True))
+
     def to_json(self) -> bytes:
         """Return the footer's text: sorted keys, so that equal values give equal bytes."""
         return json.dumps(asdict(self), sort_keys=True).encode()

@@ -17,7 +17,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,18 +150,3 @@ def find_images(truth: PairTruth, names: ImageNames, where: str) -> list[tuple[i
             "write ids as sscd embed stored them, or paths",
         )
     return found
-
-
-def connected(pairs: Iterable[tuple[int, int]], images: int) -> list[int]:
-    """Return a number for each image, the same for images that pairs connect."""
-    parent = list(range(images))
-
-    def root(image: int) -> int:
-        while parent[image] != image:
-            parent[image] = parent[parent[image]]
-            image = parent[image]
-        return image
-
-    for left, right in pairs:
-        parent[root(left)] = root(right)
-    return [root(image) for image in range(images)]

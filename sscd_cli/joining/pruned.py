@@ -119,5 +119,4 @@ def _some_pairs(sample_SD: NDArray[Any], rows_MD: NDArray[Any], threshold: float
     """Return the pairs of rows that differ, or some of them that are many."""
     pairs = cross_pairs(sample_SD, rows_MD, threshold)
     differ = np.flatnonzero(pairs.similarity < 1)
-    some = differ[:: 1 + len(differ) // _MOST]
-    return Pairs(pairs.left[some], pairs.right[some], pairs.similarity[some])
+    return pairs.chosen(differ[:: 1 + len(differ) // _MOST])

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from sscd_cli.joining.pruned import Grouped, cells_in_groups
 from sscd_cli.machines.tasks import Task
 from sscd_cli.matching.cells import Cells, cells_across, cells_within
-from sscd_cli.matching.clusters import collapse, most_held
+from sscd_cli.matching.clusters import collapse, most_held, numbered_by_first
 from sscd_cli.matching.copies import Copies
 from sscd_cli.matching.crowds import forest_of
-from sscd_cli.matching.forest import components, spanning_forest
+from sscd_cli.matching.forest import labels, spanning_forest
 from sscd_cli.matching.join import MARGIN, Pairs, TooManyPairsError, merged, pairs_among
 from sscd_cli.matching.products import Indices, plan
 
@@ -149,7 +149,7 @@ def join_tile(left: Block, right: Block, threshold: float, gpu: str | None = Non
     identical = identical[(left.descriptors[one] == right.descriptors[other]).all(axis=1)]
     first, twin = pairs.left[identical], pairs.right[identical]
     others = np.delete(np.arange(len(pairs)), identical)
-    return TilePairs(_chosen(pairs, others), first, twin, forest)
+    return TilePairs(pairs.chosen(others), first, twin, forest)
 
 
 def _ends_of_cells(
@@ -220,10 +220,9 @@ def copies_of(
     """
     rows = found.rows
     first, twin = (np.searchsorted(rows, ends) for ends in (found.first, found.twin))
-    component, _ = components(len(rows), Pairs(first, twin, np.ones(len(twin), np.float32)))
-    identity = np.where(component < 0, np.arange(len(rows)), component)
+    identity = labels(len(rows), first, twin)
     here = identity[np.searchsorted(rows, numbers_M)]
-    group_M, first_of_each = _numbered_by_first(here)
+    first_of_each, group_M = numbered_by_first(here)
     number = np.full(len(rows), -1)
     number[here] = group_M
     left, right = (number[identity[np.searchsorted(rows, ends)]] for ends in _ends(found.pairs))
@@ -233,21 +232,8 @@ def copies_of(
         return Copies(group_M, forest, forest_at=threshold)
     ends = np.minimum(left, right), np.maximum(left, right)
     between = np.flatnonzero(counted & (left != right))
-    pairs = merged([_chosen(Pairs(*ends, found.pairs.similarity), between)])
+    pairs = merged([Pairs(*ends, found.pairs.similarity).chosen(between)])
     return Copies(group_M, pairs, forest_at=threshold if found.forest else None)
-
-
-def _numbered_by_first(key_M: Indices) -> tuple[Indices, Indices]:
-    """Number the distinct keys by where they occur first: each row's number; where that is."""
-    _, first, key = np.unique(key_M, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    number = np.empty(len(first), np.int64)
-    number[order] = np.arange(len(first))
-    return number[key], first[order]
-
-
-def _chosen(pairs: Pairs, some: Indices) -> Pairs:
-    return Pairs(pairs.left[some], pairs.right[some], pairs.similarity[some])
 
 
 def _ends(pairs: Pairs) -> tuple[Indices, Indices]:

@@ -129,13 +129,17 @@ def collapse(descriptors_ND: NDArray[Any]) -> tuple[Indices, Indices]:
     """
     rows_ND = np.ascontiguousarray(descriptors_ND)
     digests = b"".join(hashlib.blake2b(row, digest_size=16).digest() for row in rows_ND)
-    _, first, group = np.unique(
-        np.frombuffer(digests, np.dtype("V16")), return_index=True, return_inverse=True
-    )
+    return numbered_by_first(np.frombuffer(digests, np.dtype("V16")))
+
+
+def numbered_by_first(keys_N: NDArray[Any]) -> tuple[Indices, Indices]:
+    """Number distinct keys by where they occur first.
+
+    Returns: first, int64 (U,), ascending: where; group, int64 (N,): the number of each row's key.
+    """
+    _, first, group = np.unique(keys_N, return_index=True, return_inverse=True)
     by_first = np.argsort(first)
-    number = np.empty(len(first), np.int64)
-    number[by_first] = np.arange(len(first))
-    return first[by_first], number[group]
+    return first[by_first], _ranks(first)[group]
 
 
 def cluster_copies(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.matching.cells import Cells, cells_within
-from sscd_cli.matching.forest import components, spanning_forest
+from sscd_cli.matching.forest import labels, spanning_forest
 from sscd_cli.matching.join import MARGIN, Pairs, cross_pairs, find_pairs, merged, similarities
 from sscd_cli.matching.linkage import by_leader
 from sscd_cli.matching.products import Indices, plan
@@ -95,8 +95,7 @@ def pairs_of(block: Cells, descriptors_ND: NDArray[Any], threshold: float) -> Pa
     else:
         left, right = block.marked()
     similarity = similarities(descriptors_ND, left, descriptors_ND, right)
-    pair = similarity >= np.float32(threshold)
-    return Pairs(left[pair], right[pair], similarity[pair])
+    return Pairs(left, right, similarity).chosen(similarity >= np.float32(threshold))
 
 
 def _spanning_cells(
@@ -124,8 +123,7 @@ def _spanning_cells(
             return block.left[chosen[:, 0]], block.right[chosen[:, 1]]
         chosen = np.concatenate([chosen, cells])
         left, right = ends[0][chosen[:, 0]], ends[1][chosen[:, 1]]
-        component, _ = components(len(rows), Pairs(left, right, np.ones(len(left), np.float32)))
-        component = np.where(component < 0, np.arange(len(rows)), component)
+        component = labels(len(rows), left, right)
         scores[component[ends[0]][:, None] == component[ends[1]]] = -np.inf
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.matching.copies import Copies
-from sscd_cli.matching.doubts import exact_copies
+from sscd_cli.matching.doubts import as_keys, exact_copies
 from sscd_cli.matching.join import Pairs
 
 T = TypeVar("T")
@@ -34,11 +34,11 @@ def without_rejected(
     if not rejected or copies.forest_at is not None:
         return copies, 0
     picture_N = exact_copies(columns)
-    keys = _rejected_keys(rejected, columns, picture_N, pixels)
+    said = _by_pictures(dict.fromkeys(rejected), columns, picture_N, pixels)
     _, first = np.unique(copies.group, return_index=True)
     picture_U = picture_N[first]
     left, right = picture_U[copies.pairs.left], picture_U[copies.pairs.right]
-    out = np.isin(_key(left, right, len(picture_N)), keys)
+    out = np.isin(_key(left, right, len(picture_N)), np.array(list(said), np.int64))
     return replace(copies, pairs=copies.pairs.chosen(~out)), int(out.sum())
 
 
@@ -64,12 +64,7 @@ def decided_between(
     found: dict[int, T] = {}
     for known in (columns, bytes_only):
         picture_N = exact_copies(known)
-        number_of = _numbers({hash for pair in decided for hash in pair}, known, picture_N, pixels)
-        said = {
-            _key(number_of[left], number_of[right], len(picture_N)): verdict
-            for (left, right), verdict in decided.items()
-            if left in number_of and right in number_of
-        }
+        said = _by_pictures(decided, known, picture_N, pixels)
         left, right = picture_N[pairs.left], picture_N[len(ours["content_hash"]) + pairs.right]
         key_P = _key(left, right, len(picture_N))
         places = np.flatnonzero(np.isin(key_P, np.array(list(said), np.int64)))
@@ -77,17 +72,19 @@ def decided_between(
     return found
 
 
-def _rejected_keys(
-    rejected: Set[tuple[str, str]],
+def _by_pictures(
+    decided: Mapping[tuple[str, str], T],
     columns: Mapping[str, NDArray[Any]],
     picture_N: NDArray[np.int64],
     pixels: Mapping[str, str],
-) -> NDArray[np.int64]:
-    """Return the keys of those rejected pairs of which both pictures are there."""
-    number_of = _numbers({hash for pair in rejected for hash in pair}, columns, picture_N, pixels)
-    known = [pair for pair in rejected if pair[0] in number_of and pair[1] in number_of]
-    keys = [_key(number_of[left], number_of[right], len(picture_N)) for left, right in known]
-    return np.array(keys, np.int64)
+) -> dict[int, T]:
+    """Return what was decided of pairs of which both pictures are there, by their keys."""
+    number_of = _numbers({hash for pair in decided for hash in pair}, columns, picture_N, pixels)
+    return {
+        _key(number_of[left], number_of[right], len(picture_N)): verdict
+        for (left, right), verdict in decided.items()
+        if left in number_of and right in number_of
+    }
 
 
 def _numbers(
@@ -106,7 +103,7 @@ def _numbers(
 
 def _rows(hashes: Set[str], digests: NDArray[Any]) -> dict[str, int]:
     """Return a row of each digest, hexadecimal, that there is."""
-    rows = np.ascontiguousarray(digests).view("V16").ravel()
+    rows = as_keys(digests)
     wanted = np.array([bytes.fromhex(hash) for hash in hashes], "V16")
     return {
         rows[row].tobytes().hex(): row for row in np.flatnonzero(np.isin(rows, wanted)).tolist()

@@ -79,9 +79,14 @@ def exact_copies_between(
     return exact[:count], exact[count:]
 
 
+def as_keys(digests_N16: NDArray[np.uint8]) -> NDArray[np.void]:
+    """Return each digest as one value, (N,), to sort and compare."""
+    return np.ascontiguousarray(digests_N16).view("V16").ravel()
+
+
 def _numbered(hashes_N16: NDArray[np.uint8]) -> Indices:
     """Number distinct digests from 0 on; one of zeros has a number from N on of its own."""
-    keys = np.ascontiguousarray(hashes_N16).view("V16").ravel()
+    keys = as_keys(hashes_N16)
     _, number = np.unique(keys, return_inverse=True)
     unknown = ~hashes_N16.any(axis=1)
     return np.where(unknown, len(keys) + np.arange(len(keys)), number)

@@ -25,10 +25,20 @@ def components(count: int, pairs: Pairs) -> tuple[Indices, NDArray[np.float32]]:
     return _named_by_smallest(label), weakest[label]
 
 
+def labels(count: int, left_P: Indices, right_P: Indices) -> Indices:
+    """Return a number for each of N rows, int64 (N,): the smallest of those that links join it to.
+
+    Args: left_P, right_P: the ends of the links, row numbers below N.
+    """
+    links = Pairs(left_P, right_P, np.ones(len(left_P), np.float32))
+    component, _ = components(count, links)
+    return np.where(component < 0, np.arange(count), component)
+
+
 def spanning_forest(count: int, pairs: Pairs) -> Pairs:
     """Return a maximum spanning forest of the pairs, count - 1 of them at most."""
     _, _, links = _joined(count, pairs)
-    return Pairs(pairs.left[links], pairs.right[links], pairs.similarity[links])
+    return pairs.chosen(links)
 
 
 def _joined(count: int, pairs: Pairs) -> tuple[Indices, NDArray[np.float32], Indices]:
@@ -103,8 +113,7 @@ def leaving(set_N: Indices, pairs: Pairs, touches_N: NDArray[np.bool_]) -> NDArr
     Args: set_N: the number of each row's set. pairs: of copies among the rows. touches_N: rows
         with a copy in the last set.
     """
-    component, _ = components(len(set_N), pairs)
-    component = np.where(component < 0, np.arange(len(set_N)), component)
+    component = labels(len(set_N), pairs.left, pairs.right)
     first, last = np.full(len(set_N), len(set_N)), np.full(len(set_N), -1)
     np.minimum.at(first, component, set_N)
     np.maximum.at(last, component, set_N)

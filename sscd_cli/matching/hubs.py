@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sscd_cli.matching.cells import Cells, product_of
 from sscd_cli.matching.crowds import pairs_of, scores_of
-from sscd_cli.matching.forest import components, spanning_forest
+from sscd_cli.matching.forest import components, labels, spanning_forest
 from sscd_cli.matching.join import MARGIN, Pairs, find_pairs, merged, numbered, similarities
 from sscd_cli.matching.products import COLUMNS, ROWS, Indices, plan
 
@@ -97,7 +97,7 @@ def _tree(rows_ND: NDArray[Any], threshold: float) -> Pairs:
     while True:
         weakest = max(float(weakest), threshold)
         forest = _joined(rows_ND, weakest)
-        label = _labels(len(rows_ND), forest)
+        label = labels(len(rows_ND), forest.left, forest.right)
         size = np.bincount(label, minlength=len(label))
         apart = np.flatnonzero(label != size.argmax())
         if not len(apart):
@@ -123,7 +123,7 @@ def _links_out(rows_ND: NDArray[Any], some: Indices, label_N: Indices) -> NDArra
 def _joined(rows_ND: NDArray[Any], threshold: float) -> Pairs:
     """Return a spanning forest of the pairs at or above `threshold`, of any of their edges."""
     forest = _around_hubs(rows_ND, threshold)
-    label = _labels(len(rows_ND), forest)
+    label = labels(len(rows_ND), forest.left, forest.right)
     size = np.bincount(label, minlength=len(label))
     cells = (len(label) ** 2 - float(np.square(size).sum())) / 2
     if not cells:
@@ -140,7 +140,7 @@ def _joined_further(rows_ND: NDArray[Any], threshold: float, forest: Pairs, cell
     """Add to a forest what joins its components, tile by tile. cells: between components."""
     count, cut = len(rows_ND), threshold - MARGIN
     product = product_of(rows_ND, rows_ND, cut, plan(rows_ND, rows_ND, cut, cells))
-    label, held, waiting = _labels(count, forest), [forest], 0
+    label, held, waiting = labels(count, forest.left, forest.right), [forest], 0
     for start in range(0, count, ROWS):
         left = np.arange(start, min(start + ROWS, count))
         for other in range(start, count, COLUMNS):
@@ -156,7 +156,7 @@ def _joined_further(rows_ND: NDArray[Any], threshold: float, forest: Pairs, cell
             waiting += len(held[-1])
             if marked > len(left) + len(right) or waiting > _HELD + 4 * count:
                 held, waiting = [spanning_forest(count, merged(held))], 0
-                label = _labels(count, held[0])
+                label = labels(count, held[0].left, held[0].right)
     return spanning_forest(count, merged(held))
 
 
@@ -191,9 +191,3 @@ def _hubs(rows_ND: NDArray[Any], threshold: float) -> Indices:
 def _spread(count: int) -> Indices:
     """Return up to 1,024 row numbers from all over a set."""
     return np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
-
-
-def _labels(count: int, forest: Pairs) -> Indices:
-    """Return each row's component, its own number where it is alone, int64 (count,)."""
-    component, _ = components(count, forest)
-    return np.where(component < 0, np.arange(count), component)

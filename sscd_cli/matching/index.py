@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -272,11 +273,7 @@ def _manifest_path(path: Path) -> Path:
 def _file_digest(path: Path) -> str:
     """Return the BLAKE2b-128 of a file: FAISS takes any bytes for vectors. Reads about 1 GB/s."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, _blake2b).hexdigest()
-
-
-def _blake2b() -> Any:
-    return hashlib.blake2b(digest_size=16)
+        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
 
 
 def _read_manifest(path: Path) -> tuple[Manifest, str]:

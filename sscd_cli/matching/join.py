@@ -79,8 +79,8 @@ class Pairs:
         kept = (left >= 0) & (right >= 0)
         return Pairs(left[kept], right[kept], self.similarity[kept])
 
-    def chosen(self, some_P: NDArray[np.bool_]) -> Pairs:
-        """Return the pairs of a mask."""
+    def chosen(self, some_P: NDArray[np.bool_] | Indices) -> Pairs:
+        """Return the pairs of a mask, or those at some places."""
         return Pairs(self.left[some_P], self.right[some_P], self.similarity[some_P])
 
 

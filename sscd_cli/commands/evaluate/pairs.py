@@ -20,11 +20,11 @@ from sscd_cli.evaluation.pair_truth import (
     ImageNames,
     PairTruth,
     TruthPair,
-    connected,
     find_images,
     read_truth,
 )
 from sscd_cli.matching.candidates import best_within
+from sscd_cli.matching.forest import labels
 from sscd_cli.matching.join import similarities
 from sscd_cli.options.evaluate import EvalPairsOptions
 from sscd_cli.scoring.scale import Scale
@@ -160,12 +160,13 @@ def _score_all(known: KnownPairs, descriptors_ND: Descriptor, bias_N: Floats | N
     """Score the most similar pairs of the dataset, of which the table lists the copies."""
     found = best_within(descriptors_ND, MOST_PAIRS, None if bias_N is None else -bias_N)
     rows = len(descriptors_ND)
-    key_K = np.array([left * rows + right for left, right in known])
+    left, right = np.array(list(known), np.int64).T
+    key_K = left * rows + right
     order = np.argsort(key_K)
     key = found.query * rows + found.reference
     place = order[np.minimum(np.searchsorted(key_K[order], key), len(key_K) - 1)]
     is_copy = key_K[place] == key
-    component = np.array(connected(known, rows))
+    component = labels(rows, left, right)
     counts = is_copy | (component[found.query] != component[found.reference])
     group = np.where(is_copy, np.array([pair.group for pair in known.values()])[place], "")
     if not is_copy.any():
