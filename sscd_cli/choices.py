@@ -26,7 +26,6 @@ LINKAGES: tuple[str, ...] = get_args(Linkage)
 METHODS: tuple[str, ...] = get_args(Method)
 KEEP_WORDS: tuple[str, ...] = get_args(KeepWord)
 TRANSFORMS: tuple[str, ...] = get_args(Transform)
-DECODES: tuple[Decode, ...] = get_args(Decode)
 OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
 
 # how a file's name ends that a report of leaks is written to, and in which format

@@ -1,4 +1,4 @@
-"""What the classes of options promise: each number has a range, checked where one is made."""
+"""What the classes of options promise: numbers and words are checked where one is made."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from conftest import Run, error_line
 
 from sscd_cli import options
 from sscd_cli.errors import UsageError
+from sscd_cli.options.dedup import DedupOptions
+from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.options.help import Help, Options, Range
 
 HOMES = [
@@ -109,3 +111,12 @@ def test_a_number_out_of_range_is_a_usage_error(sscd: Run, typed: str, message: 
     ran = sscd(*typed.split())
     assert (ran.status, ran.out) == (2, b"")
     assert error_line(ran).startswith(f"{message}; use ")
+
+
+def test_a_word_that_an_option_does_not_know_is_refused_in_the_library_too() -> None:
+    for make, message in (
+        (lambda: EmbedOptions(sources=("a",), dtype="float64"), "unknown dtype 'float64'"),  # type: ignore[arg-type]
+        (lambda: DedupOptions(linkage="average"), "unknown linkage 'average'"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(UsageError, match=message):
+            make()

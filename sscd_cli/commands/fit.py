@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sscd_cli.choices import TRANSFORMS, check_word
 from sscd_cli.descriptors.read import stream_comparable
 from sscd_cli.options.fit import FitOptions
 from sscd_cli.scoring.post import PostProcessing
@@ -24,10 +23,8 @@ def run(options: FitOptions) -> FitResult:
     """Learn from a descriptor dataset, one shard in memory at a time, and write one file.
 
     Raises: StoreError: no descriptors, too few or too alike, or the file cannot be written.
-        UsageError: an unknown transform, or dimensions that it cannot keep.
+        UsageError: dimensions that it cannot keep.
     """
-    check_word("transform", options.transform, TRANSFORMS)
-
     provenance, blocks = stream_comparable(options.descriptors)
     post = PostProcessing.fit(
         blocks,

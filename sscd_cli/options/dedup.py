@@ -9,8 +9,6 @@ from typing import Annotated
 from sscd_cli.choices import (
     DESCRIPTORS,
     KEEP_WORDS,
-    LINKAGES,
-    METHODS,
     RECALL,
     Linkage,
     Method,
@@ -102,8 +100,6 @@ class DedupOptions(Options):
     def check(self) -> None:
         """Raise UsageError for what no dataset can make possible, before any work is done."""
         check_threshold(self.threshold, self.descriptors)
-        check_word("linkage", self.linkage, LINKAGES)
-        check_word("method", self.method, METHODS)
         for word in self.keep or ("",):
             check_word("keep word", word, KEEP_WORDS)
         if self.cluster:

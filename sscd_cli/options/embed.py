@@ -5,17 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
 
-from sscd_cli.choices import (
-    DECODES,
-    DESCRIPTORS,
-    MAX_BYTES,
-    MAX_PIXELS,
-    MODEL,
-    OUTPUT_KINDS,
-    Decode,
-    OutputKind,
-    check_word,
-)
+from sscd_cli.choices import DESCRIPTORS, MAX_BYTES, MAX_PIXELS, MODEL, Decode, OutputKind
 from sscd_cli.errors import UsageError
 from sscd_cli.options import shared
 from sscd_cli.options.help import Help, Options, Range
@@ -110,7 +100,5 @@ class EmbedOptions(SourceOptions):
 
     def check(self) -> None:
         """Raise UsageError for an impossible option, before any work is done."""
-        check_word("output kind", self.output_kind, OUTPUT_KINDS)
-        check_word("way to decode", self.decode, DECODES)
         if self.prune and self.task:
             raise UsageError("--prune needs the whole dataset", "run it without --task at the end")

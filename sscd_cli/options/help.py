@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from sscd_cli.choices import check_word
 from sscd_cli.errors import UsageError
 
 Made = TypeVar("Made")
@@ -46,17 +47,19 @@ class Range:
 
 
 class Options:
-    """A class of options, whose numbers are checked against their ranges where one is made.
+    """A class of options, whose numbers and words are checked where one is made.
 
-    Raises: UsageError: a number is out of the range of its option.
+    Raises: UsageError: a number is out of the range of its option, or a word is none of its own.
     """
 
     def __post_init__(self) -> None:
         kind: Any = type(self)
-        for name, within in _ranges(kind).items():
-            number = getattr(self, name)
-            if isinstance(number, int | float):
-                within.check(f"--{name.replace('_', '-')}" if len(name) > 1 else f"-{name}", number)
+        for name, known in _known(kind).items():
+            value = getattr(self, name)
+            if isinstance(known, tuple):
+                check_word(name.replace("_", " "), value, known)
+            elif isinstance(value, int | float):
+                known.check(f"--{name.replace('_', '-')}" if len(name) > 1 else f"-{name}", value)
 
     def fill(self, kind: type[Made]) -> Made:
         """Return a dataclass of which each field is called as an option, with what is set here."""
@@ -65,15 +68,18 @@ class Options:
 
 
 @lru_cache
-def _ranges(kind: Any) -> dict[str, Range]:
-    hints = get_type_hints(kind, include_extras=True)
-    told = {
-        name: help
-        for name, hint in hints.items()
-        for help in getattr(hint, "__metadata__", ())
-        if isinstance(help, Help)
-    }
-    return {name: help.within for name, help in told.items() if help.within}
+def _known(kind: Any) -> dict[str, Range | tuple[str, ...]]:
+    """Return the range of each option that is a number, and the words of each that is one."""
+    known: dict[str, Range | tuple[str, ...]] = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        if get_origin(hint) is not Annotated:
+            continue
+        kind_of_value, help = get_args(hint)
+        if get_origin(kind_of_value) is Literal:
+            known[name] = get_args(kind_of_value)
+        elif help.within:
+            known[name] = help.within
+    return known
 
 
 class Help:
