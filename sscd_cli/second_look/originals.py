@@ -176,7 +176,8 @@ def _part_verdict(one: Look, other: Look, alike: float) -> Verdict | None:
     outer, inner = ((one, other), (other, one))[holder]
     first = _first_of_part(outer, inner, place)
     canvas = _canvas_verdict(one, other)
-    if first is None and canvas and canvas.original != holder:
+    canvas = canvas if canvas and canvas.original != holder else None
+    if first is None and canvas:
         covered = place.width * place.height / outer.grey.size
         share = max(one.canvas, other.canvas)
         if share > _WIDE or covered + share > _COVERED:

@@ -28,9 +28,11 @@ _COMPARED = 208  # of them that are compared
 _LEAST = 64  # pixels, at least
 _GRID = 16  # pixels: a block of a JPEG file, with its colours at half the size
 _CLEAR = ((0.75, 0.75), (1.1, 0.5))  # misses of the likelier, and as shares of the other's
-_BOTH = 0.8  # misses of both, where the finer file holds all that the coarser one does
+_BOTH = 0.9  # misses of both, where the finer file holds all that the coarser one does
 _SURE = 0.65  # the same, where only one of the two files can be tried
 _ON_GRID = 0.45  # of the usual loss: less than this apart is what was made from the file
+_HELD = 0.75  # of the usual loss: what loses less, in the file's tones, was on its grid before
+_AGAIN, _OFF_GRID = 0.05, 0.6  # misses of what comes out just so; of the usual loss, at least
 _EXACT = 0.3  # as misses: of what has the very tones
 _FEWEST, _SPREAD = 12, 4.0  # blocks that hold something; squared grey levels of such a block
 _RESAMPLING = (
@@ -177,22 +179,30 @@ def first_of(
     other_in_one: the other one turned, moved or scaled to lie over the first one; one_in_other:
     the first over the other.
     """
-    made = _Trace.of(other, one_in_other), _Trace.of(one, other_in_one)
-    misses = [math.inf if trace is None else trace.misses for trace in made]
-    likely = int(misses[1] < misses[0])
-    only = made[likely] if None in made else None
-    if only is not None:
-        if only.is_on_grid:
-            return 1 - likely
-        if only.misses < _SURE:
-            return likely
-        coded, laid_over = ((other, one_in_other), (one, other_in_one))[likely]
-        return 1 - likely if _holds_grid(coded, laid_over) else None
+    others, ones = _Trace.of(other, one_in_other), _Trace.of(one, other_in_one)
+    if others is None or ones is None:
+        trace, source = (others, 0) if ones is None else (ones, 1)
+        return _first_by(trace, source, *((other, one_in_other), (one, other_in_one))[source])
+    if others.is_exact != ones.is_exact:
+        return int(ones.is_exact)
+    misses = others.misses, ones.misses
     if max(misses) < _BOTH and one.coarseness != other.coarseness:
         return int(other.coarseness > one.coarseness)  # it alone could be made again from both
+    likely = int(misses[1] < misses[0])
     share = misses[likely] / max(misses[1 - likely], 1e-6)
     is_clear = any(misses[likely] < most and share < less for most, less in _CLEAR)
     return likely if is_clear else None
+
+
+def _first_by(trace: _Trace | None, source: int, coded: CodedPart, laid: CodedPart) -> int | None:
+    """Tell by the one of two files that can be made again; source: the number of the other."""
+    if trace is None:
+        return None
+    if trace.is_on_grid and not trace.is_exact:
+        return 1 - source
+    if trace.misses < _SURE:
+        return source
+    return 1 - source if _holds_grid(coded, laid) else None
 
 
 def _holds_grid(coded: CodedPart, laid_over: CodedPart) -> bool:
@@ -246,7 +256,13 @@ class _Trace:
     @property
     def is_on_grid(self) -> bool:
         """Whether the source is on the file's own grid, which only what comes from it can be."""
-        return self.before < _ON_GRID * self.usual
+        is_held = self.misses < 1 and self.loss < _HELD * self.usual
+        return is_held or self.before < _ON_GRID * self.usual
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the file comes out just so from a source that was not on its grid before."""
+        return self.misses < _AGAIN and self.loss >= _OFF_GRID * self.usual
 
 
 def _usual_loss(coding: Coding, pixels: Pixels) -> float:
