@@ -11,6 +11,7 @@ from PIL import Image
 
 from sscd_cli.images.budget import DECODING, RAW_PIXEL
 from sscd_cli.images.reasons import RefusedError
+from sscd_cli.images.signatures import RAW
 from sscd_cli.images.tiff_directory import (
     COLOUR_FILTER_ARRAY,
     DNG_VERSION,
@@ -23,7 +24,6 @@ from sscd_cli.images.tiff_directory import (
 
 HEIC = re.compile(rb".{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL)
 JPEG_XL = re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n")
-RAW = re.compile(rb"II\*\0.{4}CR\x02|.{4}ftypcrx |FUJIFILMCCD-RAW|II(RO|RS|U\0)|MMOR", re.DOTALL)
 _JXL_HEADER = 16  # bytes of its codestream that tell size and orientation
 JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
@@ -57,7 +57,7 @@ def refuse_missing(data: bytes) -> None:
 
 def is_raw(data: bytes) -> bool:
     """Whether a file holds what a camera's sensor saw; Pillow would read its preview, if any."""
-    if RAW.match(data):
+    if re.match(RAW, data, re.DOTALL):
         return True
     tags = first_tags(data)
     reduced_first = tags.get(NEW_SUBFILE_TYPE) == 1 and SUB_IFDS in tags

@@ -6,7 +6,7 @@ import re
 
 from PIL import Image, UnidentifiedImageError
 
-from sscd_cli.images.signatures import LFS_FIX, LFS_POINTER, LFS_REASON
+from sscd_cli.images.signatures import LFS_FIX, LFS_POINTER, LFS_REASON, RAW
 from sscd_cli.text import printable
 
 REASON_CHARACTERS = 200
@@ -19,7 +19,7 @@ _NAMES = (
     (rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", "HEIC"),
     (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL"),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
-    (rb".{4}ftypcrx |II\*\0.{4}CR\x02|FUJIFILMCCD-RAW|II(?:RO|RS|U\0)|MMOR", "raw file"),
+    (RAW, "raw file"),
     (rb"II[*+]\0|MM\0[*+]", "TIFF"),
     (rb"%PDF-", "PDF"),
     (rb"BM.{4}\0\0\0\0", "BMP"),

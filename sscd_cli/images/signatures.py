@@ -7,11 +7,17 @@ import os
 import re
 
 FIRST_BYTES = 64
+# files of cameras that are more than TIFF: of Canon, Fujifilm, Panasonic, Olympus, Sigma, Minolta,
+# Phase One
+RAW = (
+    rb"II\*\0.{4}CR\x02|.{4}ftypcrx |II.{4}HEAPCCDR|FUJIFILMCCD-RAW|II(?:RO|RS|U\0)|MMOR|FOVb"
+    rb"|\0MRM|II\*\0.{4}IIII.waR|MM\0\*.{4}MMMMRaw"
+)
 IMAGE = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP|BM.{4}\0\0\0\0|II\*\0|MM\0\*|II\+\0"
     rb"|MM\0\+|.{4}ftyp(?:avi[fs]|hei[cxms]|hev[cxms]|mif1|msf1|crx )|\xff\x0a|\0\0\0\x0cJXL "
     rb"|\0\0\0\x0cjP  |\xff\x4f\xff\x51|P[1-6][\s#]|P[Ff]\s|8BPS|qoif|icns|DDS "
-    rb"|\x01\xda[\0\x01][\x01\x02]|\x59\xa6\x6a\x95|\0\0\x01\0[\x01-\x40]\0|FUJIFILMCCD-RAW|II(?:RO|RS|U\0)|MMOR|FOVb|\0MRM",
+    rb"|\x01\xda[\0\x01][\x01\x02]|\x59\xa6\x6a\x95|\0\0\x01\0[\x01-\x40]\0|" + RAW,
     re.DOTALL,
 )
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"

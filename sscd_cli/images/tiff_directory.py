@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 TIFF = re.compile(rb"II[*+]\0|MM\0[*+]")
 # tags, and values of theirs
 NEW_SUBFILE_TYPE, PHOTOMETRIC, SUB_IFDS, DNG_VERSION = 254, 262, 330, 50706
+WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT, TILES = 256, 257, 322, 323, 324
 BITS, PLANES, SEPARATE = 258, 284, 2
 COLOUR_FILTER_ARRAY, LONG = 32803, 4
 PANASONIC_START = 280  # where the pixels of an RW2 file begin
@@ -50,9 +52,19 @@ def _pieces(data: bytes) -> Iterator[tuple[int, int]]:
         seen.add(start)
         tags = _numbers(data, start, order or "<")
         todo += tags.get(SUB_IFDS, [])
-        for places, lengths in ((273, 279), (324, 325)):
+        for places, lengths in ((273, 279), (TILES, 325)):
             yield from zip(tags.get(places, []), tags.get(lengths, []), strict=False)
         yield from ((place, 1) for place in tags.get(PANASONIC_START, []))
+        if len(tags.get(TILES, [])) < _tiles(tags):
+            yield len(data), 1
+
+
+def _tiles(tags: dict[int, list[int]]) -> int:
+    """Return how many tiles cover the picture of a directory, 0 where it has none."""
+    if not all(tags.get(name, [0])[0] for name in (TILES, TILE_WIDTH, TILE_HEIGHT)):
+        return 0
+    sides = ((WIDTH, TILE_WIDTH), (HEIGHT, TILE_HEIGHT))
+    return math.prod(-(-tags.get(side, [0])[0] // tags[tile][0]) for side, tile in sides)
 
 
 def _numbers(data: bytes, start: int, order: str) -> dict[int, list[int]]:

@@ -15,7 +15,7 @@ from conftest import Run
 from drawn_pictures import draw_picture
 from PIL import Image
 
-from sscd_cli.images import budget, formats, opening
+from sscd_cli.images import budget, formats, opening, signatures
 from sscd_cli.images.decode import Unreadable, decode
 from sscd_cli.images.opening import open_image
 from sscd_cli.images.reasons import RefusedError
@@ -110,6 +110,34 @@ def test_a_raw_file_without_its_pixels_is_truncated(tmp_path: Path) -> None:
     found = decode(ImageRef("a", "", str(path)))
     assert isinstance(found, Unreadable)
     assert found.error == "truncated raw file"
+
+
+def test_a_raw_file_that_lists_too_few_tiles_is_truncated() -> None:
+    data = raw(64, 48)
+    entry = struct.Struct("<HHII")
+    changes = ((273, 8, 324, 8), (279, 2 * 64 * 48, 325, 64), (278, 48, 323, 16), (277, 1, 322, 16))
+    for old, was, new, value in changes:
+        kind = 3 if old == 277 else 4
+        data = data.replace(entry.pack(old, kind, 1, was), entry.pack(new, 4, 1, value))
+    with pytest.raises(RefusedError, match="truncated raw file"):
+        open_image(data)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"II\x1a\0\0\0HEAPCCDR",
+        b"FOVb\2\0\2\0",
+        b"\0MRM\0\0\x0a\x0c\0PRD",
+        b"II*\0\x08\x0a\0\0IIIICwaR",
+        b"MM\0*\0\0\x0a\x08MMMMRawC",
+    ],
+)
+def test_a_raw_file_that_is_no_tiff_is_called_one(start: bytes) -> None:
+    """A file of Phase One begins as TIFF does, with a picture of one pixel."""
+    assert signatures.IMAGE.match(start)
+    with pytest.raises(RefusedError, match=r"(truncated|damaged) raw file"):
+        open_image(start + bytes(400))
 
 
 def test_what_libraw_prints_of_a_raw_file_does_not_reach_the_terminal(
