@@ -219,8 +219,6 @@ def _announce(plan: JoinPlan) -> None:
 
 def _summarise_clusters(found: DedupResult) -> None:
     """Say what was found and what was left out."""
-    _warn_of_stale(found.stale)
-    _warn_of_overlap(found.in_background)
     calibrated = found.calibrated_images
     if calibrated and found.images > 1.5 * calibrated:
         terminal.warn(
@@ -228,10 +226,7 @@ def _summarise_clusters(found: DedupResult) -> None:
             f"{found.images:,} are compared, which brings more look-alikes; "
             f"run sscd calibrate --images {found.images}"
         )
-    _warn_of_crowds(found.alike, found.crowded, found.threshold)
-    _note_low_content(found.low_content)
-    _note_decided(found)
-    _note_second_look(found)
+    _tell_what_was_left_out(found)
     if found.aliases:
         terminal.note(f"{counted(found.aliases, 'more names')} of the same files left out")
     if found.unchecked:
@@ -258,12 +253,7 @@ def _threshold_words(found: DedupResult | AgainstResult) -> str:
 
 
 def _summarise_matches(found: AgainstResult) -> None:
-    _warn_of_stale(found.stale)
-    _warn_of_overlap(found.in_background)
-    _warn_of_crowds(found.alike, found.crowded, found.threshold)
-    _note_low_content(found.low_content)
-    _note_decided(found)
-    _note_second_look(found)
+    _tell_what_was_left_out(found)
     if found.unchecked:
         terminal.warn(
             f"not on this machine, so not checked: what {counted(found.unchecked, 'images')} "
@@ -275,6 +265,29 @@ def _summarise_matches(found: AgainstResult) -> None:
         + (f", {found.look_at:,} more have one to look at" if found.look_at else "")
     )
     terminal.note(_threshold_words(found))
+
+
+def _tell_what_was_left_out(found: DedupResult | AgainstResult) -> None:
+    """Say what is not among the results, or not believed, and why."""
+    if found.stale:
+        terminal.warn(
+            f"left out {counted(found.stale, 'images')} that vanished or changed after embedding; "
+            "run sscd embed again, with --prune"
+        )
+    if found.in_background:
+        terminal.warn(
+            f"the background of --post holds {counted(found.in_background, 'images')} of these, "
+            "which lowers similarities; fit on other images"
+        )
+    _warn_of_crowds(found.alike, found.crowded, found.threshold)
+    if found.low_content:
+        terminal.note(
+            f"{counted(found.low_content, 'images')} with next to nothing to see compared with "
+            "exact copies only; --low-content compares them with all"
+        )
+    if found.decided:
+        terminal.note(f"{counted(found.decided, 'pairs')} left out, for so it was decided")
+    _note_second_look(found)
 
 
 _NONETHELESS = "run sscd calibrate for a threshold of these, or add --yes to let them go"
@@ -296,11 +309,6 @@ def _warn_of_crowds(alike: Resemblance, crowded: int, threshold: float) -> None:
         )
 
 
-def _note_decided(found: DedupResult | AgainstResult) -> None:
-    if found.decided:
-        terminal.note(f"{counted(found.decided, 'pairs')} left out, for so it was decided")
-
-
 def _note_second_look(found: DedupResult | AgainstResult) -> None:
     looks = found.looks
     confirmed, others = looks.count(CONFIRMED), looks.count(OTHER_SHOT)
@@ -317,34 +325,10 @@ def _note_second_look(found: DedupResult | AgainstResult) -> None:
         )
 
 
-def _note_low_content(count: int) -> None:
-    if count:
-        terminal.note(
-            f"{counted(count, 'images')} with next to nothing to see compared with exact copies "
-            "only; --low-content compares them with all"
-        )
-
-
-def _warn_of_overlap(count: int) -> None:
-    if count:
-        terminal.warn(
-            f"the background of --post holds {counted(count, 'images')} of these, which lowers "
-            "similarities; fit on other images"
-        )
-
-
 def _warn_of_no_paths(count: int) -> None:
     if count:
         is_no, those = ("is no path", "it") if count == 1 else ("are no paths", "them")
         terminal.warn(
             f"{counted(count, 'removable images')} in archives or on servers {is_no}; "
             f"sscd filter writes those again without {those}"
-        )
-
-
-def _warn_of_stale(count: int) -> None:
-    if count:
-        terminal.warn(
-            f"left out {counted(count, 'images')} that vanished or changed after embedding; "
-            "run sscd embed again, with --prune"
         )

@@ -98,10 +98,11 @@ def run(options: TrainOptions, progress: Callable[[StepLog], None]) -> TrainResu
         return result
     threshold = _measure_threshold(training, held_out, options.inference_size)
     _export(training, options, model, threshold, len(held_out))
+    curves, steps = options.output / CURVES, read_steps(log)
     return replace(
         result,
-        curves=_plot(log),
-        validation=_last_validation(log),
+        curves=curves if plot_curves(log, curves) else None,
+        validation=steps[-1].validation if steps else None,
         threshold=threshold,
         held_out=len(held_out),
         is_first=True,
@@ -122,7 +123,7 @@ def _check(options: TrainOptions) -> None:
     if options.output.suffix.lower() in (".safetensors", ".pt", ".onnx"):
         what = f"--output {options.output} is the run's folder, not a model file"
         raise UsageError(what, f"name a folder, in which {MODEL} will lie")
-    checkpoint = options.output / "checkpoint.pt"
+    checkpoint = options.output / CHECKPOINT
     if options.resume and not checkpoint.exists():
         raise SscdError(f"there is no run to resume in {options.output}", "leave out --resume")
     if not options.resume and checkpoint.exists():
@@ -210,15 +211,11 @@ def _split(
             f"{counted(len(refs), 'images')} are fewer than twice the {options.holdout} that "
             "--holdout keeps for validation"
         )
-        raise UsageError(what, f"name more images, or use --holdout {_less(len(refs))}")
+        fewer = len(refs) // 2 if len(refs) >= 4 else 0  # none, or two at least
+        raise UsageError(what, f"name more images, or use --holdout {fewer}")
     held = set(Random(options.seed).sample(range(len(refs)), options.holdout))
     training = [ref for index, ref in enumerate(refs) if index not in held]
     return training, [refs[index] for index in sorted(held)]
-
-
-def _less(images: int) -> int:
-    """Return how many images of so few can be held out: none, or two at least."""
-    return images // 2 if images >= 4 else 0
 
 
 def _record(options: TrainOptions) -> None:
@@ -351,13 +348,3 @@ def _commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip() or None
-
-
-def _plot(log: Path) -> Path | None:
-    picture = log.with_name(CURVES)
-    return picture if plot_curves(log, picture) else None
-
-
-def _last_validation(log: Path) -> float | None:
-    steps = read_steps(log)
-    return steps[-1].validation if steps else None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from sscd_cli.edits.named import named
+from sscd_cli.edits.named import named, turn_hue
 
 RGBImage = Image.Image
 Box = tuple[float, float, float, float]  # left, top, width, height, in shares of the image
@@ -62,7 +62,7 @@ def edits_of(source: RGBImage, target: RGBImage) -> Iterator[Candidate]:
             made = named(name, strength).apply(source, rng, target)
             yield Candidate(*_SHOWN.get((name, strength), (name, strength)), made)
     for degrees in _HUES:
-        yield Candidate("colour shift", f"hue {degrees:+d}°", _turn_hue(source, degrees))
+        yield Candidate("colour shift", f"hue {degrees:+d}°", turn_hue(source, degrees / 360))
     yield Candidate("colour shift", "tones", _match_tones(source, target))
     yield Candidate("colour shift", "saturation", _match_saturation(source, target))
     yield from _bordered(source, target)
@@ -124,11 +124,6 @@ def _places(share: float) -> list[float]:
     room = 1 - share
     count = int(np.ceil(room / (_CROP_STEP * share) - 1e-9)) + 1 if room > 1e-9 else 1
     return [float(place) for place in np.linspace(0, room, count)]
-
-
-def _turn_hue(image: RGBImage, degrees: int) -> RGBImage:
-    steps, same = round(degrees / 360 * 256), list(range(256))
-    return image.convert("HSV").point([(v + steps) % 256 for v in same] + same * 2).convert("RGB")
 
 
 def _match_tones(source: RGBImage, target: RGBImage) -> RGBImage:

@@ -77,10 +77,7 @@ def saturation(image: RGBImage, rng: random.Random, other: RGBImage, *, factor: 
 
 def hue(image: RGBImage, rng: random.Random, other: RGBImage, *, degrees: float) -> RGBImage:
     """Turn every colour around the wheel, either way."""
-    steps = round(rng.choice((-degrees, degrees)) / 360 * 256)
-    turned = [(value + steps) % 256 for value in range(256)]
-    same = list(range(256))
-    return image.convert("HSV").point(turned + same + same).convert("RGB")
+    return turn_hue(image, rng.choice((-degrees, degrees)) / 360)
 
 
 def gains(
@@ -150,6 +147,13 @@ def combine(
             edit = rng.choice([edit for edit in edits if edit.name == name])
             image = edit.apply(image, rng, other)
     return image
+
+
+def turn_hue(image: RGBImage, share: float) -> RGBImage:
+    """Turn every colour by a share of the wheel."""
+    steps, same = round(share * 256), list(range(256))
+    turned = [(value + steps) % 256 for value in same]
+    return image.convert("HSV").point(turned + same + same).convert("RGB")
 
 
 def _scaled(image: RGBImage, factor: float) -> tuple[int, int]:

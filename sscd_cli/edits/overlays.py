@@ -280,7 +280,7 @@ def _colour(rng: random.Random) -> Colour:
     """Return white or black half of the time, else any colour."""
     if rng.random() < 0.5:
         return rng.choice(((255, 255, 255), (0, 0, 0)))
-    return (rng.randrange(256), rng.randrange(256), rng.randrange(256))
+    return any_colour(rng)
 
 
 def _between(rng: random.Random, low: float, high: float) -> float:

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Mixer = Callable[[Tensor, int, np.random.Generator], tuple[Tensor, Tensor]]
+# changes a view in place, given its partner; returns which share of it still shows its own original
+Draw = Callable[[Tensor, Tensor, np.random.Generator], float]
 INSET_PROBABILITY = 0.15
 PROBABILITY = 0.05
 ALPHA = 2.0
@@ -29,20 +31,29 @@ def mix(pixels_N3HW: Tensor, images: int, rng: np.random.Generator) -> tuple[Ten
     Returns:
         Mixed pixels, float32, and the share of every original in every view, float32 (N, images).
     """
-    mixed = pixels_N3HW.float()
-    count = len(mixed)
-    own = torch.eye(images, device=mixed.device).repeat(count // images, 1)
-    partner = mixed.flip(0)
-    share = torch.ones(count, 1, device=mixed.device)
-    mixed = mixed.clone()
-    for row in np.flatnonzero(rng.random(count) < PROBABILITY):
-        weight = float(rng.beta(ALPHA, ALPHA))
-        if rng.random() < SWITCH:
-            weight = _cut(mixed[row], partner[row], weight, rng)
-        else:
-            mixed[row] = weight * mixed[row] + (1 - weight) * partner[row]
-        share[row] = weight
-    return mixed, share * own + (1 - share) * own.flip(0)
+    return _combined(pixels_N3HW, images, rng, PROBABILITY, _mixed)
+
+
+def _combined(
+    pixels_N3HW: Tensor, images: int, rng: np.random.Generator, probability: float, draw: Draw
+) -> tuple[Tensor, Tensor]:
+    """Let `draw` put a view and its partner together, at random places of the batch."""
+    own_N3HW = pixels_N3HW.float()
+    partner_N3HW, result_N3HW = own_N3HW.flip(0), own_N3HW.clone()
+    count = len(own_N3HW)
+    share = torch.ones(count, 1, device=own_N3HW.device)
+    for row in np.flatnonzero(rng.random(count) < probability):
+        share[row] = draw(result_N3HW[row], partner_N3HW[row], rng)
+    own = torch.eye(images, device=own_N3HW.device).repeat(count // images, 1)
+    return result_N3HW, share * own + (1 - share) * own.flip(0)
+
+
+def _mixed(view_3HW: Tensor, partner_3HW: Tensor, rng: np.random.Generator) -> float:
+    weight = float(rng.beta(ALPHA, ALPHA))
+    if rng.random() < SWITCH:
+        return _cut(view_3HW, partner_3HW, weight, rng)
+    view_3HW.mul_(weight).add_((1 - weight) * partner_3HW)
+    return weight
 
 
 def _cut(target_3HW: Tensor, source_3HW: Tensor, weight: float, rng: np.random.Generator) -> float:
@@ -63,21 +74,17 @@ def inset(pixels_N3HW: Tensor, images: int, rng: np.random.Generator) -> tuple[T
     Takes and returns what `mix` does. The inset has 35 to 75 % of the side, anywhere; a view that
     shows two originals is a positive of both. Not in the paper: picture-in-picture copies need it.
     """
-    shown = pixels_N3HW.float()
-    count, _, height, width = shown.shape
-    own = torch.eye(images, device=shown.device).repeat(count // images, 1)
-    backdrop = shown.flip(0)
-    result = shown.clone()
-    share = torch.ones(count, 1, device=shown.device)
-    for row in np.flatnonzero(rng.random(count) < INSET_PROBABILITY):
-        side = rng.uniform(0.35, 0.75)
-        h, w = round(height * side), round(width * side)
-        small = F.interpolate(shown[row : row + 1], (h, w), mode="bilinear", antialias=True)[0]
-        top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
-        result[row] = backdrop[row]
-        result[row, :, top : top + h, left : left + w] = small
-        share[row] = side * side
-    return result, share * own + (1 - share) * own.flip(0)
+    return _combined(pixels_N3HW, images, rng, INSET_PROBABILITY, _inset)
+
+
+def _inset(view_3HW: Tensor, partner_3HW: Tensor, rng: np.random.Generator) -> float:
+    height, width = view_3HW.shape[1:]
+    side = rng.uniform(0.35, 0.75)
+    h, w = round(height * side), round(width * side)
+    small = F.interpolate(view_3HW[None], (h, w), mode="bilinear", antialias=True)[0]
+    top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+    view_3HW.copy_(partner_3HW)[:, top : top + h, left : left + w] = small
+    return side * side
 
 
 MIXERS: dict[str, Mixer] = {"mixup": mix, "copies": inset}
