@@ -90,7 +90,10 @@ def dedup(
         _join_task(options, task)
         return
     if estimate:
-        _print_estimate(options, embedding)
+        if images := _wanted(options, embedding):
+            print_embed_estimate(images)
+        else:
+            print_join_estimate(options)
         return
     target.check()
     if embedding.sources:
@@ -103,13 +106,6 @@ def dedup(
         raise typer.Exit(4)
     if target.exit_code and copies:
         raise typer.Exit(1)
-
-
-def _print_estimate(options: DedupOptions, embedding: SourceOptions) -> None:
-    if images := _wanted(options, embedding):
-        print_embed_estimate(images)
-    else:
-        print_join_estimate(options)
 
 
 def _join_task(options: DedupOptions, task: Task) -> None:

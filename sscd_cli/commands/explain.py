@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from PIL import Image
-
 from sscd_cli.commands.dedup import DedupResult
 from sscd_cli.descriptors.shards import common_provenance, existing_shards
 from sscd_cli.embedding.provenance import model_of, spec_of
@@ -58,12 +56,9 @@ def _explained(found: DedupResult, model: Model, *, exif: bool) -> Iterator[Clus
 
 def _sentence(keeper: Member, copy: Member, model: Model, *, exif: bool) -> str:
     try:
-        images = [_read(member, exif=exif) for member in (keeper, copy)]
+        refs = [stored_ref(member.source, member.id) for member in (keeper, copy)]
+        images = [load_image(ref, exif=exif) for ref in refs]
     except SscdError as error:
         return f"not explained: {error.what}"
     found = explain(model.embed, *images, side=model.spec.recipe.size)
     return found.sentence("what stays", "this")
-
-
-def _read(member: Member, *, exif: bool) -> Image.Image:
-    return load_image(stored_ref(member.source, member.id), exif=exif)

@@ -263,11 +263,6 @@ def _images(source: str) -> Iterator[ImageRef]:
         yield ref
 
 
-def _written(cut: _Cut, target: str) -> Iterator[ImageRef]:
-    """Name what was written; on a server a folder without files is none at all."""
-    return _images(_like(cut.source, target)) if exists(target) else iter(())
-
-
 def _fingerprint(
     refs: Iterator[ImageRef], source: str, doing: str, expected: int | None = None
 ) -> _Fingerprint:
@@ -298,8 +293,10 @@ def _fingerprint(
 
 
 def _read_back(cut: _Cut, target: str) -> _Fingerprint:
+    # on a server a folder without files is none at all
+    written = _images(_like(cut.source, target)) if exists(target) else iter(())
     expected = cut.stays.images if cut.stays else None
-    return _fingerprint(_written(cut, target), cut.source, "reading back", expected)
+    return _fingerprint(written, cut.source, "reading back", expected)
 
 
 def _lost_names(source: str, written: Path) -> int:

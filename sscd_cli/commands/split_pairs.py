@@ -135,7 +135,10 @@ class Judge:
         for number, (verdict, _) in said.items():
             status[number] = _CODES[NEW if verdict == "same" else ACCEPTED]
         for number, pair in enumerate(_known_leaks(found) if self._by_contents else ()):
-            known = pair and self._known(pair)
+            if not pair:
+                continue
+            # the pair of the baseline that this is, or that has the same pixels
+            known = self._by_contents.get(pair.contents) or self._by_pixels.get(pair.pixels)
             if known:
                 self.met.add(known)
                 if status[number] == _CODES[NEW]:
@@ -143,10 +146,6 @@ class Judge:
         told = np.zeros(len(status), np.bool_)
         told[list(said)] = True
         return status, told
-
-    def _known(self, pair: KnownLeak) -> KnownLeak | None:
-        """Return the pair of the baseline that this is, or that has the same pixels."""
-        return self._by_contents.get(pair.contents) or self._by_pixels.get(pair.pixels)
 
 
 def _refuse_undecided(found: AgainstResult) -> None:

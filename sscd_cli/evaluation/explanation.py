@@ -151,7 +151,9 @@ class _Attempt:
 
     def edits(self) -> list[Trial]:
         """Try all but crops."""
-        return self._try(list(edits_of(self.small_source, self.small_target)))
+        made = list(edits_of(self.small_source, self.small_target))
+        similarity = self.embed([candidate.image for candidate in made]) @ self.wanted
+        return [self._trial(c, s) for c, s in zip(made, similarity.tolist(), strict=True)]
 
     def coarse_crops(self) -> list[tuple[float, Box]]:
         """Try boxes all over the image; return them with their similarities, the best first."""
@@ -173,10 +175,6 @@ class _Attempt:
         cut = [crop(self.small_source, box).image for box in boxes]
         similarity = (self.embed(cut) @ self.wanted).tolist()
         return sorted(zip(similarity, boxes, strict=True), reverse=True)
-
-    def _try(self, candidates: list[Candidate]) -> list[Trial]:
-        similarity = self.embed([candidate.image for candidate in candidates]) @ self.wanted
-        return [self._trial(c, s) for c, s in zip(candidates, similarity.tolist(), strict=True)]
 
     def _trial(self, made: Candidate, similarity: float) -> Trial:
         box = pixels_of(made.box, self.source.size) if made.box else None

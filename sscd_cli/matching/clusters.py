@@ -178,7 +178,9 @@ def cluster_copies(
         rows_UD = descriptors_ND[representative]
         distinct = _cluster_forest(pairs, order, rows_UD, linkage, copies.forest_at)
         if doubts is not None:
-            distinct = _doubted(distinct, doubts.rows[representative])
+            doubtful = doubts.rows[representative]  # or their keepers: these are to be looked at
+            doubted = distinct.removable & (doubtful | doubtful[distinct.keeper])
+            distinct = distinct.with_look_at(doubted)
     if copies.bias is not None:
         distinct = _lowered(distinct, copies.bias[representative])
     return _expanded(distinct, representative, group, present, len(order_N))
@@ -242,11 +244,6 @@ def _also_alike(
     beside = by_leader(doubtful, rank_N)
     look_at = beside != rows
     return np.where(look_at, beside, keeper_N), look_at
-
-
-def _doubted(found: Clusters, rows_N: NDArray[np.bool_]) -> Clusters:
-    """Let the copies stay that, or whose keepers, are among these rows."""
-    return found.with_look_at(found.removable & (rows_N | rows_N[found.keeper]))
 
 
 def _similarities_of(pairs: Pairs, one: Indices, other: Indices, count: int) -> NDArray[np.float32]:

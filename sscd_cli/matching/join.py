@@ -167,7 +167,8 @@ def _plan_on_cpu(
         missed = min(MISSED, missed - sketches.MISSED)
         groups = plan_groups(descriptors_ND, threshold, cut, missed)
         if groups:
-            plans.append(_in_groups(groups, rows))
+            held = rows * groups.row_bytes
+            plans.append(JoinPlan("groups", groups.seconds, held, groups.sketch, groups))
     if method == "auto":
         return min(plans, key=lambda found: found.seconds)
     return plans[-1] if plans[-1].method == method else plans[0]
@@ -175,10 +176,6 @@ def _plan_on_cpu(
 
 def _all_cells(method: Literal["exact", "sketch"], comparison: Comparison, rows: int) -> JoinPlan:
     return JoinPlan(method, comparison.seconds, rows * comparison.row_bytes, comparison)
-
-
-def _in_groups(groups: Grouping, rows: int) -> JoinPlan:
-    return JoinPlan("groups", groups.seconds, rows * groups.row_bytes, groups.sketch, groups)
 
 
 def find_pairs(

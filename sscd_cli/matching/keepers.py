@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from sscd_cli.choices import KEEP_WORDS, check_word
 from sscd_cli.matching.products import Indices
 
-_FORMATS = (  # those that lose least first
-    ("RAW",),
-    ("TIFF", "PSD", "PNG", "BMP", "PPM", "SGI", "SUN", "TGA", "QOI"),
-    ("JPEG", "MPO", "HEIF", "JXL", "AVIF", "JPEG2000"),
-    ("WEBP",),
-)
+_FORMATS = {  # what loses least comes first, what is not named last
+    **dict.fromkeys(("RAW",), 0),
+    **dict.fromkeys(("TIFF", "PSD", "PNG", "BMP", "PPM", "SGI", "SUN", "TGA", "QOI"), 1),
+    **dict.fromkeys(("JPEG", "MPO", "HEIF", "JXL", "AVIF", "JPEG2000"), 2),
+    **dict.fromkeys(("WEBP",), 3),
+}
 Table = Mapping[str, NDArray[Any]]
 
 
@@ -57,43 +57,9 @@ def deciding_word(policy: Sequence[str], table: Table) -> str:
     return "first"
 
 
-def _original(table: Table) -> list[NDArray[Any]]:
-    return [table["edited"]] if "edited" in table else []
-
-
-def _resolution(table: Table) -> list[NDArray[Any]]:
+def _pixels(table: Table) -> NDArray[Any]:
     width, height = table["width"].astype(np.float64), table["height"].astype(np.float64)
-    return _larger_first(np.where((width > 0) & (height > 0), width * height, 0))
-
-
-def _bytes(table: Table) -> list[NDArray[Any]]:
-    return _larger_first(table["file_bytes"].astype(np.float64))
-
-
-def _format(table: Table) -> list[NDArray[Any]]:
-    known = {name: rank for rank, names in enumerate(_FORMATS) for name in names}
-    return [np.array([known.get(name, len(_FORMATS)) for name in table["format"].tolist()])]
-
-
-def _source(table: Table) -> list[NDArray[Any]]:
-    return [table["named"]] if "named" in table else []
-
-
-def _oldest(table: Table) -> list[NDArray[Any]]:
-    return _known_first(table["mtime_ns"], table["mtime_ns"] > 0)
-
-
-def _newest(table: Table) -> list[NDArray[Any]]:
-    return _known_first(-table["mtime_ns"], table["mtime_ns"] > 0)
-
-
-def _path(table: Table) -> list[NDArray[Any]]:
-    keys = [_text_rank(table["id"])]
-    return [*keys, _text_rank(table["source"])] if "source" in table else keys
-
-
-def _first(table: Table) -> list[NDArray[Any]]:
-    return [np.arange(len(table["id"]))]
+    return np.where((width > 0) & (height > 0), width * height, 0)
 
 
 def _larger_first(values: NDArray[Any]) -> list[NDArray[Any]]:
@@ -116,14 +82,17 @@ def _text_rank(texts: NDArray[Any]) -> Indices:
     return rank
 
 
+# what each word sorts by, the most telling first
 _WORDS: dict[str, Callable[[Table], list[NDArray[Any]]]] = {
-    "original": _original,
-    "resolution": _resolution,
-    "bytes": _bytes,
-    "format": _format,
-    "source": _source,
-    "oldest": _oldest,
-    "newest": _newest,
-    "path": _path,
-    "first": _first,
+    "original": lambda table: [table["edited"]] if "edited" in table else [],
+    "resolution": lambda table: _larger_first(_pixels(table)),
+    "bytes": lambda table: _larger_first(table["file_bytes"].astype(np.float64)),
+    "format": lambda table: [
+        np.array([_FORMATS.get(name, 4) for name in table["format"].tolist()])
+    ],
+    "source": lambda table: [table["named"]] if "named" in table else [],
+    "oldest": lambda table: _known_first(table["mtime_ns"], table["mtime_ns"] > 0),
+    "newest": lambda table: _known_first(-table["mtime_ns"], table["mtime_ns"] > 0),
+    "path": lambda table: [_text_rank(table[name]) for name in ("id", "source") if name in table],
+    "first": lambda table: [np.arange(len(table["id"]))],
 }

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from sscd_cli.choices import OutputKind
 from sscd_cli.errors import ModelError, SscdError, SscdWarning, UsageError
-from sscd_cli.images.preprocess import Recipe
 from sscd_cli.machines.device import Device, choose_device, choose_precision
 from sscd_cli.machines.hardware import core_count, has_int8
 from sscd_cli.machines.stages import stage
@@ -103,10 +102,11 @@ class Model:
         faults: list[tuple[int, str]] | None,
     ) -> NDArray[np.float32]:
         """Return the rows of a batch; of what cannot be read it notes why, or raises SscdError."""
+        recipe = self.spec.recipe if exif is None else replace(self.spec.recipe, exif=exif)
         seen: dict[int, NDArray[np.uint8]] = {}
         for place, (number, image) in enumerate(images):
             try:
-                seen[place] = sized(image, self._recipe(exif))
+                seen[place] = sized(image, recipe)
             except SscdError as error:
                 if faults is None:
                     raise
@@ -167,9 +167,6 @@ class Model:
         if self.spec.path == BUNDLED_FILE and isinstance(runtime, OnnxRuntime):
             runtime = _torch_runtime(self.spec, Device("cpu"), "auto")
         return runtime.stage_maps(np.stack(pixels))
-
-    def _recipe(self, exif: bool | None) -> Recipe:
-        return self.spec.recipe if exif is None else replace(self.spec.recipe, exif=exif)
 
 
 def _in_order(

@@ -221,8 +221,8 @@ def _receive(job: Download, response: Any, have: int, progress: DownloadProgress
         of = f"the published file {expected}" if job.size else f"the model {job.most} at most"
         raise ModelError(f"{job.url} has {total} bytes, {of}", ELSEWHERE)
     with _disk(job):
-        if not start:
-            _note_validator(job, response.headers)
+        if not start and (mark := _mark(response.headers)):
+            job.validator.write_text(mark, encoding="latin-1", errors="replace")
         with job.part.open("ab") as out:
             done = _copy(response, out, start, expected or job.most, progress)
             os.fsync(out.fileno())
@@ -270,11 +270,6 @@ def _read(response: Any) -> bytes:
     except (OSError, http.client.HTTPException) as error:
         raise _lost(error) from error
     return block
-
-
-def _note_validator(job: Download, headers: Message) -> None:
-    if mark := _mark(headers):
-        job.validator.write_text(mark, encoding="latin-1", errors="replace")
 
 
 def _is_same_version(job: Download, headers: Message) -> bool:

@@ -76,7 +76,9 @@ def _found(name: str) -> ModelSpec:
         path = installed(PUBLISHED[name])
         if path is None:
             raise not_installed(PUBLISHED[name])
-        return _published(PUBLISHED[name], path)
+        digest = file_digest(path)
+        check_published(PUBLISHED[name], path, digest)
+        return _spec_of(PUBLISHED[name], path, digest)
     if is_url(name):
         raise UnknownModelError(f"{name} is on a server", "copy it here and name that file")
     path = BUNDLED_FILE if name == BUNDLED else Path(name)
@@ -107,12 +109,6 @@ def not_installed(model: Published) -> ModelError:
     )
 
 
-def _published(model: Published, path: Path) -> ModelSpec:
-    digest = file_digest(path)
-    check_published(model, path, digest)
-    return _spec_of(model, path, digest)
-
-
 def _spec_of(model: Published, path: Path, digest: str) -> ModelSpec:
     return ModelSpec(
         name=model.name,
@@ -134,11 +130,12 @@ def check_published(model: Published, path: Path, digest: str) -> str:
     """
     source = next(source for source in model.sources if source.file == path.name)
     expected, voucher = expected_digest(source)
+    again = f"run `sscd models remove {model.name}` and `sscd models pull {model.name}`"
     if expected is not None and digest != expected:
         raise ModelError(
             f"{path} is not the {voucher} {source.file} (SHA-256 {digest[:12]}…, expected "
             f"{expected[:12]}…)",
-            f"run `sscd models remove {model.name}` and `sscd models pull {model.name}`",
+            again,
         )
     if source.sha256:
         return voucher
@@ -146,7 +143,7 @@ def check_published(model: Published, path: Path, digest: str) -> str:
     if (weights.trunk, weights.dimensions) != (model.trunk, model.dimensions):
         raise ModelError(
             f"{path} holds a {weights.trunk} of {weights.dimensions} dimensions, not {model.name}",
-            f"run `sscd models remove {model.name}` and `sscd models pull {model.name}`",
+            again,
         )
     return voucher
 

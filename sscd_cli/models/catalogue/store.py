@@ -136,14 +136,13 @@ def pull(
     format: str | None = None,
     mirror: str | None = None,
     progress: DownloadProgress = lambda done, total: None,
-    attempts: int = 5,
-    timeout: float = 30.0,
     pause: float = 1.0,
 ) -> Verified:
     """Install a published model unless it is there, and verify it.
 
     format: one of the model's, the best for None. mirror: base address that has the files under
     their names, `SSCD_MIRROR` for None. progress: called with the bytes so far and in all.
+    pause: seconds before a second attempt.
     Raises: ModelError: see `pull.download`; or the file is another network than its name says.
     UsageError: no such format.
     """
@@ -160,7 +159,7 @@ def pull(
         raise not_installed(model)
     if there is not None and format in (None, model_format(model, there)):
         return verify(name, there)
-    return _pulled(model, source, address(source, mirror), progress, (attempts, timeout, pause))
+    return _pulled(model, source, address(source, mirror), progress, pause)
 
 
 def model_format(model: Published, path: Path) -> str:
@@ -175,11 +174,7 @@ def address(source: Source, mirror: str | None = None) -> str:
 
 
 def _pulled(
-    model: Published,
-    source: Source,
-    url: str,
-    progress: DownloadProgress,
-    limits: tuple[int, float, float],
+    model: Published, source: Source, url: str, progress: DownloadProgress, pause: float
 ) -> Verified:
     expected, voucher = expected_digest(source)
     target = models_folder() / source.file
@@ -189,9 +184,7 @@ def _pulled(
         size=source.bytes,
         sha256=expected,
         most=2 * source.about_bytes,
-        attempts=limits[0],
-        timeout=limits[1],
-        pause=limits[2],
+        pause=pause,
     )
     try:
         digest = download(job, progress)

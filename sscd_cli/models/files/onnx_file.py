@@ -152,13 +152,10 @@ def _take_bytes(graph: Any) -> None:
     after.input[:] = ["bytes", "bytes.scale", "bytes.zero"]
     graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), "bytes.scale"))
     graph.initializer.append(numpy_helper.from_array(np.array(LEVEL, np.uint8), "bytes.zero"))
-    batch, _, height, width = (d.dim_param or d.dim_value for d in _sizes(graph.input[0]))
+    sizes = graph.input[0].type.tensor_type.shape.dim
+    batch, _, height, width = (size.dim_param or size.dim_value for size in sizes)
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, [batch, height, width, 3])
     graph.input[0].CopyFrom(pixels)
-
-
-def _sizes(port: Any) -> Any:
-    return port.type.tensor_type.shape.dim
 
 
 @contextmanager

@@ -78,10 +78,8 @@ def quantise_model(name: str, sample: str, path: Path) -> Quantised:
 
 def _cosine(network: Network, small: OnnxRuntime, pixels_NHW3: NDArray[np.uint8]) -> float:
     starts = range(0, len(pixels_NHW3), 16)
-    batches = [pixels_NHW3[start : start + 16] for start in starts]
-    same = [(_exact(network, batch) * small.embed(batch)).sum(axis=1) for batch in batches]
+    same = []
+    for batch in (pixels_NHW3[start : start + 16] for start in starts):
+        exact = network.embed(torch.from_numpy(batch).permute(0, 3, 1, 2))
+        same.append((exact * small.embed(batch)).sum(axis=1))
     return float(np.concatenate(same).mean())
-
-
-def _exact(network: Network, pixels_BHW3: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return network.embed(torch.from_numpy(pixels_BHW3).permute(0, 3, 1, 2))
