@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from sscd_cli.choices import MODEL
@@ -44,11 +43,11 @@ def calibrate(
     found is used by `sscd dedup --threshold auto`.
     """
     from sscd_cli.commands import calibrate as verb
-    from sscd_cli.descriptors.shards import shard_paths
+    from sscd_cli.descriptors.shards import dataset_at
 
     embedding = None
-    if len(sources) == 1 and shard_paths(Path(sources[0])):
-        options = replace(options, descriptors=Path(sources[0]))
+    if len(sources) == 1 and (folder := dataset_at(sources[0])):
+        options = replace(options, descriptors=folder)
     elif sources:
         options = replace(options, model=options.model or MODEL)
         embedding = _embedding(options, sources)

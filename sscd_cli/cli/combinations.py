@@ -60,18 +60,16 @@ def _given(name: str) -> Test:
 
 
 def _names_dataset(values: Values) -> bool:
-    from sscd_cli.descriptors.shards import shard_paths
+    from sscd_cli.descriptors.shards import dataset_at
 
     sources: list[str] = values.get("sources") or []
-    return len(sources) == 1 and bool(shard_paths(Path(sources[0])))
+    return len(sources) == 1 and dataset_at(sources[0]) is not None
 
 
 def _names_images(values: Values) -> bool:
-    from sscd_cli.descriptors.shards import shard_paths
-    from sscd_cli.storage.places import place
+    from sscd_cli.descriptors.shards import dataset_at
 
-    names = [*values["test"], values["against"]]
-    return not all(shard_paths(place(name)) for name in names)
+    return not all(map(dataset_at, [*values["test"], values["against"]]))
 
 
 def _names_columns(values: Values) -> bool:

@@ -18,7 +18,7 @@ from sscd_cli.commands import dedup
 from sscd_cli.commands.dedup import DedupResult
 from sscd_cli.descriptors.provenance import difference
 from sscd_cli.descriptors.read import DescriptorSet
-from sscd_cli.descriptors.shards import shard_paths
+from sscd_cli.descriptors.shards import dataset_at
 from sscd_cli.errors import UsageError
 from sscd_cli.machines import stages
 from sscd_cli.matching import clusters, join
@@ -88,9 +88,8 @@ def deduplicate(
 
 def _deduplicate(sources: tuple[str, ...], given: dict[str, Any]) -> DedupResult:
     """Run the command on sources, or on the one descriptor dataset that they are."""
-    folder = place(given.get("descriptors", DESCRIPTORS))
-    stored = len(sources) == 1 and bool(shard_paths(place(sources[0])))
-    given["descriptors"] = place(sources[0]) if stored else folder
+    stored = dataset_at(sources[0]) if len(sources) == 1 else None
+    given["descriptors"] = stored or place(given.get("descriptors", DESCRIPTORS))
     plain, embedding = (_of(kind, given) for kind in (DedupOptions, EmbedOptions))
     known = plain if stored else plain | embedding
     if unknown := given.keys() - known:

@@ -10,14 +10,14 @@ from pathlib import Path
 from sscd_cli.choices import MODEL
 from sscd_cli.commands import embed
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
-from sscd_cli.descriptors.shards import common_provenance, existing_shards, shard_paths
+from sscd_cli.descriptors.shards import common_provenance, dataset_at, existing_shards
 from sscd_cli.embedding.job import Job
 from sscd_cli.embedding.provenance import spec_of
 from sscd_cli.errors import NoImagesError, UsageError
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.options.leaks import LeaksOptions
 from sscd_cli.scoring.scale import Scale
-from sscd_cli.storage.places import absolute, place
+from sscd_cli.storage.places import absolute
 from sscd_cli.text import counted
 
 _LONGEST = 60  # characters of a folder's name
@@ -54,7 +54,7 @@ def network_of(options: LeaksOptions) -> str | None:
 
     Raises: StoreError: descriptors cannot be read.
     """
-    folders = [_dataset(name) for name in reversed(names_of(options))]
+    folders = [dataset_at(name) for name in reversed(names_of(options))]
     stored = [folder for folder in folders if folder]
     if len(stored) == len(folders):
         return None
@@ -69,7 +69,7 @@ def read_splits(options: LeaksOptions, scale: Scale) -> Splits:
     Raises: as `commands.leaks.run`.
     """
     names = names_of(options)
-    stored = {name: folder for name in names if (folder := _dataset(name))}
+    stored = {name: folder for name in names if (folder := dataset_at(name))}
     made = _places(options, [name for name in names if name not in stored])
     network = network_of(options)
     for name, folder in made.items():
@@ -98,12 +98,6 @@ def short_names(names: tuple[str, ...]) -> list[str]:
     """Return for each set a name for a file: its last part, or all of them where two share that."""
     ends = [_file_name(name.rstrip("/").rpartition("/")[2]) for name in names]
     return ends if len(set(ends)) == len(ends) else [_file_name(name) for name in names]
-
-
-def _dataset(name: str) -> Path | None:
-    """Return the folder of a descriptor dataset; None if it is something else."""
-    folder = place(name)
-    return folder if shard_paths(folder) else None
 
 
 def _places(options: LeaksOptions, names: list[str]) -> Mapping[str, Path]:

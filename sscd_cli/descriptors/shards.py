@@ -26,7 +26,7 @@ from sscd_cli.errors import SscdWarning, StoreError, reason_of
 from sscd_cli.machines.hardware import lacking
 from sscd_cli.machines.tasks import Task
 from sscd_cli.storage.files import writing
-from sscd_cli.storage.places import RemotePath
+from sscd_cli.storage.places import RemotePath, place
 from sscd_cli.storage.servers import check_takes_files
 
 LOCK = ".lock"
@@ -78,6 +78,12 @@ def shard_paths(folder: Path, task: Task | None = None) -> list[Path]:
     except OSError as error:
         raise unreadable_file(folder, error) from error
     return sorted((path for path in shards if not _is_fellow(path, task)), key=_age)
+
+
+def dataset_at(name: str) -> Path | None:
+    """Return the folder of a descriptor dataset, here or at a URL; None if it is something else."""
+    folder = place(name)
+    return folder if shard_paths(folder) else None
 
 
 def _is_fellow(path: Path, task: Task | None) -> bool:

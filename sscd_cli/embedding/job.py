@@ -19,7 +19,7 @@ from sscd_cli.descriptors.parts import division
 from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.descriptors.prune import prune
 from sscd_cli.descriptors.read import DescriptorSet
-from sscd_cli.descriptors.shards import shard_paths, shard_provenance
+from sscd_cli.descriptors.shards import dataset_at, shard_paths, shard_provenance
 from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.errors import NoImagesError, StoreError
 from sscd_cli.images.columns import Columns
@@ -245,7 +245,7 @@ def _is_in_archive(ref: ImageRef) -> bool:
 def no_images(sources: tuple[str, ...], survey: Survey) -> NoImagesError:
     """Return the error for sources without images, and what to name instead, or to install."""
     for source in sources:
-        if source != "-" and shard_paths(Path(source)):
+        if source != "-" and dataset_at(source):
             what = f"{source} holds descriptors, not images"
             return NoImagesError(what, f"name it with -d {shlex.quote(source)}")
     named = "the list on stdin" if sources == ("-",) else ", ".join(sources)

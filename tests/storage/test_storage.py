@@ -292,6 +292,31 @@ def test_a_file_url_is_a_path(tiny: Run, tmp_path: Path) -> None:
     assert (ref.source, ref.path) == (f"{tmp_path}/two words", f"{tmp_path}/two words/a.png")
 
 
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_a_dataset_that_a_url_names_is_one_for_every_command(
+    tiny: Run, tmp_path: Path, bucket: str, where: str
+) -> None:
+    for number in range(4):
+        picture(tmp_path / f"in/{number}.png", number)
+    there = f"{bucket}/d" if where == "there" else (tmp_path / "d").as_uri()
+    assert tiny("embed", "in", "-d", there).status == 0
+    ran = tiny("calibrate", there, "--sample", "2", "-o", "threshold.json")
+    assert "4 images of" in ran.err
+    assert error_line(tiny("calibrate", there, "-d", "other")).startswith(
+        "--descriptors does nothing with a descriptor dataset as SOURCE; "
+    )
+    ran = tiny("embed", there, "-d", "other")
+    assert error_line(ran).startswith(f"{there} holds descriptors, not images; ")
+
+
+def test_an_archive_on_the_web_is_no_dataset(tiny: Run, tmp_path: Path, web: FileServer) -> None:
+    (web.folder / "s.tar").write_bytes(packed(tmp_path, "tar"))
+    picture(tmp_path / "in/a.png", 1)
+    assert "embedded" in tiny("calibrate", f"{web.url}/s.tar", "-d", "c", "--sample", "2").err
+    ran = tiny("leaks", "in", "--against", f"{web.url}/s.tar", "--yes")
+    assert ran.status in (0, 1), ran.err
+
+
 @pytest.mark.parametrize("kind", ["tar", "parquet"])
 def test_what_is_filtered_may_come_from_a_bucket(
     tiny: Run, tmp_path: Path, bucket: str, kind: str
