@@ -8,6 +8,7 @@ nothing tells which is the original, both stay: the one is to be looked at.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -57,7 +58,8 @@ class Policy:
 class Originals:
     """What was found out so far of the images of a dataset, and which of them stay for it.
 
-    beaten: bool (N,), those that are edited copies of another one. reasons: by original and copy,
+    beaten: bool (N,), those that are edited copies of another one, unless it goes round in a circle
+    from one to the next. reasons: by original and copy,
     what the copy is of it, "" where pixels do not tell; in both orders `UNTOLD` of
     two that do not show the same, so that one is edited, but nothing tells which.
     """
@@ -66,6 +68,7 @@ class Originals:
     policy: Policy
     beaten: NDArray[np.bool_]
     reasons: dict[tuple[int, int], str] = field(default_factory=dict)
+    _compared: defaultdict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
     _places: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -84,35 +87,63 @@ class Originals:
             for judged in each(found_out, "telling originals from copies", len(groups)):
                 for pair, verdict in judged.items():
                     self._keep(pair, verdict)
+                for row in {row for pair in judged for row in pair}:
+                    self.beaten[row] = self._is_beaten(row)
         return bool(groups)
 
     def _keep(self, pair: tuple[int, int], verdict: Verdict | None) -> None:
+        for one, other in (pair, pair[::-1]):
+            self._compared[one].add(other)
         if verdict is None or verdict.original is None:
             self.reasons[pair] = self.reasons[pair[::-1]] = UNTOLD if verdict else ""
             return
         original, copy = pair[verdict.original], pair[1 - verdict.original]
         self.reasons[original, copy] = verdict.reason
-        self.beaten[copy] = True
+
+    def _is_beaten(self, row: int) -> bool:
+        """Say whether an image is a copy of one that is not, by way of others, a copy of it."""
+        return any(
+            self._beats(other, row) and not self._leads(row, other) for other in self._compared[row]
+        )
+
+    def _beats(self, original: int, copy: int) -> bool:
+        return self.reasons.get((original, copy), "") not in {"", UNTOLD}
+
+    def _leads(self, start: int, end: int) -> bool:
+        """Say whether copies of copies, or of what shows the same, lead from one to the other."""
+        seen, todo = {start}, [start]
+        while todo:
+            row = todo.pop()
+            for other in self._compared[row] - seen:
+                if self._beats(row, other) or self.reasons.get((row, other)) == "":
+                    seen.add(other)
+                    todo.append(other)
+        return end in seen
 
     def reason(self, keeper: int, copy: int) -> str:
         """Return why one stays for the other, as far as pixels tell."""
-        reason = self.reasons.get((keeper, copy), "")
-        if reason == UNTOLD and not self._is_untold(keeper, copy):
-            reason = ""
-        return reason or self._fact(keeper, copy)
+        if self._is_untold(keeper, copy):
+            return UNTOLD
+        told = self._beats(keeper, copy)
+        return self.reasons[keeper, copy] if told else self._fact(keeper, copy)
 
     def spared(self, found: Clusters) -> Clusters:
         """Let stay, to be looked at, what may well be the original of its keeper."""
-        untold = [
+        untold = {
             copy
-            for keeper, copy in self.reasons
+            for pair in self.reasons
+            for keeper, copy in (pair, pair[::-1])
             if found.keeper[copy] == keeper and self._is_untold(keeper, copy)
-        ]
-        return found.with_look_at(np.array(untold, np.int64))
+        }
+        return found.with_look_at(np.array(sorted(untold), np.int64))
 
     def _is_untold(self, keeper: int, copy: int) -> bool:
-        """Say whether nothing tells which is the original, and no word before that decides."""
-        if self.reasons.get((keeper, copy)) != UNTOLD or self.beaten[copy]:
+        """Say whether nothing tells which is the original, and no word before that decides.
+
+        Nothing does, either, where a keeper is the copy, by itself, of what would go for it.
+        """
+        is_open = self.reasons.get((keeper, copy)) == UNTOLD and not self.beaten[copy]
+        if not is_open and not self._beats(copy, keeper):
             return False
         words = (*self.policy.keep, "original")
         word = deciding_word(words, self.table([keeper, copy]))

@@ -156,6 +156,8 @@ def _canvas_verdict(one: Look, other: Look) -> Verdict | None:
         return Verdict(1 - turned, "on a frame or canvas")
     if more < 0.025 or less > 0.012 or _ring(one, other) < _TONE:
         return None
+    if correlation(_grey(one.whole), _grey(other.whole)) > 1 - more / 4:
+        return None  # room for a canvas would have moved what it holds
     return Verdict(int(one.canvas > other.canvas), "on a frame or canvas")
 
 
@@ -279,17 +281,18 @@ def _overlay_verdict(one: Floats, other: Floats) -> Verdict | None:
 def _tone_verdict(one: Look, other: Look, view: View) -> Verdict | None:
     """Compare grain, colour, clipping, sharpness and contrast."""
     turned: Floats = view.of(other.whole)
-    grain = one.grain - other.grain
-    if abs(grain) > _NOISE and abs(grain) > 0.6 * abs(one.sharp - other.sharp):
-        return Verdict(int(grain > 0), "with noise")
+    grain = abs(one.grain - other.grain)
+    if grain > max(_NOISE, 0.6 * abs(one.sharp - other.sharp)):
+        clean = _less((one.grain, other.grain), 0.5)
+        return Verdict(clean, "with noise" if clean is not None else "")
     same = ~_laid_over(one.whole, turned)
     colours = _colour(one.whole[same]), _colour(turned[same])
-    pale = _less(colours, 0.45)
+    spread = [float(_grey(look.whole).std()) + 1 for look in (one, other)]
+    pale = _less((colours[0] / spread[0], colours[1] / spread[1]), 0.45)
     if pale is not None and colours[1 - pale] > 3:
         return Verdict(1 - pale, "with less colour")
     ends = _clipped(one.whole, turned), _clipped(turned, one.whole)
     clipped = Verdict(int(ends[0] > ends[1]), "with clipped tones")
-    spread = [float(_grey(look.whole).std()) + 1 for look in (one, other)]
     soft = _less((one.sharp / spread[0], other.sharp / spread[1]), 0.7)
     if soft is not None:
         much = abs(ends[0] - ends[1]) > _MUCH

@@ -186,8 +186,9 @@ def first_of(
     if others.is_exact != ones.is_exact:
         return int(ones.is_exact)
     misses = others.misses, ones.misses
-    if max(misses) < _BOTH and one.coarseness != other.coarseness:
-        return int(other.coarseness > one.coarseness)  # it alone could be made again from both
+    coarser, finer = (others, ones) if other.coarseness > one.coarseness else (ones, others)
+    if max(misses) < _BOTH and one.coarseness != other.coarseness and coarser.moved < finer.moved:
+        return int(coarser is others)  # it alone could be made again from both
     likely = int(misses[1] < misses[0])
     share = misses[likely] / max(misses[1 - likely], 1e-6)
     is_clear = any(misses[likely] < most and share < less for most, less in _CLEAR)
@@ -254,15 +255,20 @@ class _Trace:
         return self.left / (self.loss + 0.02)
 
     @property
+    def moved(self) -> float:
+        """How much the coding changes the source, as a share of what it usually changes."""
+        return self.loss / max(self.usual, 1e-6)
+
+    @property
     def is_on_grid(self) -> bool:
         """Whether the source is on the file's own grid, which only what comes from it can be."""
-        is_held = self.misses < 1 and self.loss < _HELD * self.usual
+        is_held = self.misses < 1 and self.moved < _HELD
         return is_held or self.before < _ON_GRID * self.usual
 
     @property
     def is_exact(self) -> bool:
         """Whether the file comes out just so from a source that was not on its grid before."""
-        return self.misses < _AGAIN and self.loss >= _OFF_GRID * self.usual
+        return self.misses < _AGAIN and self.moved >= _OFF_GRID
 
 
 def _usual_loss(coding: Coding, pixels: Pixels) -> float:

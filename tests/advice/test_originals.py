@@ -198,6 +198,27 @@ def test_what_a_copy_has_more_of_does_not_make_it_the_original(
     assert compare(*looks[::-1]) == (1, reason)
 
 
+@pytest.mark.parametrize("last", [Verdict(0, "a copy"), None], ids=["a copy", "the same"])
+def test_an_original_stays_though_copies_lead_back_to_it_in_a_circle(
+    sscd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: Verdict | None
+) -> None:
+    """a is said to be a copy of b, b one of c, and c one of a, or to show what a shows."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, side in (("a", 380), ("b", 360), ("c", 400)):
+        gallery_image("reef").resize((side, side)).save(folder / f"{name}.png")
+    said = {(360, 380): Verdict(0, "a copy"), (400, 360): Verdict(0, "a copy"), (380, 400): last}
+
+    def claimed(one: Look, other: Look) -> Verdict | None:
+        pair = one.size[0], other.size[0]
+        found = said.get(pair, said.get(pair[::-1]))
+        return found if found is None or pair in said else Verdict(1, found.reason)
+
+    monkeypatch.setattr("sscd_cli.advice.originals.compare", claimed)
+    gone = sscd("dedup", folder, "-t", "0.4", "-f", "paths").lines
+    assert [Path(line).name for line in gone] == (["b.png"] if last else ["a.png", "b.png"])
+
+
 def test_copies_of_one_original_are_not_compared_with_each_other(
     sscd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
