@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.network import Network
 
 
@@ -20,6 +24,12 @@ def lively(trunk: str) -> Network:
             module.running_mean.normal_(0, 0.2)
             module.running_var.uniform_(0.5, 2)
     return network.eval()
+
+
+def network_and_story(path: Path) -> tuple[Network, Any]:
+    """A network of a file, and what the file says of it."""
+    weights = inspect_weights(path)
+    return read_network(weights), weights.notes["sscd"]
 
 
 def pixels(count: int, size: int = 64) -> Tensor:

@@ -91,7 +91,7 @@ def judge(
     ranked = is_match[np.lexsort((is_match, -score_P, query_P))]
     starts = np.searchsorted(query_P, np.arange(1, len(copydays.block)))
     each = np.split(ranked, starts)
-    area = np.array([metrics.mean_average_precision([of_query], [1]) for of_query in each])
+    area = np.array([metrics.trapezoid_average_precision(of_query, 1) for of_query in each])
     pooled = is_match[np.lexsort((is_match, -score_P))]
     there = np.unique(copydays.block)
     block_map = {BLOCKS[place]: float(area[copydays.block == place].mean()) for place in there}

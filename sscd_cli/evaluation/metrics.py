@@ -6,8 +6,6 @@ a query.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -118,18 +116,6 @@ def trapezoid_average_precision(is_match_K: ArrayLike, positives: int) -> float:
     before = np.where(rank > 0, found / np.maximum(rank, 1), 1.0)
     after = (found + 1) / (rank + 1)
     return float((before + after).sum() / 2 / positives)
-
-
-def mean_average_precision(is_match_QK: Sequence[ArrayLike], positives_Q: Sequence[int]) -> float:
-    """Return mAP: the mean over queries of `trapezoid_average_precision`.
-
-    Args: is_match_QK: the results of each query; queries may have different numbers of them.
-    Raises: ValueError: as there, no query, or sizes that differ.
-    """
-    if not len(positives_Q):
-        raise ValueError("no queries")
-    queries = zip(is_match_QK, positives_Q, strict=True)
-    return float(np.mean([trapezoid_average_precision(*query) for query in queries]))
 
 
 def match_ranks(

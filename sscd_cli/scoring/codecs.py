@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, cast
-
-import numpy as np
-import numpy.typing as npt
+from typing import cast
 
 from sscd_cli.choices import Transform
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.errors import StoreError, UsageError
 from sscd_cli.scoring.post import PostProcessing
+from sscd_cli.scoring.scale import COSINE, Scale
 
 _FORM = re.compile(r"(?:L2norm,)?(?:(PCAW?)([1-9]\d{0,5}),L2norm,)?Flat")
 _TRANSFORMS = {"PCAW": "whiten", "PCA": "pca"}
@@ -43,14 +41,14 @@ class Codec:
             return cls(text.strip())
         return cls(text.strip(), cast(Transform, _TRANSFORMS[match[1]]), int(match[2]))
 
-    def fit(self, training: DescriptorSet | None) -> PostProcessing | None:
-        """Learn the codec from a training set; None where there is nothing to learn.
+    def fit(self, training: DescriptorSet | None) -> Scale:
+        """Learn the codec from a training set; plain cosine where there is nothing to learn.
 
         Raises: StoreError: there is no training set, or it is too small. UsageError: descriptors
             have fewer dimensions than are asked for.
         """
         if self.transform is None:
-            return None
+            return COSINE
         if training is None:
             raise StoreError(f"{self.text} is learned from a training set", "name one")
         if self.dimensions > training.provenance.dimensions:
@@ -59,7 +57,7 @@ class Codec:
         rows_TD = training.descriptors
         blocks = (rows_TD[start : start + _ROWS] for start in range(0, len(rows_TD), _ROWS))
         try:
-            return PostProcessing.fit(
+            post = PostProcessing.fit(
                 blocks,
                 training.provenance,
                 transform=self.transform,
@@ -69,8 +67,4 @@ class Codec:
         except StoreError as error:
             fix = "give a larger training set, or use --codecs Flat"
             raise StoreError(f"{self.text}: {error.what}", fix) from error
-
-
-def applied(post: PostProcessing | None, rows_ND: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Return descriptors after a codec's post-processing, float32 (N, E)."""
-    return post.apply(rows_ND) if post else np.asarray(rows_ND, np.float32)
+        return Scale(post)

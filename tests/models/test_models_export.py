@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import Run, error_line
+from networks import network_and_story
 from torch import Tensor
 from weight_layouts import RGB_STATS, probe
 
@@ -20,7 +21,7 @@ from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.models.catalogue.registry import find_model
 from sscd_cli.models.files import export
 from sscd_cli.models.files.onnx_file import run_onnx, save_onnx
-from sscd_cli.models.files.safetensors_file import load_network, save_network
+from sscd_cli.models.files.safetensors_file import save_network
 from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.network import TRUNKS, Network, TrunkShape
 
@@ -72,7 +73,7 @@ def test_a_trace_takes_normalised_pixels_as_the_official_ones_do(
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         found = torch.jit.load(tmp_path / "a.pt")(normalised(probe()))
-        assert (found - load_network(model)[0](probe())).abs().max() < 1e-5
+        assert (found - network_and_story(model)[0](probe())).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize(

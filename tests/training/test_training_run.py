@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import torch
 from drawn_pictures import draw_picture, save_pictures
+from networks import network_and_story
 from small_training import small_options
 
 from sscd_cli.commands import train as verb
 from sscd_cli.errors import NoImagesError, SscdError, UnknownModelError, UsageError
 from sscd_cli.models.catalogue.registry import BUNDLED_INT8, find_model
-from sscd_cli.models.files.safetensors_file import load_network
 from sscd_cli.models.load import load_model
 from sscd_cli.models.network import TRUNKS
 from sscd_cli.options.train import TrainOptions
@@ -109,7 +109,7 @@ def test_the_model_loads_by_its_path(
     model = load_model(str(result.model), device="cpu", precision="fp32")
     assert (model.spec.name, model.spec.trunk, model.spec.dimensions) == ("tiny", "mini", 16)
     assert (model.spec.recipe.size, model.spec.recipe.square) == (32, True)
-    story = load_network(result.model)[1]
+    story = network_and_story(result.model)[1]
     assert (story["images"], story["epochs"]) == (20, 2)
     assert story["training"]["data_note"] == "drawn"
     descriptors = model.embed([draw_picture(1), draw_picture(2)])
@@ -117,7 +117,7 @@ def test_the_model_loads_by_its_path(
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_network(folder / "model.safetensors")[0].state_dict()
+    return network_and_story(folder / "model.safetensors")[0].state_dict()
 
 
 def die_at(step: int) -> Callable[[StepLog], None]:
@@ -380,7 +380,7 @@ def test_training_goes_on_from_another_models_weights(
         epochs=1,
     )
     again = run(started)
-    network, story = load_network(again.model)
+    network, story = network_and_story(again.model)
     assert (story["training"]["trunk"], network.dimensions) == ("mini", 16)
     first = read_steps(again.log)[0].loss
     assert first < read_steps(result.log)[0].loss, "it starts where the other one ended"

@@ -12,13 +12,13 @@ import pytest
 import torch
 from conftest import Run, error_line, save_tiny_model
 from drawn_pictures import save_pictures
+from networks import network_and_story
 from small_training import small_options
 
 from sscd_cli.commands import train as verb
 from sscd_cli.errors import SscdError
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
-from sscd_cli.models.files.safetensors_file import load_network
 from sscd_cli.models.load import Model, load_model
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.training import teacher as teaching
@@ -138,7 +138,7 @@ def test_a_run_comes_nearer_to_its_teacher_and_says_so(
     for step in steps:
         parts = step.code + 1 - step.cosine + 0.1 * step.infonce  # type: ignore[operator]
         assert step.loss == pytest.approx(parts, rel=1e-4)
-    story = load_network(result.model)[1]
+    story = network_and_story(result.model)[1]
     assert story["teacher"]["name"] == "tiny"
     assert "teacher" not in json.loads((tmp_path / "run" / "options.json").read_text())
 
@@ -162,7 +162,7 @@ def test_a_stopped_run_goes_on_with_its_teacher_as_an_undisturbed_one(
     with pytest.raises(KeyboardInterrupt):
         verb.run(options(pictures, tmp_path / "run", tiny_model), stops)
     resumed = run(options(pictures, tmp_path / "run", tiny_model, resume=True))
-    left, right = (load_network(result.model)[0].state_dict() for result in (whole, resumed))
+    left, right = (network_and_story(result.model)[0].state_dict() for result in (whole, resumed))
     for name, value in left.items():
         torch.testing.assert_close(right[name], value, atol=1e-4, rtol=1e-3)
 

@@ -13,8 +13,8 @@ from sscd_cli.evaluation import copydays as protocol
 from sscd_cli.evaluation.copydays import Copydays, CopydaysFigures
 from sscd_cli.matching.candidates import nearest
 from sscd_cli.options.evaluate import EvalCopydaysOptions
-from sscd_cli.scoring.codecs import Codec, applied
-from sscd_cli.scoring.post import PostProcessing
+from sscd_cli.scoring.codecs import Codec
+from sscd_cli.scoring.scale import Scale
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ def run(options: EvalCopydaysOptions) -> EvalCopydaysResult:
         raise UsageError(what, "name one with --training, or use --codecs Flat")
     images, distractors, training = _sets(options)
     copydays = protocol.lay_out(images.ids)
-    posts = {codec.text: codec.fit(training) for codec in codecs}
+    scales = {codec.text: codec.fit(training) for codec in codecs}
     return EvalCopydaysResult(
         rows=tuple(
-            CopydaysRow(text, _judge(post, copydays, images, distractors, options.k))
-            for text, post in posts.items()
+            CopydaysRow(text, _judge(scale, copydays, images, distractors, options.k))
+            for text, scale in scales.items()
         ),
         model=images.provenance.model,
         queries=len(images),
@@ -87,16 +87,16 @@ def _sets(
 
 
 def _judge(
-    post: PostProcessing | None,
+    scale: Scale,
     copydays: Copydays,
     images: DescriptorSet,
     distractors: DescriptorSet | None,
     k: int,
 ) -> CopydaysFigures:
-    queries = applied(post, images.descriptors)
+    queries = scale.apply(images.descriptors)
     references = queries[copydays.original]
     if distractors is not None:
-        others = applied(post, distractors.descriptors)
+        others = scale.apply(distractors.descriptors)
         references = np.concatenate([references, others])
     found = nearest(queries, references, k)
     return protocol.judge(copydays, found.query, found.reference, found.score)

@@ -16,8 +16,8 @@ from sscd_cli.evaluation import disc
 from sscd_cli.evaluation.disc import DiscFigures, Truth
 from sscd_cli.matching.candidates import Candidates, best_overall, nearest
 from sscd_cli.options.evaluate import EvalDiscOptions
-from sscd_cli.scoring.codecs import Codec, applied
-from sscd_cli.scoring.post import PostProcessing
+from sscd_cli.scoring.codecs import Codec
+from sscd_cli.scoring.scale import Scale
 from sscd_cli.scoring.score_norm import ScoreNorm
 
 Floats = NDArray[np.float32]
@@ -72,8 +72,8 @@ def run(options: EvalDiscOptions) -> EvalDiscResult:
         whitening = f"PCAW{queries.provenance.dimensions},L2norm,Flat"
         codecs = [Codec.parse("Flat"), Codec.parse(whitening)]
     sets = (queries, references, training)
-    posts = {codec.text: codec.fit(training) for codec in codecs}
-    by_codec = _judge(posts, norms, sets, truth, options)
+    scales = {codec.text: codec.fit(training) for codec in codecs}
+    by_codec = _judge(scales, norms, sets, truth, options)
     return EvalDiscResult(
         rows=tuple(row for of_norm in zip(*by_codec, strict=True) for row in of_norm),
         model=queries.provenance.model,
@@ -106,7 +106,7 @@ def _sets(
 
 
 def _judge(
-    posts: Mapping[str, PostProcessing | None],
+    scales: Mapping[str, Scale],
     norms: Sequence[ScoreNorm],
     sets: tuple[DescriptorSet, DescriptorSet, DescriptorSet | None],
     truth: Truth,
@@ -114,12 +114,12 @@ def _judge(
 ) -> Iterator[tuple[DiscRow, ...]]:
     """Yield the rows of each codec: without score normalisation, and with each of them."""
     query_set, reference_set, training_set = sets
-    for text, post in posts.items():
-        queries = applied(post, query_set.descriptors)
-        references = applied(post, reference_set.descriptors)
+    for text, scale in scales.items():
+        queries = scale.apply(query_set.descriptors)
+        references = scale.apply(reference_set.descriptors)
         offsets: list[Floats] = []
         if norms and training_set is not None:
-            offsets = _offsets(queries, applied(post, training_set.descriptors), norms)
+            offsets = _offsets(queries, scale.apply(training_set.descriptors), norms)
         ranked = _rank(queries, references, offsets, options)
         names = ("None", *map(str, norms))
         yield tuple(

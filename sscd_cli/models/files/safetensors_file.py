@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors.torch import save
 
-from sscd_cli.errors import ModelError
-from sscd_cli.models.files.weights import WeightFile, inspect_weights, read_network
 from sscd_cli.models.network import Network
 from sscd_cli.storage.files import whole_file
 
@@ -45,19 +43,3 @@ def notes_of(network: Network, story: dict[str, Any]) -> dict[str, str]:
     story = {"trunk": network.trunk, "dimensions": network.dimensions, **story}
     stats = {"mean": network.mean.flatten().tolist(), "std": network.std.flatten().tolist()}
     return {"sscd": json.dumps(story, sort_keys=True), "rgb_stats": json.dumps(stats)}
-
-
-def load_network(path: Path) -> tuple[Network, dict[str, Any]]:
-    """Read a network (float32, evaluation mode) and its story.
-
-    Raises: ModelError: the file is damaged, not ours, or its tensors do not fit its trunk.
-    """
-    weights = inspect_weights(path)
-    return read_network(weights), _story(weights)
-
-
-def _story(weights: WeightFile) -> dict[str, Any]:
-    story = weights.notes.get("sscd")
-    if not isinstance(story, dict) or "preprocessing" not in story:
-        raise ModelError(f"{weights.path} is no sscd model", "name a file that `sscd train` wrote")
-    return cast(dict[str, Any], story)
