@@ -56,8 +56,8 @@ HOMES = {
     "pillow_heif": ("images.formats",),
     "pillow_jxl": ("images.formats",),
     "rawpy": ("images.formats",),
-    "tifffile": ("images.tiff_library",),
-    "pypdfium2": ("images.pdf",),
+    "tifffile": ("images.tiff",),
+    "pypdfium2": ("images.formats",),
     "matplotlib": ("training", "evaluation.pair_plot"),
     "ray": ("machines.ray",),
 }

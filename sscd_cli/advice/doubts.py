@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sscd_cli.advice.animations import same_animations
 from sscd_cli.descriptors.read import DescriptorSet
-from sscd_cli.images.content import LOW_CONTENT
+from sscd_cli.images.decode import LOW_CONTENT
 from sscd_cli.joining.report import Joined
 from sscd_cli.matching.doubts import (
     Doubts,

@@ -8,9 +8,8 @@ from PIL.Image import Image
 
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.errors import SscdError
-from sscd_cli.images.animation import some_frames
 from sscd_cli.images.decode import DEFAULT_LIMITS, load_picture
-from sscd_cli.images.opening import Picture
+from sscd_cli.images.opening import Picture, some_frames
 from sscd_cli.images.read import read_bytes, stored_ref
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.storage.servers import is_url

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import groupby
 
@@ -13,7 +14,6 @@ import numpy as np
 from sscd_cli.advice.pictures import picture_of
 from sscd_cli.choices import CANNOT_TELL, CONFIRMED, OTHER_SHOT
 from sscd_cli.descriptors.read import DescriptorSet
-from sscd_cli.images.capture import at_other_times
 from sscd_cli.machines.hardware import core_count
 from sscd_cli.machines.stages import stage
 from sscd_cli.matching.copies import Clusters
@@ -111,7 +111,17 @@ def _verdicts(
         if picture is None:
             continue
         verdicts[place] = second_look(kept, small(picture.image))
-        if verdicts[place] == CANNOT_TELL and at_other_times(original.taken, picture.taken):
+        if verdicts[place] == CANNOT_TELL and _at_other_times(original.taken, picture.taken):
             verdicts[place] = OTHER_SHOT
             by_time.add(place)
     return verdicts, by_time
+
+
+_HOUR = timedelta(hours=1)
+
+
+def _at_other_times(one: datetime | None, other: datetime | None) -> bool:
+    """Whether two pictures were taken at different times; whole hours are a clock put right."""
+    if one is None or other is None or one == other:
+        return False
+    return bool(abs(one - other) % _HOUR)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from sscd_cli.cli import command, terminal
 from sscd_cli.options.decisions import ListDecisionsOptions, MergeOptions, RevokeOptions
-from sscd_cli.options.help import Help
+from sscd_cli.options.shared import Format
 from sscd_cli.text import counted, printable
 
 decisions_app = command.group("List, take back and merge what was decided.")
-Format = Annotated[Literal["text", "jsonl"], Help("text or jsonl.", "-f")]
 
 
 def list_decisions(options: ListDecisionsOptions, format: Format = "text") -> None:

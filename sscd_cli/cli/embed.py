@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sscd_cli.commands.embed import EmbedResult
-    from sscd_cli.images.survey import Survey
+    from sscd_cli.images.refs import Survey
 
 SHOWN_SUFFIXES = 8
 

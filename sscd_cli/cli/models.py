@@ -14,7 +14,7 @@ import typer
 from sscd_cli.cli import command, terminal
 from sscd_cli.machines.stages import stage
 from sscd_cli.options.help import Argument, Help
-from sscd_cli.options.shared import Output
+from sscd_cli.options.shared import Format, Output
 from sscd_cli.text import bytes_text
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ models_app = typer.Typer(
 )
 
 Name = Annotated[str, Argument("A model's name.", value="NAME")]
-
-Format = Annotated[Literal["text", "jsonl"], Help("text or jsonl.", "-f")]
 
 
 def list_all(context: typer.Context, format: Format = "text") -> None:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from sscd_cli.choices import check_threshold
 from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.evaluation.explanation import Explanation, explain
-from sscd_cli.images.content import LOW_CONTENT, content_of
-from sscd_cli.images.decode import load_frames
+from sscd_cli.images.decode import LOW_CONTENT, content_of, load_frames
 from sscd_cli.images.opening import Picture
 from sscd_cli.images.preprocess import Recipe
 from sscd_cli.models.load import load_model

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from sscd_cli.decisions.choice import beside
-from sscd_cli.decisions.heirs import Decided, decided_among
+from sscd_cli.decisions.heirs import decided_among
 from sscd_cli.decisions.records import append_decisions, read_decisions
 from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.options.review import ReviewOptions
 from sscd_cli.reports.reading import Report, opened, read_report
-from sscd_cli.reports.reported import ReportedCluster
+from sscd_cli.reports.reported import Decided, ReportedCluster
 from sscd_cli.reports.review.page import page, served_page
 from sscd_cli.reports.review.previews import preview
 from sscd_cli.reports.review.server import Server, Site

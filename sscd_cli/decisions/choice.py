@@ -9,10 +9,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sscd_cli.decisions.heirs import Decided, decided_among
+from sscd_cli.decisions.heirs import decided_among
 from sscd_cli.decisions.records import Decisions
 from sscd_cli.reports.removals import Removal, Removals
-from sscd_cli.reports.reported import Key, ReportedImage
+from sscd_cli.reports.reported import Decided, Key, ReportedImage
 
 
 @dataclass(frozen=True)

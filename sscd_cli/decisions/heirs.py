@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import product
 
-from sscd_cli.decisions.records import Decisions, Pair
+from sscd_cli.decisions.records import Decisions
+from sscd_cli.reports.reported import Decided
 
 # verdict of a sorted pair of content hashes, and the hash of what stays ("" if both do)
-Decided = Mapping[Pair, tuple[str, str]]
 
 
 def decided_among(decisions: Decisions, images: Iterable[tuple[str, str]]) -> Decided:

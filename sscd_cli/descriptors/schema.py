@@ -9,7 +9,7 @@
     format             as the decoder names it ("JPEG")
     file_bytes, mtime_ns, content_hash (BLAKE2b-128 of the file's bytes)
     frames             pictures in the file: more than 1 for animations and files of pages
-    content            how much there is to see: see `images.content`
+    content            how much there is to see: see `images.decode`
     pixel_hash         BLAKE2b-128 of the upright pixels, null where not all were decoded
 
 Shards of earlier versions lack the last three, which are null then.
@@ -31,12 +31,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sscd_cli.choices import FOOTER_KEY
 from sscd_cli.descriptors.provenance import Descriptor, Provenance
 from sscd_cli.errors import ModelError
 from sscd_cli.text import printable
 
 NAME_COLUMNS = ("id", "id_bytes", "source", "source_bytes")
-FOOTER_KEY = b"sscd"
 HASH_BYTES = 16
 LATER_COLUMNS = ("frames", "content", "pixel_hash")  # that the first shards did not have
 

@@ -19,9 +19,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sscd_cli.choices import FOOTER_KEY
 from sscd_cli.descriptors.parts import refuse_missing
 from sscd_cli.descriptors.provenance import Provenance, difference
-from sscd_cli.descriptors.schema import FOOTER_KEY, LATER_COLUMNS, shard_schema
+from sscd_cli.descriptors.schema import LATER_COLUMNS, shard_schema
 from sscd_cli.errors import SscdWarning, StoreError, reason_of
 from sscd_cli.machines.hardware import lacking
 from sscd_cli.machines.tasks import Task

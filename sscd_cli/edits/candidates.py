@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from sscd_cli.edits.named import named, turn_hue
+from sscd_cli.edits.named import RGBImage, named, turn_hue
 
-RGBImage = Image.Image
-Box = tuple[float, float, float, float]  # left, top, width, height, in shares of the image
+Part = tuple[float, float, float, float]  # left, top, width, height, in shares of the image
 Floats = NDArray[np.float32]
 
 # as in the table of `edits`, without strengths where those differ by chance
@@ -51,7 +50,7 @@ class Candidate:
     edit: str
     detail: str
     image: RGBImage
-    box: Box | None = None
+    box: Part | None = None
 
 
 def edits_of(source: RGBImage, target: RGBImage) -> Iterator[Candidate]:
@@ -69,7 +68,7 @@ def edits_of(source: RGBImage, target: RGBImage) -> Iterator[Candidate]:
     yield from _overlaid(source, target)
 
 
-def coarse_boxes(source: RGBImage, target: RGBImage, smallest: float) -> list[Box]:
+def coarse_boxes(source: RGBImage, target: RGBImage, smallest: float) -> list[Part]:
     """Return boxes of the target's shape all over the source, the smallest `smallest` wide."""
     shape = (target.width / target.height) / (source.width / source.height)
     width, height = min(1.0, shape), min(1.0, 1 / shape)
@@ -82,7 +81,7 @@ def coarse_boxes(source: RGBImage, target: RGBImage, smallest: float) -> list[Bo
     return [box for box in boxes if min(box[2:]) < 0.99]
 
 
-def finer_boxes(box: Box, step: float) -> list[Box]:
+def finer_boxes(box: Part, step: float) -> list[Part]:
     """Return the boxes around one, shifted and scaled by `step` of its sides."""
     x, y, w, h = box
     boxes = []
@@ -97,13 +96,13 @@ def finer_boxes(box: Box, step: float) -> list[Box]:
     return [found for found in dict.fromkeys(boxes) if found != box and min(found[2:]) < 0.995]
 
 
-def crop(source: RGBImage, box: Box) -> Candidate:
+def crop(source: RGBImage, box: Part) -> Candidate:
     """Cut a box out."""
     left, top, width, height = pixels_of(box, source.size)
     return Candidate("crop", "", source.crop((left, top, left + width, top + height)), box)
 
 
-def pixels_of(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def pixels_of(box: Part, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Return left, top, width and height of a box in an image of `size`, in pixels."""
     x, y, w, h = box
     width, height = size

@@ -16,7 +16,7 @@ from math import ceil
 
 from PIL import Image, ImageDraw, ImageFont
 
-Box = tuple[float, float, float, float]
+Box = tuple[float, float, float, float]  # left, top, right and bottom
 Colour = tuple[int, int, int]
 
 _GLYPHS = string.ascii_letters + string.digits + string.punctuation + "    "

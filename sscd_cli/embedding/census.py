@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from sscd_cli.embedding.job import Job
 from sscd_cli.images.containers.kinds import is_walked_cheaply
-from sscd_cli.images.survey import Survey
+from sscd_cli.images.refs import Survey
 from sscd_cli.machines.stages import Stage, is_watched
 from sscd_cli.machines.tasks import Task
 from sscd_cli.storage.servers import is_url

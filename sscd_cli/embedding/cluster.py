@@ -18,7 +18,7 @@ from sscd_cli.embedding.job import (
 )
 from sscd_cli.embedding.local import run_here
 from sscd_cli.errors import UsageError
-from sscd_cli.images.survey import joined
+from sscd_cli.images.refs import joined
 from sscd_cli.machines.ray import RayCluster, Share
 from sscd_cli.machines.tasks import Task, all_tasks
 

@@ -24,9 +24,8 @@ from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.errors import NoImagesError, StoreError
 from sscd_cli.images.columns import Columns
 from sscd_cli.images.read import still_there
-from sscd_cli.images.refs import PDF, ImageRef
+from sscd_cli.images.refs import PDF, ImageRef, Survey
 from sscd_cli.images.sources import iter_images
-from sscd_cli.images.survey import Survey
 from sscd_cli.machines.tasks import Task
 from sscd_cli.text import counted
 

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.edits.candidates import (
-    Box,
     Candidate,
-    RGBImage,
+    Part,
     coarse_boxes,
     crop,
     edits_of,
@@ -23,6 +22,7 @@ from sscd_cli.edits.candidates import (
     pixels_of,
     shrink,
 )
+from sscd_cli.edits.named import RGBImage
 
 Embed = Callable[[Sequence[RGBImage]], NDArray[np.float32]]
 
@@ -155,13 +155,13 @@ class _Attempt:
         similarity = self.embed([candidate.image for candidate in made]) @ self.wanted
         return [self._trial(c, s) for c, s in zip(made, similarity.tolist(), strict=True)]
 
-    def coarse_crops(self) -> list[tuple[float, Box]]:
+    def coarse_crops(self) -> list[tuple[float, Part]]:
         """Try boxes all over the image; return them with their similarities, the best first."""
         is_larger = self.pixels >= self.target.width * self.target.height
         smallest = _SMALLEST[is_larger]
         return self._nearest(coarse_boxes(self.small_source, self.small_target, smallest))
 
-    def finer_crops(self, best: list[tuple[float, Box]]) -> list[Trial]:
+    def finer_crops(self, best: list[tuple[float, Part]]) -> list[Trial]:
         """Go on from the best boxes in ever smaller steps; return the best of all."""
         best = best[:_STARTS]
         for step in _STEPS:
@@ -169,7 +169,7 @@ class _Attempt:
             best = sorted(best + self._nearest(around), reverse=True)[:1]
         return [self._trial(crop(self.small_source, box), found) for found, box in best]
 
-    def _nearest(self, boxes: list[Box]) -> list[tuple[float, Box]]:
+    def _nearest(self, boxes: list[Part]) -> list[tuple[float, Part]]:
         if not boxes:
             return []
         cut = [crop(self.small_source, box).image for box in boxes]

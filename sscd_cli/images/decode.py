@@ -1,4 +1,4 @@
-"""From the bytes of a file to upright RGB pixels, whatever the file holds.
+"""From the name of an image to its pixels, and to what is measured of it.
 
 An image that cannot be read is a value with a reason (`Unreadable`), never an exception.
 """
@@ -6,6 +6,7 @@ An image that cannot be read is a value with a reason (`Unreadable`), never an e
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,16 +17,12 @@ from PIL import Image
 
 from sscd_cli.choices import MAX_BYTES, MAX_PIXELS
 from sscd_cli.errors import SscdError
-from sscd_cli.images.animation import quarters, some_frames
-from sscd_cli.images.capture import capture_time
-from sscd_cli.images.content import content_of
-from sscd_cli.images.formats import MissingFormatError
-from sscd_cli.images.opening import Picture, open_picture
+from sscd_cli.images.colours import strips_of
+from sscd_cli.images.opening import Picture, capture_time, open_picture, quarters, some_frames
 from sscd_cli.images.preprocess import Recipe
 from sscd_cli.images.read import read_bytes, stat_image
-from sscd_cli.images.reasons import reason_of_failure
+from sscd_cli.images.reasons import MissingFormatError, reason_of_failure
 from sscd_cli.images.refs import ImageRef
-from sscd_cli.images.samples import strips_of
 from sscd_cli.machines.hardware import lacking
 from sscd_cli.storage.servers import without_file_scheme
 
@@ -48,7 +45,7 @@ class Decoded:
     pixels: uint8 (H, W, 3), resized when a recipe was given; None once they have travelled on in
     a batch. width, height: of the upright original. format: Pillow's name for the file format.
     content_hash: BLAKE2b-128 of the file's bytes. frames: pictures in the file. content: how much
-    there is to see, see `content`. pixel_hash: BLAKE2b-128 of the upright RGB pixels and their
+    there is to see, see `content_of`. pixel_hash: BLAKE2b-128 of the upright RGB pixels and their
     width; None where they were not all decoded, or where there are more frames.
     """
 
@@ -264,3 +261,38 @@ def _missing(ref: ImageRef, error: Exception) -> Unreadable:
     except Exception:
         return Unreadable(ref, reason_of_failure(error), None, None, None)
     return Unreadable(ref, reason_of_failure(error), status.file_bytes, status.mtime_ns, None)
+
+
+# of 275 photographs and drawings the least has 325 (the moon in an evening sky, a line chart);
+# one-colour pictures, rectangles, stripes, discs and gradients have 265 at most, also as JPEG
+# files of quality 30, and blank scans with a grain of 6 grey levels 224
+LOW_CONTENT = 290
+
+_GRID = 32
+_STEP = 3  # grey levels that count as one: the grain of a scan, the noise of a JPEG file
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def content_of(pixels_HW3: npt.NDArray[np.uint8]) -> int:
+    """Return the bytes that a picture's edges take, deflated; 20 for none.
+
+    The picture is brought to 32 × 32 grey values. What a smooth slope predicts is left out, and
+    what repeats is paid for once.
+    Args: pixels_HW3: at the network's input size, both sides at least 32. Cost: 0.2 ms.
+    """
+    grey = _shrunk(pixels_HW3.astype(np.float32) @ _GREY)
+    inner = grey[1:-1, 1:-1]
+    edges = 4 * inner - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
+    steps = np.clip(np.rint(edges / _STEP), -127, 127).astype(np.int8)
+    return len(zlib.compress(steps.tobytes(), 6))
+
+
+def _shrunk(grey_HW: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the mean of each cell of a grid over the picture, (32, 32)."""
+    for axis in (0, 1):
+        side = grey_HW.shape[axis]
+        starts = np.arange(_GRID) * side // _GRID
+        widths = np.diff(starts, append=side).astype(np.float32)
+        sums = np.add.reduceat(grey_HW, starts, axis)
+        grey_HW = sums / (widths[:, None] if axis == 0 else widths)
+    return grey_HW

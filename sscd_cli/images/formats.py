@@ -1,18 +1,24 @@
-"""Image formats beyond Pillow's own, each by an extra: HEIC, JPEG XL, raw files of cameras."""
+"""Image formats beyond Pillow's own, each by an extra: HEIC, JPEG XL, raw files of cameras, PDF.
+
+And files of sound pixels that codecs refuse or take minutes for, told by their own markers.
+"""
 
 from __future__ import annotations
 
 import io
 import re
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
+from threading import Lock
+from typing import Any
 
 from PIL import Image
 
-from sscd_cli.images.budget import DECODING, RAW_PIXEL
-from sscd_cli.images.reasons import RefusedError
+from sscd_cli.images.budget import DECODING, RAW_PIXEL, refuse_bomb
+from sscd_cli.images.reasons import MissingFormatError, RefusedError
 from sscd_cli.images.signatures import RAW
-from sscd_cli.images.tiff_directory import (
+from sscd_cli.images.tiff import (
     COLOUR_FILTER_ARRAY,
     DNG_VERSION,
     NEW_SUBFILE_TYPE,
@@ -26,13 +32,6 @@ HEIC = re.compile(rb".{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL)
 JPEG_XL = re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n")
 _JXL_HEADER = 16  # bytes of its codestream that tell size and orientation
 JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
-
-
-class MissingFormatError(RefusedError):
-    """A format that only an extra reads, which is not installed."""
-
-    def __init__(self, format: str, extra: str) -> None:
-        super().__init__(f"{format} needs pip install 'sscd-cli[{extra}]'")
 
 
 def register() -> None:
@@ -99,20 +98,6 @@ def open_raw(data: bytes, max_pixels: int, *, upright: bool) -> Image.Image:
     image = Image.fromarray(pixels_HWC)
     image.format = "RAW"
     return image
-
-
-def refuse_bomb(width: int, height: int, max_pixels: int) -> None:
-    """Raise Image.DecompressionBombError for more pixels than allowed."""
-    if width * height > max_pixels:
-        raise too_many_pixels(max_pixels, f"{width} x {height} pixels are ")
-
-
-def too_many_pixels(max_pixels: int, found: str = "") -> Image.DecompressionBombError:
-    """Return the error for an image above the limit, with the option that lifts it."""
-    return Image.DecompressionBombError(
-        f"{found}more than the limit of {max_pixels}{'' if found else ' pixels'}; "
-        "raise --max-pixels to read it"
-    )
 
 
 def refuse_jxl_bomb(data: bytes, max_pixels: int) -> None:
@@ -187,3 +172,91 @@ def _codestream(data: bytes) -> bytes:
             break
         at = end
     return found
+
+
+_START = re.compile(rb"(\xef\xbb\xbf)?\s*%PDF-")
+_END, _TAIL = b"%%EOF", 4096  # bytes: some programs write a little after the end
+_POINTS, _DPI = 72, 150
+_LONGEST = 4096  # pixels of the longer side of a page, however finely it was scanned
+_BYTES_A_PIXEL = 8
+_PDFIUM = Lock()  # it does one thing at a time
+
+
+def is_pdf(data: bytes) -> bool:
+    """Whether a file begins as a PDF does."""
+    return _START.match(data) is not None
+
+
+def open_page(data: bytes, max_pixels: int, number: int = 0) -> tuple[Image.Image, int]:
+    """Return a page as RGB, upright, with its form filled in, and how many there are.
+
+    It has the resolution of the largest picture on it, 150 dpi at least, and 4,096 pixels on its
+    longer side at most.
+
+    Raises: MissingFormatError: pypdfium2 is not installed. RefusedError: damaged, truncated,
+        or not to be opened without its password. Image.DecompressionBombError: the page or
+        a picture on it is above `max_pixels`.
+    """
+    try:
+        import pypdfium2
+    except ImportError:
+        raise MissingFormatError("PDF", "pdf") from None
+    if _END not in data.rstrip(b"\0")[-_TAIL:]:
+        raise RefusedError("truncated PDF")
+    with _PDFIUM:
+        try:
+            with pypdfium2.PdfDocument(data) as document:
+                document.init_forms()
+                return _drawn(document[number], max_pixels), len(document)
+        except pypdfium2.PdfiumError as error:
+            locked = "password" in str(error).lower()
+            raise RefusedError("PDF with a password" if locked else "damaged PDF") from None
+
+
+def _drawn(page: Any, max_pixels: int) -> Image.Image:
+    from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE
+
+    longer = max(page.get_size())
+    if longer <= 0:
+        raise RefusedError("PDF page without a size")
+    pictures = [found.get_px_size() for found in page.get_objects([FPDF_PAGEOBJ_IMAGE])]
+    widest: tuple[int, int] = max(pictures, key=lambda size: size[0] * size[1], default=(0, 0))
+    refuse_bomb(*widest, max_pixels)
+    side = min(_LONGEST, max(longer * _DPI / _POINTS, *widest))
+    scale = side / longer
+    width, height = (max(1, round(points * scale)) for points in page.get_size())
+    refuse_bomb(width, height, max_pixels)
+    need = _BYTES_A_PIXEL * (width * height + widest[0] * widest[1])
+    with DECODING.taken(need, max_pixels):
+        drawn: Image.Image = page.render(scale=scale, rev_byteorder=True).to_pil()
+        return drawn.convert("RGB")
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+# what nobody sees: Pillow refuses a picture for one of more than 1 MB, or with a wrong checksum
+_REMARKS = frozenset({b"iCCP", b"tEXt", b"zTXt", b"iTXt"})
+_JPEG, _START_OF_SCAN = b"\xff\xd8\xff", b"\xff\xda"
+_MOST_SCANS = 200  # encoders write about ten
+
+
+def without_remarks(data: bytes) -> bytes:
+    """Return a PNG file without texts and colour profile; any other file as it is."""
+    if not data.startswith(PNG):
+        return data
+    kept = [chunk for kind, chunk in _chunks(data) if kind not in _REMARKS]
+    return b"".join([PNG, *kept])
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the kind and the bytes of each chunk of a PNG file, the last perhaps cut."""
+    at = len(PNG)
+    while at + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        yield kind, data[at : at + 12 + length]
+        at += 12 + length
+
+
+def refuse_many_scans(data: bytes) -> None:
+    """Raise RefusedError for a progressive JPEG file that takes minutes, as no camera writes."""
+    if data.startswith(_JPEG) and (scans := data.count(_START_OF_SCAN)) > _MOST_SCANS:
+        raise RefusedError(f"JPEG of {scans} scans, more than the {_MOST_SCANS} that are read")

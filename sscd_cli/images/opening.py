@@ -7,8 +7,9 @@ or converted twice.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 import numpy as np
@@ -17,27 +18,25 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from sscd_cli.choices import MAX_PIXELS
-from sscd_cli.images.budget import DECODING, need_of
+from sscd_cli.images.budget import DECODING, need_of, refuse_bomb, too_many_pixels
 from sscd_cli.images.coding import Coding
-from sscd_cli.images.deep_colours import has_deep_colours, is_dark, stretched
+from sscd_cli.images.colours import has_deep_colours, is_dark, plain_rgb, shrunk_rgb, stretched
 from sscd_cli.images.formats import (
+    is_pdf,
     is_raw,
     jxl_orientation,
+    open_page,
     open_raw,
-    refuse_bomb,
     refuse_jxl_bomb,
+    refuse_many_scans,
     refuse_missing,
     register,
-    too_many_pixels,
+    without_remarks,
 )
-from sscd_cli.images.modes import plain_rgb, shrunk_rgb
 from sscd_cli.images.noise import quiet_codecs
-from sscd_cli.images.pdf import is_pdf, open_page
 from sscd_cli.images.preprocess import Box, Recipe, boxes_of, resize, shrink_while_decoding
 from sscd_cli.images.reasons import RefusedError
-from sscd_cli.images.repair import refuse_many_scans, without_remarks
-from sscd_cli.images.tiff_directory import TIFF
-from sscd_cli.images.tiff_library import open_tiff, refuse_scrambled
+from sscd_cli.images.tiff import TIFF, open_tiff, refuse_scrambled
 from sscd_cli.machines.hardware import lacking
 
 # Pillow reads more, but some of it starts other programs (EPS) or needs them. TGA has no
@@ -108,7 +107,7 @@ def open_picture(
     """Decode the bytes of an image file, at a lower resolution where `recipe` says so.
 
     Of an animation or a file of pages one `frame` counts, by default the first; how transparency
-    and deep values are treated is in `modes` and `samples`; colour profiles are left alone. With
+    and deep values are treated is in `colours`; colour profiles are left alone. With
     `exif` the image is turned upright (damaged EXIF data counts as none; Pillow itself always turns
     TIFF and HEIC files).
 
@@ -273,3 +272,37 @@ def frames_of(image: Image.Image) -> int:
         return int(getattr(image, "n_frames", 1))
     except Exception:  # whatever a damaged frame raises, there is more than the first
         return 2
+
+
+def some_frames(
+    data: bytes, *, exif: bool = True, recipe: Recipe | None = None
+) -> Iterator[Picture]:
+    """Yield the first frame of a file, those at its quarters, and its last, each once.
+
+    Limits: an animation is decoded from its beginning for each of them.
+    Raises: as `open_picture`.
+    """
+    first = open_picture(data, exif=exif, recipe=recipe)
+    yield first
+    for number in sorted(set(quarters(first.frames)) - {0}):
+        yield open_picture(data, exif=exif, recipe=recipe, frame=number)
+
+
+def quarters(frames: int) -> list[int]:
+    """Return the numbers of the first of some frames, those at the quarters, and the last."""
+    return [(frames - 1) * quarter // 4 for quarter in range(5)]
+
+
+def capture_time(data: bytes) -> datetime | None:
+    """Return when the shutter opened, to the fraction that is told; None where it is not told.
+
+    Reads EXIF's DateTimeOriginal, which editors keep, and SubSecTimeOriginal; decodes no pixels.
+    """
+    try:
+        with quiet_codecs(MAX_PIXELS), Image.open(io.BytesIO(data)) as image:
+            exif = image.getexif().get_ifd(ExifTags.IFD.Exif)
+        taken = datetime.strptime(str(exif[ExifTags.Base.DateTimeOriginal]), "%Y:%m:%d %H:%M:%S")
+        fraction = str(exif.get(ExifTags.Base.SubsecTimeOriginal, "0")).strip("\0 ")
+        return taken + timedelta(seconds=float(f"0.{int(fraction or 0):0{len(fraction)}d}"))
+    except Exception:  # whatever a file without it, or a damaged one, raises: it tells nothing
+        return None

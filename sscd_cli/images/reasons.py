@@ -50,6 +50,13 @@ class RefusedError(ValueError):
     """An image that is not read, for a reason that is said in our own words already."""
 
 
+class MissingFormatError(RefusedError):
+    """A format that only an extra reads, which is not installed."""
+
+    def __init__(self, format: str, extra: str) -> None:
+        super().__init__(f"{format} needs pip install 'sscd-cli[{extra}]'")
+
+
 def reason_of_failure(error: Exception, data: bytes = b"") -> str:
     """Say in one line, the same in every run, why an image could not be read.
 

@@ -27,9 +27,8 @@ from sscd_cli.images.containers.folder import iter_folder
 from sscd_cli.images.containers.kinds import is_container, is_table, open_container
 from sscd_cli.images.containers.listing import is_listing, iter_listing, iter_names
 from sscd_cli.images.globs import Globs, expand, is_pattern
-from sscd_cli.images.refs import QUARANTINE, DescriptorsError, Fault, ImageRef
+from sscd_cli.images.refs import QUARANTINE, DescriptorsError, Fault, ImageRef, Survey
 from sscd_cli.images.signatures import LFS_FIX, LFS_REASON, is_lfs_pointer
-from sscd_cli.images.survey import Survey
 from sscd_cli.storage.servers import (
     Entry,
     has_unknown_scheme,

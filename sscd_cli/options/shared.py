@@ -236,4 +236,6 @@ ReportToRead = Annotated[
 ]
 Output = Annotated[Path, Help("The file to write.", "-o", parse=file_to_write)]
 
+Format = Annotated[Literal["text", "jsonl"], Help("text or jsonl.", "-f")]
+
 Strict = Annotated[bool, Help("Exit with 4 if an image was unreadable.")]

@@ -29,7 +29,7 @@ class Member:
     image is of the keeper. verdict: of a second look at the pixels of both, "copy confirmed",
     "other shot" or "cannot tell"; "" where there was none. width, height: pixels. format: of the
     file, as Pillow names it. frames: pictures in it. content: how much there is to see (see
-    `images.content`); both None where unknown. mtime_ns: when the file was written.
+    `images.decode`); both None where unknown. mtime_ns: when the file was written.
     content_hash: BLAKE2b-128 of its bytes, in hexadecimal digits. pixel_hash: the same of its
     pixels, "" where unknown. id, source: its key in the descriptor dataset.
     """

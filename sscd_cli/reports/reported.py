@@ -11,6 +11,8 @@ from sscd_cli.choices import BANDS
 
 Record = Mapping[str, Any]
 Key = tuple[str, str]  # source, id
+# by sorted pair of content hashes: the verdict, and the hash of what stays ("" if both do)
+Decided = Mapping[tuple[str, str], tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)

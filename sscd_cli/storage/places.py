@@ -14,13 +14,13 @@ from typing import Any, BinaryIO
 from sscd_cli.storage import servers
 
 # a URL that has gone through `Path` has lost one of its slashes
-URL = re.compile(r"(s3|gs|hf|https?):/+", re.IGNORECASE)
+_URL = re.compile(f"{servers.SCHEMES}:/+", re.IGNORECASE)
 
 
 def place(path: str | Path) -> Path:
     """Return a path here, or one on a server where `path` is a URL (s3://bucket/folder)."""
     text = servers.without_file_scheme(re.sub(r"^file:/+", "file:///", os.fspath(path)))
-    return RemotePath(text) if URL.match(text) else Path(text)
+    return RemotePath(text) if _URL.match(text) else Path(text)
 
 
 def base_of(folder: str, page: Path | None) -> str:
@@ -43,7 +43,7 @@ class RemotePath(PosixPath):
     """
 
     def __str__(self) -> str:
-        return URL.sub(r"\1://", super().__str__(), count=1)
+        return _URL.sub(r"\1://", super().__str__(), count=1)
 
     def __fspath__(self) -> str:
         return str(self)

@@ -29,7 +29,8 @@ from urllib.parse import unquote, urlsplit
 from sscd_cli.errors import SscdError
 from sscd_cli.storage.block_cache import BLOCK_BYTES, block_cache
 
-URL = re.compile(r"(s3|gs|hf|https?)://", re.IGNORECASE)
+SCHEMES = r"(s3|gs|hf|https?)"
+URL = re.compile(f"{SCHEMES}://", re.IGNORECASE)
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 FILE_URL = re.compile(r"file://", re.IGNORECASE)
 EXTRAS = {"s3": "s3", "gs": "gcs", "hf": "hf", "http": "http", "https": "http"}

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from stores import PROVENANCE
 
+from sscd_cli.choices import FOOTER_KEY
 from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.descriptors.schema import (
-    FOOTER_KEY,
     Row,
     descriptor_values,
     names_from_columns,

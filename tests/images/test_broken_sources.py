@@ -19,8 +19,8 @@ from sscd_cli.descriptors import shards as shards_module
 from sscd_cli.descriptors.read import read_descriptors
 from sscd_cli.errors import SscdError, SscdWarning
 from sscd_cli.images.read import read_bytes
+from sscd_cli.images.refs import Survey
 from sscd_cli.images.sources import iter_images
-from sscd_cli.images.survey import Survey
 
 
 @pytest.fixture

@@ -19,9 +19,8 @@ from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.images.columns import Columns, join_columns, split_columns
 from sscd_cli.images.containers import parquet
 from sscd_cli.images.read import is_unchanged, read_bytes, stat_image, stored_ref
-from sscd_cli.images.refs import ImageRef, MissingMemberError
+from sscd_cli.images.refs import ImageRef, MissingMemberError, Survey
 from sscd_cli.images.sources import iter_images
-from sscd_cli.images.survey import Survey
 
 ROWS = [f"image {number}".encode() for number in range(10)]
 

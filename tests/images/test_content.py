@@ -13,8 +13,7 @@ from conftest import DATA, Run, names_in
 from PIL import Image, ImageDraw
 
 from sscd_cli.descriptors.read import read_descriptors
-from sscd_cli.images.content import LOW_CONTENT, content_of
-from sscd_cli.images.decode import Decoded, decode
+from sscd_cli.images.decode import LOW_CONTENT, Decoded, content_of, decode
 from sscd_cli.images.opening import frames_of
 from sscd_cli.images.preprocess import RECIPES
 from sscd_cli.images.refs import ImageRef

@@ -17,7 +17,7 @@ import pytest
 from decoding import encoded, gradient, ref_to, unreadable, written
 from PIL import Image
 
-from sscd_cli.images import budget, modes, opening
+from sscd_cli.images import budget, colours, opening
 from sscd_cli.images import decode as decoding
 from sscd_cli.images.decode import Decoded, Limits, Unreadable, decode, hash_bytes
 from sscd_cli.images.formats import register
@@ -328,7 +328,7 @@ def test_a_large_image_is_shrunk_in_strips_to_the_same_pixels(
     recipe = replace(RECIPES["mini-160"], decode="fast")
     whole = decode(ref, recipe)
     monkeypatch.setattr(opening, "LARGE", 1000)
-    monkeypatch.setattr(modes, "STRIP_PIXELS", 9000)
+    monkeypatch.setattr(colours, "STRIP_PIXELS", 9000)
     strips = decode(ref, recipe)
     assert isinstance(whole, Decoded)
     assert isinstance(strips, Decoded)

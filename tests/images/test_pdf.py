@@ -14,9 +14,8 @@ from drawn_pictures import draw_picture
 from PIL import Image
 
 from sscd_cli.images import refs
-from sscd_cli.images.animation import some_frames
 from sscd_cli.images.decode import Decoded, Unreadable, decode
-from sscd_cli.images.opening import open_image, open_picture
+from sscd_cli.images.opening import open_image, open_picture, some_frames
 from sscd_cli.images.refs import ImageRef
 
 pypdfium2 = pytest.importorskip("pypdfium2")

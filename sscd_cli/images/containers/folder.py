@@ -15,10 +15,9 @@ from itertools import chain
 
 from sscd_cli.errors import reason_of
 from sscd_cli.images.containers.kinds import is_archive, is_container
-from sscd_cli.images.refs import QUARANTINE, Fault, ImageRef, Place, is_bin, is_image_name
+from sscd_cli.images.refs import QUARANTINE, Fault, ImageRef, Place, Survey, is_bin, is_image_name
 from sscd_cli.images.sidecars import Sidecars
 from sscd_cli.images.signatures import may_be_image, starts_like_image
-from sscd_cli.images.survey import Survey
 from sscd_cli.storage.servers import at_once, copy_file, is_url, join, list_folder
 
 # version control folders that a leading dot does not hide already

@@ -11,8 +11,7 @@ from typing import NamedTuple, Protocol
 
 from sscd_cli.images.columns import split_columns
 from sscd_cli.images.containers.listing import is_listing
-from sscd_cli.images.refs import ImageRef
-from sscd_cli.images.survey import Survey
+from sscd_cli.images.refs import ImageRef, Survey
 
 KEPT_OPEN = 32
 KEPT_SHARED = 8

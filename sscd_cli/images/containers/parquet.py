@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sscd_cli.choices import FOOTER_KEY
 from sscd_cli.images.columns import split_columns
 from sscd_cli.images.containers.table import BATCH_BYTES, TableContainer, arrow_errors
 from sscd_cli.images.refs import DescriptorsError
 from sscd_cli.storage.servers import is_url, open_binary
 
 READ_BYTES = 1 << 20
-OWN_FOOTER = b"sscd"  # of a shard of descriptors
 
 
 def open_parquet(source: str, mtime_ns: int) -> TableContainer:
@@ -23,7 +23,7 @@ def open_parquet(source: str, mtime_ns: int) -> TableContainer:
     """
     path = split_columns(source)[0]
     table = ParquetTable(path)
-    if OWN_FOOTER in (table.schema.metadata or {}):
+    if FOOTER_KEY in (table.schema.metadata or {}):
         table.close()
         raise DescriptorsError(path)
     return TableContainer(source, table)

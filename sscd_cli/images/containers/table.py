@@ -20,8 +20,7 @@ import pyarrow as pa
 
 from sscd_cli.errors import UsageError, reason_of
 from sscd_cli.images.columns import image_column, split_columns
-from sscd_cli.images.refs import ElsewhereError, ImageRef, MissingMemberError
-from sscd_cli.images.survey import Survey
+from sscd_cli.images.refs import ElsewhereError, ImageRef, MissingMemberError, Survey
 
 BATCH_BYTES = 16 << 20
 KEPT_BYTES = 64 << 20  # of a group's rows, so that threads may read them out of order

@@ -13,8 +13,15 @@ from typing import IO, Any
 
 from sscd_cli.images.containers.packing import DAMAGE, ZSTANDARD, opened, packing, unpack, writer
 from sscd_cli.images.containers.tar_members import Members, key_of, members_of, open_tar, target_of
-from sscd_cli.images.refs import ImageRef, MissingMemberError, Place, is_hidden, is_image_name
-from sscd_cli.images.survey import Survey, suffix_of
+from sscd_cli.images.refs import (
+    ImageRef,
+    MissingMemberError,
+    Place,
+    Survey,
+    is_hidden,
+    is_image_name,
+    suffix_of,
+)
 from sscd_cli.storage.servers import open_binary
 
 REWINDS = 3

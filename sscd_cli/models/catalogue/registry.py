@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from sscd_cli.choices import MODEL
 from sscd_cli.errors import ModelError, UnknownModelError, UsageError
 from sscd_cli.images.preprocess import FILTERS, RECIPES, SIDES, Decoding, Recipe, recipe_of
 from sscd_cli.models.catalogue.cache import file_digest, installed, models_folder, read_records
@@ -23,7 +24,7 @@ from sscd_cli.models.files.onnx_graph import inspect_onnx, is_onnx, layout_of
 from sscd_cli.models.files.weights import inspect_weights
 from sscd_cli.storage.servers import is_url
 
-BUNDLED = "sscd_mini"
+BUNDLED = MODEL  # the default is the one that is
 # the preprocessing of the official models, whose files do not state it
 ASSUMED = "small-288"
 BUNDLED_FILE = Path(__file__).parents[1] / "sscd_mini.safetensors"

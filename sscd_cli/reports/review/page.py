@@ -19,12 +19,9 @@ from typing import Any
 
 from sscd_cli.choices import PREVIEW_SIDE, PREVIEWS
 from sscd_cli.machines.stages import each
-from sscd_cli.reports.reported import ReportedCluster, ReportedImage
+from sscd_cli.reports.reported import Decided, ReportedCluster, ReportedImage
 from sscd_cli.reports.review.shown import Digest, in_order, is_shown_by_browser, kind
 from sscd_cli.text import bytes_text, counted
-
-# by sorted pair of content hashes: the verdict, and the hash of what stays ("" if both do)
-Decided = Mapping[tuple[str, str], tuple[str, str]]
 
 _SCRIPTS = ("report.js", "state.js", "align.js", "picture.js", "lists.js", "app.js")
 # what could end the block or begin another, were it not escaped

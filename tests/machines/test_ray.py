@@ -31,9 +31,9 @@ import ray
 ray.init = partial(ray.init, num_cpus=2)
 from sscd_cli.__main__ import main
 sys.path.insert(0, os.environ["HERE"])
-import test_engine
+import test_ray
 from sscd_cli.embedding import cluster as embed_cluster
-embed_cluster.run_task = test_engine.hooked_task
+embed_cluster.run_task = test_ray.hooked_task
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -187,10 +187,10 @@ import ray
 ray.init = partial(ray.init, num_cpus=2)
 from sscd_cli.__main__ import main
 sys.path.insert(0, os.environ["HERE"])
-import test_engine
+import test_ray
 from sscd_cli.joining import tasks as join
 from sscd_cli.joining import tiles
-join._run_task = test_engine.hooked_join
+join._run_task = test_ray.hooked_join
 tiles.LEAST_ROWS = 16
 sys.exit(main(sys.argv[1:]))
 """

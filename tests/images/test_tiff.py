@@ -12,8 +12,8 @@ from drawn_pictures import draw_picture
 from PIL import Image
 from tiffs import tiff
 
-from sscd_cli.images.animation import some_frames
 from sscd_cli.images.decode import Decoded, Limits, Unreadable, decode
+from sscd_cli.images.opening import some_frames
 from sscd_cli.images.refs import ImageRef
 
 COLOURS = np.asarray(draw_picture(5, 96, 64))

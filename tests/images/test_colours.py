@@ -16,7 +16,7 @@ from drawn_pictures import draw_picture
 from PIL import Image, ImageDraw
 from tiffs import tiff
 
-from sscd_cli.images import deep_colours
+from sscd_cli.images import colours
 from sscd_cli.images.budget import need_of
 from sscd_cli.models.load import Model, load_model
 
@@ -79,7 +79,7 @@ def test_colours_of_16_bits_are_read_in_strips_and_memory_is_set_aside_for_both_
         assert need_of(image, image.size, in_strips=True) == 8 * pixel
         assert need_of(image, image.size, in_strips=False) == 8 * pixel
     whole = pixels(data)
-    monkeypatch.setattr(deep_colours, "_STRIP", 500)
+    monkeypatch.setattr(colours, "_DEEP_STRIP", 500)
     assert np.array_equal(pixels(data), whole)
 
 

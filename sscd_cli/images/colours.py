@@ -1,18 +1,17 @@
-"""Grey values of more than 8 bits, signed or real ones, brought to 0..255.
-
-What the file says of its values counts; where it does not say enough, they are stretched from
-their own least to their own greatest, so that 12 bits in a file of 16 are not taken for black.
-"""
+"""From a decoded image of any mode to RGB: deep values scaled, transparency laid over a ground."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 Values = npt.NDArray[np.float64]
@@ -196,3 +195,167 @@ def written_in(low: float, high: float, samples: Samples, *, real: bool) -> tupl
             narrow = 0 < high - low < (greatest - least) / _FAR
             return (low, high) if narrow else (least, greatest)
     return low, high
+
+
+_BRIGHT = 65  # of 256: more than a fourth of the range is used
+_DEEP_STRIP = 1 << 18  # pixels, each some 80 bytes on its way
+_SWAPPED = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
+
+Deep = npt.NDArray[np.float32]
+
+
+def has_deep_colours(image: Image.Image) -> bool:
+    """Whether an open image, not yet loaded, has colours of 16 bits."""
+    tiles = image.tile if isinstance(image, ImageFile) else []
+    said = [tile.args if isinstance(tile.args, tuple) else (tile.args,) for tile in tiles]
+    return image.mode in ("RGB", "RGBA", "RGBX") and any(
+        ";16" in str(args[0]) or args[-1] == 65535 for args in said if args
+    )
+
+
+def is_dark(image: Image.Image) -> bool:
+    """Whether a loaded image with deep colours uses little of their range."""
+    return max(high for _, high in _extrema(image)[:3]) < _BRIGHT
+
+
+def _extrema(image: Image.Image) -> list[tuple[int, int]]:
+    return [(int(low), int(high)) for low, high in np.reshape(image.getextrema(), (-1, 2))]
+
+
+def stretched(upper: Image.Image, again: ImageFile) -> Image.Image:
+    """Return a dark image with all of its bits, brought to the range that they are written in.
+
+    So 12 bits in a file of 16 do not become 16 grey levels, nor 8 of them black.
+    Args: upper: loaded; it is overwritten. again: the same file, opened but not loaded.
+    """
+    weights = _read_lower(again, max(high for _, high in _extrema(upper)))
+    ends = [(v.min((0, 1)), v.max((0, 1))) for v in _strips(upper, again, weights)]
+    low, high = np.min(ends, axis=0)[0], np.max(ends, axis=0)[1]
+    if weights[1] > 1:  # the most may have been rounded up
+        high -= weights[1] / 2
+    colours = written_in(float(low[:3].min()), float(high[:3].max()), Samples(), real=False)
+    alpha = [written_in(0, float(most), Samples(), real=False) for most in high[3:]]
+    black, white = np.array([colours] * 3 + alpha, np.float32).T
+    top = 0
+    for values in _strips(upper, again, weights):
+        levels = np.rint(((values - black) * (255 / (white - black))).clip(0, 255))
+        bands = levels.astype(np.uint8).transpose(2, 0, 1)
+        strip = Image.merge(upper.mode, [Image.fromarray(band) for band in bands])
+        upper.paste(strip, (0, top))
+        top += strip.height
+    return upper
+
+
+def _read_lower(again: ImageFile, top: int) -> tuple[float, float]:
+    """Load the lower 8 bits; return by what to multiply upper and lower ones to get all."""
+    lower = []
+    weights = 256.0, 1.0
+    for tile in again.tile:
+        first, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        if rest and rest[-1] == 65535:  # PPM, whose decoder scales to a value that counts as white
+            rest[-1] = (top + 1) * 257
+            weights = 0.0, rest[-1] / 255
+        else:
+            ends = str(first)[-4:]
+            first = str(first).replace(ends, _SWAPPED[ends])
+        lower.append(tile._replace(args=(first, *rest) if rest else first))
+    again.tile = lower
+    again.load()
+    return weights
+
+
+def _strips(upper: Image.Image, lower: Image.Image, weights: tuple[float, float]) -> Iterator[Deep]:
+    """Yield values of 16 bits, float32 (h, W, 3 or 4), from the top."""
+    for one, other in zip(
+        strips_of(upper, _DEEP_STRIP), strips_of(lower, _DEEP_STRIP), strict=True
+    ):
+        values: Deep = np.asarray(one, np.float32) * weights[0]
+        yield values + np.asarray(other, np.float32) * weights[1]
+
+
+Convert = Callable[[Image.Image], Image.Image]
+Ground = Literal["white", "black"] | None
+
+_FLAT = 12  # grey levels: the noise of a lossy file
+
+
+def conversion(image: Image.Image) -> Convert:
+    """Return what turns an image into RGB, or any strip of it, by what the whole holds.
+
+    Transparent pixels lie over white; over black where nothing would be seen on white; and where
+    nothing would be seen on that either, transparency is left out.
+    """
+    grey = Levels.of(image).grey if is_deep(image) else _as_it_is
+    if not image.has_transparency_data:
+        return lambda strip: _opaque(grey(strip))
+    ground = _ground(image, grey)
+    over = partial(_over, ground) if ground else _opaque
+    return lambda strip: over(grey(strip))
+
+
+def plain_rgb(image: Image.Image) -> Image.Image:
+    """Return an image as RGB and nothing else: of metadata that it held nothing is left."""
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return bare(image)
+    return shrunk_rgb(image, (1, 1))
+
+
+def shrunk_rgb(image: Image.Image, boxes: tuple[int, int]) -> Image.Image:
+    """Return an image as `plain_rgb` does, each box of pixels averaged to one.
+
+    Made in strips, so that a large image takes little more than what it was decoded to.
+    """
+    across, down = boxes
+    width, height = image.size
+    convert = conversion(image)
+    small = Image.new("RGB", (-(-width // across), -(-height // down)))
+    rows = max(1, STRIP_PIXELS // (width * down)) * down
+    for top in range(0, height, rows):
+        whole = rows >= height
+        strip = image if whole else image.crop((0, top, width, min(top + rows, height)))
+        rgb = convert(strip)
+        small.paste(rgb if boxes == (1, 1) else rgb.reduce(boxes), (0, top // down))
+    return small
+
+
+def bare(image: Image.Image) -> Image.Image:
+    """Return the pixels of an RGB image in one that knows no more of the file."""
+    plain = image._new(image.im)
+    plain.info = {}
+    return plain
+
+
+def _as_it_is(image: Image.Image) -> Image.Image:
+    return image
+
+
+def _ground(image: Image.Image, grey: Convert) -> Ground:
+    """Return on which ground anything is to be seen; white where nothing ever is."""
+    for ground in ("white", "black", None):
+        way = partial(_over, ground) if ground else _opaque
+        if not _is_flat(way(grey(strip)) for strip in strips_of(image)):
+            return ground
+    return "white"
+
+
+def _is_flat(strips: Iterable[Image.Image]) -> bool:
+    """Whether RGB strips are all of one colour, but for a little noise."""
+    bands = [strip.getextrema() for strip in strips]
+    low = np.min(bands, axis=0)[:, 0]
+    high = np.max(bands, axis=0)[:, 1]
+    return bool((high - low <= _FLAT).all())
+
+
+def _rgba(image: Image.Image) -> Image.Image:
+    return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+
+
+def _over(ground: Literal["white", "black"], image: Image.Image) -> Image.Image:
+    rgba = _rgba(image)
+    return Image.alpha_composite(Image.new("RGBA", image.size, ground), rgba).convert("RGB")
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    return (_rgba(image) if image.has_transparency_data else image).convert("RGB")
