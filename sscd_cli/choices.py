@@ -38,7 +38,6 @@ LEAK_SUFFIXES: dict[str, LeakFormat] = {
 }
 
 DESCRIPTORS = Path("descriptors")
-FOOTER_KEY = b"sscd"  # of what a shard of descriptors says of itself
 MODEL = "sscd_mini"
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 512 << 20

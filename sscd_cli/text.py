@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 VERSION = "0.1.0"
+FOOTER_KEY = b"sscd"  # of what a shard of descriptors says of itself
 TOOL = {"tool": "sscd", "version": VERSION}  # with which a record of ours begins
 
 

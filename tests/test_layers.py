@@ -35,7 +35,7 @@ MAY = {
     "embedding": {"descriptors", "images", "models"},
     "joining": {"descriptors", "matching", "scoring"},
     "advice": {"descriptors", "images", "joining", "matching", "second_look"},
-    "training": {"edits", "embedding", "images", "models"},
+    "training": {"edits", "images", "models"},
 }
 HOMES = {
     "fsspec": ("storage.block_cache", "storage.servers"),

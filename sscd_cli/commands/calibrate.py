@@ -14,10 +14,10 @@ from sscd_cli.choices import AUTO, threshold_path
 from sscd_cli.commands import embed
 from sscd_cli.commands.evaluate.self_copies import LazyImages
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
-from sscd_cli.edits.named import Edit, weigh
+from sscd_cli.edits.named import EDITS, Edit
 from sscd_cli.embedding.provenance import model_of
 from sscd_cli.embedding.verify import is_as_embedded
-from sscd_cli.errors import NoImagesError, SscdError
+from sscd_cli.errors import NoImagesError, SscdError, UsageError
 from sscd_cli.evaluation.calibration import Assumed, Calibration, Similarities, calibrate
 from sscd_cli.evaluation.self_copies import copy_similarities
 from sscd_cli.images.decode import load_image
@@ -69,7 +69,7 @@ def run(
         files can be read. StoreError: no descriptors, or another model's; it cannot be written.
     """
     keep_large_allocations()
-    weights = weigh(options.weights)
+    weights = _weigh(options.weights)
     scale = Scale.load(options.post, options.score_norm)
     embedded = embed.run_before(embedding)
     stored = _different_images(options, embedded, scale)
@@ -227,3 +227,30 @@ def _write(found: Calibration, stored: DescriptorSet, scale: Scale, output: Path
         date=date.today().isoformat(),
     ).save(output)
     return output
+
+
+def _weigh(text: str) -> dict[Edit, float]:
+    """Return how often each edit of the table is expected, from words as "crop=2,flip=0".
+
+    A word names an edit with all its strengths, or "all"; later words overrule earlier ones.
+    What has no word weighs 1, and what weighs 0 is left out. Raises: UsageError.
+    """
+    weights = dict.fromkeys(EDITS, 1.0)
+    names = {edit.name for edit in EDITS}
+    for word in filter(None, (word.strip() for word in text.split(","))):
+        name, _, number = (part.strip() for part in word.partition("="))
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = -1.0
+        if not 0 <= weight < float("inf"):
+            raise UsageError(f"--weights: no weight in {word!r}", "write words as crop=2,flip=0")
+        if name not in {*names, "all"}:
+            raise UsageError(
+                f"--weights: unknown edit {name!r}", f"use all, {', '.join(sorted(names))}"
+            )
+        weights |= {edit: weight for edit in EDITS if name in (edit.name, "all")}
+    chosen = {edit: weight for edit, weight in weights.items() if weight}
+    if not chosen:
+        raise UsageError("--weights leaves no edit", "give one a weight above 0")
+    return chosen

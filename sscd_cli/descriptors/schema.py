@@ -31,10 +31,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sscd_cli.choices import FOOTER_KEY
 from sscd_cli.descriptors.provenance import Descriptor, Provenance
 from sscd_cli.errors import ModelError
-from sscd_cli.text import printable
+from sscd_cli.text import FOOTER_KEY, printable
 
 NAME_COLUMNS = ("id", "id_bytes", "source", "source_bytes")
 HASH_BYTES = 16

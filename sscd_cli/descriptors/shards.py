@@ -19,7 +19,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sscd_cli.choices import FOOTER_KEY
 from sscd_cli.descriptors.parts import refuse_missing
 from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.descriptors.schema import LATER_COLUMNS, shard_schema
@@ -29,6 +28,7 @@ from sscd_cli.machines.tasks import Task
 from sscd_cli.storage.files import writing
 from sscd_cli.storage.places import RemotePath, place
 from sscd_cli.storage.servers import check_takes_files
+from sscd_cli.text import FOOTER_KEY
 
 LOCK = ".lock"
 # what file systems without locks answer (Lustre and NFS as some mount them)

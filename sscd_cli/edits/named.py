@@ -16,7 +16,6 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from sscd_cli.edits import overlays
-from sscd_cli.errors import UsageError
 
 RGBImage = Image.Image
 Apply = Callable[[RGBImage, random.Random, RGBImage], RGBImage]
@@ -231,33 +230,6 @@ EDITS: tuple[Edit, ...] = (
     Edit("combination", "three mild", False, partial(combine, edits=_MILD)),
     Edit("combination", "three of all", False, partial(combine, edits=_SINGLE), borrows=True),
 )
-
-
-def weigh(text: str) -> dict[Edit, float]:
-    """Return how often each edit of the table is expected, from words as "crop=2,flip=0".
-
-    A word names an edit with all its strengths, or "all"; later words overrule earlier ones.
-    What has no word weighs 1, and what weighs 0 is left out. Raises: UsageError.
-    """
-    weights = dict.fromkeys(EDITS, 1.0)
-    names = {edit.name for edit in EDITS}
-    for word in filter(None, (word.strip() for word in text.split(","))):
-        name, _, number = (part.strip() for part in word.partition("="))
-        try:
-            weight = float(number)
-        except ValueError:
-            weight = -1.0
-        if not 0 <= weight < float("inf"):
-            raise UsageError(f"--weights: no weight in {word!r}", "write words as crop=2,flip=0")
-        if name not in {*names, "all"}:
-            raise UsageError(
-                f"--weights: unknown edit {name!r}", f"use all, {', '.join(sorted(names))}"
-            )
-        weights |= {edit: weight for edit in EDITS if name in (edit.name, "all")}
-    chosen = {edit: weight for edit, weight in weights.items() if weight}
-    if not chosen:
-        raise UsageError("--weights leaves no edit", "give one a weight above 0")
-    return chosen
 
 
 def named(name: str, strength: str) -> Edit:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -15,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from sscd_cli.embedding.loader import Batch, Decoder, Lists
 from sscd_cli.errors import SscdError
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.machines.device import start_worker
 
 # the two ways in which torch says that a worker is gone; its other errors lack the number
 DEAD_WORKER = re.compile(r"DataLoader worker \(pid")
@@ -72,14 +72,6 @@ def load_batches(
 
 def _unchanged(batch: Any) -> Any:
     return batch
-
-
-def start_worker(_: int) -> None:
-    """Make a process that decodes ready: one thread, and no end of its own."""
-    torch.set_num_threads(1)
-    # what ends a run may reach the whole process group, and the main process decides when to stop
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _started(decoder: Decoder, lists: Lists, workers: int, pin_memory: bool) -> Any:

@@ -237,6 +237,14 @@ def _named(contents: Contents) -> Iterator[None]:
         raise SscdError(f"cannot read {contents.ref.id}: {reason}", "name an image file") from error
 
 
+def picture_if_any(ref: ImageRef, *, exif: bool) -> Picture | None:
+    """Read one image as `load_picture` does; None where it cannot be read."""
+    try:
+        return load_picture(ref, exif=exif)
+    except (SscdError, OSError, ValueError):
+        return None
+
+
 def load_image(ref: ImageRef, *, exif: bool = True, recipe: Recipe | None = None) -> Image.Image:
     """Return the RGB image of `load_picture`, upright, without metadata."""
     return load_picture(ref, exif=exif, recipe=recipe).image

@@ -10,6 +10,7 @@ import stat
 import time
 from functools import lru_cache
 
+from sscd_cli.choices import MAX_BYTES
 from sscd_cli.errors import reason_of
 from sscd_cli.images.columns import split_columns
 from sscd_cli.images.containers.kinds import is_container, open_container
@@ -26,6 +27,11 @@ def stored_ref(source: str, id: str) -> ImageRef:
         if is_url(path) or os.path.isfile(path):  # noqa: PTH113
             return ImageRef(id, source, path, id)
     return ImageRef(id, source, join(source, id))
+
+
+def local_ref(source: str, id: str) -> ImageRef | None:
+    """Return the same of an image on this machine; None of one on a server."""
+    return None if is_url(source or id) else stored_ref(source, id)
 
 
 def is_file(source: str, id: str) -> bool:
@@ -127,7 +133,7 @@ def is_unchanged(ref: ImageRef, file_bytes: int, mtime_ns: int) -> bool:
     return status.mtime_ns == mtime_ns and status.file_bytes in {None, file_bytes}
 
 
-def read_bytes(ref: ImageRef, max_bytes: int) -> tuple[bytes, FileStatus]:
+def read_bytes(ref: ImageRef, max_bytes: int = MAX_BYTES) -> tuple[bytes, FileStatus]:
     """Return the whole contents of `ref` and the status that they had.
 
     Raises: OSError: missing, not readable, no regular file, above `max_bytes`, or changed while

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 
 from sscd_cli.errors import SscdError, UsageError
@@ -62,3 +63,13 @@ def choose_precision(name: str, device: Device) -> str:
     if name == "fp16" and device.type == "cpu":
         raise UsageError("fp16 is for CUDA devices", "use --precision bf16 or fp32")
     return name
+
+
+def start_worker(_: int) -> None:
+    """Make a process that decodes ready: one thread, and no end of its own."""
+    import torch
+
+    torch.set_num_threads(1)
+    # what ends a run may reach the whole process group, and the main process decides when to stop
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

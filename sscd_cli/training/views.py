@@ -12,13 +12,12 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from sscd_cli.choices import MAX_BYTES
 from sscd_cli.edits.augmentations import Augmentation
-from sscd_cli.embedding.processes import start_worker
 from sscd_cli.errors import SscdError
 from sscd_cli.images.opening import open_image
 from sscd_cli.images.read import read_bytes
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.machines.device import start_worker
 
 COPIES = 2
 _TRIES = 10
@@ -100,7 +99,7 @@ def view_batches(
 
 def open_ref(ref: ImageRef) -> Image.Image:
     """Return the RGB image; raises any `Exception` for a damaged one (see `open_image`)."""
-    data, _ = read_bytes(ref, MAX_BYTES)
+    data, _ = read_bytes(ref)
     return open_image(data)
 
 

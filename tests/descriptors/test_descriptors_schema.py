@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from stores import PROVENANCE
 
-from sscd_cli.choices import FOOTER_KEY
 from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.descriptors.schema import (
     Row,
@@ -20,6 +19,7 @@ from sscd_cli.descriptors.schema import (
     to_table,
 )
 from sscd_cli.errors import ModelError
+from sscd_cli.text import FOOTER_KEY
 
 
 def unit_vectors(count: int, dimensions: int) -> np.ndarray:

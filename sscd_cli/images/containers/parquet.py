@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sscd_cli.choices import FOOTER_KEY
 from sscd_cli.images.columns import split_columns
 from sscd_cli.images.containers.table import BATCH_BYTES, TableContainer, arrow_errors
 from sscd_cli.images.refs import DescriptorsError
 from sscd_cli.storage.servers import is_url, open_binary
+from sscd_cli.text import FOOTER_KEY
 
 READ_BYTES = 1 << 20
 
