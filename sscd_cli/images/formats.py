@@ -17,7 +17,7 @@ from PIL import Image
 
 from sscd_cli.images.budget import DECODING, RAW_PIXEL, refuse_bomb
 from sscd_cli.images.reasons import MissingFormatError, RefusedError
-from sscd_cli.images.signatures import RAW
+from sscd_cli.images.signatures import JPEG, PNG, starts_as
 from sscd_cli.images.tiff import (
     COLOUR_FILTER_ARRAY,
     DNG_VERSION,
@@ -28,8 +28,6 @@ from sscd_cli.images.tiff import (
     is_cut,
 )
 
-HEIC = re.compile(rb".{4}ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL)
-JPEG_XL = re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n")
 _JXL_HEADER = 16  # bytes of its codestream that tell size and orientation
 JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
@@ -46,17 +44,14 @@ def register() -> None:
 
 def refuse_missing(data: bytes) -> None:
     """Raise MissingFormatError for an image that Pillow does not know, if an extra would."""
-    for signature, format, plugin, extra in (
-        (HEIC, "HEIC", "HEIF", "heif"),
-        (JPEG_XL, "JPEG XL", "JXL", "jxl"),
-    ):
-        if signature.match(data) and plugin not in Image.OPEN:
-            raise MissingFormatError(format, extra)
+    for kind, plugin in (("HEIC", "HEIF"), ("JPEG XL", "JXL")):
+        if starts_as(kind, data) and plugin not in Image.OPEN:
+            raise MissingFormatError(kind, plugin.lower())
 
 
 def is_raw(data: bytes) -> bool:
     """Whether a file holds what a camera's sensor saw; Pillow would read its preview, if any."""
-    if re.match(RAW, data, re.DOTALL):
+    if starts_as("raw file", data):
         return True
     tags = first_tags(data)
     reduced_first = tags.get(NEW_SUBFILE_TYPE) == 1 and SUB_IFDS in tags
@@ -105,7 +100,7 @@ def refuse_jxl_bomb(data: bytes, max_pixels: int) -> None:
 
     Source: ISO/IEC 18181-1, SizeHeader; 18181-2, boxes.
     """
-    if not JPEG_XL.match(data):
+    if not starts_as("JPEG XL", data):
         return
     refuse_bomb(*_jxl_size(_Bits.of(data)), max_pixels)
 
@@ -232,10 +227,9 @@ def _drawn(page: Any, max_pixels: int) -> Image.Image:
         return drawn.convert("RGB")
 
 
-PNG = b"\x89PNG\r\n\x1a\n"
 # what nobody sees: Pillow refuses a picture for one of more than 1 MB, or with a wrong checksum
 _REMARKS = frozenset({b"iCCP", b"tEXt", b"zTXt", b"iTXt"})
-_JPEG, _START_OF_SCAN = b"\xff\xd8\xff", b"\xff\xda"
+_START_OF_SCAN = b"\xff\xda"
 _MOST_SCANS = 200  # encoders write about ten
 
 
@@ -258,5 +252,5 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def refuse_many_scans(data: bytes) -> None:
     """Raise RefusedError for a progressive JPEG file that takes minutes, as no camera writes."""
-    if data.startswith(_JPEG) and (scans := data.count(_START_OF_SCAN)) > _MOST_SCANS:
+    if data.startswith(JPEG) and (scans := data.count(_START_OF_SCAN)) > _MOST_SCANS:
         raise RefusedError(f"JPEG of {scans} scans, more than the {_MOST_SCANS} that are read")

@@ -36,7 +36,8 @@ from sscd_cli.images.formats import (
 from sscd_cli.images.noise import quiet_codecs
 from sscd_cli.images.preprocess import Box, Recipe, boxes_of, resize, shrink_while_decoding
 from sscd_cli.images.reasons import RefusedError
-from sscd_cli.images.tiff import TIFF, open_tiff, refuse_scrambled
+from sscd_cli.images.signatures import JPEG, PNG, starts_as
+from sscd_cli.images.tiff import open_tiff, refuse_scrambled
 from sscd_cli.machines.hardware import lacking
 
 # Pillow reads more, but some of it starts other programs (EPS) or needs them. TGA has no
@@ -45,7 +46,7 @@ FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM"),
     *("HEIF", "JXL", "QOI", "ICO", "ICNS", "DDS", "SGI", "SUN", "PSD", "PCX", "TGA"),
 )
-_USUAL = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n"}  # that `preinit` loads
+_USUAL = {"JPEG": JPEG, "PNG": PNG}  # that `preinit` loads
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -131,7 +132,7 @@ def open_picture(
         except Exception as error:
             if lacking(error) or isinstance(error, Image.DecompressionBombError):
                 raise
-            if TIFF.match(data):
+            if starts_as("TIFF", data):
                 image, orientation, frames = open_tiff(data, max_pixels, error, frame)
                 turned = _turned(image, orientation if exif else 1)
                 return Picture(turned, turned.size, "TIFF", frames)

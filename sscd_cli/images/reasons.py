@@ -6,31 +6,10 @@ import re
 
 from PIL import Image, UnidentifiedImageError
 
-from sscd_cli.images.signatures import LFS_FIX, LFS_POINTER, LFS_REASON, RAW
+from sscd_cli.images.signatures import LFS_FIX, LFS_POINTER, LFS_REASON, kind_of
 from sscd_cli.text import printable
 
 REASON_CHARACTERS = 200
-_NAMES = (
-    (rb"\xff\xd8\xff", "JPEG"),
-    (rb"\x89PNG\r\n\x1a\n", "PNG"),
-    (rb"GIF8[79]a", "GIF"),
-    (rb"RIFF.{4}WEBP", "WebP"),
-    (rb".{4}ftypavi[fs]", "AVIF"),
-    (rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", "HEIC"),
-    (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL"),
-    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
-    (RAW, "raw file"),
-    (rb"II[*+]\0|MM\0[*+]", "TIFF"),
-    (rb"%PDF-", "PDF"),
-    (rb"BM.{4}\0\0\0\0", "BMP"),
-    (rb"8BPS", "PSD"),
-    (rb"qoif", "QOI"),
-    (rb"icns", "ICNS"),
-    (rb"\0\0\x01\0", "ICO"),
-    (rb"DDS ", "DDS"),
-    (rb"\x01\xda[\0\x01][\x01\x02]", "SGI"),
-    (rb"P[1-6fF]\s", "PNM"),
-)
 # sound files of which nothing here makes pixels, by how they begin
 _NOT_READ = (
     (rb"\xff\xd8.{,65536}?\xff[\xc0-\xc2]..\x0c", "JPEG of 12 bits"),
@@ -70,12 +49,11 @@ def reason_of_failure(error: Exception, data: bytes = b"") -> str:
 
 
 def _of_bytes(error: Exception, data: bytes) -> str:
-    known = (name for start, name in _NAMES if re.match(start, data, re.DOTALL))
     for start, kind in _NOT_READ:
         if re.match(start, data, re.DOTALL):
             return f"{kind}, which is not read"
-    name = next(known, None)
-    if name is None:
+    name = "PDF" if data.startswith(b"%PDF-") else kind_of(data)
+    if not name:
         unknown = isinstance(error, UnidentifiedImageError)
         return "not an image in a known format" if unknown else "damaged image"
     text = str(error)

@@ -7,25 +7,47 @@ import os
 import re
 
 FIRST_BYTES = 64
-# files of cameras that are more than TIFF: of Canon, Fujifilm, Panasonic, Olympus, Sigma, Minolta,
-# Phase One
-RAW = (
-    rb"II\*\0.{4}CR\x02|.{4}ftypcrx |II.{4}HEAPCCDR|FUJIFILMCCD-RAW|II(?:RO|RS|U\0)|MMOR|FOVb"
-    rb"|\0MRM|II\*\0.{4}IIII.waR|MM\0\*.{4}MMMMRaw"
-)
-IMAGE = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP|BM.{4}\0\0\0\0|II\*\0|MM\0\*|II\+\0"
-    rb"|MM\0\+|.{4}ftyp(?:avi[fs]|hei[cxms]|hev[cxms]|mif1|msf1|crx )|\xff\x0a|\0\0\0\x0cJXL "
-    rb"|\0\0\0\x0cjP  |\xff\x4f\xff\x51|P[1-6][\s#]|P[Ff]\s|8BPS|qoif|icns|DDS "
-    rb"|\x01\xda[\0\x01][\x01\x02]|\x59\xa6\x6a\x95|\0\0\x01\0[\x01-\x40]\0|" + RAW,
-    re.DOTALL,
-)
+JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+# how a file of each kind begins; a kind stands before those that its signature is one of, too
+KINDS = {
+    "JPEG": re.escape(JPEG),
+    "PNG": re.escape(PNG),
+    "GIF": rb"GIF8[79]a",
+    "WebP": rb"RIFF.{4}WEBP",
+    "AVIF": rb".{4}ftypavi[fs]",
+    "HEIC": rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)",
+    "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n",
+    "JPEG 2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    # more than TIFF: of Canon, Fujifilm, Panasonic, Olympus, Sigma, Minolta, Phase One
+    "raw file": rb"II\*\0.{4}CR\x02|.{4}ftypcrx |II.{4}HEAPCCDR|FUJIFILMCCD-RAW|II(?:RO|RS|U\0)"
+    rb"|MMOR|FOVb|\0MRM|II\*\0.{4}IIII.waR|MM\0\*.{4}MMMMRaw",
+    "TIFF": rb"II[*+]\0|MM\0[*+]",
+    "BMP": rb"BM.{4}\0\0\0\0",
+    "PSD": rb"8BPS",
+    "QOI": rb"qoif",
+    "ICNS": rb"icns",
+    "ICO": rb"\0\0\x01\0[\x01-\x40]\0",
+    "DDS": rb"DDS ",
+    "SGI": rb"\x01\xda[\0\x01][\x01\x02]",
+    "Sun raster": rb"\x59\xa6\x6a\x95",
+    "PNM": rb"P[1-6][\s#]|P[Ff]\s",
+}
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LFS_REASON, LFS_FIX = "a Git LFS pointer, not the file itself", "run git lfs pull"
 # of files that are on their way, or that editors left: what is in them is not what it will be
 UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".tmp", ".temp", ".swp")
 # without the machine's own table, so that a folder holds the same images everywhere
 TYPES = mimetypes.MimeTypes()
+
+
+def starts_as(kind: str, data: bytes) -> bool:
+    """Whether a file begins as those of a kind do."""
+    return re.match(KINDS[kind], data, re.DOTALL) is not None
+
+
+def kind_of(data: bytes) -> str:
+    """Return the kind that a file begins as, "" for none."""
+    return next((kind for kind in KINDS if starts_as(kind, data)), "")
 
 
 def may_be_image(name: str) -> bool:
@@ -35,7 +57,7 @@ def may_be_image(name: str) -> bool:
 
 def starts_like_image(path: str) -> bool:
     """Whether a file here begins as images do; one that cannot be read does not."""
-    return IMAGE.match(first_bytes(path)) is not None
+    return kind_of(first_bytes(path)) != ""
 
 
 def is_lfs_pointer(path: str) -> bool:

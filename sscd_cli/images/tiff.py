@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import logging
 import math
-import re
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +22,6 @@ from sscd_cli.images.colours import Samples, eight_bits, plain_rgb
 from sscd_cli.images.reasons import MissingFormatError, RefusedError
 from sscd_cli.machines.hardware import lacking
 
-TIFF = re.compile(rb"II[*+]\0|MM\0[*+]")
 # tags, and values of theirs
 NEW_SUBFILE_TYPE, PHOTOMETRIC, SUB_IFDS, DNG_VERSION = 254, 262, 330, 50706
 WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT, TILES = 256, 257, 322, 323, 324
