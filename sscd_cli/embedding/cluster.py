@@ -27,7 +27,7 @@ def run_on_cluster(job: Job, share: Share, progress: EmbedProgress) -> EmbedResu
     """Run all tasks: as many as the job was begun with, otherwise as the cluster runs at once.
 
     Raises: UsageError: the images are named on stdin, or one task was asked for; and what
-        `embed.run` and `engine.Cluster` raise.
+        `embed.run` and `RayCluster` raise.
     Limits: 8 bytes an image in this process.
     """
     if "-" in job.sources:

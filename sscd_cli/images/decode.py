@@ -126,7 +126,7 @@ def decode(
 def read(ref: ImageRef, limits: Limits) -> Contents | Unreadable:
     """Read the bytes of `ref`; any failure becomes an `Unreadable`.
 
-    Raises: what says that the machine lacks memory or open files (see `machine.lacking`).
+    Raises: what says that the machine lacks memory or open files (see `hardware.lacking`).
     """
     try:
         data, status = read_bytes(ref, limits.file_bytes)
@@ -142,7 +142,7 @@ def decode_contents(
 ) -> Decoded | Unreadable:
     """Decode what `read` returned; any failure of the file's becomes an `Unreadable`.
 
-    Raises: what says that the machine lacks something (see `machine.lacking`).
+    Raises: what says that the machine lacks something (see `hardware.lacking`).
     """
     size, ref = len(contents.data), contents.ref
     try:

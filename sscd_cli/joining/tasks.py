@@ -78,7 +78,7 @@ def device_of(devices: str) -> str:
 
 
 def run_on_cluster(job: JoinJob, share: Share) -> None:
-    """Join all tiles on a cluster. Raises: as `run` and `engine.Cluster`."""
+    """Join all tiles on a cluster. Raises: as `run` and `RayCluster`."""
     join = Join.of(job)
     with writing(join.folder):
         join.folder.mkdir(exist_ok=True)

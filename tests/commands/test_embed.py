@@ -167,15 +167,15 @@ def test_the_library_reports_its_progress(photos: Path, tmp_path: Path, tiny_mod
 
 SLOW = """
 import os, signal, sys, time
-from sscd_cli.embedding import local as embed_here
+from sscd_cli.embedding import local
 from sscd_cli.__main__ import main
-real = embed_here._rows
+real = local._rows
 def slow(some, *rest):
     rows = real(some, *rest)
     print("batch", flush=True)
     time.sleep(float(os.environ["PAUSE"]))
     return rows
-embed_here._rows = slow
+local._rows = slow
 sys.exit(main(sys.argv[1:]))
 """
 

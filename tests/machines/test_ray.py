@@ -42,9 +42,9 @@ def hooked_task(options, task, report):  # type: ignore[no-untyped-def]
     """Run a task as a worker does, with what shall happen at its second batch."""
     from dataclasses import replace
 
-    from sscd_cli.embedding import local as embed_here
+    from sscd_cli.embedding import local
 
-    real, batches = embed_here._rows, 0
+    real, batches = local._rows, 0
 
     def hooked(batch, *rest):  # type: ignore[no-untyped-def]
         nonlocal batches
@@ -58,11 +58,11 @@ def hooked_task(options, task, report):  # type: ignore[no-untyped-def]
             time.sleep(60)
         return real(batch, *rest)
 
-    embed_here._rows = hooked
+    local._rows = hooked
     try:
-        return embed_here.run_here(replace(options, task=task), report)
+        return local.run_here(replace(options, task=task), report)
     finally:
-        embed_here._rows = real
+        local._rows = real
 
 
 SMALL = ("--batch-size", "2", "--shard-rows", "2")

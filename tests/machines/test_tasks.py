@@ -202,16 +202,16 @@ def test_what_cannot_be_is_refused_before_any_work(
 PAUSED = """
 import sys, time
 from itertools import count
-from sscd_cli.embedding import local as embed_here
+from sscd_cli.embedding import local
 from sscd_cli.__main__ import main
-real, batches = embed_here._rows, count(1)
+real, batches = local._rows, count(1)
 def paused(batch, *rest):
     rows = real(batch, *rest)
     if next(batches) == 2:
         print("second batch", flush=True)
         time.sleep(60)
     return rows
-embed_here._rows = paused
+local._rows = paused
 sys.exit(main(sys.argv[1:]))
 """
 
