@@ -32,6 +32,7 @@ class State:
         bool, Help("Where stderr is no terminal, say every 30 s how far it is; in CI by default.")
     ] = False
     debug: Annotated[bool, Help("Show the traceback of an error.")] = False
+    watcher: Watcher | None = None  # who shows how far it is, if anybody
 
 
 state = State()
@@ -128,16 +129,16 @@ def watched() -> Iterator[None]:
     On a terminal that is a line at its foot. Elsewhere a line every half minute with --progress,
     and in CI of runs longer than a minute.
     """
-    watcher = None if _shown.watcher else _watcher()
+    watcher = None if state.watcher else _watcher()
     if watcher is None:
         yield
         return
-    _shown.watcher = watcher
+    state.watcher = watcher
     try:
         with watcher.watching():
             yield
     finally:
-        _shown.watcher = None
+        state.watcher = None
 
 
 def _watcher() -> Watcher | None:
@@ -149,17 +150,9 @@ def _watcher() -> Watcher | None:
     return Watcher(sys.stderr, redraws=False, quiet_for=quiet_for)
 
 
-@dataclass
-class _Shown:
-    watcher: Watcher | None = None
-
-
-_shown = _Shown()
-
-
 def unwatched() -> AbstractContextManager[None]:
     """Take the line of progress away while the context lasts, in which something else is shown."""
-    return _shown.watcher.hidden() if _shown.watcher else nullcontext()
+    return state.watcher.hidden() if state.watcher else nullcontext()
 
 
 @contextmanager

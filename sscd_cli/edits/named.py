@@ -19,6 +19,7 @@ from sscd_cli.edits import overlays
 
 RGBImage = Image.Image
 Apply = Callable[[RGBImage, random.Random, RGBImage], RGBImage]
+Enhancement = Callable[[RGBImage], ImageEnhance._Enhance]
 
 _LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # that the format can hold
 
@@ -59,19 +60,11 @@ def rotate(image: RGBImage, rng: random.Random, other: RGBImage, *, degrees: flo
     return image.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=fill)
 
 
-def brightness(image: RGBImage, rng: random.Random, other: RGBImage, *, factor: float) -> RGBImage:
-    """Multiply every value by `factor`."""
-    return ImageEnhance.Brightness(image).enhance(factor)
-
-
-def contrast(image: RGBImage, rng: random.Random, other: RGBImage, *, factor: float) -> RGBImage:
-    """Multiply every value's distance from the image's mean grey by `factor`."""
-    return ImageEnhance.Contrast(image).enhance(factor)
-
-
-def saturation(image: RGBImage, rng: random.Random, other: RGBImage, *, factor: float) -> RGBImage:
-    """Multiply every colour's distance from its grey by `factor`."""
-    return ImageEnhance.Color(image).enhance(factor)
+def enhance(
+    image: RGBImage, rng: random.Random, other: RGBImage, *, what: Enhancement, factor: float
+) -> RGBImage:
+    """Multiply by `factor` every value, its distance from the mean grey, or from its own grey."""
+    return what(image).enhance(factor)
 
 
 def hue(image: RGBImage, rng: random.Random, other: RGBImage, *, degrees: float) -> RGBImage:
@@ -160,6 +153,11 @@ def _scaled(image: RGBImage, factor: float) -> tuple[int, int]:
 
 
 _Flip = Image.Transpose
+_brighten, _contrast, _saturate = (
+    partial(enhance, what=what)
+    for what in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+)
+_inset = overlays.picture_in_picture
 
 _SINGLE: tuple[Edit, ...] = (
     Edit("crop", "90 % of area", True, partial(crop, area=0.9)),
@@ -172,12 +170,12 @@ _SINGLE: tuple[Edit, ...] = (
     Edit("quarter turn", "270°", False, partial(turn, how=_Flip.ROTATE_270)),
     Edit("rotation", "5°", False, partial(rotate, degrees=5)),
     Edit("rotation", "15°", False, partial(rotate, degrees=15)),
-    Edit("brightness", "factor 0.6", True, partial(brightness, factor=0.6)),
-    Edit("brightness", "factor 1.5", True, partial(brightness, factor=1.5)),
-    Edit("contrast", "factor 0.6", True, partial(contrast, factor=0.6)),
-    Edit("contrast", "factor 1.6", True, partial(contrast, factor=1.6)),
-    Edit("saturation", "factor 0.4", True, partial(saturation, factor=0.4)),
-    Edit("saturation", "factor 2", True, partial(saturation, factor=2.0)),
+    Edit("brightness", "factor 0.6", True, partial(_brighten, factor=0.6)),
+    Edit("brightness", "factor 1.5", True, partial(_brighten, factor=1.5)),
+    Edit("contrast", "factor 0.6", True, partial(_contrast, factor=0.6)),
+    Edit("contrast", "factor 1.6", True, partial(_contrast, factor=1.6)),
+    Edit("saturation", "factor 0.4", True, partial(_saturate, factor=0.4)),
+    Edit("saturation", "factor 2", True, partial(_saturate, factor=2.0)),
     Edit("colour shift", "hue 30°", True, partial(hue, degrees=30)),
     Edit("colour shift", "hue 90°", True, partial(hue, degrees=90)),
     Edit("colour shift", "warm", True, partial(gains, factors=(1.25, 1.0, 0.75))),
@@ -196,20 +194,8 @@ _SINGLE: tuple[Edit, ...] = (
     Edit("text", "4 lines", False, partial(overlays.text, lines=4)),
     Edit("emoji", "3 small", False, partial(overlays.smiley, size=0.18, count=3)),
     Edit("emoji", "1 large", False, partial(overlays.smiley, size=0.45, count=1)),
-    Edit(
-        "picture in picture",
-        "50 % of area",
-        False,
-        partial(overlays.picture_in_picture, area=0.5),
-        borrows=True,
-    ),
-    Edit(
-        "picture in picture",
-        "35 % of area",
-        False,
-        partial(overlays.picture_in_picture, area=0.35),
-        borrows=True,
-    ),
+    Edit("picture in picture", "50 % of area", False, partial(_inset, area=0.5), borrows=True),
+    Edit("picture in picture", "35 % of area", False, partial(_inset, area=0.35), borrows=True),
     Edit("screenshot", "post", False, overlays.post),
     Edit("screenshot", "phone", False, overlays.phone),
     Edit("screenshot", "window", False, overlays.window),

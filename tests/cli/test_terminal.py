@@ -94,7 +94,7 @@ def test_what_comes_before_the_first_is_no_work_on_it() -> None:
 
 def test_the_line_goes_when_something_else_is_written_and_at_the_end(screen: Screen) -> None:
     with terminal.watched():
-        watcher = terminal._shown.watcher
+        watcher = terminal.state.watcher
         assert watcher
         with stage("second look", 4):
             watcher.show(1.0, 0.0)
@@ -180,8 +180,8 @@ def test_the_line_stays_away_while_a_person_types(
             return True
 
         def readline(self, size: int = -1, /) -> str:
-            assert terminal._shown.watcher
-            terminal._shown.watcher.show(1.0, 0.0)
+            assert terminal.state.watcher
+            terminal.state.watcher.show(1.0, 0.0)
             assert screen.lines[-1].strip() == ""
             return "1,200\n"
 
