@@ -50,7 +50,7 @@ def calibrate(
         options = replace(options, descriptors=folder)
     elif sources:
         options = replace(options, model=options.model or MODEL)
-        embedding = _embedding(options, sources)
+        embedding = EmbedOptions(sources=sources, **options.shared_with(EmbedOptions))
         fetch_if_missing(embedding.model)
     result = verb.run(options, embedding)
     if result.embedded:
@@ -58,15 +58,6 @@ def calibrate(
     lines = [_json(result)] if format == "json" else _table(result)
     terminal.print_lines(lines)
     _conclude(result, options)
-
-
-def _embedding(options: CalibrateOptions, sources: tuple[str, ...]) -> EmbedOptions:
-    return EmbedOptions(
-        sources=sources,
-        descriptors=options.descriptors,
-        model=options.model or MODEL,
-        device=options.device,
-    )
 
 
 def _table(result: CalibrateResult) -> Iterator[str]:

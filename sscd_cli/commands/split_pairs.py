@@ -37,7 +37,6 @@ from sscd_cli.text import counted
 
 _CODES = {status: code for code, status in enumerate(STATUSES)}
 _UNKNOWN = "0" * 32  # the hash of what older versions embedded without one
-_PLAIN = ("threshold", "post", "score_norm", "low_content", "yes", "device")
 _SAMPLED_PAIRS = 10_000_000  # whose similarities tell how alike strangers are
 _TO_LOOK_AT = 0.8  # of the threshold: from there on a pair may be a copy
 
@@ -99,9 +98,8 @@ class Judge:
 
         Raises: as `commands.leaks.run`.
         """
-        plain = {name: getattr(self.options, name) for name in _PLAIN}
-        ours, theirs = test.stored.folder, train.stored.folder
-        settings = DedupOptions(descriptors=ours, against=theirs, **plain)
+        own = {"descriptors": test.stored.folder, "against": train.stored.folder}
+        settings = DedupOptions(**self.options.shared_with(DedupOptions) | own)
         settings.check()
         found = against.compare(test.stored, train.stored, settings, self.scale)
         _refuse_undecided(found)

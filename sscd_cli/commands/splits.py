@@ -21,7 +21,6 @@ from sscd_cli.storage.places import absolute
 from sscd_cli.text import counted
 
 _LONGEST = 60  # characters of a folder's name
-_EMBEDDING = ("include", "exclude", "device", "precision", "batch_size", "workers")
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,5 +125,5 @@ def _refuse_mixing(folder: Path, stored: Mapping[str, Path]) -> None:
 
 
 def _embedding(options: LeaksOptions, name: str, folder: Path, network: str) -> EmbedOptions:
-    same = {field: getattr(options, field) for field in _EMBEDDING}
-    return EmbedOptions(sources=(name,), model=network, descriptors=folder, **same)
+    own = {"sources": (name,), "model": network, "descriptors": folder}
+    return EmbedOptions(**options.shared_with(EmbedOptions) | own)

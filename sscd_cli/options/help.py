@@ -61,6 +61,11 @@ class Options:
             elif isinstance(value, int | float):
                 known.check(f"--{name.replace('_', '-')}" if len(name) > 1 else f"-{name}", value)
 
+    def shared_with(self, kind: type[Options]) -> dict[str, Any]:
+        """Return by name what is set here of the options that another class has, too."""
+        wanted: Any = kind
+        return {f.name: getattr(self, f.name) for f in fields(wanted) if hasattr(self, f.name)}
+
     def fill(self, kind: type[Made]) -> Made:
         """Return a dataclass of which each field is called as an option, with what is set here."""
         wanted: Any = kind

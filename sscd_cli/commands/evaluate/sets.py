@@ -28,17 +28,8 @@ def read_set(path: Path, name: str, options: BenchmarkOptions, *, fix: str) -> D
     if shard_paths(path):
         return read_comparable(path, columns=())
     folder = options.descriptors / name
-    embedding = EmbedOptions(
-        sources=(str(path),),
-        descriptors=folder,
-        model=options.model,
-        device=options.device,
-        precision=options.precision,
-        batch_size=options.batch_size,
-        workers=options.workers,
-        dtype="float32",
-    )
-    embedded = embed.run(embedding)
+    own = {"sources": (str(path),), "descriptors": folder, "dtype": "float32"}
+    embedded = embed.run(EmbedOptions(**options.shared_with(EmbedOptions) | own))
     return embedded.narrow(read_comparable(folder, columns=()))
 
 
