@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 # before anything loads them: NumPy and torch in a process a core, each with a thread a core, wait
@@ -199,6 +200,32 @@ def picture(path: Path, seed: int, size: tuple[int, int] = (40, 30)) -> Path:
     coarse.resize(size).save(path)
     os.utime(path, (MTIME + seed, MTIME + seed))
     return path
+
+
+def by_pillow(files: list[Any], mode: str, device: object) -> list[Any]:
+    """Do what torchvision's `decode_jpeg` does: give all of a list, or an error."""
+    import torch
+
+    try:
+        images = [Image.open(io.BytesIO(bytes(file.numpy()))) for file in files]
+        pixels = [np.array(image.convert(mode)) for image in images]
+    except OSError as error:
+        raise RuntimeError(str(error)) from error
+    return [torch.from_numpy(one).permute(2, 0, 1) for one in pixels]
+
+
+@pytest.fixture
+def jpegs_on_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """A torchvision that decodes as Pillow does: the real one is not of every build of torch."""
+    from sscd_cli.models.runtime import nvjpeg
+
+    module = ModuleType("torchvision.io")
+    module.ImageReadMode, module.decode_jpeg = SimpleNamespace(RGB="RGB"), by_pillow  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
+    monkeypatch.setitem(sys.modules, "torchvision.io", module)
+    nvjpeg.works.cache_clear()
+    yield module
+    nvjpeg.works.cache_clear()
 
 
 def records_of(report: bytes | str) -> list[dict[str, Any]]:

@@ -209,14 +209,23 @@ class Job:
         return Decoder(recipe, Limits(self.max_pixels, self.max_bytes), known)
 
     def provenance(self, model: Model) -> Provenance:
-        """Return what the footer of its shards says of what `model` puts out."""
-        return provenance_of(
+        """Return what the footer of its shards says of what `model` puts out.
+
+        Where a GPU decodes large JPEG files it says so: "fast, nvJPEG".
+        """
+        made = provenance_of(
             model,
             exif=self.exif,
             dtype=self.dtype,
             kind=self.output_kind,
             decode=self.decode,
         )
+        if model.runtime.lane is not None:
+            from sscd_cli.embedding.on_gpu import decodes_jpegs
+
+            if decodes_jpegs(model, model.spec.recipe.chosen(self.exif, self.decode)):
+                made.preprocessing["decode"] += ", nvJPEG"
+        return made
 
     def refuse_other_precision(self, made: Provenance) -> None:
         """Raise StoreError for a precision that was asked for and that stored descriptors lack.

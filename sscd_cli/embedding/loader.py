@@ -9,15 +9,17 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sscd_cli.images.compressed import Compressed, left_compressed
 from sscd_cli.images.decode import (
     DEFAULT_LIMITS,
+    Contents,
     Copied,
     Decoded,
     IsKnown,
@@ -30,6 +32,7 @@ from sscd_cli.images.preprocess import Recipe
 from sscd_cli.images.refs import ImageRef
 
 Row = Decoded | Copied | Unreadable
+LEFT_BYTES = 1 << 28  # of compressed files in a batch; what is over is decoded with the rest
 # `processes` makes torch tensors of the pixels
 Group = tuple[npt.NDArray[np.int64], Any]
 
@@ -40,6 +43,7 @@ class Batch:
 
     rows: in the order of the sources; `pixels` of a `Decoded` is None. groups: one for each size
     of image in the batch, (indices into `rows`, int64 (B,); pixels, uint8 (B, H, W, 3)).
+    jpegs: by index into `rows`, what was left to a GPU.
     read_seconds, decode_seconds: spent in the worker.
     """
 
@@ -47,6 +51,7 @@ class Batch:
     groups: list[Group]
     read_seconds: float = 0.0
     decode_seconds: float = 0.0
+    jpegs: dict[int, Compressed] = field(default_factory=dict)
 
 
 class Lists:
@@ -73,17 +78,20 @@ class Lists:
 class Decoder:
     """Reads, decodes and resizes a list of images to a `Batch`, in any thread or process.
 
-    known: asked with the hash of a file's bytes whether decoding can be spared.
+    known: asked with the hash of a file's bytes whether decoding can be spared. leaves_jpegs: to
+    who gets the batch, see `images.compressed`.
     """
 
     recipe: Recipe
     limits: Limits = DEFAULT_LIMITS
     known: IsKnown | None = None
+    leaves_jpegs: bool = False
 
     def batch(self, refs: list[ImageRef]) -> Batch:
         """Return what became of each image."""
         batch = Batch([], [])
-        batch.rows = [self._row(ref, batch) for ref in refs]
+        for ref in refs:
+            batch.rows.append(self._row(ref, batch))
         batch.groups = _stacked(batch.rows)
         batch.rows = [_without_pixels(row) for row in batch.rows]
         return batch
@@ -97,9 +105,18 @@ class Decoder:
         if self.known is not None and self.known(contents.content_hash):
             return contents.as_copied()
         start = time.perf_counter()
+        if self.leaves_jpegs and (jpeg := self._left(contents, batch)):
+            batch.jpegs[len(batch.rows)] = jpeg
+            return jpeg.row
         row = decode_contents(contents, self.recipe, self.limits)
         batch.decode_seconds += time.perf_counter() - start
         return row
+
+    def _left(self, contents: Contents, batch: Batch) -> Compressed | None:
+        left = sum(len(jpeg.data) for jpeg in batch.jpegs.values())
+        if left + len(contents.data) > LEFT_BYTES:
+            return None
+        return left_compressed(contents, self.recipe, self.limits)
 
 
 def _stacked(rows: list[Row]) -> list[Group]:

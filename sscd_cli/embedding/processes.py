@@ -36,7 +36,11 @@ class _Batches(Dataset[TensorBatch]):
     def __getitems__(self, refs: list[ImageRef]) -> TensorBatch:
         made = self._decoder.batch(refs)
         groups = [(i, torch.from_numpy(rows).permute(0, 3, 1, 2)) for i, rows in made.groups]
-        return TensorBatch(made.rows, groups, made.read_seconds, made.decode_seconds)
+        jpegs = {
+            index: replace(jpeg, data=torch.frombuffer(bytearray(jpeg.data), dtype=torch.uint8))
+            for index, jpeg in made.jpegs.items()
+        }
+        return TensorBatch(made.rows, groups, made.read_seconds, made.decode_seconds, jpegs)
 
 
 def load_batches(

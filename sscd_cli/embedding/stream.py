@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -90,9 +90,12 @@ def embed_stream(
         if lists.error is not None:
             raise lists.error
         return
+    from sscd_cli.embedding.on_gpu import completed, decodes_jpegs
     from sscd_cli.embedding.processes import load_batches
 
+    decoder = replace(decoder, leaves_jpegs=decodes_jpegs(model, decoder.recipe))
     batches = load_batches(refs, decoder, batch_size=batch_size, workers=workers, pin_memory=True)
+    batches = (completed(batch, decoder, model) for batch in batches)
     yield from _ahead(map(started, batches), 1 if model.runtime.lane else 0)
 
 

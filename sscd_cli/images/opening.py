@@ -156,7 +156,7 @@ def _opened(data: bytes, exif: bool, max_pixels: int, recipe: Recipe | None, fra
         scale = round(max(full) / max(image.size))
         deep = has_deep_colours(image)
         image.load()
-        orientation = _orientation(image, data) if exif else 1
+        orientation = orientation_of(image, data) if exif else 1
         if deep and is_dark(image):
             image = stretched(image, _at(frame, data, max_pixels))
         boxes = (1, 1) if strips is None else boxes_of(image.size, strips)
@@ -190,7 +190,7 @@ def upright_rgb(image: Image.Image | npt.NDArray[np.uint8], *, exif: bool = True
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image)
     image.load()
-    return _turned(plain_rgb(image), _orientation(image) if exif else 1)
+    return _turned(plain_rgb(image), orientation_of(image) if exif else 1)
 
 
 def identified(data: bytes, max_pixels: int) -> ImageFile:
@@ -251,7 +251,7 @@ def _turned(rgb: Image.Image, orientation: int) -> Image.Image:
     return rgb if method is None else rgb.transpose(method)
 
 
-def _orientation(image: Image.Image, data: bytes = b"") -> int:
+def orientation_of(image: Image.Image, data: bytes = b"") -> int:
     """Return how a loaded image still has to be turned, by EXIF's numbers."""
     if image.format == "JXL" and not getattr(image, "jpeg", True) and jxl_orientation(data) != 1:
         return 1  # its decoder has turned it, and what EXIF says of it does not count

@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
-from conftest import picture
+from conftest import by_pillow, picture
+
+from sscd_cli.models.load import load_model
 
 pytest.importorskip("faiss")
 import bench_cuda
@@ -38,6 +41,19 @@ def test_every_step_is_measured_on_any_device(tiny_model: Path, tmp_path: Path) 
         picture(tmp_path / "photos" / f"{i}.png", i)
     rates = bench_cuda.embedding(str(tiny_model), "cpu", tmp_path / "photos", 0.05)
     assert min(rates.network, rates.decoding, rates.whole) > 0
+
+
+def test_jpegs_of_cores_and_of_a_gpu_are_compared(tmp_path: Path, jpegs_on_gpu: ModuleType) -> None:
+    for i in range(3):
+        picture(tmp_path / f"{i}.jpg", i, (1200, 900))
+    model = load_model(device="cpu", precision="fp32")
+    lines = bench_cuda.jpeg_table(model, tmp_path).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| cores", "| GPU"]
+    jpegs_on_gpu.decode_jpeg = lambda files, mode, device: [
+        255 - pixels for pixels in by_pillow(files, mode, device)
+    ]
+    with pytest.raises(SystemExit, match="differ"):
+        bench_cuda.jpeg_table(model, tmp_path)
 
 
 def test_the_joins_are_compared() -> None:
