@@ -17,7 +17,7 @@ from PIL import Image
 
 from sscd_cli.images.budget import DECODING, RAW_PIXEL, refuse_bomb
 from sscd_cli.images.reasons import MissingFormatError, RefusedError
-from sscd_cli.images.signatures import JPEG, PNG, starts_as
+from sscd_cli.images.signatures import PNG, starts_as
 from sscd_cli.images.tiff import (
     COLOUR_FILTER_ARRAY,
     DNG_VERSION,
@@ -100,8 +100,6 @@ def refuse_jxl_bomb(data: bytes, max_pixels: int) -> None:
 
     Source: ISO/IEC 18181-1, SizeHeader; 18181-2, boxes.
     """
-    if not starts_as("JPEG XL", data):
-        return
     refuse_bomb(*_jxl_size(_Bits.of(data)), max_pixels)
 
 
@@ -234,9 +232,7 @@ _MOST_SCANS = 200  # encoders write about ten
 
 
 def without_remarks(data: bytes) -> bytes:
-    """Return a PNG file without texts and colour profile; any other file as it is."""
-    if not data.startswith(PNG):
-        return data
+    """Return a PNG file without texts and colour profile."""
     kept = [chunk for kind, chunk in _chunks(data) if kind not in _REMARKS]
     return b"".join([PNG, *kept])
 
@@ -252,5 +248,5 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def refuse_many_scans(data: bytes) -> None:
     """Raise RefusedError for a progressive JPEG file that takes minutes, as no camera writes."""
-    if data.startswith(JPEG) and (scans := data.count(_START_OF_SCAN)) > _MOST_SCANS:
+    if (scans := data.count(_START_OF_SCAN)) > _MOST_SCANS:
         raise RefusedError(f"JPEG of {scans} scans, more than the {_MOST_SCANS} that are read")

@@ -36,7 +36,7 @@ from sscd_cli.images.formats import (
 from sscd_cli.images.noise import quiet_codecs
 from sscd_cli.images.preprocess import Box, Recipe, boxes_of, resize, shrink_while_decoding
 from sscd_cli.images.reasons import RefusedError
-from sscd_cli.images.signatures import JPEG, PNG, starts_as
+from sscd_cli.images.signatures import JPEG, PNG, kind_of
 from sscd_cli.images.tiff import open_tiff, refuse_scrambled
 from sscd_cli.machines.hardware import lacking
 
@@ -117,13 +117,16 @@ def open_picture(
     """
     if not data:
         raise RefusedError("the file is empty")
-    refuse_many_scans(data)
+    kind = kind_of(data)
+    if kind == "JPEG":
+        refuse_many_scans(data)
     with quiet_codecs(max_pixels):
-        refuse_jxl_bomb(data, max_pixels)
-        if is_raw(data):
+        if kind == "JPEG XL":
+            refuse_jxl_bomb(data, max_pixels)
+        if kind in ("raw file", "TIFF") and is_raw(data):
             developed = open_raw(data, max_pixels, upright=exif)
             return Picture(developed, developed.size, "RAW")
-        if is_pdf(data):
+        if not kind and is_pdf(data):
             page, pages = open_page(data, max_pixels, frame)
             return Picture(page, page.size, "PDF", pages)
         how = exif, max_pixels, recipe, frame
@@ -132,11 +135,11 @@ def open_picture(
         except Exception as error:
             if lacking(error) or isinstance(error, Image.DecompressionBombError):
                 raise
-            if starts_as("TIFF", data):
+            if kind == "TIFF":
                 image, orientation, frames = open_tiff(data, max_pixels, error, frame)
                 turned = _turned(image, orientation if exif else 1)
                 return Picture(turned, turned.size, "TIFF", frames)
-            plain = without_remarks(data)
+            plain = without_remarks(data) if kind == "PNG" else data
             if isinstance(error, RefusedError) or len(plain) == len(data):
                 raise
             return _opened(plain, *how)

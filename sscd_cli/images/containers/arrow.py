@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
 
 from sscd_cli.images.columns import split_columns
-from sscd_cli.images.containers.table import TableContainer, arrow_errors
+from sscd_cli.images.containers.table import TableContainer, arrow_errors, kept_of
 from sscd_cli.storage.files import file_here
 from sscd_cli.storage.places import place
 
@@ -62,3 +62,17 @@ def _batches(file: pa.NativeFile) -> list[pa.RecordBatch]:
         reader = pa.ipc.open_file(file)
         return [reader.get_batch(number) for number in range(reader.num_record_batches)]
     return list(pa.ipc.open_stream(file))
+
+
+def rewrite_arrow(source: str, target: str, removed: Set[str]) -> int:
+    """Write an Arrow file as a stream, as `rewrite_parquet` does."""
+    path, columns = split_columns(source)
+    table = ArrowTable(path)
+    try:
+        with arrow_errors(), pa.ipc.new_stream(target, table.schema) as writer:
+            groups = map(table.rows, range(len(table.counts)))
+            for kept in kept_of(path, table.schema, columns, groups, removed):
+                writer.write_table(kept)
+    finally:
+        table.close()
+    return 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sscd_cli.images.columns import split_columns
-from sscd_cli.images.containers.table import BATCH_BYTES, TableContainer, arrow_errors
+from sscd_cli.images.containers.table import BATCH_BYTES, TableContainer, arrow_errors, kept_of
 from sscd_cli.images.refs import DescriptorsError
 from sscd_cli.storage.servers import is_url, open_binary
 from sscd_cli.text import FOOTER_KEY
@@ -69,3 +69,31 @@ class ParquetTable:
 
 def _is_of(path: str, column: str) -> bool:
     return path == column or path.startswith(f"{column}.")
+
+
+def rewrite_parquet(source: str, target: str, removed: Set[str]) -> int:
+    """Write `source` to `target` without the images `removed`.
+
+    A row goes with the last of its images; of a row that holds several, only those that are
+    removed. Row groups are read and written one by one, those that are left with no row not at
+    all; the metadata (the features of a Hugging Face data set among them) and each column's
+    compression are kept. A row number that served as an id counts anew.
+    Raises: OSError: the file is damaged.
+    """
+    path, columns = split_columns(source)
+    with arrow_errors(), open_binary(path) as stream, pq.ParquetFile(stream) as file:
+        groups = (file.read_row_group(g, use_threads=False) for g in range(file.num_row_groups))
+        schema = file.schema_arrow
+        with pq.ParquetWriter(target, schema, compression=_compression(file.metadata)) as writer:
+            for kept in kept_of(path, schema, columns, groups, removed):
+                writer.write_table(kept, row_group_size=len(kept))
+    return 0
+
+
+def _compression(metadata: pq.FileMetaData) -> dict[str, str] | str:
+    if not metadata.num_row_groups:
+        return "snappy"
+    group = metadata.row_group(0)
+    columns = [group.column(index) for index in range(group.num_columns)]
+    names = {"UNCOMPRESSED": "NONE", "LZ4_RAW": "LZ4"}
+    return {c.path_in_schema: names.get(c.compression, c.compression) for c in columns}

@@ -10,16 +10,16 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
-from itertools import accumulate
+from itertools import accumulate, count, islice
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from sscd_cli.errors import UsageError, reason_of
-from sscd_cli.images.columns import image_column, split_columns
+from sscd_cli.images.columns import Columns, image_column, split_columns
 from sscd_cli.images.refs import ElsewhereError, ImageRef, MissingMemberError, Survey
 
 BATCH_BYTES = 16 << 20
@@ -76,8 +76,8 @@ class TableContainer:
         where one of them is read.
         """
         keys = iter(self._rows) if self._id_column else None
-        for group, count in enumerate(self._table.counts):
-            start = self._ends[group] - count
+        for group, length in enumerate(self._table.counts):
+            start = self._ends[group] - length
             for row, images in enumerate(self._images_in(group), start):
                 key = str(row) if keys is None else next(keys)
                 for id in [key] if images is None else [f"{key}/{n}" for n in range(images)]:
@@ -268,3 +268,38 @@ def _in_our_words(reason: str) -> str:
     if "magic bytes not found" in reason:
         return "truncated, or not a Parquet file"
     return reason
+
+
+def kept_of(
+    path: str, schema: pa.Schema, columns: Columns, groups: Iterator[pa.Table], removed: Set[str]
+) -> Iterator[pa.Table]:
+    """Yield what stays of each group, unless nothing does."""
+    column = find_images(path, schema, columns.image)
+    numbers = count()
+    for table in groups:
+        if columns.id:
+            keys = [str(key) for key in table[columns.id].to_pylist()]
+        else:
+            keys = [str(number) for number in islice(numbers, len(table))]
+        if is_list(schema.field(column).type):
+            kept = _without_images(table, column, keys, removed)
+        else:
+            kept = table.filter(pa.array([key not in removed for key in keys], pa.bool_()))
+        if len(kept):
+            yield kept
+
+
+def _without_images(table: pa.Table, column: str, keys: list[str], removed: Set[str]) -> pa.Table:
+    """Take images out of the lists of a column, and rows out of which all were taken."""
+    lists = [chunk[at] for chunk in table[column].chunks for at in range(len(chunk))]
+    rows, values = [], []
+    for key, images in zip(keys, lists, strict=True):
+        found = images.as_py() or []
+        kept = [image for n, image in enumerate(found) if f"{key}/{n}" not in removed]
+        stays = bool(kept) or not found
+        rows.append(stays)
+        if stays:
+            values.append(kept if images.is_valid else None)
+    at = table.schema.get_field_index(column)
+    array = pa.array(values, table.schema.field(column).type)
+    return table.filter(pa.array(rows, pa.bool_())).set_column(at, table.schema.field(at), array)
