@@ -55,7 +55,8 @@ def read_truth(path: Path) -> list[tuple[str, str]]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = list(enumerate(csv.reader(file), 1))
+            reader = csv.reader(file)
+            lines = [(reader.line_num, names) for names in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         what = f"cannot read the ground truth {path}: {reason_of(error)}"
         raise SscdError(what, "name a CSV file with --truth") from error

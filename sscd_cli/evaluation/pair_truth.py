@@ -58,7 +58,8 @@ def read_truth(path: Path) -> PairTruth:
             path.open("rb") as stream,
             io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="") as file,
         ):
-            rows = list(enumerate(csv.reader(file), 1))
+            reader = csv.reader(file)
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, csv.Error) as error:
         raise SscdError(f"cannot read {path}: {reason_of(error)}", "name a CSV file") from error
     header = [name.strip().lower() for name in rows[0][1]] if rows else []

@@ -301,6 +301,7 @@ def test_a_training_set_too_small_to_whiten_is_refused_before_the_search(
     [
         ("Q1,R1,R2\n", "line 1 of TRUTH is no pair of a query and a reference"),
         ("query_id,reference_id\n\n,R1\n", "line 3 of TRUTH is no pair of a query and a reference"),
+        ('Q1,"R\n1"\nQ1,R1,R2\n', "line 3 of TRUTH is no pair of a query and a reference"),
         ("query_id,reference_id\nQ1,\n", "TRUTH names no match"),
         ("", "TRUTH names no match"),
     ],

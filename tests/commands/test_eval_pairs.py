@@ -273,6 +273,10 @@ def test_pairs_with_unreadable_images_are_left_out_loudly(sscd: Run, tmp_path: P
         ("left,right\na/0.jpg\n", "line 2 of truth.csv has 1 of 2 values"),
         ("left,right,label\na/0.jpg,a/1.jpg\n", "line 2 of truth.csv has 2 of 3 values"),
         ("left,right,label\na/0.jpg,a/1.jpg,2\n", "line 2 of truth.csv has the label '2'"),
+        (
+            'left,right,group\na/0.jpg,a/1.jpg,"two\nlines"\na/0.jpg,\n',
+            "line 4 of truth.csv has 2 of 3 values",
+        ),
         ("left,right\n\na/0.jpg,0.jpg\n", "line 3 pairs a/0.jpg with itself"),
         (
             "left,right\nno.jpg,a/0.jpg\nnor.jpg,a/1.jpg\n",
