@@ -237,7 +237,8 @@ def cross_pairs(
     if gpu:
         from sscd_cli.matching.cuda import marked_cells
 
-        cells: Ends = marked_cells(queries_QD, references_RD, cut, gpu)
+        # a view, for of one and the same array it looks at half of the cells
+        cells: Ends = marked_cells(queries_QD, references_RD[:], cut, gpu)
     else:
         blocks = cells_across(queries_QD, references_RD, cut, how)
         cells = (block.marked() for block in blocks)

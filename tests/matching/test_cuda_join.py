@@ -51,12 +51,13 @@ def test_the_device_does_not_show(dimensions: int, monkeypatch: pytest.MonkeyPat
     rows = descriptors(500, dimensions, dtype=np.float16)
     bias = np.random.default_rng(1).uniform(-0.2, 0.2, 500).astype(np.float32)
     found = find_pairs(rows, 0.7), find_pairs(rows, 0.7, bias_N=bias)
-    crossed = cross_pairs(rows[:170], rows[170:], 0.7)
+    crossed, itself = cross_pairs(rows[:170], rows[170:], 0.7), cross_pairs(rows, rows, 0.7)
     monkeypatch.undo()
     assert len(found[0]) > 50
     assert_same(found[0], find_pairs(rows, 0.7, "exact"))
     assert_same(found[1], find_pairs(rows, 0.7, "exact", bias))
     assert_same(crossed, cross_pairs(rows[:170], rows[170:], 0.7))
+    assert_same(itself, cross_pairs(rows, rows, 0.7))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
