@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sscd_cli.choices import AUTO, threshold_path
 from sscd_cli.commands import embed
-from sscd_cli.commands.evaluate.self_copies import LazyImages
+from sscd_cli.commands.evaluate.self_copies import LazyImages, held_bytes
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.edits.named import EDITS, Edit
 from sscd_cli.embedding.provenance import model_of
@@ -122,8 +122,9 @@ def _copies(
 ) -> NDArray[np.float32]:
     """Return the similarities of made copies to their originals, (images, edits)."""
     exif = stored.provenance.exif
-    rows, refs = _sample(stored, options, exif=exif)
-    with stage("copies", len(rows) * len(edits)) as copies, model.on_all_cores() as each:
+    rows, refs, largest = _sample(stored, options, exif=exif)
+    count, held = len(rows) * len(edits), held_bytes(largest)
+    with stage("copies", count) as copies, model.on_all_cores(held) as each:
         return copy_similarities(
             lambda images: scale.apply(model.embed(images, strict=True)),
             LazyImages(refs, exif=exif),
@@ -138,8 +139,12 @@ def _copies(
 
 def _sample(
     stored: DescriptorSet, options: CalibrateOptions, *, exif: bool
-) -> tuple[list[int], list[ImageRef]]:
-    """Choose images at random among those whose files are as they were when embedded."""
+) -> tuple[list[int], list[ImageRef], int]:
+    """Choose images at random among those whose files are as they were when embedded.
+
+    With them comes how many pixels the largest has.
+    """
+    largest = 0
     rows: list[int] = []
     refs: list[ImageRef] = []
     chosen = np.random.default_rng(options.seed).permutation(len(stored)).tolist()
@@ -148,11 +153,12 @@ def _sample(
             continue
         ref = stored_ref(stored.sources[row], stored.ids[row])
         try:
-            load_image(ref, exif=exif)
+            image = load_image(ref, exif=exif)
         except SscdError:
             continue
         rows.append(row)
         refs.append(ref)
+        largest = max(largest, image.width * image.height)
         if len(rows) == options.sample:
             break
     if len(rows) < 2:
@@ -160,7 +166,7 @@ def _sample(
             f"of the images in {options.descriptors}, {len(rows)} are where they were embedded",
             "run sscd embed again where the images are",
         )
-    return rows, refs
+    return rows, refs, largest
 
 
 def _known(

@@ -24,7 +24,10 @@ ImagesDone = Callable[[int], None]
 Each = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
 _Found = tuple[NDArray[np.int64], Floats, NDArray[np.bool_]]
 
-_IMAGES_AT_ONCE = 8  # that each core holds at their full size
+_IMAGES_AT_ONCE = 8
+# that each core has at their full size: beside these an original, another that an edit borrows,
+# and what an edit makes on its way
+IMAGES_HELD = _IMAGES_AT_ONCE + 4
 
 
 def evaluate_copies(

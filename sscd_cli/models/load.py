@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sscd_cli.choices import OutputKind
 from sscd_cli.errors import ModelError, SscdError, SscdWarning, UsageError
 from sscd_cli.machines.device import Device, choose_device, choose_precision
-from sscd_cli.machines.hardware import core_count, has_int8
+from sscd_cli.machines.hardware import core_count, has_int8, memory_bytes
 from sscd_cli.machines.stages import stage
 from sscd_cli.models.catalogue.registry import (
     BUNDLED,
@@ -138,13 +138,15 @@ class Model:
             yield from each(rows, chain(first, batches))
 
     @contextmanager
-    def on_all_cores(self) -> Iterator[Callable[..., Iterator[Any]]]:
+    def on_all_cores(self, bytes_each: int = 1) -> Iterator[Callable[..., Iterator[Any]]]:
         """Yield a `map` that works on things at the same time, each on a core of its own.
 
         What comes of them keeps their order, and no more are drawn than are worked on. Beside a
-        GPU it is `map` itself.
+        GPU it is `map` itself. bytes_each: what work on one takes; all together take no more than
+        half of the memory.
         """
-        threads = core_count() if self.runtime.device.type == "cpu" else 1
+        most = min(core_count(), memory_bytes() // 2 // max(1, bytes_each))
+        threads = most if self.runtime.device.type == "cpu" else 1
         if threads < 2:
             yield map
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from sscd_cli.errors import SscdError
 from sscd_cli.images.decode import Copied, Unreadable, hash_bytes
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
+from sscd_cli.models import load
 from sscd_cli.models.load import Model, load_model
 
 COUNT = 21
@@ -142,3 +144,26 @@ def test_what_goes_wrong_in_a_thread_reaches_the_caller(
 
     with pytest.raises(error):
         stream(model, iter_images([str(folder)]), 2, known=failing)
+
+
+@pytest.mark.parametrize(("gigabytes", "most"), [(1, 8), (6, 2), (9, 1)])
+def test_work_on_large_images_takes_no_more_cores_than_memory_allows(
+    model: Model, monkeypatch: pytest.MonkeyPatch, gigabytes: int, most: int
+) -> None:
+    monkeypatch.setattr(load, "core_count", lambda: 8)
+    monkeypatch.setattr(load, "memory_bytes", lambda: 24 << 30)
+    at_once, seen, lock = 0, [], threading.Lock()
+
+    def work(thing: int) -> int:
+        nonlocal at_once
+        with lock:
+            at_once += 1
+            seen.append(at_once)
+        time.sleep(0.02)
+        with lock:
+            at_once -= 1
+        return thing
+
+    with model.on_all_cores(gigabytes << 30) as each:
+        assert list(each(work, range(40))) == list(range(40))
+    assert max(seen) == most

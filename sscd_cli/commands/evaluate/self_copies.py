@@ -12,7 +12,7 @@ from sscd_cli.edits.named import EDITS
 from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.errors import NoImagesError, SscdError
 from sscd_cli.evaluation.copies_report import CopiesReport
-from sscd_cli.evaluation.self_copies import evaluate_copies
+from sscd_cli.evaluation.self_copies import IMAGES_HELD, evaluate_copies
 from sscd_cli.images.decode import load_image
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
@@ -68,15 +68,16 @@ def run(options: EvalSelfOptions) -> EvalSelfResult:
         options.model, device=options.device, precision=options.precision, recipe=options.recipe
     )
     scale.provenance(provenance_of(model, exif=True, dtype="float32"))
-    originals, torn = _readable(options.sources, options.limit)
-    distractors, torn_too = _readable(options.distractors, None)
+    originals, torn, largest = _readable(options.sources, options.limit)
+    distractors, torn_too, largest_too = _readable(options.distractors, None)
     if len(originals) < 2:
         raise NoImagesError(
             f"{counted(len(originals), 'readable images')} in {', '.join(options.sources)}",
             "name a folder with two or more",
         )
     total = len(originals) * (1 + len(EDITS)) + len(distractors)
-    with stage("images", total) as embedded, model.on_all_cores() as each:
+    held = held_bytes(max(largest, largest_too))
+    with stage("images", total) as embedded, model.on_all_cores(held) as each:
         report = evaluate_copies(
             lambda images: scale.apply(model.embed(images, strict=True)),
             LazyImages(originals),
@@ -98,18 +99,24 @@ def run(options: EvalSelfOptions) -> EvalSelfResult:
     )
 
 
-def _readable(sources: Sequence[str], limit: int | None) -> tuple[list[ImageRef], int]:
-    """Return the images that can be decoded, at most `limit`, and how many could not."""
-    refs = list(islice(_sorted_out(iter_images(sources)), limit))
-    good = [ref for ref, fine in refs if fine]
-    return good, len(refs) - len(good)
+def held_bytes(pixels: int) -> int:
+    """Return what work on a photograph of so many pixels takes of memory, 4 bytes for each."""
+    return IMAGES_HELD * 4 * pixels
 
 
-def _sorted_out(refs: Iterator[ImageRef]) -> Iterator[tuple[ImageRef, bool]]:
+def _readable(sources: Sequence[str], limit: int | None) -> tuple[list[ImageRef], int, int]:
+    """Return the images that can be decoded, at most `limit`; how many cannot; the most pixels."""
+    refs = list(islice(_with_pixels(iter_images(sources)), limit))
+    good = [ref for ref, pixels in refs if pixels]
+    return good, len(refs) - len(good), max((pixels for _, pixels in refs), default=0)
+
+
+def _with_pixels(refs: Iterator[ImageRef]) -> Iterator[tuple[ImageRef, int]]:
+    """Yield each image and how many pixels it has, 0 where it cannot be read."""
     for ref in refs:
         try:
-            load_image(ref)
+            image = load_image(ref)
         except SscdError:
-            yield ref, False
+            yield ref, 0
         else:
-            yield ref, True
+            yield ref, image.width * image.height
