@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -22,7 +22,6 @@ from sscd_cli.images.decode import (
     Contents,
     Copied,
     Decoded,
-    IsKnown,
     Limits,
     Unreadable,
     decode_contents,
@@ -84,7 +83,7 @@ class Decoder:
 
     recipe: Recipe
     limits: Limits = DEFAULT_LIMITS
-    known: IsKnown | None = None
+    known: Callable[[bytes], bool] | None = None
     leaves_jpegs: bool = False
 
     def batch(self, refs: list[ImageRef]) -> Batch:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -100,26 +100,18 @@ class Contents:
         return Copied(self.ref, len(self.data), self.mtime_ns, self.content_hash)
 
 
-IsKnown = Callable[[bytes], bool]
-
-
 def decode(
     ref: ImageRef,
     recipe: Recipe | None = None,
     limits: Limits = DEFAULT_LIMITS,
-    *,
-    known: IsKnown | None = None,
-) -> Decoded | Copied | Unreadable:
+) -> Decoded | Unreadable:
     """Read and decode one image; any failure becomes an `Unreadable`.
 
     Args: recipe: resizes, and says whether EXIF orientation counts (it does without a recipe).
-    known: asked with the content hash whether decoding can be spared.
     """
     contents = read(ref, limits)
     if isinstance(contents, Unreadable):
         return contents
-    if known is not None and known(contents.content_hash):
-        return contents.as_copied()
     return decode_contents(contents, recipe, limits)
 
 

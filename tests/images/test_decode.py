@@ -14,7 +14,7 @@ import pytest
 from decoding import encoded, gradient, unreadable, written
 from PIL import Image
 
-from sscd_cli.images.decode import Copied, Decoded, Limits, Unreadable, decode
+from sscd_cli.images.decode import Decoded, Limits, decode
 from sscd_cli.images.opening import open_image
 from sscd_cli.images.preprocess import RECIPES, resize
 from sscd_cli.images.read import stat_image
@@ -50,15 +50,6 @@ def test_facts_of_the_file_travel_along(tmp_path: Path) -> None:
     assert (result.file_bytes, result.mtime_ns) == (len(data), 1_234_567_891)
     assert result.content_hash == hashlib.blake2b(data, digest_size=16).digest()
     assert stat_image(ref) == FileStatus(len(data), 1_234_567_891)
-
-
-def test_known_bytes_are_not_decoded(tmp_path: Path) -> None:
-    ref = written(tmp_path, b"not decoded, so it does not matter")
-    asked: list[bytes] = []
-    result = decode(ref, known=lambda key: not asked.append(key))
-    assert isinstance(result, Copied)
-    assert asked == [result.content_hash]
-    assert isinstance(decode(ref, known=lambda _: False), Unreadable)
 
 
 # Members of archives

@@ -88,7 +88,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[3:]
-from test_descriptors_ledger import FILES, embed
+from test_ledger import FILES, embed
 
 left = int(sys.argv[2])
 def counted(call):
