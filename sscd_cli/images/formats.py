@@ -1,6 +1,6 @@
 """Image formats beyond Pillow's own, each by an extra: HEIC, JPEG XL, raw files of cameras, PDF.
 
-And files of sound pixels that codecs refuse or take minutes for, told by their own markers.
+And PNG files of sound pixels that Pillow refuses.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from sscd_cli.images.budget import DECODING, RAW_PIXEL, refuse_bomb
+from sscd_cli.images.guards import DECODING, RAW_PIXEL, refuse_bomb
 from sscd_cli.images.reasons import MissingFormatError, RefusedError
 from sscd_cli.images.signatures import PNG, starts_as
 from sscd_cli.images.tiff import (
@@ -227,8 +227,6 @@ def _drawn(page: Any, max_pixels: int) -> Image.Image:
 
 # what nobody sees: Pillow refuses a picture for one of more than 1 MB, or with a wrong checksum
 _REMARKS = frozenset({b"iCCP", b"tEXt", b"zTXt", b"iTXt"})
-_START_OF_SCAN = b"\xff\xda"
-_MOST_SCANS = 200  # encoders write about ten
 
 
 def without_remarks(data: bytes) -> bytes:
@@ -244,9 +242,3 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         length, kind = struct.unpack_from(">I4s", data, at)
         yield kind, data[at : at + 12 + length]
         at += 12 + length
-
-
-def refuse_many_scans(data: bytes) -> None:
-    """Raise RefusedError for a progressive JPEG file that takes minutes, as no camera writes."""
-    if (scans := data.count(_START_OF_SCAN)) > _MOST_SCANS:
-        raise RefusedError(f"JPEG of {scans} scans, more than the {_MOST_SCANS} that are read")

@@ -18,7 +18,6 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from sscd_cli.choices import MAX_PIXELS
-from sscd_cli.images.budget import DECODING, need_of, refuse_bomb, too_many_pixels
 from sscd_cli.images.coding import Coding
 from sscd_cli.images.colours import has_deep_colours, is_dark, plain_rgb, shrunk_rgb, stretched
 from sscd_cli.images.formats import (
@@ -28,12 +27,11 @@ from sscd_cli.images.formats import (
     open_page,
     open_raw,
     refuse_jxl_bomb,
-    refuse_many_scans,
     refuse_missing,
     register,
     without_remarks,
 )
-from sscd_cli.images.noise import quiet_codecs
+from sscd_cli.images.guards import DECODING, need_of, quiet_codecs, refuse_bomb, too_many_pixels
 from sscd_cli.images.preprocess import Box, Recipe, boxes_of, resize, shrink_while_decoding
 from sscd_cli.images.reasons import RefusedError
 from sscd_cli.images.signatures import JPEG, PNG, kind_of
@@ -61,6 +59,8 @@ TURNED_SIDEWAYS = (5, 6, 7, 8)
 RIGHT_TO_LEFT, BOTTOM_TO_TOP = (2, 3, 6, 7), (3, 4, 7, 8)
 # what else these formats hold are layers, sizes, a gain map or a second eye of the one picture
 SEVERAL = frozenset({"GIF", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "JXL"})
+_START_OF_SCAN = b"\xff\xda"
+_MOST_SCANS = 200  # encoders write about ten
 LARGE = 1 << 24  # pixels: a larger image is shrunk as it becomes RGB, where the recipe may
 
 
@@ -119,7 +119,7 @@ def open_picture(
         raise RefusedError("the file is empty")
     kind = kind_of(data)
     if kind == "JPEG":
-        refuse_many_scans(data)
+        _refuse_many_scans(data)
     with quiet_codecs(max_pixels):
         if kind == "JPEG XL":
             refuse_jxl_bomb(data, max_pixels)
@@ -145,11 +145,18 @@ def open_picture(
             return _opened(plain, *how)
 
 
+def _refuse_many_scans(data: bytes) -> None:
+    """Raise RefusedError for a progressive JPEG file that takes minutes, as no camera writes."""
+    if (scans := data.count(_START_OF_SCAN)) > _MOST_SCANS:
+        raise RefusedError(f"JPEG of {scans} scans, more than the {_MOST_SCANS} that are read")
+
+
 def _opened(data: bytes, exif: bool, max_pixels: int, recipe: Recipe | None, frame: int) -> Picture:
     image: Image.Image = _at(frame, data, max_pixels)
     full = image.size
     refuse_bomb(*full, max_pixels)
-    refuse_scrambled(image)
+    if image.format == "TIFF":
+        refuse_scrambled(image)
     fast = recipe if recipe is not None and recipe.decode == "fast" else None
     if fast is not None:
         shrink_while_decoding(image, fast)

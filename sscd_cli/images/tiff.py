@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sscd_cli.images.budget import DECODING, refuse_bomb
 from sscd_cli.images.colours import Samples, eight_bits, plain_rgb
+from sscd_cli.images.guards import DECODING, refuse_bomb
 from sscd_cli.images.reasons import MissingFormatError, RefusedError
 from sscd_cli.machines.hardware import lacking
 

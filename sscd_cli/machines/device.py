@@ -1,4 +1,4 @@
-"""Where a network runs and in which precision. Loads torch only for what needs CUDA."""
+"""Where a network runs, in which precision, beside which workers. Loads torch only as needed."""
 
 from __future__ import annotations
 

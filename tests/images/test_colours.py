@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from tiffs import tiff
 
 from sscd_cli.images import colours
-from sscd_cli.images.budget import need_of
+from sscd_cli.images.guards import need_of
 from sscd_cli.models.load import Model, load_model
 
 PICTURE = draw_picture(5, 96, 64)

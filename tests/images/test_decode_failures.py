@@ -17,7 +17,7 @@ import pytest
 from decoding import encoded, gradient, ref_to, unreadable, written
 from PIL import Image
 
-from sscd_cli.images import budget, colours, opening
+from sscd_cli.images import colours, guards, opening
 from sscd_cli.images import decode as decoding
 from sscd_cli.images.decode import Decoded, Limits, Unreadable, decode, hash_bytes
 from sscd_cli.images.formats import register
@@ -290,7 +290,7 @@ def test_pillow_leaks_nothing_to_stderr(
 def test_what_a_codec_needs_too_much_memory_for_is_unreadable_until_the_limit_rises(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(budget, "_LEAST", 1000)
+    monkeypatch.setattr(guards, "_LEAST", 1000)
     ref = written(tmp_path, encoded(gradient(64, 64), "JPEG2000"))
     found = unreadable(ref, limits=Limits(pixels=64 * 64))
     assert (
@@ -301,7 +301,7 @@ def test_what_a_codec_needs_too_much_memory_for_is_unreadable_until_the_limit_ri
 
 
 def test_threads_share_the_memory_for_decoding() -> None:
-    shared, most, now, lock = budget.Budget(), 0, 0, Lock()
+    shared, most, now, lock = guards.Budget(), 0, 0, Lock()
 
     def work(_: int) -> None:
         nonlocal most, now

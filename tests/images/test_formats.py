@@ -15,7 +15,7 @@ from conftest import Run
 from drawn_pictures import draw_picture
 from PIL import Image
 
-from sscd_cli.images import budget, formats, opening, signatures
+from sscd_cli.images import formats, guards, opening, signatures
 from sscd_cli.images.decode import Unreadable, decode
 from sscd_cli.images.opening import open_image
 from sscd_cli.images.reasons import RefusedError
@@ -159,7 +159,7 @@ def test_what_libraw_prints_of_a_raw_file_does_not_reach_the_terminal(
 def test_a_raw_file_takes_its_share_of_the_memory_for_decoding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(budget, "_LEAST", 0)
+    monkeypatch.setattr(guards, "_LEAST", 0)
     with pytest.raises(Image.DecompressionBombError, match=r"to decode.*raise --max-pixels"):
         open_image(raw(64, 48), max_pixels=64 * 48)
     assert open_image(raw(64, 48), max_pixels=2 * 64 * 48).size == (64, 48)

@@ -8,7 +8,7 @@ import struct
 import pytest
 from PIL import Image, features
 
-from sscd_cli.images.budget import need_of
+from sscd_cli.images.guards import need_of
 
 pytestmark = pytest.mark.skipif(not features.check("jpg_2000"), reason="Pillow without OpenJPEG")
 SIDE = 256
