@@ -19,36 +19,30 @@ Test = Callable[[Values], Any]
 
 
 @dataclass(frozen=True)
-class Needs:
+class _Rule:
+    options: str
+    what: str
+    holds: Test
+
+
+class Needs(_Rule):
     """Options that act only where a test holds; `what` is what the user has to add for that."""
 
-    options: str
-    what: str
-    holds: Test
-
-    def broken(self, values: Values) -> bool:
-        return not self.holds(values)
-
-    def error(self, option: str) -> UsageError:
-        return UsageError(
-            f"{option} does nothing without {self.what}", f"add {self.what}, or leave out {option}"
-        )
+    def check(self, option: str, values: Values) -> None:
+        """Raise UsageError where an option that was typed so cannot act."""
+        if not self.holds(values):
+            fix = f"add {self.what}, or leave out {option}"
+            raise UsageError(f"{option} does nothing without {self.what}", fix)
 
 
-@dataclass(frozen=True)
-class Bars:
+class Bars(_Rule):
     """Options that cannot act where a test holds; `what` is what the user typed for that."""
 
-    options: str
-    what: str
-    holds: Test
-
-    def broken(self, values: Values) -> bool:
-        return bool(self.holds(values))
-
-    def error(self, option: str) -> UsageError:
-        fix = f"leave out {option}" + (f" or {self.what}" if self.what.startswith("-") else "")
-        return UsageError(f"{option} does nothing with {self.what}", fix)
+    def check(self, option: str, values: Values) -> None:
+        """Raise UsageError where an option that was typed so cannot act."""
+        if self.holds(values):
+            fix = f"leave out {option}" + (f" or {self.what}" if self.what.startswith("-") else "")
+            raise UsageError(f"{option} does nothing with {self.what}", fix)
 
 
 def _is(name: str, word: str) -> Test:
@@ -174,8 +168,8 @@ def check(command: str, values: Values, typed: Mapping[str, str]) -> None:
     """
     for rule in RULES.get(command, ()):
         for name in rule.options.split():
-            if name in typed and rule.broken(values):
-                raise rule.error(typed[name])
+            if name in typed:
+                rule.check(typed[name], values)
 
 
 def format_of(
