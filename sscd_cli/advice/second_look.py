@@ -42,11 +42,17 @@ class SecondLooks:
         """Look at each removable image and its keeper, unless they are exact copies.
 
         Where pixels cannot tell, files that say when they were taken do: no edit changes that. An
-        image that is not here, or cannot be read, has no verdict.
+        image that is not here, or cannot be read, has no verdict. Animations with other bytes that
+        count as exact copies were looked at frame by frame, and are confirmed.
         """
-        rows = np.flatnonzero(found.removable & (exact_N != exact_N[found.keeper]))
+        same = exact_N == exact_N[found.keeper]
+        rows = np.flatnonzero(found.removable & ~same)
         looks = cls.between(stored, found.keeper[rows], stored, rows)
         verdicts = {int(rows[place]): verdict for place, verdict in looks.verdicts.items()}
+        several = np.flatnonzero(found.removable & same & (stored.columns["frames"] > 1))
+        hash_N = stored.columns["content_hash"]
+        other = (hash_N[several] != hash_N[found.keeper[several]]).any(axis=1)
+        verdicts |= dict.fromkeys(several[other].tolist(), CONFIRMED)
         return cls(verdicts, {int(rows[place]) for place in looks.by_time}, believed)
 
     @classmethod

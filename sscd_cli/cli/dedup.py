@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sscd_cli.matching.doubts import Resemblance
     from sscd_cli.matching.join import JoinPlan
     from sscd_cli.reports.clusters import Cluster
+    from sscd_cli.reports.header import Header
 
 _WORTH_SAYING = 5  # seconds
 FIRST = ("threshold", "keep_path", "exclude", "format", "output")  # what a folder needs
@@ -132,11 +134,10 @@ def _report_clusters(
     found = verb.run(options, _wanted(options, embedding), announce=_announce)
     _tell_of_embedding(found, target)
     header = found.header(terminal.command_line)
-    how = {"null": target.null, "explained": target.explain}
     with terminal.report_stream(target.output) as stream:
         clusters = _explained(found, embedding) if target.explain else found
-        base = base_of(header.folder, target.output)
-        write_clusters(clusters, header, target.format, stream, **how, base=base)
+        how = _how(found, header, target)
+        write_clusters(clusters, header, target.format, stream, **how, explained=target.explain)
     _summarise_clusters(found)
     if target.format == "paths":
         _warn_of_no_paths(found.no_files)
@@ -167,6 +168,14 @@ def _explained(found: DedupResult, embedding: SourceOptions) -> Iterable[Cluster
     return verb.run(found, model=_own(embedding), device=embedding.devices[0])
 
 
+def _how(found: DedupResult | AgainstResult, header: Header, target: _Target) -> dict[str, Any]:
+    """Return what a report says beside its records: of the page, where it lies and begins."""
+    from sscd_cli.decisions.heirs import decided_among
+
+    base, decide = base_of(header.folder, target.output), partial(decided_among, found.decisions)
+    return {"null": target.null, "base": base, "decide": decide}
+
+
 def _report_matches(
     options: DedupOptions, embedding: SourceOptions, target: _Target
 ) -> tuple[int, int]:
@@ -178,8 +187,7 @@ def _report_matches(
     _tell_of_embedding(found, target)
     with terminal.report_stream(target.output) as stream:
         header = found.header(terminal.command_line)
-        base = base_of(header.folder, target.output)
-        write_matches(found, header, target.format, stream, null=target.null, base=base)
+        write_matches(found, header, target.format, stream, **_how(found, header, target))
     _summarise_matches(found)
     if target.format == "paths":
         _warn_of_no_paths(found.no_files)

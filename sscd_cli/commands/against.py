@@ -46,7 +46,8 @@ class AgainstResult:
     random images here and there are. crowd: bool (P,), the pairs that are not believed for that, or
     because one of the two resembles many. exact: of here and there, as in `MatchDoubts`.
     low_content: how many here are compared with their exact copies only, for there is next to
-    nothing in them. decided: pairs left out because a person said that both stay. looks: what a
+    nothing in them. decisions: what people said. decided: pairs left out because both
+    stay by that. looks: what a
     second look at the pixels said of pairs, by their places, that are no exact copies.
     """
 
@@ -68,6 +69,7 @@ class AgainstResult:
     pairs: Pairs
     checked: NDArray[np.bool_]
     sure: NDArray[np.bool_]
+    decisions: Decisions = field(default_factory=Decisions)
     decided: int = 0
     looks: SecondLooks = field(default_factory=SecondLooks)
 
@@ -160,6 +162,7 @@ def _without_rejected(found: AgainstResult, decisions: Decisions) -> AgainstResu
         checked=found.checked[~out],
         crowd=found.crowd[~out],
         sure=found.sure[~out],
+        decisions=decisions,
         decided=int(out.sum()),
     )
 

@@ -14,7 +14,7 @@ from sscd_cli.advice.originals import Originals, Policy
 from sscd_cli.advice.second_look import SecondLooks
 from sscd_cli.choices import CANNOT_TELL, OTHER_SHOT
 from sscd_cli.commands import embed
-from sscd_cli.decisions.records import decisions_at, read_decisions
+from sscd_cli.decisions.records import Decisions, decisions_at, read_decisions
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.descriptors.tables import as_table
 from sscd_cli.embedding.verify import check_files
@@ -59,16 +59,16 @@ class DedupResult:
     threshold and of similarities, see `scoring.scale`. in_background: images that normalise
     themselves. alike: how alike random images are. crowded: how many images of clusters have so
     many look-alikes that only their exact copies may go. low_content: how many are compared with
-    their exact copies only, for there is next to nothing in them. decided: pairs left out because
-    a person said that both stay. images: with a descriptor, of those asked for. stale: of them,
-    left out because the file has vanished or changed since it was embedded. aliases: left out
-    because another image is the very same file. unchecked: in clusters, but on no disk of this
-    machine. removable_bytes: what removing would free, nothing for a file with other hard links.
-    recall: of the pairs, on a sample, where an approximate join found them. embedded: what
-    embedding the sources did, if there were any. stored, found: the dataset, or its images with a
-    copy where tasks found the pairs, and what became of each row of it. originals: which images
-    are edited copies, and why. untold: how many stay because nothing tells which is the original.
-    looks: what a second look at the pixels said of images that would go.
+    their exact copies only, for there is next to nothing in them. decisions: what people said.
+    decided: pairs left out because both stay by that. images: with a descriptor, of those asked
+    for. stale: of them, left out because the file has vanished or changed since it was embedded.
+    aliases: left out because another image is the very same file. unchecked: in clusters, but on no
+    disk of this machine. removable_bytes: what removing would free, nothing for a file with other
+    hard links. recall: of the pairs, on a sample, where an approximate join found them. embedded:
+    what embedding the sources did, if there were any. stored, found: the dataset, or its images
+    with a copy where tasks found the pairs, and what became of each row of it. originals: which
+    images are edited copies, and why. untold: how many stay because nothing tells which is the
+    original. looks: what a second look at the pixels said of images that would go.
     """
 
     model: str
@@ -84,6 +84,7 @@ class DedupResult:
     alike: Resemblance
     crowded: int
     low_content: int
+    decisions: Decisions
     decided: int
     removable_bytes: int
     recall: Recall | None
@@ -211,6 +212,7 @@ def run(
         alike=joined.alike,
         crowded=int((doubts.crowd & found.clustered).sum()),
         low_content=int(doubts.low.sum()),
+        decisions=said,
         decided=decided,
         images=joined.images,
         unreadable=joined.unreadable,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sscd_cli.decisions.records import append_decisions, read_decisions
 from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.options.review import ReviewOptions
 from sscd_cli.reports.reading import Report, opened, read_report
-from sscd_cli.reports.reported import Decided, ReportedCluster
+from sscd_cli.reports.reported import ReportedCluster
 from sscd_cli.reports.review.page import page, served_page
 from sscd_cli.reports.review.previews import preview
 from sscd_cli.reports.review.server import Server, Site
@@ -62,11 +63,11 @@ def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult
     _refuse_to_replace(output, options.report, decisions)
     clusters = list(_clusters(report))
     header = {**report.header, "base": base_of(report.header["folder"], output)}
-    decided = _decided(decisions, clusters)
+    decide = partial(decided_among, read_decisions(decisions))
     sizes = {"side": options.side, "most": options.previews}
     try:
         with output_file(output) as file:
-            for piece in page(header, clusters, decided=decided, **sizes):
+            for piece in page(header, clusters, decide=decide, **sizes):
                 file.write(piece.encode())
     except OSError as error:
         what = f"cannot write {output}: {reason_of(error)}"
@@ -100,13 +101,6 @@ def _clusters(report: Report) -> Iterator[ReportedCluster]:
     return clusters_of_matches(report.matches()) if report.of_matches else report.clusters()
 
 
-def _decided(file: Path, clusters: Iterable[ReportedCluster]) -> Decided:
-    images = (image for cluster in clusters for image in cluster.images)
-    return decided_among(
-        read_decisions(file), ((image.content_hash, image.pixel_hash) for image in images)
-    )
-
-
 def _site(report: Report, spool: Spool, options: ReviewOptions, result: ReviewResult) -> Site:
     header = {**report.header, "serve": str(result.output)}
     read_decisions(result.output)  # what is wrong with it is told now, and not to the browser
@@ -115,8 +109,12 @@ def _site(report: Report, spool: Spool, options: ReviewOptions, result: ReviewRe
         append_decisions(result.output, decisions)
         result.decisions += len(decisions)
 
+    def pieces() -> Iterator[str]:
+        decide = partial(decided_among, read_decisions(result.output))
+        return served_page(header, spool, decide)
+
     return Site(
-        page=lambda: served_page(header, spool, _decided(result.output, spool)),
+        page=pieces,
         preview=lambda number, full: preview(
             spool.image(number), _FULL_SIDE if full else options.side
         ),

@@ -34,7 +34,7 @@ def choose(report: Removals, decisions: Decisions) -> Choice:
         return Choice(list(report.removals.values()), 0)
     everyone = _everyone(report)
     kept_first = sorted(everyone.values(), key=lambda image: not image.keep)
-    decided = decided_among(decisions, ((i.content_hash, i.pixel_hash) for i in kept_first))
+    decided = decided_among(decisions, (image.hashes for image in kept_first))
     theirs = report.keepers.keys() if report.header.get("report") == "matches" else set()
     chosen = {keeper for verdict, keeper in decided.values() if verdict == "same"}
     stays_for = _losers(decided)

@@ -7,18 +7,14 @@ from collections.abc import Iterable
 from itertools import product
 
 from sscd_cli.decisions.records import Decisions
-from sscd_cli.reports.reported import Decided
-
-# verdict of a sorted pair of content hashes, and the hash of what stays ("" if both do)
+from sscd_cli.reports.reported import Decided, Hashes
 
 
-def decided_among(decisions: Decisions, images: Iterable[tuple[str, str]]) -> Decided:
+def decided_among(decisions: Decisions, images: Iterable[Hashes]) -> Decided:
     """Return what was decided of pairs of contents, and what images inherit that show the same.
 
     What was decided of the very bytes comes first, and then what was decided last. For one that
     stays and is no longer there, the first of the images with its pixels stays.
-
-    Args: images: their content hashes and pixel hashes ("" unknown).
     """
     if not decisions.pixels:
         return decisions.verdicts

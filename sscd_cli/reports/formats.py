@@ -14,7 +14,7 @@ from sscd_cli.errors import UsageError
 from sscd_cli.images.read import is_file
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
 from sscd_cli.reports.header import COMMENT, METADATA_KEY, Header
-from sscd_cli.reports.reported import ReportedCluster
+from sscd_cli.reports.reported import Decide, ReportedCluster, undecided
 from sscd_cli.reports.review.page import page
 from sscd_cli.text import bytes_text, counted, printable
 
@@ -28,6 +28,7 @@ def write_clusters(
     null: bool = False,
     explained: bool = False,
     base: str = ".",
+    decide: Decide = undecided,
 ) -> None:
     """Write clusters to a binary stream, one by one but for Parquet and HTML.
 
@@ -37,7 +38,7 @@ def write_clusters(
     server is no file. A name that is not UTF-8 keeps its bytes in csv and paths, and is escaped
     as `\\udcXX` in JSON.
     explained: all members are `ExplainedMember`, which csv and parquet have a column for.
-    base: the working directory as seen from where the page will lie.
+    base: the working directory as seen from where the page will lie. decide: what it begins with.
 
     Raises: UsageError: a path holds a line break and `null` is not given.
     """
@@ -47,7 +48,7 @@ def write_clusters(
         return
     pieces: dict[str, Callable[[], Iterator[str]]] = {
         "text": lambda: _text(clusters),
-        "html": lambda: page({**header.record(), "base": base}, map(_shown, clusters)),
+        "html": lambda: _page(clusters, header, base, decide),
         "jsonl": lambda: json_lines(header, clusters),
         "csv": lambda: csv_report(header, columns, rows_of(clusters)),
         "paths": lambda: _paths(clusters, null),
@@ -95,8 +96,9 @@ def _pixels(member: Member) -> str:
     return f"{member.width}×{member.height}" if member.width else ""
 
 
-def _shown(cluster: Cluster) -> ReportedCluster:
-    return ReportedCluster.of(asdict(cluster))
+def _page(clusters: Iterable[Cluster], header: Header, base: str, decide: Decide) -> Iterator[str]:
+    shown = (ReportedCluster.of(asdict(cluster)) for cluster in clusters)
+    return page({**header.record(), "base": base}, shown, decide=decide)
 
 
 def json_lines(header: Header, records: Iterable[Any]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from sscd_cli.matching.join import Pairs
 from sscd_cli.reports.clusters import facts, likeness
 from sscd_cli.reports.formats import csv_report, json_lines, path_lines
 from sscd_cli.reports.header import METADATA_KEY, Header
-from sscd_cli.reports.reported import ReportedMatch
+from sscd_cli.reports.reported import Decide, ReportedMatch, undecided
 from sscd_cli.reports.review.page import page
 from sscd_cli.reports.review.shown import clusters_of_matches
 from sscd_cli.storage.places import shown_path, working_folder
@@ -105,12 +105,14 @@ def write_matches(
     *,
     null: bool = False,
     base: str = ".",
+    decide: Decide = undecided,
 ) -> None:
     """Write matches to a binary stream in one of `formats.FORMATS`.
 
     paths: our files that have a copy there which was found and is no image of ours, each once,
     one a line or NUL-separated; none that is only to be looked at. jsonl, csv and parquet begin
-    with the header. base: the working directory as seen from where the page will lie.
+    with the header. base: the working directory as seen from where the page will lie. decide: what
+    it begins with.
     Raises: UsageError: a path holds a line break and `null` is not given.
     """
     if format == "parquet":
@@ -118,12 +120,17 @@ def write_matches(
         columns = {name: [row[name] for row in rows] for name in COLUMNS}
         write_table(stream, columns, {METADATA_KEY: header.line().encode()})
         return
-    for line in _lines(matches, header, format, null, base):
+    for line in _lines(matches, header, format, null, base, decide):
         stream.write(line.encode("utf-8", "surrogateescape"))
 
 
 def _lines(
-    matches: Iterable[Match], header: Header, format: str, null: bool, base: str
+    matches: Iterable[Match],
+    header: Header,
+    format: str,
+    null: bool,
+    base: str,
+    decide: Decide,
 ) -> Iterator[str]:
     if format == "csv":
         yield from csv_report(header, COLUMNS, map(asdict, matches))
@@ -133,7 +140,7 @@ def _lines(
         yield from path_lines(_removable(matches), null)
     elif format == "html":
         clusters = clusters_of_matches(ReportedMatch.of(asdict(match)) for match in matches)
-        yield from page({**header.record(), "base": base}, clusters)
+        yield from page({**header.record(), "base": base}, clusters, decide=decide)
     else:
         for path, group in groupby(matches, key=lambda match: match.path):
             yield f"{printable(path)}\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,8 +11,15 @@ from sscd_cli.choices import BANDS
 
 Record = Mapping[str, Any]
 Key = tuple[str, str]  # source, id
-# by sorted pair of content hashes: the verdict, and the hash of what stays ("" if both do)
+Hashes = tuple[str, str]  # of the bytes and of the pixels, "" unknown
+# of a sorted pair of content hashes: the verdict, and the hash of what stays ("" if both do)
 Decided = Mapping[tuple[str, str], tuple[str, str]]
+Decide = Callable[[Iterable[Hashes]], Decided]
+
+
+def undecided(images: Iterable[Hashes]) -> Decided:
+    """Decide nothing."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,8 @@ class ReportedImage:
     path: for people, and relative to the folder of the report if it lies below. keep: it stays.
     keeper: the path of the image that stays for it, or beside which it is to be looked at.
     content_hash, pixel_hash: hexadecimal digits of BLAKE2b-128, of its bytes and its pixels
-    ("": unknown). fixed: it stays whatever is decided, as the images of another dataset do.
+    ("": unknown). verdict: of a second look. fixed: it stays whatever is decided, as the images of
+    another dataset do.
     """
 
     path: str
@@ -40,6 +48,7 @@ class ReportedImage:
     pixel_hash: str = ""
     band: str = ""
     reason: str = ""
+    verdict: str = ""
     explanation: str = ""
     fixed: bool = False
 
@@ -60,6 +69,11 @@ class ReportedImage:
     def key(self) -> Key:
         """Return what names it in a descriptor dataset."""
         return self.source, self.id
+
+    @property
+    def hashes(self) -> Hashes:
+        """Return by what decisions know it."""
+        return self.content_hash, self.pixel_hash
 
 
 NAMES = tuple(field.name for field in fields(ReportedImage))

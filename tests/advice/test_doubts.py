@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Ran, Run, drawn_provenance, picture
+from conftest import Ran, Run, drawn_provenance, picture, records_of
 from PIL import Image
 
 from sscd_cli.choices import CROWD
@@ -336,6 +336,8 @@ def test_an_animation_that_shows_the_same_in_other_bytes_is_a_copy(
     gone = {name.removeprefix("files/") for name, (keep, _) in bands(ran).items() if not keep}
     assert len(gone) == 2
     assert len(gone & {"a.webp", "b.gif"}) == len(gone & {"pages.tif", "pages-half.tif"}) == 1
+    members = [member for record in records_of(ran.out) for member in record["members"]]
+    assert {member["verdict"] for member in members if not member["keep"]} == {"copy confirmed"}
     assert not sscd("dedup", folder, "--no-second-look", "-f", "paths").lines
     stays = {"a.webp", "b.gif", "pages.tif", "pages-half.tif"} - gone
     lines = sscd("dedup", folder).lines

@@ -101,6 +101,21 @@ def test_a_decision_holds_for_the_same_pixels_when_the_decided_files_are_gone(
     assert len(sscd("apply", "r.jsonl", "--decisions", "old.jsonl").lines) == 1
 
 
+@pytest.mark.parametrize("words", [("dedup",), ("dedup", "--against", "others")])
+def test_the_page_of_dedup_begins_with_what_was_decided(
+    sscd: Run, tmp_path: Path, store: Store, words: tuple[str, ...]
+) -> None:
+    one, two = picture(tmp_path / "a.png", 1), picture(tmp_path / "b.png", 2)
+    near = 0.9 * A + (1 - 0.9**2) ** 0.5 * B
+    store(tmp_path / "descriptors", {one: A} if "--against" in words else {one: A, two: near})
+    store(tmp_path / "others", {two: near})
+    stays = hash_of(two)
+    line = said("same", hash_of(one), stays, keeper=stays)
+    append_decisions(tmp_path / "descriptors/decisions.jsonl", [line])
+    assert sscd(*words, "-t", "0.8", "-f", "html", "-o", "page.html").status == 0
+    assert f'"same","{stays}"]' in (tmp_path / "page.html").read_text()
+
+
 NEW, OLD, KEPT, MORE = (digit * 32 for digit in "1234")
 SHOWN, STAYS = "a" * 32, "b" * 32  # the pixels of NEW and OLD, and of KEPT and MORE
 

@@ -75,7 +75,7 @@ def shown(path: str, keeper: str = "", **more: Any) -> ReportedImage:
 
 
 def made(clusters: list[ReportedCluster], most: int = 100) -> Page:
-    return Page("".join(page(COUNTS, clusters, decided={}, side=64, most=most)))
+    return Page("".join(page(COUNTS, clusters, side=64, most=most)))
 
 
 HOSTILE = (
@@ -356,9 +356,11 @@ def test_copies_in_another_data_set_are_reviewed_and_stay(
     found = Page(sscd(*words, "html").out.decode())
     assert found.title == "sscd review: 1 image with a copy in the other data set"
     _, (_, _, images), _ = found.data
-    fixed = 13
-    assert [(image[0], image[1], image[fixed]) for image in images] == [
-        *(("test/1.png", 0, 1), ("train/a.png", 0, 0), ("test/0.png", 2, 1))
+    verdict, fixed = 11, 14
+    assert [(image[0], image[1], image[verdict], image[fixed]) for image in images] == [
+        ("test/1.png", 0, "", 1),
+        ("train/a.png", 0, "cannot tell", 0),
+        ("test/0.png", 2, "", 1),
     ]
     for format in ("jsonl", "csv", "parquet"):
         assert sscd(*words, format, "-o", "report").status == 0

@@ -3,6 +3,10 @@ const STRIP_MOST = 60; // images of a cluster at once
 const VERDICT_TEXT = {
   same: "goes", keep_both: "both stay", not_duplicate: "no duplicate", other_shot: "other shot",
 };
+const LOOK_TEXT = {
+  "copy confirmed": "a second look confirms the copy", "other shot": "another shot, by its pixels",
+  "cannot tell": "its pixels cannot tell",
+};
 const ROLE_TEXT = { stays: "stays", open: "to decide" };
 
 function captions(lead, image) {
@@ -41,10 +45,14 @@ function findings(lead, image) {
   line.append(fact(similarity === null ? "not compared with the left one"
     : `similarity ${similarity.toFixed(3)}`));
   if (image.band) line.append(fact(image.band));
-  const reason = lead.number === image.group ? [image.reason, image.explanation] : [];
-  for (const text of reason.filter(Boolean)) line.append(fact(printable(text), "why"));
+  const why = [lookText(image), image.reason, image.explanation];
+  for (const text of (lead.number === image.group ? why : []).filter(Boolean)) line.append(fact(printable(text), "why"));
   return line;
 }
+
+// What a second look said, unless the reason does.
+const lookText = ({ verdict, reason }) =>
+  verdict === "copy confirmed" || !reason ? LOOK_TEXT[verdict] : "";
 
 function strip(image) {
   const cluster = clusters[image.cluster], members = membersOf(cluster), list = byId("strip");

@@ -14,12 +14,17 @@ from html import escape
 from importlib.resources import files
 from itertools import islice
 from string import Template
-from types import MappingProxyType
 from typing import Any
 
 from sscd_cli.choices import PREVIEW_SIDE, PREVIEWS
 from sscd_cli.machines.stages import each
-from sscd_cli.reports.reported import Decided, ReportedCluster, ReportedImage
+from sscd_cli.reports.reported import (
+    Decide,
+    Decided,
+    ReportedCluster,
+    ReportedImage,
+    undecided,
+)
 from sscd_cli.reports.review.shown import Digest, in_order, is_shown_by_browser, kind
 from sscd_cli.text import bytes_text, counted
 
@@ -32,7 +37,7 @@ def page(
     header: Mapping[str, Any],
     clusters: Iterable[ReportedCluster],
     *,
-    decided: Decided = MappingProxyType({}),
+    decide: Decide = undecided,
     side: int = PREVIEW_SIDE,
     most: int = PREVIEWS,
 ) -> Iterator[str]:
@@ -41,14 +46,15 @@ def page(
     Memory: all clusters, and a few previews. Images without a preview are linked where they are
     files.
 
-    Args: side: longer edge of the previews in pixels. most: how many there are at most.
+    Args: decide: what was decided before. side: longer edge of the previews in pixels. most: how
+        many there are at most.
     """
     # the other formats load no Pillow
     from sscd_cli.reports.review.previews import previews
 
     ordered = in_order(clusters)
     yield _head(header)
-    yield from _data_block(header, ordered, decided)
+    yield from _data_block(header, ordered, decide)
     every = (image for cluster in ordered for image in cluster.images)
     shown = min(most, sum(len(cluster.images) for cluster in ordered))
     made_previews = each(previews(islice(every, most), side), "previews", shown)
@@ -58,11 +64,14 @@ def page(
 
 
 def served_page(
-    header: Mapping[str, Any], clusters: Iterable[ReportedCluster], decided: Decided
+    header: Mapping[str, Any], clusters: Iterable[ReportedCluster], decide: Decide
 ) -> Iterator[str]:
-    """Yield the page without previews, cluster by cluster, for a server that makes them."""
+    """Yield the page without previews, cluster by cluster, for a server that makes them.
+
+    clusters: can be gone through twice.
+    """
     yield _head(header)
-    yield from _data_block(header, clusters, decided)
+    yield from _data_block(header, clusters, decide)
     yield _tail()
 
 
@@ -93,11 +102,12 @@ def _tail() -> str:
 
 
 def _data_block(
-    header: Mapping[str, Any], clusters: Iterable[ReportedCluster], decided: Decided
+    header: Mapping[str, Any], clusters: Iterable[ReportedCluster], decide: Decide
 ) -> Iterator[str]:
     """Yield the block of data, cluster by cluster: a JSON array of the header, the clusters and
     the digest of all."""
     digest = Digest()
+    decided = decide(image.hashes for cluster in clusters for image in cluster.images)
     yield f'<script type="application/json" id="report">[{_json(header)}'
     for cluster in clusters:
         digest.add(cluster)
@@ -118,7 +128,7 @@ def _row(cluster: ReportedCluster, decided: Decided) -> list[Any]:
         [
             *(image.path, keeper, image.similarity, image.width, image.height, image.file_bytes),
             *(kind(image), image.mtime_ns // 1_000_000, image.content_hash),
-            *(image.pixel_hash, image.band, image.reason, image.explanation),
+            *(image.pixel_hash, image.band, image.verdict, image.reason, image.explanation),
             *(int(image.fixed), int(is_shown_by_browser(image))),
             *_said(image, cluster.images[keeper], decided),
         ]

@@ -4,7 +4,7 @@ const [header, ...clusters] = JSON.parse(document.getElementById("report").textC
 const digest = clusters.pop();
 const images = [];
 const FIELDS = ["path", "group", "similarity", "width", "height", "bytes", "format", "time", "hash",
-  "pixels", "band", "reason", "explanation", "fixed", "linked", "said", "stays"];
+  "pixels", "band", "verdict", "reason", "explanation", "fixed", "linked", "said", "stays"];
 
 clusters.forEach(([name, link, rows], cluster) => {
   const first = images.length;
