@@ -19,7 +19,6 @@ from sscd_cli.descriptors.schema import (
     NAME_COLUMNS,
     Row,
     descriptor_values,
-    name_bytes,
     name_digest,
     name_digests,
     names_from_columns,
@@ -140,7 +139,7 @@ class Ledger:
         could not even be read, so that it is tried again. Where the size is not known, the time
         alone decides.
         """
-        known = self._stamps.get(name_digest(name_bytes(source), name_bytes(id)))
+        known = self._stamps.get(name_digest(source, id))
         if mtime_ns is None or known in {None, _UNKNOWN}:
             return False
         if file_bytes is None:
@@ -149,16 +148,16 @@ class Ledger:
 
     def damaged(self, source: str, id: str) -> bool:
         """Say whether the newest row of an image that is `unchanged` holds no descriptor."""
-        known = self._stamps.get(name_digest(name_bytes(source), name_bytes(id)))
+        known = self._stamps.get(name_digest(source, id))
         return known is not None and bool(known & _DAMAGED)
 
     def reason(self, source: str, id: str) -> str:
         """Return why the newest row of a damaged image says that it cannot be read."""
-        return self._reasons.get(name_digest(name_bytes(source), name_bytes(id)), "damaged")
+        return self._reasons.get(name_digest(source, id), "damaged")
 
     def knows_failure(self, row: Row) -> bool:
         """Say whether an image's newest row says the same: as unreadable, for the same reason."""
-        name = name_digest(name_bytes(row.source), name_bytes(row.id))
+        name = name_digest(row.source, row.id)
         failure = _failure(row.mtime_ns, row.file_bytes, row.error and printable(row.error))
         return self._stamps.get(name) == _UNKNOWN and self._failures.get(name) == failure
 
@@ -191,7 +190,7 @@ class Ledger:
     def note(self, rows: Sequence[Row], places: Iterable[int]) -> None:
         """Take in what was just added; places: as `ShardWriter.add` returned them."""
         for row, place in zip(rows, map(int, places), strict=True):
-            name = name_digest(name_bytes(row.source), name_bytes(row.id))
+            name = name_digest(row.source, row.id)
             self._record(name, place, [getattr(row, column) for column in _FACTS])
             self._keep_open(place, row)
 

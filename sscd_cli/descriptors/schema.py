@@ -181,12 +181,16 @@ def names_from_columns(table: pa.Table, column: str) -> pa.ChunkedArray:
     return pc.coalesce(exceptions, text)
 
 
-def name_digest(source: bytes, id: bytes) -> bytes:
-    """Return 16 bytes that stand for an image's true names."""
+def name_digest(source: str, id: str) -> bytes:
+    """Return 16 bytes that stand for an image's name."""
+    return _digest(name_bytes(source), name_bytes(id))
+
+
+def _digest(source: bytes, id: bytes) -> bytes:
     return hashlib.blake2b(source + b"\0" + id, digest_size=HASH_BYTES).digest()
 
 
 def name_digests(table: pa.Table) -> Iterator[bytes]:
     """Yield the `name_digest` of each row of a shard, read with its columns of names."""
     names = (names_from_columns(table, column).to_pylist() for column in ("source", "id"))
-    return map(name_digest, *names)
+    return map(_digest, *names)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -19,6 +17,7 @@ from sscd_cli.descriptors.parts import division
 from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.descriptors.prune import prune
 from sscd_cli.descriptors.read import DescriptorSet
+from sscd_cli.descriptors.schema import name_digest
 from sscd_cli.descriptors.shards import dataset_at, shard_paths, shard_provenance
 from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.errors import NoImagesError, StoreError
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from sscd_cli.models.load import Model
 
 SHOWN_ERRORS = 20
+_SEEN = 8  # bytes of a name's digest that are kept of each image
 
 
 @dataclass
@@ -70,9 +70,9 @@ class EmbedResult:
     survey: Survey = field(default_factory=Survey)
     _seen: bytearray = field(default_factory=bytearray, repr=False)
 
-    def note_seen(self, key: bytes) -> None:
-        """Remember that this run came across the image of an `image_key`."""
-        self._seen += key
+    def note_seen(self, name: bytes) -> None:
+        """Remember that this run came across the image of a `name_digest`."""
+        self._seen += name[:_SEEN]
 
     def note_unreadable(self, name: str, error: str) -> None:
         self.unreadable += 1
@@ -97,7 +97,7 @@ class EmbedResult:
 
         Compares 64-bit digests: 8 bytes an image, and one name in 10^12 taken for another.
         """
-        keys = b"".join(map(image_key, sources, ids))
+        keys = b"".join(name[:_SEEN] for name in map(name_digest, sources, ids))
         return np.isin(np.frombuffer(keys, np.uint64), np.frombuffer(self._seen, np.uint64))
 
     def narrow(self, stored: DescriptorSet) -> DescriptorSet:
@@ -105,11 +105,6 @@ class EmbedResult:
         failed = stored.unreadable
         seen = stored.select(self.saw(stored.sources, stored.ids))
         return replace(seen, unreadable=failed.select(self.saw(failed.sources, failed.ids)))
-
-
-def image_key(source: str, id: str) -> bytes:
-    """Return 8 bytes that stand for an image's name."""
-    return hashlib.blake2b(os.fsencode(f"{source}\0{id}"), digest_size=8).digest()
 
 
 EmbedProgress = Callable[[EmbedResult], None]

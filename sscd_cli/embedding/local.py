@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.descriptors.ledger import Known, Ledger
-from sscd_cli.descriptors.schema import Row
+from sscd_cli.descriptors.schema import Row, name_digest
 from sscd_cli.descriptors.write import ShardWriter
 from sscd_cli.embedding.job import (
     EmbedProgress,
     EmbedResult,
     Job,
     drop_mended,
-    image_key,
     prune_vanished,
 )
 from sscd_cli.images.decode import Decoded, Unreadable
@@ -64,7 +63,7 @@ def run_here(job: Job, progress: EmbedProgress) -> EmbedResult:
             rows = [row for row in _rows(some, ledger, result) if not ledger.knows_failure(row)]
             writing = time.perf_counter()
             ledger.note(rows, writer.add(rows))
-            drawn.difference_update(image_key(row.ref.source, row.ref.id) for row in some.rows)
+            drawn.difference_update(name_digest(row.ref.source, row.ref.id) for row in some.rows)
             result.seconds["write"] += time.perf_counter() - writing
             result.elapsed = time.perf_counter() - started
             progress(result)
@@ -87,7 +86,7 @@ def _changed(
     """
     for ref in refs:
         result.images += 1
-        key = image_key(ref.source, ref.id)
+        key = name_digest(ref.source, ref.id)
         result.note_seen(key)
         if key in drawn:  # a list may name an image twice
             result.unchanged += 1
