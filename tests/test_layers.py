@@ -60,7 +60,7 @@ HOMES = {
         "second_look",
         "training",
     ),
-    "cv2": ("second_look",),
+    "cv2": ("second_look", "images.thumbnail"),
     "pillow_heif": ("images.formats",),
     "pillow_jxl": ("images.formats",),
     "rawpy": ("images.formats",),
