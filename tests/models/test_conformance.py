@@ -5,6 +5,7 @@ Needs the extra `conformance`; without it `test_weights_layouts.py` compares wit
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -36,8 +37,16 @@ DIMENSIONS = 40
 MEAN, STD = (torch.tensor(RGB_STATS[key]).view(3, 1, 1) for key in ("mean", "std"))
 
 
+def imported(name: str) -> Any:
+    """Import a library, or skip: torchvision raises RuntimeError beside another build of torch."""
+    try:
+        return importlib.import_module(name)
+    except (ImportError, RuntimeError) as error:
+        pytest.skip(f"{name}: {error}")
+
+
 def original(layout: str, trunk: str) -> nn.Module:
-    pytest.importorskip({"classy": "classy_vision"}.get(layout, layout), exc_type=ImportError)
+    imported({"classy": "classy_vision"}.get(layout, layout))
     return seeded_original(layout, trunk, DIMENSIONS)
 
 
@@ -162,8 +171,8 @@ def assert_close(ours: np.ndarray[Any, Any], theirs: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_resizing_is_torchvisions_bit_for_bit(name: str) -> None:
-    v2 = pytest.importorskip("torchvision.transforms.v2", exc_type=ImportError)
-    v1 = pytest.importorskip("torchvision.transforms")
+    v2 = imported("torchvision.transforms.v2")
+    v1 = imported("torchvision.transforms")
     recipe = replace(RECIPES[name], decode="exact")
     size = (recipe.size, recipe.size) if recipe.square else recipe.size
     mode = v1.InterpolationMode(recipe.resample)
@@ -177,7 +186,7 @@ def test_resizing_is_torchvisions_bit_for_bit(name: str) -> None:
 
 
 def test_pixels_enter_the_network_as_totensor_and_normalize_make_them() -> None:
-    transforms = pytest.importorskip("torchvision.transforms", exc_type=ImportError)
+    transforms = imported("torchvision.transforms")
     picture = resize(pictures()[0], RECIPES["small-288"])
     theirs = transforms.Normalize(**RGB_STATS)(transforms.ToTensor()(picture))
     pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
