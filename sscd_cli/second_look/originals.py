@@ -35,6 +35,7 @@ _ONE_VIEW = 0.85  # the same, of two sizes of one picture
 _TONE = 10  # grey levels by which what is at the edges may differ, as with noise
 _OTHER_TONES = 3  # grey levels by which pictures differ to the eye
 _CLIPPED, _ONE_SIDED, _MUCH = 0.008, 0.003, 0.05  # shares of values that were cut off
+_BARE = 0.5  # of what lies around a part: that is flat
 _COVERED, _WIDE = 0.85, 0.15  # of a canvas: by what it holds and flat colour; by that alone
 
 
@@ -179,11 +180,13 @@ def _part_verdict(one: Look, other: Look, alike: float) -> Verdict | None:
     first = _first_of_part(outer, inner, place)
     canvas = _canvas_verdict(one, other)
     canvas = canvas if canvas and canvas.original != holder else None
+    covered = place.width * place.height / outer.grey.size
     if first is None and canvas:
-        covered = place.width * place.height / outer.grey.size
         share = max(one.canvas, other.canvas)
         if share > _WIDE or covered + share > _COVERED:
             return canvas
+    if first is None and outer.canvas > _BARE * (1 - covered) > _BARE * inner.canvas:
+        return canvas or Verdict(None)  # a flat border was cut off, or put on
     if first == 0 or (first is None and goes_on(outer.grey, found(outer.grey, inner.grey))):
         return Verdict(holder, "a crop")
     return canvas or Verdict(1 - holder, "with something around it")

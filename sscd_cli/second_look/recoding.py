@@ -27,12 +27,12 @@ _SIDE = 768  # pixels, at most, of a picture that are remembered
 _COMPARED = 208  # of them that are compared
 _LEAST = 64  # pixels, at least
 _GRID = 16  # pixels: a block of a JPEG file, with its colours at half the size
-_CLEAR = ((0.75, 0.75), (1.1, 0.5))  # misses of the likelier, and as shares of the other's
-_BOTH = 0.9  # misses of both, where the finer file holds all that the coarser one does
-_SURE = 0.65  # the same, where only one of the two files can be tried
+_CLEAR = ((0.75, 0.75), (1.0, 0.5))  # misses of the likelier, and as shares of the other's
+_BOTH = 0.95  # misses of both, where the finer file holds all that the coarser one does
+_SURE = 0.6  # the same, where only one of the two files can be tried
 _ON_GRID = 0.45  # of the usual loss: less than this apart is what was made from the file
 _HELD = 0.75  # of the usual loss: what loses less, in the file's tones, was on its grid before
-_AGAIN, _OFF_GRID = 0.05, 0.6  # misses of what comes out just so; of the usual loss, at least
+_AGAIN, _OFF_GRID = 0.05, 0.5  # misses of what comes out just so; of the usual loss, at least
 _EXACT = 0.3  # as misses: of what has the very tones
 _FEWEST, _SPREAD = 12, 4.0  # blocks that hold something; squared grey levels of such a block
 _RESAMPLING = (
@@ -187,7 +187,8 @@ def first_of(
         return int(ones.is_exact)
     misses = others.misses, ones.misses
     coarser, finer = (others, ones) if other.coarseness > one.coarseness else (ones, others)
-    if max(misses) < _BOTH and one.coarseness != other.coarseness and coarser.moved < finer.moved:
+    is_held = coarser.moved < max(finer.moved, _ON_GRID)
+    if max(misses) < _BOTH and one.coarseness != other.coarseness and is_held:
         return int(coarser is others)  # it alone could be made again from both
     likely = int(misses[1] < misses[0])
     share = misses[likely] / max(misses[1 - likely], 1e-6)
@@ -252,7 +253,7 @@ class _Trace:
 
     @property
     def misses(self) -> float:
-        return self.left / (self.loss + 0.02)
+        return self.left / (min(self.loss, self.usual or self.loss) + 0.02)
 
     @property
     def moved(self) -> float:
