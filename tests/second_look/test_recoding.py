@@ -109,3 +109,23 @@ def test_two_copies_of_a_third_picture_tell_nothing() -> None:
 def test_two_files_of_one_picture_are_the_same_as_themselves() -> None:
     data = file_of(gallery("reef"), quality=90)
     assert verdicts(data, data) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "edit"),
+    [
+        ("alps", named("colour shift", "cold")),
+        ("aurora", named("colour shift", "warm")),
+        ("aurora", named("contrast", "factor 0.6")),
+        ("harbour", named("contrast", "factor 0.6")),
+    ],
+)
+def test_a_finer_copy_with_other_tones_is_not_the_original_of_a_coarse_file(
+    name: str, edit: Edit
+) -> None:
+    """The file comes out again from such a copy, too, whose pixels were on its grid already."""
+    original = file_of(gallery(name), quality=60)
+    copy = file_of(edited(original, edit), "WEBP", quality=95)
+    first, second = verdicts(original, copy)
+    assert first and second
+    assert (first.original, second.original) == (0, 1)
