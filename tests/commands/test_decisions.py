@@ -239,3 +239,29 @@ def test_a_file_of_decisions_that_is_not_there_stops_everything(
     assert (ran.status, ran.out) == (3, b"")
     assert error_line(ran) == ("there is no file nowhere.jsonl; check the path of --decisions")
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["a.png", "b.png"]
+
+
+def test_what_was_decided_is_taken_back_by_files_that_show_the_same(
+    sscd: Run, tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    names = "alps.jpg", "alps-brighter.jpg"
+    one, two = (Path(shutil.copy(DATA / "gallery" / name, photos)) for name in names)
+    members = records_of(sscd("dedup", photos, "-f", "jsonl").out)[0]["members"]
+    pixels = {member["content_hash"]: member["pixel_hash"] for member in members}
+    line = said("other_shot", hash_of(one), hash_of(two))
+    known = {f"{side}_pixels": pixels[line[side]] for side in ("left", "right")}
+    file = tmp_path / "said.jsonl"
+    with Image.open(two) as image:
+        image.save(tmp_path / "again.png")
+    gone = said("keep_both", hash_of(one), "0" * 32)  # of the same picture in a file that has gone
+    of_gone = {gone["right"]: pixels[hash_of(one)], "0" * 32: pixels[hash_of(two)]}
+    known_too = {f"{side}_pixels": of_gone[gone[side]] for side in ("left", "right")}
+    append_decisions(file, [{**gone, **known_too}, {**line, **known}])
+    error_line(sscd("decisions", "revoke", "again.png", "again.png", "--decisions", file))
+    ran = sscd("decisions", "revoke", one, "again.png", "--decisions", file)
+    assert ran.status == 0
+    assert ran.err.startswith("taken back: ")
+    assert not read_decisions(file).verdicts
+    assert sscd("decisions", "list", "--decisions", file).out == b""
