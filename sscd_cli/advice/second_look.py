@@ -28,32 +28,40 @@ _COPIES_A_SHOT = 20
 class SecondLooks:
     """verdicts: by row, of the images that were looked at again beside their keepers. by_time:
     the other shots among them that only the time of their taking tells. believed: the threshold
-    is (see `DedupOptions.believed`), whatever other pairs turn out to be.
+    is (see `DedupOptions.believed`), whatever other pairs turn out to be. known: of
+    each pair of rows that was looked at, its verdict, and whether only the time tells it.
     """
 
     verdicts: Mapping[int, str] = field(default_factory=dict)
     by_time: Set[int] = frozenset()
     believed: bool = False
+    known: Mapping[frozenset[int], tuple[str | None, bool]] = field(default_factory=dict)
 
-    @classmethod
-    def of(
-        cls, stored: DescriptorSet, found: Clusters, exact_N: Indices, believed: bool
-    ) -> SecondLooks:
+    def at(self, stored: DescriptorSet, found: Clusters, exact_N: Indices) -> SecondLooks:
         """Look at each removable image and its keeper, unless they are exact copies.
 
         Where pixels cannot tell, files that say when they were taken do: no edit changes that. An
-        image that is not here, or cannot be read, has no verdict. Animations with other bytes that
-        count as exact copies were looked at frame by frame, and are confirmed.
+        image that is not here, or cannot be read, has no verdict. A pair is looked at once only.
+        Animations with other bytes that count as exact copies were looked at frame by frame, and
+        are confirmed.
         """
         same = exact_N == exact_N[found.keeper]
         rows = np.flatnonzero(found.removable & ~same)
-        looks = cls.between(stored, found.keeper[rows], stored, rows)
-        verdicts = {int(rows[place]): verdict for place, verdict in looks.verdicts.items()}
+        pairs = [
+            frozenset(pair) for pair in zip(rows.tolist(), found.keeper[rows].tolist(), strict=True)
+        ]
+        new = [place for place, pair in enumerate(pairs) if pair not in self.known]
+        looks = self.between(stored, found.keeper[rows[new]], stored, rows[new])
+        said = {pairs[at]: (looks.verdicts.get(n), n in looks.by_time) for n, at in enumerate(new)}
+        known = {**self.known, **said}
+        told = {row: known[pair] for row, pair in zip(rows.tolist(), pairs, strict=True)}
+        verdicts = {row: verdict for row, (verdict, _) in told.items() if verdict}
         several = np.flatnonzero(found.removable & same & (stored.columns["frames"] > 1))
         hash_N = stored.columns["content_hash"]
         other = (hash_N[several] != hash_N[found.keeper[several]]).any(axis=1)
         verdicts |= dict.fromkeys(several[other].tolist(), CONFIRMED)
-        return cls(verdicts, {int(rows[place]) for place in looks.by_time}, believed)
+        by_time = {row for row, (_, late) in told.items() if late}
+        return SecondLooks(verdicts, by_time, self.believed, known)
 
     @classmethod
     def between(

@@ -278,18 +278,10 @@ def _clusters(
     originals: Originals,
 ) -> tuple[Clusters, _LeftOut, SecondLooks]:
     """Cluster the images that are there, and look at the pixels of what would go."""
-    threshold = doubts.pairs.threshold
     if copies.forest_at is not None:  # which holds just some of the lower pairs
-        copies = at_threshold(copies, threshold)
+        copies = at_threshold(copies, doubts.pairs.threshold)
     with stage("clustering"):
-        found, left_out = _among_present_files(stored, copies, options, doubts, originals)
-    if not options.second_look:
-        return found, left_out, SecondLooks()
-    looks = SecondLooks.of(stored, found, doubts.pairs.exact, options.believed)
-    if looks.shots_abound:  # still more so among lower pairs
-        copies = at_threshold(copies, threshold)
-        found, left_out = _among_present_files(stored, copies, options, doubts, originals)
-    return looks.spared(found), left_out, looks
+        return _among_present_files(stored, copies, options, doubts, originals)
 
 
 @dataclass(frozen=True)
@@ -306,8 +298,10 @@ def _among_present_files(
     options: DedupOptions,
     doubts: RowDoubts,
     originals: Originals,
-) -> tuple[Clusters, _LeftOut]:
+) -> tuple[Clusters, _LeftOut, SecondLooks]:
     """Cluster the images whose files are still there, each file once.
+
+    Which is the original is asked only where something may go after a second look.
 
     An image on no disk of this machine may be in a cluster of such images only: nothing that
     could be removed here has a keeper that cannot be looked for.
@@ -315,12 +309,16 @@ def _among_present_files(
     with_copy = copies.rows | doubts.low_twins
     files = check_files(stored, np.flatnonzero(with_copy).tolist())
     order = originals.order(with_copy)
+    looks = SecondLooks(believed=options.believed)
 
-    def clusters(present: NDArray[np.bool_]) -> Clusters:
+    def clusters(present: NDArray[np.bool_], copies: Copies = copies) -> Clusters:
         rows, linkage = stored.descriptors, options.linkage
         seen = present & ~doubts.low
         found = cluster_copies(copies, order, rows, linkage, seen, doubts.pairs)
         return with_exact_copies(found, present & doubts.low, doubts.pairs.exact, order)
+
+    def look(found: Clusters) -> SecondLooks:
+        return looks.at(stored, found, doubts.pairs.exact) if options.second_look else looks
 
     present = ~(files.stale | files.aliases)
     found = clusters(present)
@@ -329,19 +327,26 @@ def _among_present_files(
     if mixed.any():
         present &= ~mixed
         found = clusters(present)
+    looks = look(found)
+    if looks.shots_abound:  # still more so among lower pairs
+        copies = at_threshold(copies, doubts.pairs.threshold)
+        found = clusters(present, copies)
+        looks = look(found)
     for _ in range(_ROUNDS if "original" in options.keep else 0):
-        if not originals.judge(found, order):
+        if not originals.judge(looks.spared(found), order):
             break
         order = originals.order(with_copy)
-        found = clusters(present)
+        found = clusters(present, copies)
+        looks = look(found)
     return (
-        found,
+        looks.spared(found),
         _LeftOut(
             stale=int((files.stale | mixed).sum()),
             aliases=int(files.aliases.sum()),
             unchecked=int((files.elsewhere & found.clustered).sum()),
             linked=files.linked,
         ),
+        looks,
     )
 
 

@@ -14,6 +14,7 @@ from conftest import Run, drawn_provenance, records_of
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from sscd_cli.advice import originals, second_look
 from sscd_cli.descriptors.schema import Row
 from sscd_cli.descriptors.write import ShardWriter
 
@@ -76,6 +77,22 @@ def test_another_shot_stays_to_be_looked_at_and_a_copy_may_go(sscd: Run) -> None
     assert "1 removable" in ran.err
     assert "many other shots" not in ran.err, "there is nothing that pixels cannot tell"
     assert sscd(*WORDS, "paths").lines == ["copy.png"]
+
+
+@pytest.mark.parametrize("is_copy", [True, False])
+def test_originals_are_told_only_where_something_may_go_and_no_pair_is_looked_at_twice(
+    is_copy: bool, sscd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = PAGES
+    save(tmp_path, {"a.png": one.resize((425, 550)) if is_copy else other, "b.png": one})
+    looks: list[object] = []
+    compared: list[object] = []
+    look, compare = second_look.second_look, originals.compare
+    monkeypatch.setattr(second_look, "second_look", lambda *p: looks.append(p) or look(*p))
+    monkeypatch.setattr(originals, "compare", lambda *p: compared.append(p) or compare(*p))
+    assert sscd("dedup", "--keep", "original,path", "-f", "paths").lines == ["a.png"] * is_copy
+    assert bool(compared) is is_copy
+    assert len(looks) == 1
 
 
 def shots(folder: Path, copies: int) -> None:
