@@ -26,6 +26,7 @@ from sscd_cli.machines.hardware import core_count
 from sscd_cli.machines.stages import each
 from sscd_cli.matching.copies import Clusters
 from sscd_cli.matching.keepers import deciding_word, keep_order
+from sscd_cli.matching.products import Indices
 from sscd_cli.second_look.originals import Look, Verdict, compare
 
 # why one stays by the words of --keep
@@ -75,11 +76,14 @@ class Originals:
     def of(cls, stored: DescriptorSet, policy: Policy) -> Originals:
         return cls(stored, policy, np.zeros(len(stored), np.bool_))
 
-    def judge(self, found: Clusters, order_N: NDArray[np.int64]) -> bool:
-        """Compare what is in one cluster; say whether anything new was found out."""
+    def judge(self, found: Clusters, order_N: NDArray[np.int64], shots_M: Indices) -> bool:
+        """Compare what is in one cluster; say whether anything new was found out.
+
+        shots_M: rows that are other shots of their keepers, and no copies of what is with these.
+        """
         groups = [
             rows
-            for rows in _groups(found, order_N)
+            for rows in _groups(found, order_N, shots_M)
             if next(self._to_compare(found, rows, self._beaten_of(rows)), None)
         ]
         with ThreadPoolExecutor(core_count()) as pool:
@@ -216,14 +220,16 @@ class Originals:
         return None if picture is None else Look.of(picture.image, picture.coding)
 
 
-def _groups(found: Clusters, order_N: NDArray[np.int64]) -> Iterator[list[int]]:
+def _groups(found: Clusters, order_N: NDArray[np.int64], shots_M: Indices) -> Iterator[list[int]]:
     """Yield the rows that are compared with each other, the best by order first, `MOST` at most.
 
-    Those are all of a cluster in which something may go; of a larger one each keeper and its
-    copies.
+    Those are all of a cluster in which something may go, without other shots; of a larger one
+    each keeper and its copies.
     """
     removable = found.removable
-    rows = np.flatnonzero(np.isin(found.component, found.component[removable]) & found.clustered)
+    compared = np.isin(found.component, found.component[removable]) & found.clustered
+    compared[shots_M] = False
+    rows = np.flatnonzero(compared)
     _, cluster, size = np.unique(found.component[rows], return_inverse=True, return_counts=True)
     small = size[cluster] <= MOST
     lead = np.where(small, found.component[rows], found.keeper[rows])

@@ -95,10 +95,17 @@ class SecondLooks:
         return many and not self.believed
 
     @property
+    def shots(self) -> Indices:
+        """Which are other shots of their keepers."""
+        return self._said_of(OTHER_SHOT)
+
+    @property
     def in_doubt(self) -> Indices:
         """Which are to be looked at: other shots, and, where these abound, all that may be one."""
-        doubted = (OTHER_SHOT, CANNOT_TELL) if self.shots_abound else (OTHER_SHOT,)
-        rows = [row for row, verdict in self.verdicts.items() if verdict in doubted]
+        return self._said_of(OTHER_SHOT, *[CANNOT_TELL] * self.shots_abound)
+
+    def _said_of(self, *verdicts: str) -> Indices:
+        rows = [row for row, verdict in self.verdicts.items() if verdict in verdicts]
         return np.array(rows, np.int64)
 
     def spared(self, found: Clusters) -> Clusters:

@@ -333,7 +333,7 @@ def _among_present_files(
         found = clusters(present, copies)
         looks = look(found)
     for _ in range(_ROUNDS if "original" in options.keep else 0):
-        if not originals.judge(looks.spared(found), order):
+        if not originals.judge(looks.spared(found), order, looks.shots):
             break
         order = originals.order(with_copy)
         found = clusters(present, copies)

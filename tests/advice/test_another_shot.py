@@ -95,6 +95,18 @@ def test_originals_are_told_only_where_something_may_go_and_no_pair_is_looked_at
     assert len(looks) == 1
 
 
+@pytest.mark.usefixtures("pages")
+def test_another_shot_is_not_taken_for_the_original_of_what_stays(sscd: Run) -> None:
+    ran = sscd("dedup", "--keep", "original,path", "-f", "jsonl")
+    (cluster,) = records_of(ran.out)
+    said = {m["path"]: (m["keep"], m["reason"]) for m in cluster["members"]}
+    assert said == {
+        "a.png": (True, ""),
+        "copy.png": (False, "a smaller size"),
+        "other.png": (True, "another shot: its pixels differ in places"),
+    }
+
+
 def shots(folder: Path, copies: int) -> None:
     """A page, smaller copies of it, another page, and one too small to tell anything."""
     one, other = PAGES
