@@ -14,12 +14,14 @@ def print_embed_estimate(options: EmbedOptions) -> None:
 
     found = estimate.run(options)
     todo = found.images - found.unchanged
+    pace = (
+        f", at {counted(round(found.images_per_second), 'images')}/s with {found.model} on "
+        f"{found.device} ({found.precision}), measured with {found.probed:,}"
+    )
     lines = (
         f"images   {found.images:,}, {todo:,} of them to embed",
         f"reading  {bytes_text(found.file_bytes)}",
-        f"time     about {_duration(found.seconds)}, at "
-        f"{counted(round(found.images_per_second), 'images')}/s "
-        f"with {found.model} on {found.device} ({found.precision}), measured with {found.probed:,}",
+        f"time     about {_duration(found.seconds)}{pace if found.probed else ''}",
         f"memory   about {bytes_text(found.memory_bytes)}",
         f"disk     about {bytes_text(found.disk_bytes)} in {options.descriptors}",
     )

@@ -34,6 +34,11 @@ def test_the_estimate_is_data_and_nothing_is_written(
     assert names_in(tmp_path) == before
 
 
+def test_no_pace_is_stated_where_nothing_was_measured(tiny: Run, photos: Path) -> None:
+    assert tiny("embed", "photos").status == 0
+    assert tiny("embed", "photos", "--estimate").lines[2] == "time     about 0 s"
+
+
 def test_the_numbers_follow_from_the_files_and_the_probe(
     photos: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
