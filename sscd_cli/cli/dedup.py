@@ -317,16 +317,22 @@ def _note_second_look(found: DedupResult | AgainstResult) -> None:
     looks = found.looks
     confirmed, others = looks.count(CONFIRMED), looks.count(OTHER_SHOT)
     if confirmed or others:
-        terminal.note(
-            f"second look at {counted(len(looks.verdicts), 'pairs')}: {confirmed:,} confirmed as "
-            f"copies, {others:,} other shots, which stay"
-        )
+        terminal.note(looks_text(len(looks.verdicts), confirmed, others))
     if doubted := len(looks.in_doubt) - others:
         terminal.warn(
             f"many other shots are above the threshold {found.threshold:.4g}, so that it says "
             f"little here; what pixels cannot tell ({counted(doubted, 'pairs')}) is marked look "
             f"at, and not removable; {_NONETHELESS}"
         )
+
+
+def looks_text(pairs: int, confirmed: int, others: int) -> str:
+    """Return what a second look at pairs found, as a line in which the counts add up."""
+    said = [counted(confirmed, "confirmed copies")] if confirmed else []
+    said += [f"{counted(others, 'other shots')} to look at"] if others else []
+    unsure = pairs - confirmed - others
+    said += [f"{unsure:,} that pixels cannot tell"] if unsure else []
+    return f"second look at {counted(pairs, 'pairs')}: {', '.join(said)}"
 
 
 def _warn_of_no_paths(count: int) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from sscd_cli.advice import originals, second_look
+from sscd_cli.cli.dedup import looks_text
 from sscd_cli.descriptors.schema import Row
 from sscd_cli.descriptors.write import ShardWriter
 
@@ -73,7 +74,7 @@ def test_another_shot_stays_to_be_looked_at_and_a_copy_may_go(sscd: Run) -> None
         "copy.png": (False, "edited copy", "copy confirmed"),
         "other.png": (True, "look at it", "other shot"),
     }
-    assert "second look at 2 pairs: 1 confirmed as copies, 1 other shots, which stay" in ran.err
+    assert "second look at 2 pairs: 1 confirmed copy, 1 other shot to look at" in ran.err
     assert "1 removable" in ran.err
     assert "many other shots" not in ran.err, "there is nothing that pixels cannot tell"
     assert sscd(*WORDS, "paths").lines == ["copy.png"]
@@ -220,3 +221,15 @@ def test_where_pixels_cannot_tell_the_time_of_the_shots_does(
     assert member["keep"] == (verdict == "other shot")
     late = verdict == "other shot"
     assert ("another shot: taken at another time" in sscd(*WORDS, "html").out.decode()) == late
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((8, 7, 0), "8 pairs: 7 confirmed copies, 1 that pixels cannot tell"),
+        ((2, 0, 2), "2 pairs: 2 other shots to look at"),
+        ((1, 1, 0), "1 pair: 1 confirmed copy"),
+    ],
+)
+def test_the_counts_of_a_second_look_add_up(counts: tuple[int, int, int], said: str) -> None:
+    assert looks_text(*counts) == f"second look at {said}"

@@ -130,7 +130,7 @@ def test_another_shot_of_theirs_is_only_looked_at(sscd: Run, tmp_path: Path, sto
     store(tmp_path / "theirs.d", {files["theirs"]: A})
     ran = sscd("dedup", "--against", "theirs.d", "-f", "paths")
     assert ran.lines == ["copy.png"]
-    assert "second look at 2 pairs: 1 confirmed as copies, 1 other shots, which stay" in ran.err
+    assert "second look at 2 pairs: 1 confirmed copy, 1 other shot to look at" in ran.err
     assert "1 of 2 images have a copy among 1 other, 1 more have one to look at" in ran.err
     ran = sscd("dedup", "--against", "theirs.d", "-f", "paths", "--no-second-look")
     assert ran.lines == ["mine.png", "copy.png"]
