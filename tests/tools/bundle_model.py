@@ -49,7 +49,7 @@ from sscd_cli.models.files.safetensors_file import save_network
 from sscd_cli.models.load import Model, load_model
 from sscd_cli.models.network import Network
 
-VERSION = 4
+VERSION = 5
 RECIPE = Recipe("mini-192", 192, square=True, decode="fast")
 SSCD_THRESHOLD, PRECISION = 0.75, 0.95
 DROPPED_BITS = 2  # of a float16's ten: what is left differs by 2⁻⁹, as in bfloat16

@@ -28,7 +28,7 @@ SENTENCES = {
         "no `-t`: copies from {threshold}; from {look_at} on marked `look at it`",
         "different photographs reaches {threshold} with `sscd_mini`",
         "find_pairs(stored.descriptors, {threshold})",
-        "| `sscd_mini` | bundled | {size} MB | {dimensions} | 21,231 photographs "
+        "| `sscd_mini` | bundled | {size} MB | {dimensions} | 35,249 pictures "
         "([NOTICE](NOTICE.md)) | {threshold} |",
         "# float32 (2, {dimensions})",
         "# {pair}: a copy",

@@ -3,12 +3,13 @@
     python tests/tools/train_student.py --data TRAIN --teacher sscd.onnx --work WORK \
         --start sscd_cli/models/sscd_mini.safetensors --hours 6 --sizes 112@0,144@0.6
 
-TRAIN holds tar files of images. Every view is drawn to the teacher's code of the whole picture:
-cross entropy over the codes of all pictures at a temperature of 0.05, plus 1 - cosine to the own
-code, plus half an InfoNCE between two views of a picture. The teacher runs once for each picture.
-Time, not steps, drives the cosine decay, so that a busy machine ends as planned. The first layers,
-which are slow to train, stay as they are. WORK keeps pictures, codes and the state; the same
-command goes on from there. WORK/student.safetensors: float16, 512-d.
+TRAIN holds tar files of images; the last `--often` of them are drawn twice as often. Every view is
+drawn to the teacher's code of the whole picture: cross entropy over the codes of all pictures at a
+temperature of 0.05, plus 1 - cosine to the own code, plus half an InfoNCE between two views of a
+picture. The teacher runs once for each picture. Time, not steps, drives the cosine decay, so that a
+busy machine ends as planned. The first layers, which are slow to train, stay as they are. WORK
+keeps pictures, codes and the state; the same command goes on from there. WORK/student.safetensors:
+float16, 512-d.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=6.0)
     parser.add_argument("--sizes", default="112@0,144@0.75", help="pixels @ share of the time")
     parser.add_argument("--rate", type=float, default=6e-4)
+    parser.add_argument("--often", type=int, default=0, help="how many last pictures to draw twice")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -79,8 +81,8 @@ def keep_pictures(refs: Sequence[ImageRef], work: Path) -> None:
 class Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Item: views of `BATCH` pictures, twice, which pictures they are, and what is behind them."""
 
-    def __init__(self, work: Path, size: int, first: int) -> None:
-        self.work, self.size, self.first = work, size, first
+    def __init__(self, work: Path, size: int, first: int, often: int) -> None:
+        self.work, self.size, self.first, self.often = work, size, first, often
         self.make: ViewMaker | None = None
 
     def __len__(self) -> int:
@@ -91,9 +93,12 @@ class Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
             torch.set_num_threads(1)
             self.pictures = np.load(self.work / "pictures.npy", mmap_mode="r")
             self.aspect = np.load(self.work / "aspect.npy")
+            share = np.ones(len(self.aspect))
+            share[len(share) - self.often :] = 2
+            self.share = share / share.sum()
             self.make = ViewMaker(self.size)
         rng = np.random.default_rng((7, self.first + item))
-        once = rng.choice(len(self.aspect), BATCH, replace=False)
+        once = rng.choice(len(self.aspect), BATCH, replace=False, p=self.share)
         which = np.concatenate([once, once])
         views, behind = self.make(self.pictures[which], self.aspect[which], rng)
         return views, torch.from_numpy(which), behind
@@ -166,7 +171,7 @@ def run(options: argparse.Namespace) -> None:
         wanted = int(max(phase for phase in phases if phase[1] * total <= spent)[0])
         if wanted != size:
             size = wanted
-            batches = Batches(options.work, size, step)
+            batches = Batches(options.work, size, step, options.often)
             loader = iter(DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=4))
         decay = 0.5 * (1 + math.cos(math.pi * spent / total))
         for group in optimiser.param_groups:
