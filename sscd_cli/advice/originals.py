@@ -60,9 +60,9 @@ class Originals:
     """What was found out so far of the images of a dataset, and which of them stay for it.
 
     beaten: bool (N,), those that are edited copies of another one, unless it goes round in a circle
-    from one to the next. reasons: by original and copy,
-    what the copy is of it, "" where pixels do not tell; in both orders `UNTOLD` of
-    two that do not show the same, so that one is edited, but nothing tells which.
+    from one to the next. reasons: by original and copy, what the copy is of it, "" where pixels do
+    not tell; in both orders `UNTOLD` of two that do not show the same, so that one is edited, but
+    nothing tells which.
     """
 
     stored: DescriptorSet

@@ -28,8 +28,8 @@ _COPIES_A_SHOT = 20
 class SecondLooks:
     """verdicts: by row, of the images that were looked at again beside their keepers. by_time:
     the other shots among them that only the time of their taking tells. believed: the threshold
-    is (see `DedupOptions.believed`), whatever other pairs turn out to be. known: of
-    each pair of rows that was looked at, its verdict, and whether only the time tells it.
+    is (see `DedupOptions.believed`), whatever other pairs turn out to be. known: of each pair of
+    rows that was looked at, its verdict, and whether only the time tells it.
     """
 
     verdicts: Mapping[int, str] = field(default_factory=dict)

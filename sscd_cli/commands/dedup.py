@@ -201,7 +201,8 @@ def run(
     give_memory_back()
     sources = embedding.sources if embedding else ()
     originals = Originals.of(stored, Policy(options.keep, options.keep_path, sources))
-    sure, left_out, looks = _clusters(stored, copies, options, doubts, originals)
+    with stage("clustering"):
+        sure, left_out, looks = _clusters(stored, copies, options, doubts, originals)
     found = originals.spared(sure)
     return DedupResult(
         model=stored.provenance.model,
@@ -270,20 +271,6 @@ def _joined_here(
     return Joined(stored, copies, threshold, len(stored), len(stored.unreadable), alike)
 
 
-def _clusters(
-    stored: DescriptorSet,
-    copies: Copies,
-    options: DedupOptions,
-    doubts: RowDoubts,
-    originals: Originals,
-) -> tuple[Clusters, _LeftOut, SecondLooks]:
-    """Cluster the images that are there, and look at the pixels of what would go."""
-    if copies.forest_at is not None:  # which holds just some of the lower pairs
-        copies = at_threshold(copies, doubts.pairs.threshold)
-    with stage("clustering"):
-        return _among_present_files(stored, copies, options, doubts, originals)
-
-
 @dataclass(frozen=True)
 class _LeftOut:
     stale: int
@@ -292,20 +279,22 @@ class _LeftOut:
     linked: NDArray[np.bool_]
 
 
-def _among_present_files(
+def _clusters(
     stored: DescriptorSet,
     copies: Copies,
     options: DedupOptions,
     doubts: RowDoubts,
     originals: Originals,
 ) -> tuple[Clusters, _LeftOut, SecondLooks]:
-    """Cluster the images whose files are still there, each file once.
+    """Cluster the images whose files are still there, each file once, and look at their pixels.
 
-    Which is the original is asked only where something may go after a second look.
+    Which is the original is asked only where something may go after that look.
 
     An image on no disk of this machine may be in a cluster of such images only: nothing that
     could be removed here has a keeper that cannot be looked for.
     """
+    if copies.forest_at is not None:  # which holds just some of the lower pairs
+        copies = at_threshold(copies, doubts.pairs.threshold)
     with_copy = copies.rows | doubts.low_twins
     files = check_files(stored, np.flatnonzero(with_copy).tolist())
     order = originals.order(with_copy)

@@ -72,9 +72,8 @@ def test_the_same_pixels_inherit_a_decision_and_a_near_copy_does_not() -> None:
     assert without_rejected(Copies(np.arange(4), pairs), columns, elsewhere, saved_again)[1] == 2
 
 
-def test_a_decision_holds_for_the_same_pixels_when_the_decided_files_are_gone(
-    sscd: Run, tmp_path: Path
-) -> None:
+def decided_photos(sscd: Run, tmp_path: Path) -> tuple[Path, Path, dict[str, str], dict[str, Any]]:
+    """Return two photographs, the hashes of their pixels, and a line that says: two shots."""
     photos = tmp_path / "photos"
     photos.mkdir()
     names = "alps.jpg", "alps-brighter.jpg"
@@ -83,13 +82,21 @@ def test_a_decision_holds_for_the_same_pixels_when_the_decided_files_are_gone(
     pixels = {member["content_hash"]: member["pixel_hash"] for member in members}
     line = said("other_shot", hash_of(one), hash_of(two))
     known = {f"{side}_pixels": pixels[line[side]] for side in ("left", "right")}
-    append_decisions(tmp_path / "said.jsonl", [{**line, **known}])
-    append_decisions(tmp_path / "old.jsonl", [line])  # of a tool that knew no pixels
+    return one, two, pixels, {**line, **known}
+
+
+def test_a_decision_holds_for_the_same_pixels_when_the_decided_files_are_gone(
+    sscd: Run, tmp_path: Path
+) -> None:
+    _, two, _, line = decided_photos(sscd, tmp_path)
+    append_decisions(tmp_path / "said.jsonl", [line])
+    old = {name: line[name] for name in line if not name.endswith("_pixels")}
+    append_decisions(tmp_path / "old.jsonl", [old])  # of a tool that knew no pixels
     with Image.open(two) as image:
         image.save(two.with_suffix(".png"))
     two.unlink()
     for file, clusters in (("said.jsonl", 0), ("old.jsonl", 1)):
-        ran = sscd("dedup", photos, "-d", "later", "-f", "jsonl", "--decisions", file)
+        ran = sscd("dedup", "photos", "-d", "later", "-f", "jsonl", "--decisions", file)
         assert len(records_of(ran.out)) == clusters
     # so it does for what shows a report or acts on one that was made before the decision
     assert sscd("dedup", "-d", "later", "-f", "jsonl", "-o", "r.jsonl").status == 0
@@ -244,21 +251,14 @@ def test_a_file_of_decisions_that_is_not_there_stops_everything(
 def test_what_was_decided_is_taken_back_by_files_that_show_the_same(
     sscd: Run, tmp_path: Path
 ) -> None:
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    names = "alps.jpg", "alps-brighter.jpg"
-    one, two = (Path(shutil.copy(DATA / "gallery" / name, photos)) for name in names)
-    members = records_of(sscd("dedup", photos, "-f", "jsonl").out)[0]["members"]
-    pixels = {member["content_hash"]: member["pixel_hash"] for member in members}
-    line = said("other_shot", hash_of(one), hash_of(two))
-    known = {f"{side}_pixels": pixels[line[side]] for side in ("left", "right")}
+    one, two, pixels, line = decided_photos(sscd, tmp_path)
     file = tmp_path / "said.jsonl"
     with Image.open(two) as image:
         image.save(tmp_path / "again.png")
     gone = said("keep_both", hash_of(one), "0" * 32)  # of the same picture in a file that has gone
     of_gone = {gone["right"]: pixels[hash_of(one)], "0" * 32: pixels[hash_of(two)]}
     known_too = {f"{side}_pixels": of_gone[gone[side]] for side in ("left", "right")}
-    append_decisions(file, [{**gone, **known_too}, {**line, **known}])
+    append_decisions(file, [{**gone, **known_too}, line])
     error_line(sscd("decisions", "revoke", "again.png", "again.png", "--decisions", file))
     ran = sscd("decisions", "revoke", one, "again.png", "--decisions", file)
     assert ran.status == 0
