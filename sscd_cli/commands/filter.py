@@ -26,9 +26,15 @@ from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import is_folder, iter_images
 from sscd_cli.machines.stages import each, stage
 from sscd_cli.options.filter import FilterOptions
-from sscd_cli.reports.evidence import refuse_changed, refuse_same_file, refuse_unfit_keeper
 from sscd_cli.reports.reading import opened, read_report
-from sscd_cli.reports.removals import Removal, Removals, read_removals
+from sscd_cli.reports.removals import (
+    Removal,
+    Removals,
+    read_removals,
+    refuse_changed,
+    refuse_same_file,
+    refuse_unfit_keeper,
+)
 from sscd_cli.reports.reported import Key, ReportedImage
 from sscd_cli.storage.files import check_output
 from sscd_cli.storage.places import RemotePath

@@ -17,10 +17,9 @@ from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.options.review import ReviewOptions
 from sscd_cli.reports.reading import Report, opened, read_report
 from sscd_cli.reports.reported import ReportedCluster
-from sscd_cli.reports.review.page import page, served_page
+from sscd_cli.reports.review.page import clusters_of_matches, page, served_page
 from sscd_cli.reports.review.previews import preview
 from sscd_cli.reports.review.server import Server, Site
-from sscd_cli.reports.review.shown import clusters_of_matches
 from sscd_cli.reports.review.spool import Spool
 from sscd_cli.storage.files import output_file
 from sscd_cli.storage.places import base_of

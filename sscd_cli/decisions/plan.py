@@ -14,8 +14,7 @@ from sscd_cli.images.decode import content_hash
 from sscd_cli.images.read import is_file, stored_ref
 from sscd_cli.images.refs import QUARANTINE, is_image_name
 from sscd_cli.images.sidecars import Sidecars
-from sscd_cli.reports.evidence import refuse_changed, refuse_unfit_keeper
-from sscd_cli.reports.removals import Removal
+from sscd_cli.reports.removals import Removal, refuse_changed, refuse_unfit_keeper
 from sscd_cli.reports.reported import Key
 
 _Protects = Callable[[str, str], bool]

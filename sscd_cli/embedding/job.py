@@ -29,7 +29,7 @@ from sscd_cli.machines.tasks import Task
 from sscd_cli.text import counted
 
 if TYPE_CHECKING:
-    from sscd_cli.embedding.loader import Decoder
+    from sscd_cli.embedding.stream import Decoder
     from sscd_cli.models.load import Model
 
 SHOWN_ERRORS = 20
@@ -197,7 +197,7 @@ class Job:
 
     def decoder(self, model: Model, known: Callable[[bytes], bool] | None = None) -> Decoder:
         """Return what decodes as the job and the model say."""
-        from sscd_cli.embedding.loader import Decoder
+        from sscd_cli.embedding.stream import Decoder
         from sscd_cli.images.decode import Limits
 
         recipe = model.spec.recipe.chosen(self.exif, self.decode)

@@ -27,8 +27,8 @@ from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.machines.stages import stage
 
 if TYPE_CHECKING:
-    from sscd_cli.embedding.loader import Row as ImageRow
     from sscd_cli.embedding.stream import Embedded
+    from sscd_cli.embedding.stream import Row as ImageRow
     from sscd_cli.models.load import Model
 
 

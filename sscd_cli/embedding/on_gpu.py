@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sscd_cli.embedding.loader import Batch, Decoder, Row
+from sscd_cli.embedding.stream import Batch, Decoder, Row
 from sscd_cli.images.compressed import Compressed
 from sscd_cli.images.decode import Decoded, content_of, decode_contents
 from sscd_cli.images.preprocess import Recipe

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from sscd_cli.embedding.loader import Batch, Decoder, Lists
+from sscd_cli.embedding.stream import Batch, Decoder, Lists
 from sscd_cli.errors import SscdError
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.machines.device import start_worker

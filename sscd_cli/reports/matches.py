@@ -20,8 +20,7 @@ from sscd_cli.reports.clusters import facts, likeness
 from sscd_cli.reports.formats import csv_report, json_lines, path_lines
 from sscd_cli.reports.header import METADATA_KEY, Header
 from sscd_cli.reports.reported import Decide, ReportedMatch, undecided
-from sscd_cli.reports.review.page import page
-from sscd_cli.reports.review.shown import clusters_of_matches
+from sscd_cli.reports.review.page import clusters_of_matches, page
 from sscd_cli.storage.places import shown_path, working_folder
 from sscd_cli.text import printable
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sscd_cli.embedding.census import counted_ahead
+from sscd_cli.commands.embed import counted_ahead
 from sscd_cli.embedding.job import Job
 from sscd_cli.machines import stages
 from sscd_cli.machines.stages import Stage, each, stage

@@ -15,8 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sscd_cli.embedding.loader import Batch, Decoder
 from sscd_cli.embedding.processes import load_batches
+from sscd_cli.embedding.stream import Batch, Decoder
 from sscd_cli.errors import SscdError
 from sscd_cli.images.decode import Copied, Decoded, Limits, Unreadable, decode, hash_bytes
 from sscd_cli.images.preprocess import RECIPES

@@ -16,7 +16,7 @@ from sscd_cli.commands import embed
 from sscd_cli.descriptors.shards import shard_paths, shard_provenance
 from sscd_cli.embedding import stream
 from sscd_cli.embedding.job import Job
-from sscd_cli.embedding.loader import Decoder
+from sscd_cli.embedding.stream import Decoder
 from sscd_cli.images.compressed import left_compressed
 from sscd_cli.images.decode import DEFAULT_LIMITS, read
 from sscd_cli.images.preprocess import Recipe

@@ -32,8 +32,8 @@ ray.init = partial(ray.init, num_cpus=2)
 from sscd_cli.__main__ import main
 sys.path.insert(0, os.environ["HERE"])
 import test_ray
-from sscd_cli.embedding import cluster as embed_cluster
-embed_cluster.run_task = test_ray.hooked_task
+from sscd_cli.embedding import tasks as embed_tasks
+embed_tasks.run_task = test_ray.hooked_task
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sscd_cli.embedding import stream
-from sscd_cli.embedding.loader import Decoder
+from sscd_cli.embedding.stream import Decoder
 from sscd_cli.errors import SscdError
 from sscd_cli.images.sources import iter_images
 from sscd_cli.models.load import Model, load_model

@@ -11,9 +11,8 @@ from typing import BinaryIO
 import pytest
 from conftest import names_in
 
-from sscd_cli.storage import unfinished
-from sscd_cli.storage.files import whole_file
-from sscd_cli.storage.unfinished import remove_abandoned, unfinished_folder
+from sscd_cli.storage import files
+from sscd_cli.storage.files import remove_abandoned, unfinished_folder, whole_file
 
 
 def test_of_two_writers_at_once_neither_writes_into_the_others_file(tmp_path: Path) -> None:
@@ -67,7 +66,7 @@ def test_who_was_killed_while_tidying_up_leaves_what_the_next_removes(tmp_path: 
 def test_a_writer_that_is_taken_for_abandoned_begins_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, lock, tidied = tmp_path / "report.csv", unfinished._lock, list[Path]()
+    path, lock, tidied = tmp_path / "report.csv", files._lock, list[Path]()
 
     def late_lock(file: BinaryIO) -> bool | None:
         if not tidied:
@@ -75,7 +74,7 @@ def test_a_writer_that_is_taken_for_abandoned_begins_again(
             tidied[0].unlink()
         return lock(file)
 
-    monkeypatch.setattr(unfinished, "_lock", late_lock)
+    monkeypatch.setattr(files, "_lock", late_lock)
     with whole_file(path) as file:
         file.write(b"done")
     assert path.read_bytes() == b"done"
@@ -86,8 +85,7 @@ def killed_within(writer: str, path: Path) -> None:
     """Kill a process that has begun to write `path`."""
     script = (
         "import os, signal, sys; from pathlib import Path;"
-        "from sscd_cli.storage.files import whole_file;"
-        "from sscd_cli.storage.unfinished import unfinished_folder;"
+        "from sscd_cli.storage.files import unfinished_folder, whole_file;"
         "path = Path(sys.argv[1]);"
         f"held = {writer}; made = held.__enter__();"
         "made.mkdir() if isinstance(made, Path) else made.write(b'half');"

@@ -138,8 +138,12 @@ def _kind(source: str) -> _Kind | None:
 
         return _Kind(ZipContainer, rewrite_zip)
     if name.endswith((*PARQUET, *ARROW)):
-        from sscd_cli.images.containers.arrow import open_arrow, rewrite_arrow
-        from sscd_cli.images.containers.parquet import open_parquet, rewrite_parquet
+        from sscd_cli.images.containers.parquet import (
+            open_arrow,
+            open_parquet,
+            rewrite_arrow,
+            rewrite_parquet,
+        )
 
         if name.endswith(PARQUET):
             return _Kind(open_parquet, rewrite_parquet)

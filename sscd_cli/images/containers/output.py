@@ -8,10 +8,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sscd_cli.errors import SscdError, reason_of
-from sscd_cli.storage.files import publish_new, sync
+from sscd_cli.storage.files import publish_new, sync, unfinished_folder
 from sscd_cli.storage.places import RemotePath
 from sscd_cli.storage.servers import is_url, remove_url, upload
-from sscd_cli.storage.unfinished import unfinished_folder
 
 
 class Output:

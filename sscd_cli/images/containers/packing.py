@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import errno
 import gzip
+import io
 import lzma
 import os
 import shutil
@@ -68,9 +69,9 @@ def writer(kind: bytes, path: str) -> IO[bytes]:
     if kind == XZ:
         return cast("IO[bytes]", lzma.open(path, "wb"))
     if kind == ZSTANDARD:
-        from sscd_cli.images.containers.zstandard import writing
+        import pyarrow as pa
 
-        return writing(path)
+        return cast("IO[bytes]", pa.CompressedOutputStream(path, "zstd"))
     return open(path, "wb")  # noqa: PTH123
 
 
@@ -104,9 +105,9 @@ def _unpacked(file: IO[bytes], kind: bytes) -> Iterator[bytes]:
     Python's own streams drop up to a buffer of that.
     """
     if kind == ZSTANDARD:
-        from sscd_cli.images.containers.zstandard import reading
+        import pyarrow as pa
 
-        stream = reading(file)
+        stream = pa.CompressedInputStream(pa.PythonFile(_Lent(file), "r"), "zstd")
         while data := stream.read(CHUNK_BYTES):
             yield data
         return
@@ -120,3 +121,18 @@ def _unpacked(file: IO[bytes], kind: bytes) -> Iterator[bytes]:
                 data, unpacker = unpacker.unused_data, DECOMPRESSORS[kind]()
     if has_begun:
         raise EOFError("the packed data end too early")
+
+
+class _Lent(io.RawIOBase):
+    """A file that stays open when Arrow closes it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
