@@ -110,11 +110,14 @@ class Browser:
         return str(self.ask(f"document.querySelector({json.dumps(selector)}).innerText"))
 
     def press(self, *keys: str) -> None:
-        """Press keys one after the other."""
-        for key in keys:
+        """Press keys one after the other; "Ctrl+s" is one, too."""
+        for name in keys:
+            key = name.removeprefix("Ctrl+")
             code = KEYS.get(key, ord(key[0].upper()) if len(key) == 1 else 0)
-            event = {"key": key, "windowsVirtualKeyCode": code}
-            typed = {"text": key} if len(key) == 1 else {}
+            held = {"modifiers": 2} if key != name else {}
+            event = {"key": key, "windowsVirtualKeyCode": code, **held}
+            text = "\r" if key == "Enter" else key
+            typed = {"text": text} if len(text) == 1 and not held else {}
             self._ask("Input.dispatchKeyEvent", type="keyDown", **event, **typed)
             self._ask("Input.dispatchKeyEvent", type="keyUp", **event)
 

@@ -28,9 +28,10 @@ const MORE_KEYS = [
   { keys: ["-"], help: "zoom out", does: () => zoomTo(view.zoom / 1.5) },
   { keys: ["0"], help: "whole pictures", does: () => zoomTo(1) },
   { keys: ["m"], help: "many at once, by band or folder", does: showBulk },
+  { keys: ["Ctrl+s"], help: header.serve ? "finish" : "save the decisions", does: save },
   { keys: ["?", "h"], help: "this help", does: () => byId("help").showModal() },
 ];
-const KEY_TEXT = { Backspace: "⌫", ArrowRight: "→", ArrowLeft: "←", " ": "Space" };
+const KEY_TEXT = { Backspace: "⌫", "Ctrl+s": "Ctrl+S", ArrowRight: "→", ArrowLeft: "←", " ": "Space" };
 const keyText = (key) => KEY_TEXT[key] ?? (key.length === 1 ? key.toUpperCase() : key);
 
 const current = () => images[queue[at]];
@@ -190,30 +191,30 @@ function save() {
 
 async function finish() {
   await fetch("finish", { method: "POST" });
-  trouble("");
+  document.removeEventListener("keydown", pressed);
+  resized.disconnect();
   document.body.replaceChildren(element("main", { id: "end" },
     element("h2", { textContent: "Written. You may close this page." })));
 }
 
 const trouble = (text) => { byId("trouble").textContent = text; };
 
-document.addEventListener("keydown", (event) => {
+document.addEventListener("keydown", pressed);
+
+function pressed(event) {
   const typing = event.target.closest("input:not([type=radio], [type=range]), select, dialog");
-  if ((event.ctrlKey || event.metaKey) && event.key === "s") {
-    event.preventDefault();
-    save();
-  }
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (typing && !(event.target.closest("#bulk") && event.key === "Backspace")) return;
+  const held = event.ctrlKey || event.metaKey;
+  if (event.altKey) return;
+  if (typing && !held && !(event.target.closest("#bulk") && event.key === "Backspace")) return;
   const onButton = event.target.closest("button, summary") && event.key === " ";
   const onRange = event.target.matches("input[type=range], input[type=radio]") && event.key.startsWith("Arrow");
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const key = (held ? "Ctrl+" : "") + (event.key.length === 1 ? event.key.toLowerCase() : event.key);
   const action = [...ACTIONS, ...MORE_KEYS].find(({ keys }) => keys.includes(key));
   if (!action || onButton || onRange) return;
   event.preventDefault();
   act(action);
   if (byId("bulk").open) showBulk();
-});
+}
 
 function buildActions() {
   for (const action of ACTIONS) {

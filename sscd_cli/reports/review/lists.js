@@ -1,7 +1,7 @@
 // What stands around the pictures: captions, the other images of the cluster, what is left.
 const STRIP_MOST = 60; // images of a cluster at once
 const VERDICT_TEXT = {
-  same: "goes", keep_both: "both stay", not_duplicate: "no duplicate", other_shot: "other shot",
+  same: "goes", keep_both: "both stay", not_duplicate: "not duplicates", other_shot: "other shot",
 };
 const LOOK_TEXT = {
   "copy confirmed": "a second look confirms the copy", "other shot": "another shot, by its pixels",
@@ -138,6 +138,9 @@ function showBulk() {
   byId("bulk-bands").replaceChildren(...bulkRows(openBy((image) => image.band || "no band")));
   byId("bulk-folders").replaceChildren(...bulkRows(openBy((image) => image.folder || "./")));
   if (!byId("bulk").open) byId("bulk").showModal();
+  // the button that was pressed has gone
+  if (document.activeElement === document.body)
+    byId("bulk").querySelector(numbersIn("open").length ? "td button" : "button").focus();
 }
 
 const FOLDERS_MOST = 200;

@@ -187,7 +187,8 @@ stage.addEventListener("pointermove", (event) => {
 stage.addEventListener("click", () => view.mode === "flicker" && view.zoom === 1 && swap());
 stage.addEventListener("dblclick", () => zoomTo(view.zoom === 1 ? 3 : 1));
 byId("slide").addEventListener("input", slide);
-new ResizeObserver(layOut).observe(stage);
+const resized = new ResizeObserver(layOut);
+resized.observe(stage);
 
 function slideTo(x) {
   const box = shownFrame().getBoundingClientRect();
