@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from sscd_cli.errors import SscdError, UsageError
-from sscd_cli.storage.places import place
+from sscd_cli.errors import UsageError
 
 Linkage = Literal["leader", "components", "complete"]
 Method = Literal["auto", "exact", "sketch", "groups"]
@@ -21,6 +20,8 @@ ReportFormat = Literal["text", "html", "jsonl", "csv", "parquet", "paths"]
 LeakFormat = Literal["text", "json", "junit", "sarif", "markdown", "github"]
 HitFormat = Literal["text", "jsonl", "csv"]
 LookVerdict = Literal["copy confirmed", "other shot", "cannot tell"]
+Reversible = Literal["quarantine", "hardlink", "reflink", "symlink", "trash"]
+Action = Literal[Reversible, "delete"]  # on what may go
 
 LINKAGES: tuple[str, ...] = get_args(Linkage)
 METHODS: tuple[str, ...] = get_args(Method)
@@ -66,35 +67,9 @@ def check_word(kind: str, word: str, known: Sequence[str]) -> None:
         raise UsageError(f"unknown {kind} {word!r}", f"use one of {', '.join(known)}")
 
 
-def check_threshold(threshold: float | str | None, descriptors: Path = DESCRIPTORS) -> None:
-    """Raise UsageError unless a threshold is a cosine similarity, a file, or None.
-
-    Raises: SscdError: there is no such file.
-    """
-    if isinstance(threshold, str):
-        path = threshold_path(threshold, descriptors)
-        if not path.is_file():
-            raise _no_threshold(threshold, path)
-    elif threshold is not None and not -1 <= threshold <= 1:
+def check_threshold(threshold: float | str | None) -> None:
+    """Raise UsageError for a number that is no cosine similarity; a word is for who reads files."""
+    if isinstance(threshold, float | int) and not -1 <= threshold <= 1:
         raise UsageError(
             f"--threshold {threshold:g} is no cosine similarity", "use a number from -1 to 1"
         )
-
-
-def _no_threshold(threshold: str, path: Path) -> SscdError:
-    if threshold == AUTO:
-        return SscdError(
-            f"--threshold auto: nothing was calibrated in {path.parent}",
-            "run sscd calibrate first, or name a number from -1 to 1",
-        )
-    if path.suffix or path.name != threshold:
-        return SscdError(
-            f"--threshold {threshold}: there is no such file", "name one that sscd calibrate wrote"
-        )
-    what = f"--threshold {threshold} is neither a number nor auto nor a file"
-    return UsageError(what, "use a number from -1 to 1")
-
-
-def threshold_path(threshold: str, descriptors: Path) -> Path:
-    """Return the file that `--threshold` names; "auto" is that which lies with the descriptors."""
-    return descriptors / "threshold.json" if threshold == AUTO else place(threshold)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -14,6 +15,7 @@ from conftest import Run, error_line
 
 from sscd_cli import options
 from sscd_cli.errors import UsageError
+from sscd_cli.machines.tasks import Task
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.options.help import Help, Options, Range
@@ -49,9 +51,11 @@ NUMBERS = [(kind, name, told) for kind in classes() for name, told in numbers_of
 
 
 def made(kind: Any, **values: Any) -> Any:
-    """Make a class of options; what has no default is of no interest here."""
+    """Make a class of options; what else it needs is of no interest here."""
     lacking = {field.name: None for field in fields(kind) if field.default is MISSING}
-    return kind(**{**lacking, **values})
+    needed = {"test": ("a",), "against": "b"} if "test" in lacking else {}
+    written = {"output": Path("c")} if "output" in {field.name for field in fields(kind)} else {}
+    return kind(**{**lacking, **needed, **written, **values})
 
 
 def test_the_walk_finds_the_options_of_every_command() -> None:
@@ -113,10 +117,13 @@ def test_a_number_out_of_range_is_a_usage_error(sscd: Run, typed: str, message: 
     assert error_line(ran).startswith(f"{message}; use ")
 
 
-def test_a_word_that_an_option_does_not_know_is_refused_in_the_library_too() -> None:
+def test_what_options_cannot_be_is_refused_in_the_library_too() -> None:
     for make, message in (
         (lambda: EmbedOptions(sources=("a",), dtype="float64"), "unknown dtype 'float64'"),  # type: ignore[arg-type]
         (lambda: DedupOptions(linkage="average"), "unknown linkage 'average'"),  # type: ignore[arg-type]
+        (lambda: DedupOptions(keep=("best",)), "unknown keep word 'best'"),
+        (lambda: DedupOptions(threshold=2.0), "--threshold 2 is no cosine similarity"),
+        (lambda: EmbedOptions(sources=("a",), prune=True, task=Task(1, 2)), "--prune needs the"),
     ):
         with pytest.raises(UsageError, match=message):
             make()

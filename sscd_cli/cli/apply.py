@@ -38,7 +38,6 @@ def apply(options: ApplyOptions) -> None:
     """
     from sscd_cli.commands import apply as verb
 
-    options.check()
     result = verb.run(options, _typed_count)
     if not options.go:
         for step in result.steps:

@@ -87,7 +87,6 @@ def dedup(
     """
     method = "exact" if exact else options.method
     options = replace(options, method=method, cluster=cluster.of(engine))
-    options.check()
     if task:
         _join_task(options, task)
         return

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Target:
+class _Figures:
     """How and where the figures are written."""
 
     format: Annotated[
@@ -44,7 +44,7 @@ class _Target:
             stream.write("".join(lines).encode())
 
 
-def eval_disc(options: EvalDiscOptions, target: _Target) -> None:
+def eval_disc(options: EvalDiscOptions, target: _Figures) -> None:
     """Run the DISC2021 benchmark of the paper.
 
     Example: sscd eval disc ./disc -m sscd_disc_mixup
@@ -64,7 +64,7 @@ def eval_disc(options: EvalDiscOptions, target: _Target) -> None:
     _tell_unreadable(result.unreadable)
 
 
-def eval_copydays(options: EvalCopydaysOptions, target: _Target) -> None:
+def eval_copydays(options: EvalCopydaysOptions, target: _Figures) -> None:
     """Run the Copydays benchmark of the paper.
 
     Example: sscd eval copydays ./copydays -m sscd_disc_mixup

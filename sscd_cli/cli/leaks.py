@@ -44,7 +44,6 @@ def leaks(
     from sscd_cli.commands import leaks as verb
     from sscd_cli.reports.leaks.formats import write_leaks
 
-    options.check()
     if network := verb.network_of(options):
         fetch_if_missing(network)
     found = verb.run(options)

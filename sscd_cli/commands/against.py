@@ -29,7 +29,7 @@ from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.reports.header import Header
 from sscd_cli.reports.matches import Match, describe
 from sscd_cli.scoring.scale import Scale
-from sscd_cli.scoring.threshold import look_at, refuse_default, resolve
+from sscd_cli.scoring.threshold import calibrated_file, look_at, refuse_default, resolve
 
 FEW = 4  # pairs of an image that a second look is taken at in any case
 
@@ -130,8 +130,7 @@ def run(options: DedupOptions, embedding: EmbedOptions | None = None) -> Against
     Raises: StoreError: a dataset is missing, or the two cannot be compared. UsageError: an
         impossible threshold; and all that `embed.run` raises.
     """
-    options.check()
-
+    calibrated_file(options.threshold, options.descriptors)
     decisions = decisions_at(options.decisions, options.descriptors / "decisions.jsonl")
     if options.against is None:
         raise ValueError("there is no dataset to compare with")

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
+from sscd_cli.choices import Action
 from sscd_cli.decisions import trash
-from sscd_cli.decisions.acts import Act, Action, perform, settle
+from sscd_cli.decisions.acts import Act, perform, settle
 from sscd_cli.decisions.choice import beside, choose
 from sscd_cli.decisions.journal import Journal, opened
 from sscd_cli.decisions.plan import (

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.choices import AUTO, threshold_path
 from sscd_cli.commands import embed
 from sscd_cli.commands.evaluate.self_copies import LazyImages, held_bytes
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
@@ -31,7 +30,7 @@ from sscd_cli.models.load import Model
 from sscd_cli.options.calibrate import CalibrateOptions
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.scoring.scale import Scale
-from sscd_cli.scoring.threshold import CalibratedThreshold
+from sscd_cli.scoring.threshold import CalibratedThreshold, threshold_path
 from sscd_cli.text import counted
 
 PAIRS = 2_000_000_000  # compared at most: seconds on two cores
@@ -81,7 +80,7 @@ def run(
         Assumed(options.images, options.copies_per_image),
         seed=options.seed,
     )
-    output = options.output or threshold_path(AUTO, options.descriptors)
+    output = options.output or threshold_path(options.descriptors)
     return CalibrateResult(
         calibration=found,
         model=stored.provenance.model,

@@ -44,7 +44,13 @@ from sscd_cli.reports.clusters import Cluster, describe
 from sscd_cli.reports.formats import columns_of
 from sscd_cli.reports.header import METADATA_KEY, Header
 from sscd_cli.scoring.scale import Scale
-from sscd_cli.scoring.threshold import calibrated_images, look_at, refuse_default, resolve
+from sscd_cli.scoring.threshold import (
+    calibrated_file,
+    calibrated_images,
+    look_at,
+    refuse_default,
+    resolve,
+)
 from sscd_cli.text import counted
 
 if TYPE_CHECKING:
@@ -179,7 +185,7 @@ def run(
     Raises: StoreError: no descriptors to read. UsageError: an impossible threshold or policy;
         and all that `embed.run` raises.
     """
-    options.check()
+    calibrated_file(options.threshold, options.descriptors)
     decisions = decisions_at(options.decisions, options.descriptors / "decisions.jsonl")
     scale = Scale.load(options.post, options.score_norm)
     refuse_default(options.threshold, scale)
@@ -234,7 +240,6 @@ def run(
 def run_task(options: DedupOptions, task: Task, progress: Progress) -> join.JoinResult:
     """Find the pairs of one task. Raises: as `joining.tasks.run`; UsageError: options of one
     machine."""
-    options.check()
     options.check_divisible()
     return join.run(options.fill(JoinJob), task, progress)
 

@@ -31,7 +31,6 @@ def run(options: EmbedOptions, progress: EmbedProgress = lambda result: None) ->
         holds another model's descriptors. ModelError, UsageError: the model or device is not to
         be had. SscdError: a source cannot be read.
     """
-    options.check()
     job = options.fill(Job)
     with stage("images") as work, counted_ahead(job, work):
 

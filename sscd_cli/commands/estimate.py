@@ -60,7 +60,6 @@ def run(options: EmbedOptions) -> Estimate:
     to within the luck of the draw; a list on stdin is used up.
     Raises: as `embed.run`, and StoreError if the dataset is damaged; nothing is written.
     """
-    options.check()
     if len(options.devices) > 1:
         raise UsageError("--estimate tries one device", "name one of them")
     keep_large_allocations()
@@ -137,8 +136,6 @@ def run_join(options: DedupOptions) -> JoinEstimate:
 
     Raises: as `dedup.run`.
     """
-    options.check()
-
     scale = Scale.load(options.post, options.score_norm)
     stored = read_comparable(options.descriptors, columns=(), post=scale.post)
     threshold = resolve(options.threshold, stored.provenance, options.descriptors, scale)

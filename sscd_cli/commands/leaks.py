@@ -71,7 +71,6 @@ def run(options: LeaksOptions) -> LeaksResult:
         pair have changed since they were embedded, or the sets are such that no threshold tells a
         copy: neither is a result. UsageError, StoreError: as `against.run`.
     """
-    options.check()
     scale = Scale.load(options.post, options.score_norm)
     refuse_default(options.threshold, scale)
     baseline = read_baseline(options.baseline) if options.baseline else set()

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.choices import check_threshold
 from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.evaluation.explanation import Explanation, explain
 from sscd_cli.images.decode import LOW_CONTENT, content_of, load_frames
@@ -16,7 +15,7 @@ from sscd_cli.images.preprocess import Recipe
 from sscd_cli.models.load import load_model
 from sscd_cli.options.pair import PairOptions
 from sscd_cli.scoring.scale import Scale
-from sscd_cli.scoring.threshold import resolve
+from sscd_cli.scoring.threshold import calibrated_file, resolve
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,7 @@ def run(options: PairOptions) -> PairResult:
     Raises: SscdError: an image cannot be read. ModelError, UsageError: as `load_model`.
         StoreError: the post-processing is unreadable or another model's.
     """
-    check_threshold(options.threshold, options.descriptors)
-
+    calibrated_file(options.threshold, options.descriptors)
     scale = Scale.load(options.post, options.score_norm)
     paths = options.left, options.right
     model = load_model(

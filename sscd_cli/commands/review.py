@@ -48,8 +48,6 @@ def run(
     Raises: UsageError: the report is none, cut or damaged. SscdError: the page cannot be written,
         or the port is taken.
     """
-    options.check()
-
     with opened(options.report) as stream:
         report = read_report(stream, options.report)
         if options.output is not None:

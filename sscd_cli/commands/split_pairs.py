@@ -100,7 +100,6 @@ class Judge:
         """
         own = {"descriptors": test.stored.folder, "against": train.stored.folder}
         settings = DedupOptions(**self.options.shared_with(DedupOptions) | own)
-        settings.check()
         found = against.compare(test.stored, train.stored, settings, self.scale)
         _refuse_undecided(found)
         found = against.with_frames(found)

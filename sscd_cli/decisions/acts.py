@@ -11,14 +11,13 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from sscd_cli.choices import Action
 from sscd_cli.decisions import trash
 from sscd_cli.images.decode import content_hash
 from sscd_cli.images.refs import QUARANTINE
 from sscd_cli.storage.files import sync_folder
 
-Action = Literal["quarantine", "hardlink", "reflink", "symlink", "trash", "delete"]
 LINKS = frozenset({"hardlink", "reflink", "symlink"})
 _FICLONE = 0x40049409
 _NO_CLONES = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV}

@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
-from sscd_cli.decisions.acts import LINKS, Act, Action
+from sscd_cli.choices import Action
+from sscd_cli.decisions.acts import LINKS, Act
 from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.images.columns import split_columns
 from sscd_cli.images.decode import content_hash

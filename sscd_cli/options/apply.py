@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
+from sscd_cli.choices import Action, Reversible
 from sscd_cli.errors import UsageError
 from sscd_cli.options import shared
 from sscd_cli.options.help import Argument, Help, Options, Range
-
-Action = Literal["quarantine", "hardlink", "reflink", "symlink", "trash"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +19,7 @@ class ApplyOptions(Options):
     report: shared.ReportToRead
     go: Annotated[bool, Help("Do it; without, only say what would be done.")] = False
     action: Annotated[
-        Action,
+        Reversible,
         Help(
             "quarantine: move into a hidden folder beside them; trash; or hardlink, reflink, "
             "symlink: put a link to what stays in place of exact copies."
@@ -55,7 +54,7 @@ class ApplyOptions(Options):
     ] = None
 
     @property
-    def chosen(self) -> Literal[Action, "delete"]:
+    def chosen(self) -> Action:
         """What is done."""
         return "delete" if self.delete else self.action
 

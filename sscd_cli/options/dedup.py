@@ -99,7 +99,7 @@ class DedupOptions(Options):
 
     def check(self) -> None:
         """Raise UsageError for what no dataset can make possible, before any work is done."""
-        check_threshold(self.threshold, self.descriptors)
+        check_threshold(self.threshold)
         for word in self.keep or ("",):
             check_word("keep word", word, KEEP_WORDS)
         if self.cluster:

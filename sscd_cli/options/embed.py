@@ -34,7 +34,6 @@ class ClusterOptions(Options):
 
         Raises: UsageError: no task can have what is asked for.
         """
-        self.check()
         return self if engine == "ray" else None
 
     def check(self) -> None:

@@ -47,9 +47,10 @@ class Range:
 
 
 class Options:
-    """A class of options, whose numbers and words are checked where one is made.
+    """A class of options, which are checked where one is made.
 
-    Raises: UsageError: a number is out of the range of its option, or a word is none of its own.
+    Raises: UsageError: a number is out of the range of its option, a word is none of its own, or
+        options contradict each other.
     """
 
     def __post_init__(self) -> None:
@@ -60,6 +61,10 @@ class Options:
                 check_word(name.replace("_", " "), value, known)
             elif isinstance(value, int | float):
                 known.check(f"--{name.replace('_', '-')}" if len(name) > 1 else f"-{name}", value)
+        self.check()
+
+    def check(self) -> None:
+        """Raise UsageError for what these options cannot be together."""
 
     def shared_with(self, kind: type[Options]) -> dict[str, Any]:
         """Return by name what is set here of the options that another class has, too."""

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sscd_cli.choices import check_threshold, threshold_path
+from sscd_cli.choices import AUTO, check_threshold
 from sscd_cli.descriptors.provenance import Provenance, difference
-from sscd_cli.errors import StoreError, UsageError
+from sscd_cli.errors import SscdError, StoreError, UsageError
 from sscd_cli.scoring.scale import COSINE, Scale
 from sscd_cli.storage.files import output_file, writing
+from sscd_cli.storage.places import place
 from sscd_cli.text import printable
 
 _VERSION = 1
@@ -70,14 +71,39 @@ def resolve(
     Raises: UsageError: there is no such file, or none was given for another scale. StoreError:
         the file is of other descriptors than these, or of another scale.
     """
-    check_threshold(threshold, folder)
-    if isinstance(threshold, str):
-        return _calibrated(threshold_path(threshold, folder), provenance, scale)
+    if path := calibrated_file(threshold, folder):
+        return _calibrated(path, provenance, scale)
     refuse_default(threshold, scale)
     chosen = provenance.threshold if threshold is None else threshold
     if chosen is None:
         raise unmeasured(provenance.model)
-    return chosen
+    return float(chosen)
+
+
+def threshold_path(descriptors: Path) -> Path:
+    """Return where the threshold lies that "auto" stands for."""
+    return descriptors / "threshold.json"
+
+
+def calibrated_file(threshold: float | str | None, descriptors: Path) -> Path | None:
+    """Return the file that a threshold names, None for a number or the model's own.
+
+    Raises: SscdError: there is no such file. UsageError: a number that is no cosine similarity.
+    """
+    check_threshold(threshold)
+    if not isinstance(threshold, str):
+        return None
+    path = threshold_path(descriptors) if threshold == AUTO else place(threshold)
+    if path.is_file():
+        return path
+    if threshold == AUTO:
+        what = f"--threshold auto: nothing was calibrated in {path.parent}"
+        raise SscdError(what, "run sscd calibrate first, or name a number from -1 to 1")
+    if path.suffix or path.name != threshold:
+        what = f"--threshold {threshold}: there is no such file"
+        raise SscdError(what, "name one that sscd calibrate wrote")
+    what = f"--threshold {threshold} is neither a number nor auto nor a file"
+    raise UsageError(what, "use a number from -1 to 1")
 
 
 def unmeasured(model: str) -> UsageError:
@@ -108,9 +134,8 @@ def refuse_default(threshold: float | str | None, scale: Scale) -> None:
 
 def calibrated_images(threshold: float | str | None, folder: Path) -> int | None:
     """Return for how many compared images a threshold was calibrated, None where it was not."""
-    if not isinstance(threshold, str):
-        return None
-    return CalibratedThreshold.load(threshold_path(threshold, folder)).images
+    path = calibrated_file(threshold, folder)
+    return CalibratedThreshold.load(path).images if path else None
 
 
 def _calibrated(path: Path, provenance: Provenance, scale: Scale) -> float:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.choices import check_threshold
 from sscd_cli.descriptors.provenance import Descriptor, Provenance
 from sscd_cli.descriptors.read import DescriptorSet, image_path, read_comparable
 from sscd_cli.errors import SscdError
@@ -28,7 +27,7 @@ from sscd_cli.matching.forest import labels
 from sscd_cli.matching.join import similarities
 from sscd_cli.options.evaluate import EvalPairsOptions
 from sscd_cli.scoring.scale import Scale
-from sscd_cli.scoring.threshold import resolve
+from sscd_cli.scoring.threshold import calibrated_file, resolve
 from sscd_cli.text import counted
 
 Floats = NDArray[np.float32]
@@ -66,7 +65,7 @@ def run(options: EvalPairsOptions) -> EvalPairsResult:
         StoreError: there are no descriptors, or the post-processing or the threshold is not for
         them. UsageError: an impossible threshold, or a picture that cannot be drawn.
     """
-    check_threshold(options.threshold, options.descriptors)
+    calibrated_file(options.threshold, options.descriptors)
     if options.plot:
         check_plots([path.suffix for path in options.plot])
     truth = read_truth(options.truth)
