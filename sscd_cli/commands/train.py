@@ -27,7 +27,8 @@ from sscd_cli.models.catalogue.registry import find_model
 from sscd_cli.models.files.safetensors_file import save_network
 from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.load import load_model
-from sscd_cli.models.network import TRUNKS, Network
+from sscd_cli.models.network import Network
+from sscd_cli.models.trunks import TRUNKS
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.storage.files import whole_file
 from sscd_cli.text import VERSION, counted

@@ -23,7 +23,8 @@ from sscd_cli.models.files import export
 from sscd_cli.models.files.onnx_file import run_onnx, save_onnx
 from sscd_cli.models.files.safetensors_file import save_network
 from sscd_cli.models.files.weights import inspect_weights, read_network
-from sscd_cli.models.network import TRUNKS, Network, TrunkShape
+from sscd_cli.models.network import Network
+from sscd_cli.models.trunks import TRUNKS, Residual
 
 THRESHOLD = {"value": 0.61, "source": "measured"}
 
@@ -80,6 +81,7 @@ def test_a_trace_takes_normalised_pixels_as_the_official_ones_do(
     "trunk",
     [
         "mini",
+        "efficientnet_lite0",
         "narrow",
         *(pytest.param(name, marks=pytest.mark.slow) for name in ("resnet50", "resnext101_32x4d")),
     ],
@@ -87,7 +89,7 @@ def test_a_trace_takes_normalised_pixels_as_the_official_ones_do(
 def test_onnx_takes_any_batch_and_any_size_where_the_aspect_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trunk: str
 ) -> None:
-    bottleneck = TrunkShape(True, (1, 2, 1, 1), (8, 16, 32, 64), stem=8, groups=2, group_width=16)
+    bottleneck = Residual(True, (1, 2, 1, 1), (8, 16, 32, 64), stem=8, groups=2, group_width=16)
     monkeypatch.setitem(TRUNKS, "narrow", bottleneck)
     torch.manual_seed(5)
     network, path = Network(trunk, 8).eval(), tmp_path / "a.onnx"

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from sscd_cli.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
-from sscd_cli.models.network import TRUNKS, Network, gem
+from sscd_cli.models.network import Network, gem
+from sscd_cli.models.trunks import TRUNKS
 
 # tensors with num_batches_tracked, and torchvision's published count of weights for 1,000 classes
 PUBLISHED = {
@@ -57,6 +58,9 @@ def test_trunks_have_the_published_number_of_tensors_and_weights(trunk: str) -> 
         ("resnext101_32x4d", "layer1.0.conv2.weight", (128, 4, 3, 3)),
         ("resnext101_32x4d", "layer3.22.bn3.weight", (1024,)),
         ("resnext101_32x4d", "fc.weight", (512, 2048)),
+        ("efficientnet_lite0", "layer1.0.conv1.weight", (32, 1, 3, 3)),
+        ("efficientnet_lite0", "layer3.3.conv2.weight", (480, 1, 5, 5)),
+        ("efficientnet_lite0", "layer4.5.conv1.weight", (1280, 320, 1, 1)),
     ],
 )
 def test_tensors_have_torchvisions_names_and_shapes(

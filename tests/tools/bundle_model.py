@@ -29,8 +29,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 from bench_student import embedded, squares
@@ -46,6 +44,7 @@ from sscd_cli.models.catalogue.registry import (
 )
 from sscd_cli.models.files.quantise import Quantised, quantise_model
 from sscd_cli.models.files.safetensors_file import save_network
+from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.load import Model, load_model
 from sscd_cli.models.network import Network
 
@@ -111,18 +110,12 @@ def main() -> None:
 
 def network_of(path: Path) -> Network:
     """Read the weights of a run, which may have no story yet, and round them to what is stored."""
-    with safe_open(path, "pt") as file:
-        notes = file.metadata() or {}
-    stored = {name: value.float() for name, value in load_file(path).items()}
-    network = Network("mini", len(stored["fc.weight"]))
-    missing, unknown = network.load_state_dict(stored, strict=False)
-    assert not unknown, f"{path} is no network of ours: {unknown}, {notes}"
-    assert all(name.endswith("num_batches_tracked") for name in missing), missing
+    network = read_network(inspect_weights(path))
     with torch.no_grad():
         for name, value in network.named_parameters():
             if name.endswith("weight") and value.ndim > 1:
                 value.copy_(rounded(value))
-    return network.eval()
+    return network
 
 
 def rounded(values: torch.Tensor) -> torch.Tensor:

@@ -3,13 +3,13 @@
     python tests/tools/train_student.py --data TRAIN --teacher sscd.onnx --work WORK \
         --start sscd_cli/models/sscd_mini.safetensors --hours 6 --sizes 112@0,144@0.6
 
-TRAIN holds tar files of images; the last `--often` of them are drawn twice as often. Every view is
-drawn to the teacher's code of the whole picture: cross entropy over the codes of all pictures at a
-temperature of 0.05, plus 1 - cosine to the own code, plus half an InfoNCE between two views of a
-picture. The teacher runs once for each picture. Time, not steps, drives the cosine decay, so that a
-busy machine ends as planned. The first layers, which are slow to train, stay as they are. WORK
-keeps pictures, codes and the state; the same command goes on from there. WORK/student.safetensors:
-float16, 512-d.
+`imagenet_start.py` makes a file for --start of weights that know ImageNet. TRAIN holds tar files of
+images; the last `--often` of them are drawn twice as often. Every view is drawn to the teacher's
+code of the whole picture: cross entropy over the codes of all pictures at a temperature of 0.05,
+plus 1 - cosine to the own code, plus half an InfoNCE between two views of a picture. The teacher
+runs once for each picture. Time, not steps, drives the cosine decay, so that a busy machine ends as
+planned. The first layers, which are slow to train, stay as they are. WORK keeps pictures, codes and
+the state; the same command goes on from there. WORK/student.safetensors: float16, 512-d.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 import torch
 from batch_views import ViewMaker
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -35,6 +34,7 @@ from sscd_cli.images.preprocess import RECIPES, recipe_of
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
 from sscd_cli.models.files.safetensors_file import save_network
+from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.load import load_model
 from sscd_cli.models.network import Network
 from sscd_cli.training.teacher import teacher_codes
@@ -129,9 +129,7 @@ def loss_of(
 
 
 def start(path: Path) -> Network:
-    stored = {name: value.float() for name, value in load_file(path).items()}
-    network = Network("mini", 512)
-    network.load_state_dict(stored, strict=False)
+    network = read_network(inspect_weights(path))
     for part in (network.conv1, network.bn1, network.layer1):
         part.requires_grad_(False)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

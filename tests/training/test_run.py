@@ -23,7 +23,7 @@ from sscd_cli.commands import train as verb
 from sscd_cli.errors import NoImagesError, SscdError, UnknownModelError, UsageError
 from sscd_cli.models.catalogue.registry import BUNDLED_INT8, find_model
 from sscd_cli.models.load import load_model
-from sscd_cli.models.network import TRUNKS
+from sscd_cli.models.trunks import TRUNKS
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.training import loop
 from sscd_cli.training.log import StepLog, append_step, read_steps

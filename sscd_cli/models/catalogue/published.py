@@ -21,6 +21,7 @@ MEASURED_THRESHOLD_SOURCE = "90 % precision on DISC, published with the model"
 # images/s differ by about these steps, whatever the machine
 SPEEDS = {
     "mini": "fast",
+    "efficientnet_lite0": "fast",
     "resnet18": "medium",
     "resnet50": "slow",
     "onnx": "slow",

@@ -12,13 +12,15 @@ from collections.abc import Collection, Iterable, Mapping
 
 LAYOUTS = ("torchvision", "classy", "birder")
 
-# (bottleneck, blocks a stage, channels of the stem, input channels of the first 3×3 group) → trunk
+# (has a third convolution in its first block, blocks a stage, channels of the stem, input channels
+# of a group of that block's second convolution) → trunk
 TRUNK_OF_SHAPE = {
     (False, (2, 2, 2, 2), 32, 32): "mini",
     (False, (2, 2, 2, 2), 64, 64): "resnet18",
     (True, (3, 4, 6, 3), 64, 64): "resnet50",
     (True, (3, 4, 23, 3), 64, 4): "resnext101_32x4d",
     (True, (3, 4, 23, 3), 64, 8): "resnext101_32x8d",
+    (False, (3, 2, 6, 6), 32, 32): "efficientnet_lite0",
 }
 
 _WRAPPERS = re.compile(r"(?:(?:module|_orig_mod|model|backbone)\.)*")

@@ -1,7 +1,7 @@
 """The network as one ONNX file, written node by node.
 
 torch has two exporters of its own: the one that traces is announced to be removed, the other needs
-a further package and ten seconds. A residual network is ten kinds of node, so that writing them
+a further package and ten seconds. A network of ours is a dozen kinds of node, so that writing them
 depends on neither and gives the same file with every torch.
 """
 
@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sscd_cli.errors import ModelError
-from sscd_cli.models.network import BasicBlock, Bottleneck, Network
+from sscd_cli.models.network import Network
 from sscd_cli.models.runtime.onnx_runtime import onnx_library
 from sscd_cli.models.runtime.torch_runtime import fold_batch_norm
+from sscd_cli.models.trunks import Block
 
 # what every node here has had since 2020, and the file version of that time
 OPSET, IR_VERSION = 13, 7
@@ -115,7 +116,7 @@ def quantise_onnx(source: Path, target: Path, pixels_NHW3: NDArray[np.uint8]) ->
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             calibrate_method=quantization.CalibrationMethod.MinMax,
-            op_types_to_quantize=["Conv", "Relu", "MaxPool", "Add"],
+            op_types_to_quantize=["Conv", "Relu", "Clip", "MaxPool", "Add"],
         )
     model = onnx.load(target)
     _take_bytes(model.graph)
@@ -192,34 +193,43 @@ class _Graph:
         fold_batch_norm(folded)
         if centred:
             _take_levels(folded)
-        x = self.add("Relu", self.convolution("conv1", folded.conv1, "pixels"))
-        x = self.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+        x = self.active(folded.relu, self.convolution("conv1", folded.conv1, "pixels"))
+        if isinstance(folded.maxpool, nn.MaxPool2d):
+            x = self.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
         for name, module in folded.named_modules():
-            if isinstance(module, BasicBlock | Bottleneck):
+            if isinstance(module, Block):
                 x = self.block(name, module, x)
         self.head(folded.fc, x)
 
-    def block(self, name: str, block: BasicBlock | Bottleneck, x: str) -> str:
+    def block(self, name: str, block: Block, x: str) -> str:
         shortcut = x
         if block.downsample is not None:
-            convolution = cast(nn.Conv2d, block.downsample[0])
-            shortcut = self.convolution(f"{name}.downsample.0", convolution, x)
-        *first, last = [part for part in ("conv1", "conv2", "conv3") if hasattr(block, part)]
-        for part in first:
-            x = self.add("Relu", self.convolution(f"{name}.{part}", getattr(block, part), x))
-        x = self.convolution(f"{name}.{last}", getattr(block, last), x)
-        return self.add("Relu", self.add("Add", x, shortcut))
+            layer = cast(nn.Conv2d, block.downsample[0])
+            shortcut = self.convolution(f"{name}.downsample.0", layer, x)
+        for number, layer in enumerate(block.convolutions, 1):
+            x = x if number == 1 else self.active(block.relu, x)
+            x = self.convolution(f"{name}.conv{number}", layer, x)
+        if block.summed:
+            x = self.add("Add", x, shortcut)
+        return self.active(block.relu, x) if block.active else x
+
+    def active(self, relu: nn.Module, x: str) -> str:
+        if isinstance(relu, nn.ReLU6):
+            return self.add(
+                "Clip", x, self.number("relu.least", 0.0), self.number("relu.most", 6.0)
+            )
+        return self.add("Relu", x)
 
     def head(self, fc: nn.Linear, x: str) -> None:
         """Pool by the generalised mean of power 3, project, and normalise (see `network.gem`)."""
-        x = self.add("Clip", x, self.number("gem.eps", 1e-6))
+        x = self.add("Max", x, self.number("gem.eps", 1e-6))
         x = self.add("Pow", x, self.number("gem.power", 3.0))
         x = self.add("ReduceMean", x, axes=[2, 3], keepdims=0)
         x = self.add("Pow", x, self.number("gem.root", 1 / 3), output="embedding")
         names = [self.tensor(f"fc.{key}", value) for key, value in fc.named_parameters()]
         x = self.add("Gemm", x, *names, transB=1, output="logits")
         length = self.add("ReduceL2", x, axes=[1], keepdims=1)
-        length = self.add("Clip", length, self.number("norm.eps", 1e-12))
+        length = self.add("Max", length, self.number("norm.eps", 1e-12))
         self.add("Div", x, length, output="descriptors")
 
     def convolution(self, name: str, layer: nn.Conv2d, x: str) -> str:
@@ -235,7 +245,8 @@ class _Graph:
         return output
 
     def number(self, name: str, value: float) -> str:
-        return self.tensor(name, torch.tensor(value))
+        known = any(tensor.name == name for tensor in self.tensors)
+        return name if known else self.tensor(name, torch.tensor(value))
 
     def tensor(self, name: str, value: Tensor) -> str:
         from onnx import numpy_helper

@@ -17,9 +17,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from sscd_cli.choices import OUTPUT_KINDS, OutputKind
 from sscd_cli.errors import UsageError
 from sscd_cli.machines.hardware import core_count
-from sscd_cli.models.network import TRUNKS, BasicBlock, Bottleneck, Network, gem
+from sscd_cli.models.network import Network, gem
 from sscd_cli.models.runtime.cuda import Lane
 from sscd_cli.models.runtime.fused import fuse
+from sscd_cli.models.trunks import Block
 
 Pixels = Tensor | NDArray[np.uint8]
 Wait = Callable[[], NDArray[np.float32]]
@@ -102,8 +103,8 @@ class Runtime:
 
     def width(self, kind: OutputKind) -> int:
         """Return the numbers in a row of that kind."""
-        shape = TRUNKS[self.network.trunk]
-        return shape.channels if kind == "embedding" else self.network.dimensions
+        fc = self.network.fc
+        return fc.in_features if kind == "embedding" else fc.out_features
 
     @contextmanager
     def shared_by(self, threads: int) -> Iterator[Callable[[], None]]:
@@ -137,11 +138,9 @@ def fold_batch_norm(network: Network) -> None:
     """Merge every batch norm into the convolution before it, in place; evaluation mode only."""
     _fold(network, "conv1", "bn1")
     for block in network.modules():
-        if isinstance(block, BasicBlock | Bottleneck):
-            _fold(block, "conv1", "bn1")
-            _fold(block, "conv2", "bn2")
-            if isinstance(block, Bottleneck):
-                _fold(block, "conv3", "bn3")
+        if isinstance(block, Block):
+            for conv, norm in block.parts:
+                _fold(block, conv, norm)
             if block.downsample is not None:
                 _fold(block.downsample, "0", "1")
 
