@@ -34,7 +34,7 @@ MAY = {
     "reports": {"descriptors", "images", "matching"},
     "embedding": {"descriptors", "images", "models"},
     "joining": {"descriptors", "matching", "scoring"},
-    "advice": {"descriptors", "images", "joining", "matching", "second_look"},
+    "advice": {"descriptors", "images", "matching", "second_look"},
     "training": {"edits", "images", "models"},
 }
 HOMES = {
@@ -44,7 +44,7 @@ HOMES = {
     "pyarrow": ("descriptors", "images.containers"),
     "faiss": ("matching",),
     "torch": (
-        *("models", "machines.device", "embedding.processes", "embedding.on_gpu", "training"),
+        *("models", "machines.device", "embedding.on_gpu", "training"),
         *("matching.torch_products", "matching.groups", "matching.cuda"),
     ),
     "torchvision": ("models.runtime.nvjpeg",),

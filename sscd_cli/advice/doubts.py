@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sscd_cli.advice.animations import same_animations
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.images.decode import LOW_CONTENT
-from sscd_cli.joining.report import Joined
+from sscd_cli.matching.copies import Copies
 from sscd_cli.matching.doubts import (
     Doubts,
     Resemblance,
@@ -45,24 +45,30 @@ class RowDoubts:
 
 
 def find_doubts(
-    joined: Joined, *, low_content: bool, second_look: bool, believed: bool
+    stored: DescriptorSet,
+    copies: Copies,
+    alike: Resemblance,
+    threshold: float,
+    *,
+    low_content: bool,
+    second_look: bool,
+    believed: bool,
 ) -> RowDoubts:
     """Doubt what has more than one frame, and, unless told to believe, what resembles too many.
 
-    Args: low_content: whether images with next to nothing in them count as others do.
-    second_look: look at the frames of animations, too.
+    Args: alike: how alike random images of these are. low_content: whether images with next to
+    nothing in them count as others do. second_look: look at the frames of animations, too.
     """
-    stored, copies = joined.stored, joined.copies
     low = empty_images(stored, low_content)
     crowd = np.zeros(len(stored), np.bool_)
     if not believed:
-        crowd |= joined.alike.tells_nothing
-        crowd |= crowded(copies, joined.threshold, ~low, stored.descriptors)
+        crowd |= alike.tells_nothing
+        crowd |= crowded(copies, threshold, ~low, stored.descriptors)
     several = stored.columns["frames"] > 1
     exact = exact_copies(stored.columns)
     if second_look:
-        exact = same_animations(stored, copies, joined.threshold, exact, several & ~crowd)
-    pairs = Doubts(joined.threshold, crowd | several, exact)
+        exact = same_animations(stored, copies, threshold, exact, several & ~crowd)
+    pairs = Doubts(threshold, crowd | several, exact)
     return RowDoubts(pairs, low, crowd & ~low)
 
 

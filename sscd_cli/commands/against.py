@@ -13,7 +13,7 @@ from sscd_cli.advice.doubts import MatchDoubts
 from sscd_cli.advice.second_look import SecondLooks
 from sscd_cli.choices import CONFIRMED
 from sscd_cli.commands import embed
-from sscd_cli.decisions.records import Decisions, decisions_at, read_decisions
+from sscd_cli.decisions.records import Decisions, decisions_at
 from sscd_cli.descriptors.provenance import difference
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.embedding.verify import check_files
@@ -143,7 +143,7 @@ def run(options: DedupOptions, embedding: EmbedOptions | None = None) -> Against
     if embedded:
         ours = embedded.narrow(ours)
     found = compare(ours, theirs, options, scale, embedded)
-    found = _without_rejected(found, read_decisions(decisions))
+    found = _without_rejected(found, decisions)
     if not options.believed:
         found = _without_crowds(found)
     return looked_at(with_frames(found), options.believed) if options.second_look else found

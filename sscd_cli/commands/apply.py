@@ -24,7 +24,7 @@ from sscd_cli.decisions.plan import (
     make_plan,
     refuse_unless_fit,
 )
-from sscd_cli.decisions.records import decisions_at, read_decisions
+from sscd_cli.decisions.records import decisions_at
 from sscd_cli.errors import UsageError, reason_of
 from sscd_cli.images.globs import protection
 from sscd_cli.images.read import is_file, stored_ref
@@ -131,7 +131,7 @@ def _settle(journal: Journal) -> None:
 
 
 def _planned(report: Removals, options: ApplyOptions, result: ApplyResult, gone: set[str]) -> Plan:
-    decisions = read_decisions(decisions_at(options.decisions, beside(report.header)))
+    decisions = decisions_at(options.decisions, beside(report.header))
     choice = choose(report, decisions)
     left = [removal for removal in choice.removals if _real_path(removal) not in gone]
     result.before, result.spared = len(choice.removals) - len(left), choice.spared

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from sscd_cli.advice.originals import Originals, Policy
 from sscd_cli.advice.second_look import SecondLooks
 from sscd_cli.choices import CANNOT_TELL, OTHER_SHOT
 from sscd_cli.commands import embed
-from sscd_cli.decisions.records import Decisions, decisions_at, read_decisions
+from sscd_cli.decisions.records import Decisions, decisions_at
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.descriptors.tables import as_table
 from sscd_cli.embedding.verify import check_files
@@ -179,14 +179,14 @@ def run(
 
     Then only the images of those sources count. An image counts only while its file is where
     and as it was when it was embedded, so that no removal rests on a file that has gone. Pairs
-    that tasks have found (see `join`) are taken from them; before others are looked for,
-    `announce` is told how, and what that is expected to take.
+    that tasks have found (see `join`) are taken from them; else `announce` is told how they are
+    looked for, and what that takes.
 
     Raises: StoreError: no descriptors to read. UsageError: an impossible threshold or policy;
         and all that `embed.run` raises.
     """
     calibrated_file(options.threshold, options.descriptors)
-    decisions = decisions_at(options.decisions, options.descriptors / "decisions.jsonl")
+    said = decisions_at(options.decisions, options.descriptors / "decisions.jsonl")
     scale = Scale.load(options.post, options.score_norm)
     refuse_default(options.threshold, scale)
     embed.refuse_unmeasured(options.threshold, embedding)
@@ -195,11 +195,9 @@ def run(
         join.run_on_cluster(options.fill(JoinJob), options.cluster)
     joined = _joined_by_tasks(options, embedded) or _joined_here(options, scale, embedded, announce)
     stored = joined.stored
-    said = read_decisions(decisions)
     copies, decided = without_rejected(joined.copies, stored.columns, said.rejected, said.pixels)
-    joined = replace(joined, copies=copies)
     doubts = find_doubts(
-        joined,
+        *(stored, copies, joined.alike, joined.threshold),
         low_content=options.low_content,
         second_look=options.second_look,
         believed=options.believed,

@@ -28,16 +28,6 @@ HASH = re.compile("[0-9a-f]{32}")
 Pair = tuple[str, str]
 
 
-def decisions_at(named: Path | None, usual: Path) -> Path:
-    """Return the file that was named, or where decisions usually lie, whether there are any or not.
-
-    Raises: SscdError: a file was named that is not there: nothing must go for a slip of the pen.
-    """
-    if named is not None and not named.exists():
-        raise SscdError(f"there is no file {named}", "check the path of --decisions")
-    return named or usual
-
-
 @dataclass(frozen=True)
 class Decisions:
     """What holds of pairs of contents, which are named by their sorted hashes.
@@ -58,6 +48,17 @@ class Decisions:
         """Return what a pair of contents shows, as far as that tells the two from each other."""
         left, right = sorted(self.pixels.get(content, content) for content in pair)
         return pair if left == right else (left, right)
+
+
+def decisions_at(named: Path | None, usual: Path) -> Decisions:
+    """Return what the file says that was named, or that lies where decisions usually do, if any.
+
+    Raises: SscdError: a file was named that is not there: nothing must go for a slip of the pen;
+        and as `read_decisions`.
+    """
+    if named is not None and not named.exists():
+        raise SscdError(f"there is no file {named}", "check the path of --decisions")
+    return read_decisions(named or usual)
 
 
 def read_decisions(file: Path) -> Decisions:

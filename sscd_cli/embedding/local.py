@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.choices import OutputKind
 from sscd_cli.descriptors.ledger import Known, Ledger
 from sscd_cli.descriptors.schema import Row, name_digest
 from sscd_cli.descriptors.write import ShardWriter
@@ -20,6 +21,14 @@ from sscd_cli.embedding.job import (
     drop_mended,
     prune_vanished,
 )
+from sscd_cli.embedding.stream import (
+    Decoder,
+    Embedded,
+    default_batch,
+    default_workers,
+    embed_in_threads,
+)
+from sscd_cli.embedding.stream import Row as ImageRow
 from sscd_cli.images.decode import Decoded, Unreadable
 from sscd_cli.images.read import stat_image
 from sscd_cli.images.refs import ImageRef
@@ -27,8 +36,6 @@ from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.machines.stages import stage
 
 if TYPE_CHECKING:
-    from sscd_cli.embedding.stream import Embedded
-    from sscd_cli.embedding.stream import Row as ImageRow
     from sscd_cli.models.load import Model
 
 
@@ -109,8 +116,6 @@ def _changed(
 def _embedded(
     refs: Iterator[ImageRef], model: Model, job: Job, ledger: Ledger
 ) -> Iterator[Embedded]:
-    from sscd_cli.embedding.stream import default_batch, default_workers, embed_stream
-
     # threads see the ledger grow, processes what it held when they were forked
     known = ledger.holds if model.runtime.device.type == "cpu" else ledger.held
     return embed_stream(
@@ -121,6 +126,30 @@ def _embedded(
         workers=default_workers(model) if job.workers is None else job.workers,
         kind=job.output_kind,
     )
+
+
+def embed_stream(
+    refs: Iterable[ImageRef],
+    model: Model,
+    decoder: Decoder,
+    *,
+    batch_size: int,
+    workers: int,
+    kind: OutputKind = "descriptor",
+) -> Iterator[Embedded]:
+    """Embed images in lists of `batch_size`, in their order; nothing is listed up front.
+
+    Args: workers: threads on a CPU, processes beside a GPU; 0 does everything in this thread.
+    Limits: memory is a few batches a worker.
+    Raises: SscdError: a decoding process died. What iterating over `refs` raises comes after the
+    images before it.
+    """
+    how = {"batch_size": batch_size, "workers": workers}
+    if model.runtime.device.type == "cpu" and not model.runtime.lane:
+        return embed_in_threads(refs, model, decoder, **how, kind=kind)
+    from sscd_cli.embedding.on_gpu import embed_beside_gpu
+
+    return embed_beside_gpu(refs, model, decoder, **how, kind=kind)
 
 
 def _rows(some: Embedded, ledger: Ledger, result: EmbedResult) -> list[Row]:

@@ -1,21 +1,111 @@
-"""JPEG files that worker processes left compressed, decoded on the GPU that they work for."""
+"""Beside a GPU: batches made by worker processes ahead of it, with pixels as torch tensors.
+
+JPEG files that the workers left compressed are decoded on the GPU itself.
+"""
 
 from __future__ import annotations
 
+import re
 import time
-from collections import defaultdict
+import warnings
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from sscd_cli.embedding.stream import Batch, Decoder, Row
+from sscd_cli.choices import OutputKind
+from sscd_cli.embedding.stream import Batch, Decoder, Embedded, Lists, Row, Wait, started
+from sscd_cli.errors import SscdError
 from sscd_cli.images.compressed import Compressed
 from sscd_cli.images.decode import Decoded, content_of, decode_contents
 from sscd_cli.images.preprocess import Recipe
+from sscd_cli.images.refs import ImageRef
+from sscd_cli.machines.device import start_worker
 from sscd_cli.models.load import Model
 from sscd_cli.models.runtime import nvjpeg
+
+# the two ways in which torch says that a worker is gone; its other errors lack the number
+DEAD_WORKER = re.compile(r"DataLoader worker \(pid")
+
+
+class TensorBatch(Batch):
+    """A batch whose pixels are tensors (B, 3, H, W), contiguous in channels-last order."""
+
+    def pin_memory(self) -> Batch:
+        """Move the pixels to page-locked memory; the loader calls it."""
+        groups = [(indices, pixels.pin_memory()) for indices, pixels in self.groups]
+        return replace(self, groups=groups)
+
+
+class _Batches(Dataset[TensorBatch]):
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+
+    def __getitems__(self, refs: list[ImageRef]) -> TensorBatch:
+        made = self._decoder.batch(refs)
+        groups = [(i, torch.from_numpy(rows).permute(0, 3, 1, 2)) for i, rows in made.groups]
+        jpegs = {
+            index: replace(jpeg, data=torch.frombuffer(bytearray(jpeg.data), dtype=torch.uint8))
+            for index, jpeg in made.jpegs.items()
+        }
+        return TensorBatch(made.rows, groups, made.read_seconds, made.decode_seconds, jpegs)
+
+
+def load_batches(
+    refs: Iterable[ImageRef],
+    decoder: Decoder,
+    *,
+    batch_size: int,
+    workers: int,
+    pin_memory: bool = False,
+) -> Iterator[Batch]:
+    """Read, decode and resize `refs` in batches of `batch_size`, the last one smaller.
+
+    Args: workers: processes, each two batches ahead; 0 decodes in this one. They see what
+    `decoder.known` knew when the first batch was asked for. pin_memory: ignored without CUDA.
+    Raises: SscdError: a worker died. What iterating over `refs` raises comes after the batches of
+    the images before it.
+    """
+    lists = Lists(refs, batch_size)
+    batches = _started(decoder, lists, workers, pin_memory)
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if DEAD_WORKER.search(str(error)):
+            what = "a decoding worker died (out of memory, or killed by a damaged file)"
+            raise SscdError(what, "rerun with --workers 0 to find the file") from error
+        raise
+    finally:
+        if workers:  # an error's traceback keeps them, and they ignore what ends them at exit
+            batches._shutdown_workers()
+    if lists.error is not None:
+        raise lists.error
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def _started(decoder: Decoder, lists: Lists, workers: int, pin_memory: bool) -> Any:
+    """Start the workers; a fork beside idle threads and more workers than cores are no mistakes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loader = DataLoader(
+            _Batches(decoder),
+            batch_sampler=lists,
+            num_workers=workers,
+            collate_fn=_unchanged,
+            pin_memory=pin_memory and torch.cuda.is_available(),
+            worker_init_fn=start_worker,
+            multiprocessing_context="fork" if workers else None,
+            generator=torch.Generator(),  # leaves the global one where it is
+        )
+        return iter(loader)
 
 
 def decodes_jpegs(model: Model, recipe: Recipe) -> bool:
@@ -57,3 +147,36 @@ def _decoded(jpeg: Compressed, decoder: Decoder) -> tuple[Row, Tensor | None]:
         return row, None
     pixels = torch.from_numpy(row.pixels.copy()).permute(2, 0, 1)
     return replace(row, pixels=None), pixels
+
+
+def embed_beside_gpu(
+    refs: Iterable[ImageRef],
+    model: Model,
+    decoder: Decoder,
+    *,
+    batch_size: int,
+    workers: int,
+    kind: OutputKind,
+) -> Iterator[Embedded]:
+    """Embed images as `local.embed_stream` does, on what the workers decode ahead."""
+    unit = batch_size if model.spec.recipe.square else 1
+    decoder = replace(decoder, leaves_jpegs=decodes_jpegs(model, decoder.recipe))
+    batches = load_batches(refs, decoder, batch_size=batch_size, workers=workers, pin_memory=True)
+    waits = (started(model, unit, kind, completed(batch, decoder, model)) for batch in batches)
+    yield from ahead(waits, 1 if model.runtime.lane else 0)
+
+
+def ahead(begun: Iterator[Wait], count: int) -> Iterator[Embedded]:
+    """Wait for each, when `count` more were started; before an error, for all that were."""
+    waiting: deque[Wait] = deque()
+    try:
+        for wait in begun:
+            waiting.append(wait)
+            if len(waiting) > count:
+                yield waiting.popleft()()
+    except Exception:
+        while waiting:
+            yield waiting.popleft()()
+        raise
+    while waiting:
+        yield waiting.popleft()()

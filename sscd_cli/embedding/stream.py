@@ -14,7 +14,6 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -183,43 +182,29 @@ def default_workers(model: Model) -> int:
     return min(core_count(), most)
 
 
-def embed_stream(
+def embed_in_threads(
     refs: Iterable[ImageRef],
     model: Model,
     decoder: Decoder,
     *,
     batch_size: int,
     workers: int,
-    kind: OutputKind = "descriptor",
+    kind: OutputKind,
 ) -> Iterator[Embedded]:
-    """Embed images in lists of `batch_size`, in their order; nothing is listed up front.
-
-    Args: workers: threads on a CPU, processes beside a GPU; 0 does everything in this thread.
-    Limits: memory is a few batches a worker.
-    Raises: SscdError: a decoding process died. What iterating over `refs` raises comes after the
-    images before it.
-    """
-    on_cpu = model.runtime.device.type == "cpu"
-    unit = min(batch_size, CPU_BATCH) if on_cpu else batch_size
-    started = partial(_started, model, unit if model.spec.recipe.square else 1, kind)
-    if on_cpu and not model.runtime.lane:
-        lists = Lists(refs, batch_size)
-        yield from _in_threads(
-            lambda some: started(decoder.batch(some))(), lists, model.runtime, workers
-        )
-        if lists.error is not None:
-            raise lists.error
-        return
-    from sscd_cli.embedding.on_gpu import completed, decodes_jpegs
-    from sscd_cli.embedding.processes import load_batches
-
-    decoder = replace(decoder, leaves_jpegs=decodes_jpegs(model, decoder.recipe))
-    batches = load_batches(refs, decoder, batch_size=batch_size, workers=workers, pin_memory=True)
-    batches = (completed(batch, decoder, model) for batch in batches)
-    yield from _ahead(map(started, batches), 1 if model.runtime.lane else 0)
+    """Embed images as `local.embed_stream` does, on the cores alone."""
+    unit = min(batch_size, CPU_BATCH) if model.spec.recipe.square else 1
+    lists = Lists(refs, batch_size)
+    yield from _in_threads(
+        lambda some: started(model, unit, kind, decoder.batch(some))(),
+        lists,
+        model.runtime,
+        workers,
+    )
+    if lists.error is not None:
+        raise lists.error
 
 
-def _started(model: Model, unit: int, kind: OutputKind, batch: Batch) -> Wait:
+def started(model: Model, unit: int, kind: OutputKind, batch: Batch) -> Wait:
     """Begin to run the network over a batch, and return what waits for its end."""
     began = time.perf_counter()
     waits = [model.runtime.start(_filled(pixels, unit), kind) for _, pixels in batch.groups]
@@ -236,22 +221,6 @@ def _started(model: Model, unit: int, kind: OutputKind, batch: Batch) -> Wait:
         return Embedded(batch.rows, descriptors, seconds)
 
     return wait
-
-
-def _ahead(started: Iterator[Wait], count: int) -> Iterator[Embedded]:
-    """Wait for each, when `count` more were started; before an error, for all that were."""
-    waiting: deque[Wait] = deque()
-    try:
-        for wait in started:
-            waiting.append(wait)
-            if len(waiting) > count:
-                yield waiting.popleft()()
-    except Exception:
-        while waiting:
-            yield waiting.popleft()()
-        raise
-    while waiting:
-        yield waiting.popleft()()
 
 
 def _filled(pixels: Any, unit: int) -> Any:

@@ -34,8 +34,7 @@ from numpy.typing import NDArray
 
 from sscd_cli.commands import embed
 from sscd_cli.embedding.job import Job
-from sscd_cli.embedding.on_gpu import completed
-from sscd_cli.embedding.processes import load_batches
+from sscd_cli.embedding.on_gpu import completed, load_batches
 from sscd_cli.embedding.stream import Group, default_batch
 from sscd_cli.images.sources import iter_images
 from sscd_cli.machines.hardware import core_count

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sscd_cli.embedding.processes import load_batches
+from sscd_cli.embedding.on_gpu import load_batches
 from sscd_cli.embedding.stream import Batch, Decoder
 from sscd_cli.errors import SscdError
 from sscd_cli.images.decode import Copied, Decoded, Limits, Unreadable, decode, hash_bytes

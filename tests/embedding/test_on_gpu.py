@@ -14,8 +14,8 @@ from PIL import Image
 
 from sscd_cli.commands import embed
 from sscd_cli.descriptors.shards import shard_paths, shard_provenance
-from sscd_cli.embedding import stream
 from sscd_cli.embedding.job import Job
+from sscd_cli.embedding.local import embed_stream
 from sscd_cli.embedding.stream import Decoder
 from sscd_cli.images.compressed import left_compressed
 from sscd_cli.images.decode import DEFAULT_LIMITS, read
@@ -82,7 +82,7 @@ def embedded(folder: Path, model: Model, workers: int = 0) -> dict[str, tuple[An
     refs = iter_images([str(folder)])
     return {
         row.ref.id: (row, some.descriptors.get(index))
-        for some in stream.embed_stream(refs, model, decoder, batch_size=4, workers=workers)
+        for some in embed_stream(refs, model, decoder, batch_size=4, workers=workers)
         for index, row in enumerate(some.rows)
     }
 

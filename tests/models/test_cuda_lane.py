@@ -21,8 +21,9 @@ from networks import lively, pixels
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sscd_cli.embedding import stream
-from sscd_cli.embedding.stream import Decoder
+from sscd_cli.embedding import on_gpu as beside
+from sscd_cli.embedding.local import embed_stream
+from sscd_cli.embedding.stream import Decoder, Embedded
 from sscd_cli.errors import SscdError
 from sscd_cli.images.sources import iter_images
 from sscd_cli.models.load import Model, load_model
@@ -199,9 +200,9 @@ def test_the_next_batch_is_begun_before_one_is_waited_for(
     for i in range(7):
         picture(tmp_path / "photos" / f"{i:02}.png", i)
 
-    def embedded() -> list[stream.Embedded]:
+    def embedded() -> list[Embedded]:
         refs, decoder = iter_images([str(tmp_path / "photos")]), Decoder(model.spec.recipe)
-        return list(stream.embed_stream(refs, model, decoder, batch_size=2, workers=0))
+        return list(embed_stream(refs, model, decoder, batch_size=2, workers=0))
 
     expected = embedded()
     model.runtime.lane = Lane(CPU)
@@ -224,7 +225,7 @@ def test_what_was_begun_before_an_error_is_not_lost(ahead: int) -> None:
         yield from [lambda: 1, lambda: 2]
         raise SscdError("the folder is gone", "bring it back")
 
-    found = stream._ahead(begun(), ahead)
+    found = beside.ahead(begun(), ahead)
     assert [next(found), next(found)] == [1, 2]
     with pytest.raises(SscdError, match="the folder is gone"):
         next(found)
