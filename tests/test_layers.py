@@ -183,6 +183,41 @@ def refuse_circle(edges: dict[str, set[str]]) -> None:
         edges = {name: edges[name] for name in edges.keys() - leaves}
 
 
+def defined(path: Path) -> set[str]:
+    """Return the names that a module has at its top, imported ones too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            found.update((name.asname or name.name).split(".")[0] for name in node.names)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
+def scripts(path: Path) -> Iterator[ast.Module]:
+    """Yield a file as Python, and each text in it that is a script for another process."""
+    tree = ast.parse(path.read_text())
+    yield tree
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and "\nfrom sscd_cli" in str(node.value):
+            yield ast.parse(str(node.value))
+
+
+@pytest.mark.parametrize("folder", ["bench", "tools"])
+def test_what_no_test_runs_imports_what_is_there(folder: str) -> None:
+    for path in sorted((Path(__file__).parent / folder).glob("*.py")):
+        for node in (node for tree in scripts(path) for node in ast.walk(tree)):
+            if not isinstance(node, ast.ImportFrom) or not str(node.module).startswith("sscd_cli."):
+                continue
+            assert node.module in MODULES, f"{path.name}: {node.module}"
+            known = defined(MODULES[str(node.module)])
+            for name in (alias.name for alias in node.names):
+                there = name in known or f"{node.module}.{name}" in MODULES
+                assert there, f"{path.name}: {node.module}.{name}"
+
+
 @pytest.mark.parametrize("package", sorted({path.parent for path in FILES} - {PACKAGE}))
 def test_a_package_file_holds_a_docstring_only(package: Path) -> None:
     body = ast.parse((package / "__init__.py").read_text()).body

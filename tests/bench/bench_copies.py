@@ -11,11 +11,7 @@ are searched among the photographs (and the distractors). Prints Markdown. Needs
 from __future__ import annotations
 
 import argparse
-import datetime
-import importlib.metadata
 import io
-import os
-import platform
 import shlex
 import sys
 import tarfile
@@ -27,6 +23,7 @@ from typing import Any
 import imagehash
 import numpy as np
 import pdqhash
+from bench_header import header
 from PIL import Image
 
 from sscd_cli.edits.named import EDITS
@@ -98,11 +95,8 @@ def methods(models: Sequence[str]) -> tuple[dict[str, Timed], list[str]]:
     return {network.spec.name: Timed(network.embed) for network in networks} | hashes, stories
 
 
-def header(originals: Photos, networks: list[str], report: CopiesReport) -> Iterator[str]:
-    packages = ("torch", "numpy", "pillow", "pdqhash", "imagehash")
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
-    yield f"{datetime.date.today()}, {cpu()}, {os.cpu_count()} cores, {threads()} threads"
-    yield f"Python {platform.python_version()}, {versions}"
+def story(originals: Photos, networks: list[str], report: CopiesReport) -> Iterator[str]:
+    yield header(("torch", "numpy", "pillow", "pdqhash", "imagehash"))
     yield from networks
     yield f"`python {shlex.join(sys.argv)}`"
     yield (
@@ -110,19 +104,6 @@ def header(originals: Photos, networks: list[str], report: CopiesReport) -> Iter
         f"{len(report.edits)} edits: {len(report.scores)} copies. Recall at each method's own "
         f"threshold of {report.precision:.0%} precision; * marks the mild edits."
     )
-
-
-def cpu() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
-
-
-def threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
 
 
 def table(reports: dict[str, CopiesReport], timed: dict[str, Timed]) -> Iterator[str]:
@@ -217,7 +198,7 @@ def main() -> None:
         timed, originals, distractors, seed=options.seed, progress=show_progress(total)
     )
     first = next(iter(reports.values()))
-    blocks = [header(originals, networks, first), table(reports, timed), micro_ap_table(reports)]
+    blocks = [story(originals, networks, first), table(reports, timed), micro_ap_table(reports)]
     if not options.hashes_only:
         blocks.append(headline(first, reports["PDQ"]))
     print("\n\n".join("\n".join(block) for block in blocks))

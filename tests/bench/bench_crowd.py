@@ -11,32 +11,19 @@ exists. The status is 1 if a limit is exceeded.
 from __future__ import annotations
 
 import multiprocessing
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from bench_header import header
+from bench_header import Took, header, took
 from bench_startup import SSCD, store
 
 DIMENSIONS = 512
 KINDS = {"pages": 0.35, "scenes": 0.9, "one picture": 0.02}  # how far rows are from their mean
-LIMITS = {20_000: (20.0, 400e6)}  # seconds and bytes
+LIMITS = {20_000: (20.0, 400.0)}  # seconds and MB
 CLUSTERS = 10_000
-
-
-@dataclass(frozen=True)
-class Used:
-    """What a process took: clock and CPU seconds, its peak memory in bytes."""
-
-    seconds: float
-    cpu: float
-    peak: int
 
 
 def crowd(rows: int, spread: float) -> np.ndarray:
@@ -62,35 +49,23 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def used(command: list[str]) -> Used:
-    """Run a command."""
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{command} failed")
-    seconds = time.perf_counter() - started
-    return Used(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
-
-
 def draw(folder: Path, rows: int, name: str) -> None:
     store(folder, crowd(rows, KINDS[name]) if name in KINDS else twins(rows // 2))
 
 
-def dedup(folder: Path, rows: int, name: str, kind: str) -> Used:
+def dedup(folder: Path, rows: int, name: str, kind: str) -> Took:
     """Draw vectors, in a process of their own, and look for duplicates among them."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         pool.submit(draw, folder, rows, name).result()
-    return used([SSCD, "dedup", "-d", str(folder), "-f", kind, "-o", str(folder / "report")])
+    return took([SSCD, "dedup", "-d", str(folder), "-f", kind, "-o", str(folder / "report")])
 
 
-def line(name: str, rows: int, took: Used) -> bool:
+def line(name: str, rows: int, its: Took) -> bool:
     """Print what a run took, and return whether that is within the limits."""
-    figures = f"{took.seconds:.1f} | {took.cpu:.1f} | {took.peak / 1e6:.0f}"
+    figures = f"{its.seconds:.1f} | {its.cpu:.1f} | {its.peak:.0f}"
     print(f"| {name} | {rows:,} | {figures} |", flush=True)
     seconds, peak = LIMITS.get(rows, (np.inf, np.inf)) if name in KINDS else (60.0, np.inf)
-    return took.seconds <= seconds and took.peak <= peak
+    return its.seconds <= seconds and its.peak <= peak
 
 
 def main() -> int:
@@ -101,8 +76,8 @@ def main() -> int:
     sets = [(rows, name, "text") for rows in (10_000, 20_000, 40_000) for name in KINDS]
     for rows, name, kind in [*sets, (2 * CLUSTERS, "clusters, as html", "html")]:
         with tempfile.TemporaryDirectory() as folder:
-            took = dedup(Path(folder, "store"), rows, name, kind)
-        within &= line(name, rows, took)
+            its = dedup(Path(folder, "store"), rows, name, kind)
+        within &= line(name, rows, its)
     return int(not within)
 
 

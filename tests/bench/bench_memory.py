@@ -31,8 +31,8 @@ from sscd_cli.models.network import Network
 LIMIT_MB = 100
 RUN = """
 import json, resource, sys
-from sscd_cli import embed
-from sscd_cli.options import EmbedOptions
+from sscd_cli.commands import embed
+from sscd_cli.options.embed import EmbedOptions
 source, store, model = sys.argv[1:]
 store = __import__("pathlib").Path(store)
 result = embed.run(EmbedOptions(sources=(source,), descriptors=store, model=model))

@@ -19,11 +19,12 @@ import sys
 import tempfile
 import time
 import urllib.request
+from dataclasses import astuple
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench_header import header
+from bench_header import header, took
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -68,9 +69,9 @@ def measured(count: int) -> tuple[float, float]:
         report = clusters_report(folder / "report.jsonl", pairs(folder, count))
         for words in (("--previews", "0"), ()):
             page = folder / "page.html"
-            said = timed([*SSCD, "review", str(report), "-o", str(page), *words], folder)
+            said = took([*SSCD, "review", str(report), "-o", str(page), *words], cwd=folder)
             name = " ".join(["review -o", *words])
-            told(count, f"`{name}`, {page.stat().st_size / 1e6:,.0f} MB", *said)
+            told(count, f"`{name}`, {page.stat().st_size / 1e6:,.0f} MB", *astuple(said))
         return serve(report, folder, count)
 
 
@@ -101,17 +102,6 @@ def jpeg(path: Path, folder: Path) -> Path:
     made = folder / path.name
     Image.open(path).convert("RGB").resize((1024, 768)).save(made, quality=80)
     return made
-
-
-def timed(words: list[str], folder: Path) -> tuple[float, float, float]:
-    """Run a command; return its seconds, those of CPU, and its peak in MB."""
-    start = time.perf_counter()
-    with subprocess.Popen(words, cwd=folder, stderr=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, words
-    cpu = usage.ru_utime + usage.ru_stime
-    return time.perf_counter() - start, cpu, usage.ru_maxrss / 1024
 
 
 def serve(report: Path, folder: Path, count: int) -> tuple[float, float]:

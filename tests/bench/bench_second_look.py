@@ -10,10 +10,6 @@ Markdown.
 from __future__ import annotations
 
 import argparse
-import datetime
-import importlib.metadata
-import os
-import platform
 import random
 import sys
 import time
@@ -22,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from bench_header import header
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -48,7 +45,7 @@ def main() -> None:
         "copies of drawn": drawn_copies(args.pairs // 5),
         "copies of photographs": photo_copies(paths[: args.photos], paths[-args.photos :]),
     }
-    _print_machine()
+    print(header(("numpy", "pillow", "opencv-python-headless")))
     took = []
     for title, pairs in sets.items():
         verdicts: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -95,20 +92,6 @@ def photo_copies(
 def _read(path: Path) -> Image.Image:
     with Image.open(path) as image:
         return image.convert("RGB")
-
-
-def _print_machine() -> None:
-    names = ("numpy", "pillow", "opencv-python-headless")
-    versions = ", ".join(f"{name} {_version(name)}" for name in names)
-    print(f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores, ", end="")
-    print(f"Python {platform.python_version()}, {versions}")
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "absent"
 
 
 def _print_table(title: str, verdicts: dict[str, Counter[str]]) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -23,9 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from bench_header import header
+from bench_header import Took, header, took
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 SSCD = str(Path(sys.executable).with_name("sscd"))
 STORED = 10_000
 SMALL = 100
@@ -85,50 +87,33 @@ def save_store(folder: Path) -> Path:
 
 def store(folder: Path, vectors: np.ndarray, start: int = 0) -> Path:
     """Write descriptors as `sscd embed` does, those of images numbered from `start` on."""
-    from sscd_cli.descriptors.provenance import Provenance
+    from conftest import drawn_provenance
+
     from sscd_cli.descriptors.schema import Row
     from sscd_cli.descriptors.write import ShardWriter
 
-    made = Provenance(
-        model="drawn",
-        weights_sha256="0" * 64,
-        dimensions=512,
-        preprocessing={},
-        dtype="float16",
-        precision="fp32",
-        tool_version="0",
-        pillow_version="0",
-        threshold=0.75,
-    )
-    with ShardWriter(folder, made) as writer:
+    with ShardWriter(folder, drawn_provenance(512, dtype="float16", preprocessing={})) as writer:
         for i, vector in enumerate(vectors, start):
             hashed = i.to_bytes(16, "big")
             writer.add([Row(f"{i}.jpg", "/drawn", vector, None, 9, 9, "JPEG", 9, 9, hashed)])
     return folder
 
 
-def used(words: list[str], work: Path) -> tuple[float, float]:
-    """Return the CPU seconds and the peak memory in MB of one run of a command."""
-    subprocess.run(["rm", "-rf", str(work / "again")], check=True)
+def used(words: list[str], work: Path) -> Took:
+    """Return what one run of a command took."""
+    shutil.rmtree(work / "again", ignore_errors=True)
     compiled = os.environ | {  # as what pip installs is
         "PYTHONDONTWRITEBYTECODE": "",
         "PYTHONPYCACHEPREFIX": str(work / "compiled"),
     }
-    process = subprocess.Popen(
-        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=compiled
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{words} failed")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return took(words, stdout=subprocess.DEVNULL, env=compiled)
 
 
 def line(name: str, case: Case, runs: int, work: Path) -> bool:
     """Print what a command took, and return whether that is within its limits."""
     figures = [used(case.words, work) for _ in range(runs)]
-    times = [seconds for seconds, _ in figures]
-    middle, peak = statistics.median(times), statistics.median(p for _, p in figures)
+    times = [one.cpu for one in figures]
+    middle, peak = statistics.median(times), statistics.median(one.peak for one in figures)
     bounds = ("" if case.seconds is None else f"{case.seconds:.2f}"), str(case.peak or "")
     print(f"| {name} | {middle:.2f} | {min(times):.2f} | {bounds[0]} ", end="")
     print(f"| {peak:.0f} | {bounds[1]} |", flush=True)

@@ -13,8 +13,6 @@ from the rates that are printed beside them.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -23,12 +21,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from bench_header import header
+from bench_startup import store
 
 from sscd_cli.commands import embed
-from sscd_cli.descriptors.provenance import Provenance
 from sscd_cli.descriptors.read import read_descriptors
-from sscd_cli.descriptors.schema import Row
-from sscd_cli.descriptors.write import ShardWriter
 from sscd_cli.joining import report as join_report
 from sscd_cli.joining import tasks as join
 from sscd_cli.joining import tiles
@@ -50,10 +47,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, default=PHOTOS if PHOTOS.exists() else GALLERY)
     parser.add_argument("--tasks", type=int, default=4)
     given = parser.parse_args()
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, NumPy {np.__version__}, {time.strftime('%F')}"
-    )
+    print(header(("numpy",)))
     with tempfile.TemporaryDirectory() as folder:
         measure_embedding(Path(folder), given.photos, given.tasks)
         measure_join(Path(folder) / "rows", given.rows, given.tasks)
@@ -84,7 +78,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def measure_join(folder: Path, rows: int, count: int) -> None:
-    save(folder, synthetic(rows))
+    store(folder, synthetic(rows))
     tiles.LEAST_ROWS = max(8192, rows // 4)
     stored = read_descriptors(folder)
     started = time.perf_counter()
@@ -114,7 +108,7 @@ def measure_join(folder: Path, rows: int, count: int) -> None:
 
 def measure_pruning(folder: Path, rows: int) -> tuple[float, float]:
     """Return the products a second of exact tiles, and the share of their time that groups take."""
-    save(folder, synthetic(rows))
+    store(folder, synthetic(rows))
     tiles.LEAST_ROWS = tiles.LEAST_PRUNED_ROWS
     seconds, found = {}, {}
     for method in ("exact", "groups"):
@@ -142,9 +136,10 @@ def measure_pruning(folder: Path, rows: int) -> tuple[float, float]:
 REPORT = """
 import sys
 from sscd_cli.joining import report as join_report
+from sscd_cli.joining import tiles
 from sscd_cli.joining.job import JoinJob
 from sscd_cli.descriptors.read import read_comparable
-from sscd_cli.matching import clusters, tiles
+from sscd_cli.matching import clusters
 from sscd_cli.options.dedup import DedupOptions
 from pathlib import Path
 folder, method = Path(sys.argv[1]), sys.argv[2]
@@ -173,24 +168,6 @@ def synthetic(rows: int) -> np.ndarray:
     noise = generator.uniform(0.1, 1.0, (len(copied), 1)).astype(np.float32)
     found[copied] = found[generator.integers(0, rows, len(copied))] + noise * found[copied]
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float16)
-
-
-def save(folder: Path, rows: np.ndarray) -> None:
-    provenance = Provenance(
-        model="synthetic",
-        weights_sha256="0" * 64,
-        dimensions=D,
-        preprocessing={},
-        dtype="float16",
-        precision="fp32",
-        tool_version="0",
-        pillow_version="0",
-        threshold=0.75,
-    )
-    with ShardWriter(folder, provenance) as writer:
-        for start in range(0, len(rows), 4096):
-            some = enumerate(rows[start : start + 4096], start)
-            writer.add([Row(str(number), "/synthetic", row) for number, row in some])
 
 
 IMAGE_BYTES = 100_000
