@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -64,7 +65,19 @@ EXACT_BYTES, SAME_PIXELS, EDITED, LOOK_AT = BANDS = (
 def check_word(kind: str, word: str, known: Sequence[str]) -> None:
     """Raise UsageError unless a word is one of the known ones."""
     if word not in known:
-        raise UsageError(f"unknown {kind} {word!r}", f"use one of {', '.join(known)}")
+        hint = f"{did_you_mean(word, known)}use one of {', '.join(known)}"
+        raise UsageError(f"unknown {kind} {word!r}", hint)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the question for a word that is none of the known ones; "" where none is like it."""
+    near = nearest(word.lower(), known)
+    return f"did you mean {near}? " if near else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that is spelled most like another, None where none is like it."""
+    return next(iter(get_close_matches(word, list(known), 1, cutoff=0.7)), None)
 
 
 def check_threshold(threshold: float | str | None) -> None:

@@ -65,6 +65,10 @@ app.add_typer(eval_app, name="eval")
 app.add_typer(models_app, name="models")
 
 
+# Typer names no base class of what Click raises for a wrong command line
+_CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
 def help(
     command: Annotated[
         tuple[str, ...],
@@ -78,13 +82,15 @@ def help(
     if len(command) == 1 and (page := topics.page(command[0])):
         terminal.print_data(page.rstrip("\n"))
         return
-    app(args=[*command, "--help"], prog_name="sscd", standalone_mode=False)
+    try:
+        app(args=[*command, "--help"], prog_name="sscd", standalone_mode=False)
+    except _CommandLineError as error:
+        if len(command) == 1:
+            error.message = f"{error}".replace("command", "command or topic", 1)  # type: ignore[attr-defined]
+        raise
 
 
 command.add(app, help)
-
-# Typer names no base class of what Click raises for a wrong command line
-_CommandLineError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 def _print_version(wanted: bool) -> None:

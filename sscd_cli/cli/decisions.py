@@ -25,6 +25,7 @@ def list_decisions(options: ListDecisionsOptions, format: Format = "text") -> No
     records = verb.list_records(options)
     lines = map(json.dumps, records) if format == "jsonl" else map(_line, records)
     terminal.print_lines(lines)
+    terminal.note(f"{counted(len(records), 'pairs')} decided in {options.decisions}")
 
 
 def _line(record: Any) -> str:
@@ -42,7 +43,7 @@ def revoke(options: RevokeOptions) -> None:
     from sscd_cli.commands import decisions as verb
 
     taken_back = verb.revoke(options)
-    terminal.note(f"taken back: {taken_back['verdict']}")
+    terminal.note(f"taken back in {options.decisions}: {taken_back['verdict']}")
 
 
 def merge(options: MergeOptions) -> None:
@@ -54,7 +55,8 @@ def merge(options: MergeOptions) -> None:
 
     result = verb.merge(options)
     terminal.note(
-        f"{counted(result.added, 'decisions')} added; {counted(result.holding, 'pairs')} decided"
+        f"{counted(result.added, 'decisions')} added; "
+        f"{counted(result.holding, 'pairs')} decided in {options.decisions}"
     )
 
 

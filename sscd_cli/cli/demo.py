@@ -31,7 +31,7 @@ def demo(options: DemoOptions) -> None:
 
 
 def _begin(photos: Path, originals: int, copies: int) -> None:
-    terminal.print_data(f"In {photos}: {originals} pictures, {copies} copies of them, a torn file.")
+    terminal.print_data(f"{originals} pictures, {copies} copies of them and a torn file, in\n{photos}")
 
 
 def _announce(step: DemoStep) -> None:
@@ -48,8 +48,10 @@ def _show(page: Path) -> bool:
 def _how_to_go_on(page: Path, *, opened: bool) -> str:
     return (
         f"\n{'The page is open' if opened else 'Open the page'}: {page}\n"
-        "What you decide there is saved as decisions.jsonl. To act on it:\n"
+        "What you decide there is saved as decisions.jsonl.\n"
+        "To act on it:\n"
         f"$ cd {page.parent}\n"
-        "$ sscd apply report.jsonl --go --decisions ~/Downloads/decisions.jsonl\n"
+        "$ sscd apply report.jsonl --go \\\n"
+        "    --decisions ~/Downloads/decisions.jsonl\n"
         f"When you have seen enough: rm -r {page.parent}"
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+
+from sscd_cli.choices import nearest
+from sscd_cli.cli import topics
 
 # what other tools call it
 _COMMANDS = {
@@ -58,7 +60,8 @@ def _meant(error: Any, context: Any) -> str | None:
     if option is not None:
         known = [name for word in context.command.get_params(context) for name in word.opts]
         return _nearest(option, _OPTIONS, known)
-    found = re.fullmatch(r"No such command '(.*)'\.", str(getattr(error, "message", "")), re.DOTALL)
+    message = str(getattr(error, "message", ""))
+    found = re.fullmatch(r"No such command (?:or topic )?'(.*)'\.", message, re.DOTALL)
     if found is None:
         return None
     path = context.command_path
@@ -66,6 +69,8 @@ def _meant(error: Any, context: Any) -> str | None:
         return f"{path} dedup {shlex.quote(found[1])}"
     known = [*context.command.list_commands(context), "--version"]
     near = _nearest(found[1], _COMMANDS, known)
+    if near is None and context.parent is None and (topic := nearest(found[1], topics.titles())):
+        near = f"help {topic}"
     return near and f"{path} {near}"
 
 
@@ -75,4 +80,4 @@ def _nearest(word: str, synonyms: dict[str, str], known: Iterable[str]) -> str |
     for name, others in synonyms.items():
         if name.split()[0] in known and word in others.split():
             return name
-    return next(iter(get_close_matches(word, known, 1, cutoff=0.7)), None)
+    return nearest(word, known)

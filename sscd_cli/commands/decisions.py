@@ -31,7 +31,7 @@ def list_records(options: ListDecisionsOptions | RevokeOptions) -> list[Decision
 
     Raises: UsageError: there is no such file, or a line of it is no decision.
     """
-    _refuse_missing(options.decisions)
+    _refuse_missing(options.decisions, "name what sscd review wrote with --decisions")
     last = _last_of(read_records(options.decisions))
     holding = read_decisions(options.decisions).verdicts
     return [record for pair, record in last.items() if pair in holding]
@@ -58,7 +58,7 @@ def merge(options: MergeOptions) -> MergeResult:
     Raises: UsageError: a file is missing, or a line is no decision.
     """
     for file in options.files:
-        _refuse_missing(file)
+        _refuse_missing(file, "check the path")
     ours = _last_of(read_records(options.decisions))
     every = [*ours.values(), *(r for file in options.files for r in read_records(file))]
     last = _last_of(sorted(every, key=lambda record: str(record.get("when") or "")))
@@ -73,9 +73,9 @@ def _last_of(records: Iterable[Decision]) -> dict[tuple[str, str], Decision]:
     return {(record["left"], record["right"]): record for record in records}
 
 
-def _refuse_missing(file: Path) -> None:
+def _refuse_missing(file: Path, hint: str) -> None:
     if not file.exists():
-        raise SscdError(f"there is no file {file}", "name one of sscd review")
+        raise SscdError(f"there is no file {file}", hint)
 
 
 def _decision_on(images: tuple[str, str], records: Sequence[Decision]) -> Decision | None:

@@ -34,7 +34,7 @@ class DemoStep:
 STEPS = (
     DemoStep("Look: which pictures are copies, and what may go.", ("dedup", "photos")),
     DemoStep(
-        "The same as a file for the next commands; nothing is embedded again.",
+        "The same as a file, which the next commands read.",
         ("dedup", "-f", "jsonl", "-o", "report.jsonl"),
     ),
     DemoStep(

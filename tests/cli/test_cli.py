@@ -444,7 +444,12 @@ def test_an_interrupt_is_130_and_says_how_to_go_on(
             ["embed", "a", "--gpu"],
             "no such option: --gpu; did you mean --device cuda? see sscd embed --help",
         ),
-        (["help", "nonsense"], "no such command 'nonsense'; see sscd --help"),
+        (["help", "nonsense"], "no such command or topic 'nonsense'; see sscd --help"),
+        (
+            ["help", "reprots"],
+            "no such command or topic 'reprots'; did you mean sscd help reports? see sscd --help",
+        ),
+        (["acting"], "no such command 'acting'; did you mean sscd help acting? see sscd --help"),
         (
             ["models", "verify", "sscd_disc_mixp"],
             "unknown model 'sscd_disc_mixp'; did you mean sscd_disc_mixup? "

@@ -127,6 +127,11 @@ def test_a_malformed_variable_is_named(sscd: Run, monkeypatch: pytest.MonkeyPatc
             "unknown format 'xml'; use one of text, html, jsonl, csv, parquet, paths",
         ),
         (
+            ["dedup", "-f", "json"],
+            "unknown format 'json'; did you mean jsonl? "
+            "use one of text, html, jsonl, csv, parquet, paths",
+        ),
+        (
             ["dedup", "--linkage", "x"],
             "unknown linkage 'x'; use one of leader, components, complete",
         ),

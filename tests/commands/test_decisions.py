@@ -181,10 +181,11 @@ def test_decisions_are_listed_and_taken_back(
     append_decisions(file, [said("same", *hashes, keeper=hashes[0]), said("keep_both", *hashes)])
     ran = sscd("decisions", "list", "--decisions", file)
     assert ran.lines == ["keep_both      " + "  ".join(sorted(hashes))]
+    assert ran.err == f"1 pair decided in {file}\n"
     ran = sscd("decisions", "list", "--decisions", file, "-f", "jsonl")
     assert json.loads(ran.out)["verdict"] == "keep_both"
     words = ("decisions", "revoke", "a.png", hashes[1], "--decisions", file, "--who", "me")
-    assert sscd(*words).err == "taken back: keep_both\n"
+    assert sscd(*words).err == f"taken back in {file}: keep_both\n"
     assert read_decisions(file).verdicts == {}
     assert sscd("decisions", "list", "--decisions", file).out == b""
     error = error_line(sscd(*words))
@@ -201,14 +202,14 @@ def test_the_later_decision_of_several_files_holds(sscd: Run, tmp_path: Path) ->
     append_decisions(tmp_path / "theirs", theirs)
     append_decisions(tmp_path / "last", [said("revoked", b, c, when="2026-01-03")])
     ran = sscd("decisions", "merge", "theirs", "--decisions", "ours")
-    assert ran.err == "1 decision added; 2 pairs decided\n"
+    assert ran.err == "1 decision added; 2 pairs decided in ours\n"
     assert read_decisions(tmp_path / "ours").verdicts == {
         (a, b): ("same", a),
         (b, c): ("keep_both", ""),
     }
     assert "0 decisions added" in sscd("decisions", "merge", "theirs", "--decisions", "ours").err
     ran = sscd("decisions", "merge", "last", "--decisions", "ours")
-    assert ran.err == "1 decision added; 1 pair decided\n"
+    assert ran.err == "1 decision added; 1 pair decided in ours\n"
     assert sscd("decisions", "merge", "theirs", "last", "--decisions", "new").status == 0
     assert read_decisions(tmp_path / "new").verdicts == {(a, b): ("other_shot", "")}
 
@@ -262,6 +263,6 @@ def test_what_was_decided_is_taken_back_by_files_that_show_the_same(
     error_line(sscd("decisions", "revoke", "again.png", "again.png", "--decisions", file))
     ran = sscd("decisions", "revoke", one, "again.png", "--decisions", file)
     assert ran.status == 0
-    assert ran.err.startswith("taken back: ")
+    assert ran.err.startswith(f"taken back in {file}: ")
     assert not read_decisions(file).verdicts
     assert sscd("decisions", "list", "--decisions", file).out == b""

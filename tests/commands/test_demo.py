@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import DATA, Run, names_in
 
-from sscd_cli.cli.demo import _show
+from sscd_cli.cli.demo import _how_to_go_on, _show
 from sscd_cli.commands.demo import STEPS
 from sscd_cli.edits import sample_folder
 from sscd_cli.edits.sample_folder import draw_sample_folder
@@ -45,6 +45,8 @@ def test_the_chain_runs_as_it_is_shown_and_is_taken_back(
     assert f"Open the page: {folder / 'review.html'}" in ran.lines
     assert ran.lines[-1] == f"When you have seen enough: rm -r {folder}"
     assert "quarantine  photos/clock-again.jpg" in told
+    own = [*_how_to_go_on(Path("p"), opened=False).split("\n"), *(step.purpose for step in STEPS)]
+    assert max(map(len, own)) <= 60
     draw_sample_folder(tmp_path / "fresh")
     assert contents(folder / "photos") == contents(tmp_path / "fresh")
     assert not (tmp_path / "mine").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from sscd_cli.choices import MODEL
+from sscd_cli.choices import MODEL, did_you_mean
 from sscd_cli.errors import ModelError, UnknownModelError, UsageError
 from sscd_cli.images.preprocess import FILTERS, RECIPES, SIDES, Decoding, Recipe, recipe_of
 from sscd_cli.models.catalogue.cache import file_digest, installed, models_folder, read_records
@@ -92,9 +91,8 @@ def _found(name: str) -> ModelSpec:
 
 def unknown_model(name: str, use: str) -> UnknownModelError:
     """Return the error for a name that is none, with the one that is spelled like it if any is."""
-    near = difflib.get_close_matches(name, [BUNDLED, *PUBLISHED], 1)
-    meant = f"did you mean {near[0]}? " if near else ""
-    return UnknownModelError(f"unknown model {name!r}", f"{meant}use {use}")
+    hint = f"{did_you_mean(name, [BUNDLED, *PUBLISHED])}use {use}"
+    return UnknownModelError(f"unknown model {name!r}", hint)
 
 
 def not_installed(model: Published) -> ModelError:
