@@ -142,7 +142,7 @@ def run(argv: Sequence[str]) -> int:  # noqa: PLR0911  # one for each ending
     except SscdError as error:
         return _fail(str(error), error.exit_code)
     except _CommandLineError as error:
-        return _fail(f"{_sentence(error)}; {suggest.advice(error)}", 2)
+        return _fail(f"{_sentence(error)}; {suggest.advice(error, argv)}", 2)
     except SystemExit as error:
         # not stdout's, which ends no command (see `terminal.report_stream`): a worker's, a server's
         if isinstance(error.__context__, BrokenPipeError) and not asked:

@@ -31,7 +31,9 @@ def demo(options: DemoOptions) -> None:
 
 
 def _begin(photos: Path, originals: int, copies: int) -> None:
-    terminal.print_data(f"{originals} pictures, {copies} copies of them and a torn file, in\n{photos}")
+    terminal.print_data(
+        f"{originals} pictures, {copies} copies of them and a torn file, in\n{photos}"
+    )
 
 
 def _announce(step: DemoStep) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,11 @@ _OPTIONS = {
 }
 
 
-def advice(error: Exception) -> str:
+def advice(error: Exception, argv: Sequence[str]) -> str:
     """Return what to type instead of a command line that Click refuses, and where help is."""
     context = getattr(error, "ctx", None)
-    if context is None:
-        return "see sscd --help"
+    if context is None:  # of an option that lacks its value
+        return f"see sscd {argv[0]} --help"
     found = _meant(error, context)
     question = f"did you mean {found}? " if found else ""
     return f"{question}see {context.command_path} --help"
@@ -65,7 +65,7 @@ def _meant(error: Any, context: Any) -> str | None:
     if found is None:
         return None
     path = context.command_path
-    if context.parent is None and Path(found[1]).exists():
+    if context.parent is None and found[1] and Path(found[1]).exists():
         return f"{path} dedup {shlex.quote(found[1])}"
     known = [*context.command.list_commands(context), "--version"]
     near = _nearest(found[1], _COMMANDS, known)

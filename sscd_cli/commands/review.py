@@ -12,7 +12,7 @@ from typing import Any
 
 from sscd_cli.decisions.choice import beside
 from sscd_cli.decisions.heirs import decided_among
-from sscd_cli.decisions.records import append_decisions, read_decisions
+from sscd_cli.decisions.records import append_decisions, decisions_at, read_decisions
 from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.options.review import ReviewOptions
 from sscd_cli.reports.reading import Report, opened, read_report
@@ -60,7 +60,8 @@ def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult
     _refuse_to_replace(output, options.report, decisions)
     clusters = list(_clusters(report))
     header = {**report.header, "base": base_of(report.header["folder"], output)}
-    decide = partial(decided_among, read_decisions(decisions))
+    decided = decisions_at(options.decisions, decisions)
+    decide = partial(decided_among, decided)
     sizes = {"side": options.side, "most": options.previews}
     try:
         with output_file(output) as file:

@@ -16,7 +16,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +26,7 @@ from sscd_cli.errors import SscdError
 VERDICTS = ("same", "keep_both", "not_duplicate", "other_shot", "revoked")
 HASH = re.compile("[0-9a-f]{32}")
 Pair = tuple[str, str]
+_MARKS = (b"<<<<<<< ", b"||||||| ", b"=======", b">>>>>>> ")
 
 
 @dataclass(frozen=True)
@@ -89,26 +90,28 @@ def read_records(file: Path) -> list[dict[str, Any]]:
 
     Raises: as `read_decisions`.
     """
-    records = []
-    for number, decision in _lines(file):
-        try:
-            check_decision(decision)
-        except (ValueError, KeyError, TypeError) as error:
-            what = f"line {number} of {file} is no decision: {error}"
-            raise SscdError(what, "mend or remove that line") from None
-        records.append(decision)
-    return records
-
-
-def _lines(file: Path) -> Iterator[tuple[int, Any]]:
+    records: list[dict[str, Any]] = []
     if not file.exists():
-        return
+        return records
     with file.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             try:
-                yield number, json.loads(line)
-            except ValueError:
-                yield number, None
+                decision = json.loads(line)
+                check_decision(decision)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                why, hint = _unlike_a_decision(line, error)
+                raise SscdError(f"line {number} of {file} is {why}", hint) from None
+            records.append(decision)
+    return records
+
+
+def _unlike_a_decision(line: bytes, error: Exception) -> tuple[str, str]:
+    """Return what is wrong with a line, and what to do."""
+    if line.startswith(_MARKS):
+        return "a conflict mark of git", "remove the marks and keep the lines of both sides"
+    is_ours = type(error) is ValueError
+    why = f"it lacks {error}" if isinstance(error, KeyError) else "it is no JSON object"
+    return f"no decision: {error if is_ours else why}", "mend or remove that line"
 
 
 def append_decisions(file: Path, decisions: Sequence[Any]) -> None:

@@ -84,7 +84,7 @@ def read_report(stream: BinaryIO, place: Path, *, matches: bool = True) -> Repor
     with refusing(name):
         header, records = _read(stream)
         if header.get("report") not in ("clusters", "matches" if matches else ""):
-            raise ValueError(f"its records are {header.get('report')}")
+            raise ValueError(f"its records are {header.get('report', 'of another kind')}")
     return Report(name, header, records)
 
 

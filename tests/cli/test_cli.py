@@ -444,6 +444,7 @@ def test_an_interrupt_is_130_and_says_how_to_go_on(
             ["embed", "a", "--gpu"],
             "no such option: --gpu; did you mean --device cuda? see sscd embed --help",
         ),
+        ([""], "no such command ''; see sscd --help"),
         (["help", "nonsense"], "no such command or topic 'nonsense'; see sscd --help"),
         (
             ["help", "reprots"],
@@ -458,7 +459,7 @@ def test_an_interrupt_is_130_and_says_how_to_go_on(
         (["embed"], "missing argument 'SOURCE'; see sscd embed --help"),
         (["pair", "a.jpg"], "missing argument 'B'; see sscd pair --help"),
         (["train", "a"], "missing option '--output' / '-o'; see sscd train --help"),
-        (["dedup", "-d"], "option '-d' requires an argument; see sscd --help"),
+        (["dedup", "-d"], "option '-d' requires an argument; see sscd dedup --help"),
     ],
 )
 def test_a_wrong_command_line_names_what_is_wrong_and_the_help(

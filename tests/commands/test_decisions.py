@@ -235,7 +235,35 @@ def test_of_two_sets_pixels_inherit_and_the_same_bytes_come_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["dedup", "dedup --against descriptors", "apply r.jsonl", "apply r.jsonl --go"]
+    ("line", "message"),
+    [
+        (
+            "<<<<<<< HEAD",
+            "a conflict mark of git; remove the marks and keep the lines of both sides",
+        ),
+        ("{}", "no decision: it lacks 'left'; mend or remove that line"),
+        ("[1]", "no decision: it is no JSON object; mend or remove that line"),
+        ('{"left"', "no decision: it is no JSON object; mend or remove that line"),
+        ("\xff", "no decision: it is no JSON object; mend or remove that line"),
+        ("[" * 100_000, "no decision: it is no JSON object; mend or remove that line"),
+    ],
+)
+def test_a_line_that_is_no_decision_is_named_with_what_to_do(
+    sscd: Run, tmp_path: Path, line: str, message: str
+) -> None:
+    append_decisions(tmp_path / "said", [said("keep_both", "0" * 32, "1" * 32)])
+    with (tmp_path / "said").open("ab") as file:
+        file.write(line.encode("latin1") + b"\n")
+    error = error_line(sscd("decisions", "list", "--decisions", "said"))
+    assert error == f"line 2 of said is {message}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("dedup", "dedup --against descriptors", "apply r.jsonl", "apply r.jsonl --go"),
+        "review r.jsonl -o p.html",
+    ],
 )
 def test_a_file_of_decisions_that_is_not_there_stops_everything(
     sscd: Run, tmp_path: Path, store: Store, words: str
