@@ -30,7 +30,10 @@ def run(options: UndoOptions) -> UndoResult:
     result = UndoResult()
     with opened(options.journal) as journal:
         for act in journal.in_state("intent"):
-            journal.mark("done" if settle(act) else "dropped", [act])
+            try:
+                journal.mark("done" if settle(act) else "dropped", [act])
+            except OSError as error:
+                result.failed.append((act.path, reason_of(error)))
         stopped = journal.times.unsettled()
         journal.settle_times([act for act in journal.acts.values() if act.folders & stopped])
         times = journal.restore_times()

@@ -126,7 +126,11 @@ def _move_new(path: str, to: str) -> None:
         os.replace(path, to)
     else:
         sync_folder(Path(to).parent)  # before the old name goes
-        os.unlink(path)
+        try:
+            os.unlink(path)
+        except OSError:  # in a folder that may be read only
+            os.unlink(to)
+            raise
 
 
 def _make_folders(folder: str) -> None:

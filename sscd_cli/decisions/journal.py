@@ -124,14 +124,18 @@ def opened(path: Path, head: Mapping[str, Any] | None = None) -> Iterator[Journa
     Raises: UsageError: there is none, or another run has it open. SscdError: it is damaged, or
         cannot be written.
     """
+    with _file(path, new=head is not None) as file:
+        _lock(path, file)
+        yield _begun(path, file, head)
+
+
+def _file(path: Path, *, new: bool) -> FileIO:
+    """Open the file of a journal. new: it may be made."""
+    mode: Literal["r+b", "x+b"] = "x+b" if new and not path.exists() else "r+b"
     try:
-        mode: Literal["r+b", "x+b"] = "r+b" if head is None or path.exists() else "x+b"
-        with path.open(mode, buffering=0) as file:
-            _lock(path, file)
-            journal = _begun(path, file, head)
-            yield journal
+        return path.open(mode, buffering=0)
     except FileNotFoundError:
-        if head is not None:
+        if new:
             what = f"cannot write {path}: no such folder"
             raise UsageError(what, "make it first or name another file with --journal") from None
         raise UsageError(f"there is no journal {path}", "name one of sscd apply") from None

@@ -133,6 +133,8 @@ def _place(source: str, id: str) -> tuple[str, str]:
     folder, name = (source, id) if source else os.path.split(id)
     base, relative = os.path.realpath(folder), os.path.normpath(name)
     path = os.path.join(base, relative)
+    if not os.path.isdir(base):
+        raise LeftAloneError(f"there is no folder {folder}")
     if os.path.isabs(relative) or relative.split(os.sep)[0] == os.pardir:
         raise LeftAloneError(f"it leaves {folder}")
     if os.path.islink(path):

@@ -16,6 +16,7 @@ from killed_runs import state as whole_state
 
 from sscd_cli.decisions import acts
 from sscd_cli.decisions.folder_times import FolderTimes
+from sscd_cli.decisions.journal import Journal
 from sscd_cli.decisions.records import append_decisions
 
 A, B, C = np.eye(8)[:3]
@@ -457,6 +458,68 @@ def test_a_file_system_without_hard_links_loses_nothing(
     assert sscd("apply", report, "--go").err.startswith("2 images moved")
     assert sscd("undo", "r.journal.jsonl").err == "4 files restored\n"
     assert state(tmp_path / "photos") == before
+
+
+def refuse_to_unlink(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
+    """Make folders read only, for those, too, whom no file system stops."""
+    unlink = os.unlink
+
+    def refuse(path: Any, *more: Any, **named: Any) -> None:
+        if Path(path).parent in folders:
+            raise PermissionError(13, "Permission denied", path)
+        unlink(path, *more, **named)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+
+
+def test_what_a_folder_does_not_let_go_stays_and_lies_nowhere_else(
+    sscd: Run, tmp_path: Path, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = state(tmp_path / "photos")
+    with monkeypatch.context() as patch:
+        refuse_to_unlink(patch, tmp_path / "photos/sub")
+        ran = sscd("apply", report, "--go")
+        assert ran.status == 3
+        assert "photos/sub/a copy.png is not touched: Permission denied\n" in ran.err
+        assert state(tmp_path / "photos") == before
+        assert sscd("undo", "r.journal.jsonl").err == "0 files restored\n"
+    assert sscd("apply", report, "--go").status == 0
+    assert sscd("undo", "r.journal.jsonl").err == "4 files restored\n"
+    assert state(tmp_path / "photos") == before
+
+
+def test_what_undo_cannot_bring_to_an_end_is_named_and_the_rest_comes_back(
+    sscd: Run, tmp_path: Path, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = state(tmp_path / "photos")
+    mark = Journal.mark
+
+    def killed(self: Journal, state: str, some: Any) -> None:
+        if some and some[0].path.endswith("c-edited.png"):
+            raise KilledError  # when it has both names
+        mark(self, state, some)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "mark", killed)
+        with pytest.raises(KilledError):
+            sscd("apply", report, "--go")
+    (moved,) = (tmp_path / "photos").glob(".sscd-quarantine/*/sub/c-edited.png")
+    os.link(moved, tmp_path / "photos/sub/c-edited.png")
+    with monkeypatch.context() as patch:
+        refuse_to_unlink(patch, tmp_path / "photos/sub")
+        ran = sscd("undo", "r.journal.jsonl")
+        assert ran.status == 3
+        assert ran.err.endswith("is not restored: Permission denied\n3 files restored\n")
+    assert sscd("undo", "r.journal.jsonl").err == "1 file restored\n"
+    assert state(tmp_path / "photos") == before
+
+
+def test_a_report_of_another_machine_names_the_folder_that_is_not_here(
+    sscd: Run, tmp_path: Path, report: Path
+) -> None:
+    (tmp_path / "photos").rename(tmp_path / "elsewhere")
+    ran = sscd("apply", report)
+    assert f"is not touched: there is no folder {tmp_path / 'photos'}\n" in ran.err
 
 
 def kill(tmp_path: Path, action: str, kills: int) -> int:
