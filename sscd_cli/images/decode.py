@@ -23,6 +23,7 @@ from sscd_cli.images.preprocess import Recipe
 from sscd_cli.images.read import read_bytes, stat_image
 from sscd_cli.images.reasons import MissingFormatError, reason_of_failure
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.images.resize import Pixels, grey_cells, size_of
 from sscd_cli.machines.hardware import lacking
 from sscd_cli.storage.servers import without_file_scheme
 
@@ -160,7 +161,7 @@ def decode_contents(
         contents.content_hash,
         picture.frames,
         None if recipe is None else content_of(pixels),
-        _pixel_hash(picture.image) if whole else None,
+        _pixel_hash(picture.upright) if whole else None,
     )
 
 
@@ -175,9 +176,12 @@ def content_hash(path: str) -> str:
         return hash_bytes(file.read()).hex()
 
 
-def _pixel_hash(image: Image.Image) -> bytes:
+def _pixel_hash(image: Pixels) -> bytes:
     """Return the BLAKE2b-128 of an RGB image's width and pixels, without a copy of all."""
-    digest = hashlib.blake2b(b"%d\0" % image.width, digest_size=16)
+    digest = hashlib.blake2b(b"%d\0" % size_of(image)[0], digest_size=16)
+    if isinstance(image, np.ndarray):
+        digest.update(image.data)
+        return digest.digest()
     for strip in strips_of(image):
         digest.update(strip.tobytes())
     return digest.digest()
@@ -270,7 +274,6 @@ LOW_CONTENT = 290
 
 _GRID = 32
 _STEP = 3  # grey levels that count as one: the grain of a scan, the noise of a JPEG file
-_GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def content_of(pixels_HW3: npt.NDArray[np.uint8]) -> int:
@@ -278,21 +281,10 @@ def content_of(pixels_HW3: npt.NDArray[np.uint8]) -> int:
 
     The picture is brought to 32 × 32 grey values. What a smooth slope predicts is left out, and
     what repeats is paid for once.
-    Args: pixels_HW3: at the network's input size, both sides at least 32. Cost: 0.2 ms.
+    Args: pixels_HW3: at the network's input size, both sides at least 32. Cost: 0.1 ms.
     """
-    grey = _shrunk(pixels_HW3.astype(np.float32) @ _GREY)
+    grey = grey_cells(pixels_HW3, _GRID)
     inner = grey[1:-1, 1:-1]
     edges = 4 * inner - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
     steps = np.clip(np.rint(edges / _STEP), -127, 127).astype(np.int8)
     return len(zlib.compress(steps.tobytes(), 6))
-
-
-def _shrunk(grey_HW: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the mean of each cell of a grid over the picture, (32, 32)."""
-    for axis in (0, 1):
-        side = grey_HW.shape[axis]
-        starts = np.arange(_GRID) * side // _GRID
-        widths = np.diff(starts, append=side).astype(np.float32)
-        sums = np.add.reduceat(grey_HW, starts, axis)
-        grey_HW = sums / (widths[:, None] if axis == 0 else widths)
-    return grey_HW

@@ -10,10 +10,11 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
@@ -32,8 +33,9 @@ from sscd_cli.images.formats import (
     without_remarks,
 )
 from sscd_cli.images.guards import DECODING, need_of, quiet_codecs, refuse_bomb, too_many_pixels
-from sscd_cli.images.preprocess import Box, Recipe, boxes_of, resize, shrink_while_decoding
+from sscd_cli.images.preprocess import Box, Recipe, boxes_of, shrink_while_decoding
 from sscd_cli.images.reasons import RefusedError
+from sscd_cli.images.resize import Pixels, as_image, resize, size_of
 from sscd_cli.images.signatures import JPEG, PNG, kind_of
 from sscd_cli.images.tiff import open_tiff, refuse_scrambled
 from sscd_cli.machines.hardware import lacking
@@ -68,14 +70,15 @@ LARGE = 1 << 24  # pixels: a larger image is shrunk as it becomes RGB, where the
 class Picture:
     """A picture as RGB, upright, with no metadata left.
 
-    size: width and height that it has at full resolution; `image` may be decoded at less, and
-    `shown` is where it lies in it then: a picture of 1,001 pixels at a half fills 500½ of 501.
-    format: Pillow's name for the file's. frames: pictures in the file, known of its first. coding:
-    of a JPEG file that is upright as it is and is decoded for no network. taken: when, as
+    upright: a Pillow image, or an array where the decoder made one. size: width and height that it
+    has at full resolution; it may be decoded at less, and `shown` is where it lies in that then: a
+    picture of 1,001 pixels at a half fills 500½ of 501. format: Pillow's name for the file's.
+    frames: pictures in the file, known of its first. coding: of a JPEG file that is upright as it
+    is and is decoded for no network. taken: when, as
     `load_picture` adds.
     """
 
-    image: Image.Image
+    upright: Pixels
     size: tuple[int, int]
     format: str
     frames: int = 1
@@ -83,18 +86,23 @@ class Picture:
     shown: Box | None = None
     taken: datetime | None = None
 
+    @cached_property
+    def image(self) -> Image.Image:
+        """All pixels as a Pillow image."""
+        return as_image(self.upright)
+
     @property
     def is_whole(self) -> bool:
         """Whether every pixel of the file was decoded; a PDF has no pixels of its own."""
-        return self.image.size == self.size and self.format != "PDF"
+        return size_of(self.upright) == self.size and self.format != "PDF"
 
     def sized(self, recipe: Recipe) -> npt.NDArray[np.uint8]:
         """Return the pixels that a network sees, uint8 (H, W, 3)."""
-        return resize(self.image, recipe, self.size, self.shown)
+        return resize(self.upright, recipe, self.size, self.shown)
 
     def pixels(self) -> npt.NDArray[np.uint8]:
         """Return all pixels, uint8 (H, W, 3)."""
-        return np.asarray(self.image)
+        return np.asarray(self.upright)
 
 
 def open_picture(
@@ -164,12 +172,18 @@ def _opened(data: bytes, exif: bool, max_pixels: int, recipe: Recipe | None, fra
     with DECODING.taken(need_of(image, full, in_strips=strips is not None), max_pixels):
         shrunk = image.size != full or strips is not None
         scale = round(max(full) / max(image.size))
+        if (
+            recipe is not None
+            and not shrunk
+            and (pixels := _plain_jpeg(image, data, exif)) is not None
+        ):
+            return Picture(pixels, full, "JPEG")
         deep = has_deep_colours(image)
         image.load()
         orientation = orientation_of(image, data) if exif else 1
         if deep and is_dark(image):
             image = stretched(image, _at(frame, data, max_pixels))
-        boxes = (1, 1) if strips is None else boxes_of(image.size, strips)
+        boxes = (1, 1) if strips is None else boxes_of(image.size, strips.size_of(*image.size))
         if strips is None:
             rgb = plain_rgb(image)
         else:
@@ -183,6 +197,20 @@ def _opened(data: bytes, exif: bool, max_pixels: int, recipe: Recipe | None, fra
     size = full if shrunk else upright.size
     coding = Coding.of(image) if recipe is None and upright is rgb else None
     return Picture(upright, size, image.format or "", frames, coding, shown)
+
+
+def _plain_jpeg(image: Image.Image, data: bytes, exif: bool) -> npt.NDArray[np.uint8] | None:
+    """Return the pixels of an upright JPEG file in colour as an array, the same as Pillow's.
+
+    None of any other file, and of one in which the decoder finds a fault: Pillow says what it is.
+    """
+    if (image.format, image.mode) != ("JPEG", "RGB") or (exif and orientation_of(image) in UPRIGHT):
+        return None
+    try:
+        pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(data)
+    except ValueError:
+        return None
+    return pixels
 
 
 def open_image(data: bytes, *, exif: bool = True, max_pixels: int = MAX_PIXELS) -> Image.Image:

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from PIL import Image
 
 from sscd_cli.choices import Decode
 from sscd_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 # a 1 × 4000 image resized to a short edge of 288 would make a tensor of 3.8 GB
 MAX_ASPECT = 4
@@ -94,51 +90,13 @@ def recipe_of(word: str) -> Recipe:
     return Recipe(word, int(named[2]), square=named[1] == "skew")
 
 
-def resize(
-    image: Image.Image,
-    recipe: Recipe,
-    original: tuple[int, int] | None = None,
-    shown: Box | None = None,
-) -> NDArray[np.uint8]:
-    """Return an RGB `image` in the size of `recipe`, antialiased, uint8 (H, W, 3).
-
-    Args: original: width and height of the picture if `image` was decoded at less than that.
-    shown: where it lies in `image` then, whose last pixels show less of it than the others.
-    Source: torchvision `transforms.Resize` for PIL images (`Resize(288)`, `Resize((320, 320))`).
-    """
-    size = recipe.size_of(*(original or image.size))
-    if recipe.decode == "fast":
-        return _resize_fast(image, size, recipe, shown or (0, 0, *image.size))
-    import numpy as np
-
-    return np.asarray(image.resize(size, FILTERS[recipe.resample]))
-
-
 def shrink_while_decoding(image: Image.Image, recipe: Recipe) -> None:
     """Make Pillow decode an image, which was opened but not loaded, at less than full size."""
     width, height = recipe.size_of(*image.size)
     image.draft(None, (int(SPARE * width), int(SPARE * height)))
 
 
-def boxes_of(size: tuple[int, int], recipe: Recipe) -> tuple[int, int]:
+def boxes_of(have: tuple[int, int], want: tuple[int, int]) -> tuple[int, int]:
     """Return the width and height in pixels that a fast recipe first averages to one."""
-    return _boxes(size, recipe.size_of(*size))
-
-
-def _boxes(have: tuple[int, int], want: tuple[int, int]) -> tuple[int, int]:
     across, down = (int(side / (SPARE * small)) for side, small in zip(have, want, strict=True))
     return max(1, across), max(1, down)
-
-
-def _resize_fast(
-    image: Image.Image, size: tuple[int, int], recipe: Recipe, shown: Box
-) -> NDArray[np.uint8]:
-    """Average whole blocks of pixels first, to `SPARE` times the size, and resize from there."""
-    import numpy as np
-
-    across, down = _boxes(image.size, size)
-    if (across, down) != (1, 1):
-        image = image.reduce((across, down))
-    left, top, right, bottom = shown
-    box = left / across, top / down, right / across, bottom / down
-    return np.asarray(image.resize(size, FILTERS[recipe.resample], box))

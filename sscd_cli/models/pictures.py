@@ -15,7 +15,8 @@ from PIL import Image
 from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.images.decode import load_sized
 from sscd_cli.images.opening import open_picture, upright_rgb
-from sscd_cli.images.preprocess import Recipe, resize
+from sscd_cli.images.preprocess import Recipe
+from sscd_cli.images.resize import resize
 from sscd_cli.machines.hardware import lacking
 
 if TYPE_CHECKING:

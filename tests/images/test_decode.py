@@ -16,9 +16,10 @@ from PIL import Image
 
 from sscd_cli.images.decode import Decoded, Limits, decode
 from sscd_cli.images.opening import open_image
-from sscd_cli.images.preprocess import RECIPES, resize
+from sscd_cli.images.preprocess import RECIPES
 from sscd_cli.images.read import stat_image
 from sscd_cli.images.refs import FileStatus
+from sscd_cli.images.resize import resize
 from sscd_cli.images.sources import iter_images
 
 

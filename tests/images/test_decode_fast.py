@@ -18,6 +18,7 @@ from sscd_cli.images import opening
 from sscd_cli.images.decode import Decoded, Limits, Unreadable, decode
 from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.images.resize import resize, size_of
 
 FAST = replace(RECIPES["mini-160"], decode="fast")
 SHORT = replace(RECIPES["small-288"], decode="fast")
@@ -64,9 +65,9 @@ def test_a_large_jpeg_is_never_decoded_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref, seen = written(tmp_path, scene(1700, 1300)), []
-    real = opening.plain_rgb
+    real = opening.resize
     monkeypatch.setattr(
-        opening, "plain_rgb", lambda image, **how: seen.append(image.size) or real(image, **how)
+        opening, "resize", lambda image, *how: seen.append(size_of(image)) or real(image, *how)
     )
     decoded(ref, FAST)
     decoded(ref, replace(FAST, decode="exact"))
@@ -147,3 +148,37 @@ def test_many_threads_decode_at_once(tmp_path: Path, loud: None) -> None:
     assert all(isinstance(result, Decoded) for result in results)
     assert Image.MAX_IMAGE_PIXELS == 10
     assert list(warnings.filters) == filters
+
+
+@pytest.mark.parametrize("size", [(500, 375), (333, 207), (160, 640), (90, 70), (161, 159)])
+def test_pixels_of_an_array_are_those_of_the_image_and_near_the_exact_ones(
+    size: tuple[int, int],
+) -> None:
+    image = scene(*size)
+    fast = resize(image, FAST)
+    assert np.array_equal(fast, resize(np.asarray(image), FAST))
+    assert np.abs(fast.astype(int) - resize(image, replace(FAST, decode="exact"))).mean() < 0.5
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"mode": "L"}])
+def test_a_small_jpeg_has_the_pixels_and_the_hash_of_its_copy_in_png(
+    tmp_path: Path, options: dict[str, object]
+) -> None:
+    image = scene(301, 199).convert(str(options.pop("mode", "RGB")))
+    ref = written(tmp_path, image, **options)
+    copy = written(tmp_path, Image.open(ref.path), "PNG")
+    ours, theirs = decoded(ref, FAST), decoded(copy, FAST)
+    assert ours.pixels is not None and theirs.pixels is not None
+    assert np.array_equal(ours.pixels, theirs.pixels)
+    assert ours.pixel_hash == theirs.pixel_hash is not None
+
+
+def test_a_jpeg_with_a_fault_that_pillow_forgives_is_read(tmp_path: Path) -> None:
+    ref = written(tmp_path, scene(301, 199))
+    data = Path(ref.path).read_bytes()
+    scan = data.rindex(b"\xff\xda")
+    Path(ref.path).write_bytes(data[:scan] + b"\0\0" + data[scan:])  # libjpeg warns of it
+    assert isinstance(
+        opening.open_picture(Path(ref.path).read_bytes(), recipe=FAST).upright, Image.Image
+    )
+    assert decoded(ref, FAST).pixel_hash is not None

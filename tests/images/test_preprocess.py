@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sscd_cli.images.preprocess import RECIPES, Recipe, resize
+from sscd_cli.images.preprocess import RECIPES, Recipe
+from sscd_cli.images.resize import resize
 
 
 def noise(width: int, height: int) -> Image.Image:
