@@ -11,6 +11,32 @@ The Python API; importing it loads nothing heavy until a name is used:
     pairs = sscd_cli.find_pairs(stored.descriptors, 0.75)    # left, right, similarity: arrays
     order = numpy.arange(len(stored.descriptors))            # which to keep: the first ones
     clusters = sscd_cli.cluster(pairs, order, stored.descriptors)  # keeper, similarity: arrays
+
+The floor plan; a room knows only those below it, and tests/test_layers.py which of them:
+
+    __main__      the door: a command line, or `main(argv)`
+    cli           words to options, one command, its report, the exit status; progress
+    commands      a module a verb, with `run(options) -> Result`; what a notebook calls
+    embedding     from sources to rows of descriptors; an image's way stands in it
+    joining       all pairs of a dataset: whole, in tasks, on a cluster
+    advice        what may go: doubts, second looks, which is the original
+    decisions     what people decided, the plan of acts, the journal of what was done
+    training      views, losses, teacher, the loop
+    reports       a module a format, reading one back, the page to decide on
+    models        the network: files of weights, runtimes, the catalogue
+    second_look   two pictures: copies or two shots, and which was made from which
+    scoring       centring, whitening, score normalisation, scale, threshold
+    evaluation    metrics, copies made on purpose, calibration, the paper's benchmarks
+    options       a class a command, checked where one is made
+    descriptors   the dataset on disk: shards, writing, reading, the ledger of what is there
+    matching      pairs, clusters, keepers, the index: of arrays alone
+    images        sources and containers, reading, decoding, resizing
+    edits         one drawer of edits, for training, evaluation and explanation
+    storage       files whole or absent, here and on servers
+    machines      cores, memory and devices; stages, tasks, Ray
+    choices       the closed lists of words, and limits
+    errors        all that can go wrong, and the exit status of it
+    text          how numbers, sizes and names are written
 """
 
 from __future__ import annotations

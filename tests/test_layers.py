@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +134,22 @@ def test_work_flows_one_way(module: str) -> None:
         if target.startswith("sscd_cli") and not allowed(module, target)
     ]
     assert not wrong
+
+
+def test_the_drawn_floor_plan_has_every_room_above_those_it_knows() -> None:
+    text = (PACKAGE / "__init__.py").read_text()
+    floors = re.findall(r"^    (\w+)  +\S", text.partition("The floor plan")[2], re.MULTILINE)
+    assert sorted(floors) == sorted({*BASE, *MAY, "cli", "commands"})
+    for module, path in MODULES.items():
+        above = floors[: floors.index(room(module))] if room(module) else []
+        assert not {room(to) for to, _, _ in imports(path, module) if to in MODULES} & {*above}
+
+
+def test_the_modules_of_an_images_way_are_there() -> None:
+    text = ast.get_docstring(ast.parse((PACKAGE / "embedding" / "__init__.py").read_text())) or ""
+    way = re.findall(r"[a-z_]+(?:\.[a-z_]+)+", text)
+    assert len(way) == 20
+    assert {f"sscd_cli.{module}" for module in way} <= MODULES.keys()
 
 
 def test_the_floor_plan_allows_no_more_than_there_is() -> None:

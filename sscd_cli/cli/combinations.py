@@ -68,10 +68,10 @@ def _names_images(values: Values) -> bool:
 
 def _names_columns(values: Values) -> bool:
     """Whether any source may have columns; of a folder its own tables."""
-    from sscd_cli.images.columns import split_columns
     from sscd_cli.images.containers.kinds import is_table
     from sscd_cli.images.containers.listing import is_listing
-    from sscd_cli.images.globs import is_pattern
+    from sscd_cli.images.refs import split_columns
+    from sscd_cli.images.sources import is_pattern
     from sscd_cli.storage.servers import is_url
 
     for source in values.get("sources") or [values.get("source") or ""]:

@@ -16,14 +16,12 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from sscd_cli.errors import NoImagesError, SscdError, UsageError, reason_of
-from sscd_cli.images.columns import Columns, join_columns, split_columns
 from sscd_cli.images.containers.kinds import is_container, is_table, rewriter, suffix
 from sscd_cli.images.containers.listing import is_listing
 from sscd_cli.images.containers.output import publishing
-from sscd_cli.images.globs import expand, protection
 from sscd_cli.images.read import read_bytes
-from sscd_cli.images.refs import ImageRef
-from sscd_cli.images.sources import is_folder, iter_images
+from sscd_cli.images.refs import Columns, ImageRef, join_columns, split_columns
+from sscd_cli.images.sources import expand, is_folder, iter_images, protection
 from sscd_cli.machines.stages import each, stage
 from sscd_cli.options.filter import FilterOptions
 from sscd_cli.reports.reading import opened, read_report

@@ -11,11 +11,12 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from sscd_cli.descriptors.parts import Part, read_parts
 from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.descriptors.schema import Row, to_table
 from sscd_cli.descriptors.shards import (
+    Part,
     locked,
+    read_parts,
     refuse_foreign_folder,
     remove_leftovers,
     shard_number,
@@ -39,7 +40,7 @@ class ShardWriter:
     was to come, too; any other exception drops them, for they may be what is wrong.
 
     Of a dataset that several machines write, a writer for one `task` holds that part's lock, names
-    its shards after it, and keeps the part's record (see `parts`). command: the line that the
+    its shards after it, and keeps the part's record (see `shards`). command: the line that the
     tasks share. A run over everything completes what tasks of the same command began.
 
     Raises: StoreError: on entering, if the folder holds images, another model's shards or a

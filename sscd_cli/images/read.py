@@ -12,9 +12,14 @@ from functools import lru_cache
 
 from sscd_cli.choices import MAX_BYTES
 from sscd_cli.errors import reason_of
-from sscd_cli.images.columns import split_columns
 from sscd_cli.images.containers.kinds import is_container, open_container
-from sscd_cli.images.refs import ElsewhereError, FileStatus, ImageRef, MissingMemberError
+from sscd_cli.images.refs import (
+    ElsewhereError,
+    FileStatus,
+    ImageRef,
+    MissingMemberError,
+    split_columns,
+)
 from sscd_cli.storage.servers import exists, is_url, join, list_folder, look, read_url
 
 

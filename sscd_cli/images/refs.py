@@ -1,5 +1,5 @@
-"""How an image is called before it is opened, what tells that it has changed, and what naming the
-images of some sources came across besides."""
+"""How an image is called before it is opened, with the columns of a table that hold it and its key;
+what tells that it has changed, and what naming the images of some sources came across besides."""
 
 from __future__ import annotations
 
@@ -7,31 +7,20 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import PurePosixPath
 from typing import NamedTuple
+from urllib.parse import parse_qsl, urlencode
 
 from sscd_cli.errors import SscdError, UsageError
+from sscd_cli.images.signatures import suffix_of
 
-IMAGE_NAME = re.compile(
-    r"\.(apng|avifs?|bmp|dds|dib|gif|hei[cf]|hif|icns|ico|j2[ck]|jfif|jp[2efgx]|jpeg|jxl|mpo"
-    r"|pbm|pcx|pfm|pgm|png|pnm|ppm|psd|qoi|ras|rgba?|sgi|tga|tiff?|webp"
-    r"|3fr|arw|cr[23w]|dcr|dng|erf|gpr|iiq|kdc|mef|mos|mrw|nef|nrw|orf|pef|raf|rw[2l]|s?rw|x3f)\Z",
-    re.IGNORECASE,
+# a table, and the columns chosen in it
+CHOSEN = re.compile(
+    r"(.+\.(?:parquet|pq|arrow|csv|tsv|jsonl|ndjson))#((?:image|id)=[^#]*)",
+    re.IGNORECASE | re.DOTALL,
 )
-PDF = ".pdf"
-
-# what people threw away, and thumbnails, on network drives and Windows: their owners keep others
-BINS = re.compile(
-    r"#recycle|@recycle|@eadir|\$recycle\.bin|system volume information|#snapshot"
-    r"|\.trash.*|\.thumbnails",
-    re.IGNORECASE,
-)
-
-
+USUAL = ("image", "file_name", "img", "jpg", "path", "file", "filename", "url")
 # where `sscd apply` puts what may go: no source
 QUARANTINE = ".sscd-quarantine"
 
@@ -110,32 +99,6 @@ class MissingMemberError(OSError):
     """A container has no image of that name."""
 
 
-def is_image_name(name: str) -> bool:
-    """Whether the extension of `name` is that of an image format, in either case.
-
-    That of a PDF counts where the extra that reads it is installed.
-    """
-    return IMAGE_NAME.search(name) is not None or (name.lower().endswith(PDF) and reads_pdf())
-
-
-@lru_cache(maxsize=1)
-def reads_pdf() -> bool:
-    """Whether the extra for PDF files is installed; loads nothing."""
-    return find_spec("pypdfium2") is not None
-
-
-def is_bin(name: str) -> bool:
-    """Whether a folder of this name holds what was thrown away, or thumbnails."""
-    return BINS.fullmatch(name) is not None
-
-
-def is_hidden(key: str) -> bool:
-    """Whether a name inside a container is hidden, or lies in a hidden folder or a recycle bin."""
-    parts = PurePosixPath(key).parts
-    hidden = any(part.startswith(".") and part != ".." for part in parts)
-    return hidden or any(map(is_bin, parts[:-1]))
-
-
 @dataclass
 class Survey:
     """Counts of what was left out, and which folders and files were named to their end.
@@ -174,11 +137,51 @@ def joined(surveys: Iterable[Survey]) -> Survey:
     return total
 
 
-def suffix_of(name: str) -> str:
-    """Return the suffix of a file's name in lower case, as ".txt"; "" without one."""
-    stem, _, suffix = name.rpartition("/")[2].rpartition(".")
-    return f".{suffix.lower()}" if stem else ""
-
-
 def _key(path: str) -> bytes:
     return hashlib.blake2b(os.fsencode(path), digest_size=8).digest()
+
+
+class Columns(NamedTuple):
+    """The columns that were chosen; "" finds the images, and takes the row number for the key."""
+
+    image: str = ""
+    id: str = ""
+
+
+FOUND = Columns()
+
+
+def split_columns(source: str) -> tuple[str, Columns]:
+    """Split `rows.parquet#image=photo&id=key` into the file and the columns chosen in it."""
+    match = CHOSEN.fullmatch(source)
+    if match is None:
+        return source, Columns()
+    chosen = dict(parse_qsl(match[2], errors="surrogateescape"))
+    return match[1], Columns(chosen.get("image", ""), chosen.get("id", ""))
+
+
+def join_columns(path: str, columns: Columns) -> str:
+    """Return the source that `split_columns` splits."""
+    chosen = {word: column for word, column in columns._asdict().items() if column}
+    return f"{path}#{urlencode(chosen, errors='surrogateescape')}" if chosen else path
+
+
+def image_column(path: str, chosen: str, found: Sequence[str], others: Sequence[str]) -> str:
+    """Return the chosen column, or the only one that holds images, or the one usually named so.
+
+    Args: found: the columns that hold images. others: those that do not.
+    Raises: UsageError: no such column, or none or several that hold images; names the columns.
+    """
+    if chosen in found or (len(found) == 1 and not chosen):
+        return chosen or found[0]
+    usual = [name for name in USUAL if name in found]
+    if usual and not chosen:
+        return usual[0]
+    if chosen in others:
+        what = f"column {chosen} of {path} holds no images"
+    elif chosen:
+        what = f"{path} has no column {chosen}"
+    else:
+        what = f"{path} has {'several columns' if found else 'no column'} with images"
+    named = ", ".join(found or others) or "none"
+    raise UsageError(what, f"choose one with --image-column ({named})")

@@ -1,10 +1,34 @@
-"""What a file is by its first bytes, where its name does not tell."""
+"""What a file is by its name, or by its first bytes where that does not tell; folders by name."""
 
 from __future__ import annotations
 
 import mimetypes
 import os
 import re
+from collections.abc import Set
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import PurePosixPath
+
+IMAGE_NAME = re.compile(
+    r"\.(apng|avifs?|bmp|dds|dib|gif|hei[cf]|hif|icns|ico|j2[ck]|jfif|jp[2efgx]|jpeg|jxl|mpo"
+    r"|pbm|pcx|pfm|pgm|png|pnm|ppm|psd|qoi|ras|rgba?|sgi|tga|tiff?|webp"
+    r"|3fr|arw|cr[23w]|dcr|dng|erf|gpr|iiq|kdc|mef|mos|mrw|nef|nrw|orf|pef|raf|rw[2l]|s?rw|x3f)\Z",
+    re.IGNORECASE,
+)
+PDF = ".pdf"
+
+# what people threw away, and thumbnails, on network drives and Windows: their owners keep others
+BINS = re.compile(
+    r"#recycle|@recycle|@eadir|\$recycle\.bin|system volume information|#snapshot"
+    r"|\.trash.*|\.thumbnails",
+    re.IGNORECASE,
+)
+
+# captions, settings and annotations beside an image, which mean nothing without it
+BESIDE = frozenset(
+    {".aae", ".caption", ".cls", ".json", ".pp3", ".txt", ".xml", ".xmp", ".yaml", ".yml"}
+)
 
 FIRST_BYTES = 64
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
@@ -78,3 +102,59 @@ def first_bytes(path: str) -> bytes:
         return b""
     finally:
         os.close(file)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether the extension of `name` is that of an image format, in either case.
+
+    That of a PDF counts where the extra that reads it is installed.
+    """
+    return IMAGE_NAME.search(name) is not None or (name.lower().endswith(PDF) and reads_pdf())
+
+
+@lru_cache(maxsize=1)
+def reads_pdf() -> bool:
+    """Whether the extra for PDF files is installed; loads nothing."""
+    return find_spec("pypdfium2") is not None
+
+
+def is_bin(name: str) -> bool:
+    """Whether a folder of this name holds what was thrown away, or thumbnails."""
+    return BINS.fullmatch(name) is not None
+
+
+def is_hidden(key: str) -> bool:
+    """Whether a name inside a container is hidden, or lies in a hidden folder or a recycle bin."""
+    parts = PurePosixPath(key).parts
+    hidden = any(part.startswith(".") and part != ".." for part in parts)
+    return hidden or any(map(is_bin, parts[:-1]))
+
+
+def suffix_of(name: str) -> str:
+    """Return the suffix of a file's name in lower case, as ".txt"; "" without one."""
+    stem, _, suffix = name.rpartition("/")[2].rpartition(".")
+    return f".{suffix.lower()}" if stem else ""
+
+
+class Sidecars:
+    """Which files go with images that go.
+
+    `photo.jpg.json` goes with `photo.jpg`, and `photo.txt` with the last image called `photo`.
+    """
+
+    def __init__(self, removed: Set[str]) -> None:
+        self._removed = removed
+        self._stems = {_stem(key) for key in removed}
+
+    def stays(self, image: str) -> None:
+        """Note an image that stays, and with it what lies beside it."""
+        self._stems.discard(_stem(image))
+
+    def goes(self, key: str) -> bool:
+        """Say whether a file that is no image goes, once all that stay are noted."""
+        body, suffix = os.path.splitext(key)  # noqa: PTH122
+        return suffix.lower() in BESIDE and (body in self._removed or body in self._stems)
+
+
+def _stem(key: str) -> str:
+    return os.path.splitext(key)[0]  # noqa: PTH122

@@ -1,7 +1,7 @@
 """Run the tasks of a plan on a Ray cluster: the one place that knows Ray.
 
 Ray only places, restarts and counts. What belongs to a task, where its results lie and what is
-done already is the plan's own business (`tasks`, `descriptors.parts`), the same as for
+done already is the plan's own business (`tasks`, `descriptors.shards`), the same as for
 `--task I/N`: a job begun here can be finished there.
 
 A worker that dies is started again, on another machine if need be, and goes on at the shard that

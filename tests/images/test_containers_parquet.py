@@ -16,10 +16,16 @@ from conftest import Run, error_line, picture
 
 from sscd_cli.descriptors.read import read_descriptors
 from sscd_cli.errors import SscdError, UsageError
-from sscd_cli.images.columns import Columns, join_columns, split_columns
 from sscd_cli.images.containers import parquet
 from sscd_cli.images.read import is_unchanged, read_bytes, stat_image, stored_ref
-from sscd_cli.images.refs import ImageRef, MissingMemberError, Survey
+from sscd_cli.images.refs import (
+    Columns,
+    ImageRef,
+    MissingMemberError,
+    Survey,
+    join_columns,
+    split_columns,
+)
 from sscd_cli.images.sources import iter_images
 
 ROWS = [f"image {number}".encode() for number in range(10)]

@@ -11,10 +11,9 @@ import pytest
 from conftest import picture
 
 from sscd_cli.errors import SscdError, UsageError
-from sscd_cli.images.columns import Columns
 from sscd_cli.images.containers.listing import iter_records, rewrite_listing
 from sscd_cli.images.read import stored_ref
-from sscd_cli.images.refs import ImageRef
+from sscd_cli.images.refs import Columns, ImageRef
 from sscd_cli.images.sources import iter_images
 
 COCO = {

@@ -13,7 +13,7 @@ from conftest import Run
 from drawn_pictures import draw_picture
 from PIL import Image
 
-from sscd_cli.images import refs
+from sscd_cli.images import signatures
 from sscd_cli.images.decode import Decoded, Unreadable, decode
 from sscd_cli.images.opening import open_image, open_picture, some_frames
 from sscd_cli.images.refs import ImageRef
@@ -54,7 +54,7 @@ def the_error(tmp_path: Path, data: bytes) -> str:
 @pytest.fixture
 def without_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pypdfium2", None)
-    monkeypatch.setattr(refs, "reads_pdf", lambda: False)
+    monkeypatch.setattr(signatures, "reads_pdf", lambda: False)
 
 
 def test_a_page_has_the_resolution_of_its_scan() -> None:

@@ -21,10 +21,10 @@ from conftest import names_in
 
 from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.images.containers import tar
-from sscd_cli.images.globs import expand
 from sscd_cli.images.read import read_bytes, stat_image, still_there, stored_ref
-from sscd_cli.images.refs import ImageRef, MissingMemberError, is_image_name
-from sscd_cli.images.sources import iter_images
+from sscd_cli.images.refs import ImageRef, MissingMemberError
+from sscd_cli.images.signatures import is_image_name
+from sscd_cli.images.sources import expand, iter_images
 
 STRANGE_NAMES = [b"two words.jpg", b"new\nline.jpg", b"\xff\xfe.jpg", "grün 照片.jpg".encode()]
 

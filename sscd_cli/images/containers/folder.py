@@ -15,9 +15,14 @@ from itertools import chain
 
 from sscd_cli.errors import reason_of
 from sscd_cli.images.containers.kinds import is_archive, is_container
-from sscd_cli.images.refs import QUARANTINE, Fault, ImageRef, Place, Survey, is_bin, is_image_name
-from sscd_cli.images.sidecars import Sidecars
-from sscd_cli.images.signatures import may_be_image, starts_like_image
+from sscd_cli.images.refs import QUARANTINE, Fault, ImageRef, Place, Survey
+from sscd_cli.images.signatures import (
+    Sidecars,
+    is_bin,
+    is_image_name,
+    may_be_image,
+    starts_like_image,
+)
 from sscd_cli.storage.servers import at_once, copy_file, is_url, join, list_folder
 
 # version control folders that a leading dot does not hide already
@@ -163,7 +168,7 @@ def copy_folder(
 ) -> int:
     """Copy `source` to `target`, each here or on a server, without the images `removed`.
 
-    What lies beside a removed image goes with it (see `images.sidecars`); its number is returned.
+    What lies beside a removed image goes with it (see `Sidecars`); its number is returned.
 
     Here times and permissions are kept, and a link to a file or a folder of images is copied as
     what it leads to. link: make hard links instead of copies, so that no image takes space twice.

@@ -9,9 +9,8 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import NamedTuple, Protocol
 
-from sscd_cli.images.columns import split_columns
 from sscd_cli.images.containers.listing import is_listing
-from sscd_cli.images.refs import ImageRef, Survey
+from sscd_cli.images.refs import ImageRef, Survey, split_columns
 
 KEPT_OPEN = 32
 KEPT_SHARED = 8

@@ -19,8 +19,8 @@ from pathlib import PurePosixPath
 from typing import Any, TextIO
 
 from sscd_cli.errors import SscdError, UsageError
-from sscd_cli.images.columns import image_column, split_columns
-from sscd_cli.images.refs import ImageRef, is_image_name
+from sscd_cli.images.refs import ImageRef, image_column, split_columns
+from sscd_cli.images.signatures import is_image_name
 from sscd_cli.storage.servers import exists, is_url, join, open_binary, without_file_scheme
 
 TABLES = {".csv": ",", ".tsv": "\t"}

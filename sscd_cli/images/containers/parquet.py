@@ -9,9 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sscd_cli.images.columns import split_columns
 from sscd_cli.images.containers.table import BATCH_BYTES, TableContainer, arrow_errors, kept_of
-from sscd_cli.images.refs import DescriptorsError
+from sscd_cli.images.refs import DescriptorsError, split_columns
 from sscd_cli.storage.files import file_here
 from sscd_cli.storage.places import place
 from sscd_cli.storage.servers import is_url, open_binary

@@ -19,8 +19,15 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from sscd_cli.errors import UsageError, reason_of
-from sscd_cli.images.columns import Columns, image_column, split_columns
-from sscd_cli.images.refs import ElsewhereError, ImageRef, MissingMemberError, Survey
+from sscd_cli.images.refs import (
+    Columns,
+    ElsewhereError,
+    ImageRef,
+    MissingMemberError,
+    Survey,
+    image_column,
+    split_columns,
+)
 
 BATCH_BYTES = 16 << 20
 KEPT_BYTES = 64 << 20  # of a group's rows, so that threads may read them out of order

@@ -17,15 +17,8 @@ from pathlib import PurePosixPath
 from typing import IO, Any
 
 from sscd_cli.images.containers.packing import DAMAGE, ZSTANDARD, opened, packing, unpack, writer
-from sscd_cli.images.refs import (
-    ImageRef,
-    MissingMemberError,
-    Place,
-    Survey,
-    is_hidden,
-    is_image_name,
-    suffix_of,
-)
+from sscd_cli.images.refs import ImageRef, MissingMemberError, Place, Survey
+from sscd_cli.images.signatures import is_hidden, is_image_name, suffix_of
 from sscd_cli.storage.servers import open_binary
 
 MAX_LINKS = 40  # from one link to the next, as Linux has it

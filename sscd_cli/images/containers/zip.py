@@ -10,14 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Set
 from pathlib import PurePosixPath
 
-from sscd_cli.images.refs import (
-    ImageRef,
-    MissingMemberError,
-    Survey,
-    is_hidden,
-    is_image_name,
-    suffix_of,
-)
+from sscd_cli.images.refs import ImageRef, MissingMemberError, Survey
+from sscd_cli.images.signatures import is_hidden, is_image_name, suffix_of
 from sscd_cli.storage.servers import open_binary
 
 CHUNK_BYTES = 1 << 20
