@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status (see `sscd_cli.errors`)."""
+    # Arrow's own allocator keeps what is freed, 50 MB after a shard; must be said before it loads
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
         if argv is None:
             _speak_utf8()
