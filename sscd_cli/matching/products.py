@@ -31,7 +31,7 @@ ROWS, COLUMNS = 1024, 2048  # of a tile: its scores stay in the cache
 _SAMPLE = 1024
 _SAMPLE_PARTNERS = 64  # of each row
 _STEP = 32  # lengths to choose from
-_BLOCK = 8192
+_BLOCK = 2048  # rows or pairs that are worked out at once, 4 MB of 512 numbers
 # Of the squared length of a tail, computed as a difference in float32: keeps it an upper bound
 _TAIL_ERROR = 1e-6
 
@@ -234,7 +234,9 @@ def _sketch_shares(sample: PairSample, axes: Floats, cuts: dict[int, float]) -> 
     shares, start = {}, 0
     for length, least in sorted(cuts.items()):
         part = heads[:, start:length]
-        scores += np.einsum("pd,pd->p", part[sample.left], part[sample.right])
+        for block in (slice(at, at + _BLOCK) for at in range(0, len(scores), _BLOCK)):
+            left, right = part[sample.left[block]], part[sample.right[block]]
+            scores[block] += np.einsum("pd,pd->p", left, right)
         squared += np.einsum("nd,nd->n", part, part)
         lengths = np.sqrt(squared)
         cosines = scores / (lengths[sample.left] * lengths[sample.right])
