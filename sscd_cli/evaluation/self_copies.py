@@ -7,7 +7,7 @@ K scores kept for each query, D dimensions.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -22,12 +22,15 @@ Embed = Callable[[Sequence[RGBImage]], Floats]
 Bias = Callable[[Floats], Floats | None]
 ImagesDone = Callable[[int], None]
 Each = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
-_Found = tuple[NDArray[np.int64], Floats, NDArray[np.bool_]]
 
 _IMAGES_AT_ONCE = 8
 # that each core has at their full size: beside these an original, another that an edit borrows,
 # and what an edit makes on its way
 IMAGES_HELD = _IMAGES_AT_ONCE + 4
+
+
+def _no_bias(rows: Floats) -> None:
+    return None
 
 
 def evaluate_copies(
@@ -40,7 +43,7 @@ def evaluate_copies(
     keep: int = 10,
     precision: float = 0.9,
     progress: ImagesDone | None = None,
-    bias: Bias | None = None,
+    bias: Bias = _no_bias,
     each: Each = map,
 ) -> CopiesReport:
     """Make a copy of every original by every edit and search it among all originals and more.
@@ -59,68 +62,28 @@ def evaluate_copies(
     Raises: ValueError: fewer than two originals, no edits, `keep` < 1, or `embed` returned
         something else than finite unit vectors.
     """
-    reports = compare_copies(
-        {"": embed},
-        originals,
-        distractors,
-        edits=edits,
-        seed=seed,
-        keep=keep,
-        precision=precision,
-        progress=progress,
-        biases={"": bias} if bias else None,
-        each=each,
-    )
-    return reports[""]
-
-
-def compare_copies(
-    embeds: Mapping[str, Embed],
-    originals: Sequence[RGBImage],
-    distractors: Sequence[RGBImage] = (),
-    *,
-    edits: Sequence[Edit] = EDITS,
-    seed: int = 0,
-    keep: int = 10,
-    precision: float = 0.9,
-    progress: ImagesDone | None = None,
-    biases: Mapping[str, Bias] | None = None,
-    each: Each = map,
-) -> dict[str, CopiesReport]:
-    """Evaluate several embeddings, by name, on the same copies, each of them made once.
-
-    Everything else is as in `evaluate_copies`.
-    """
     if len(originals) < 2 or not edits or keep < 1:
         raise ValueError(
             f"{len(originals)} originals, {len(edits)} edits, keep {keep}: two originals, "
             "one edit and keep 1 are the least"
         )
-    bias_of = {name: (biases or {}).get(name, _no_bias) for name in embeds}
-    references = _embed_all(embeds, originals, each, progress)
-    for name, extra in _embed_all(embeds, distractors, each, progress).items():
-        references[name] = np.concatenate([references[name], extra])
-    found: dict[str, list[_Found]] = {name: [] for name in embeds}
-    for copies in _copies_of_all(embeds, originals, edits, seed, each, progress):
-        for name, queries_QD in copies.descriptors.items():
-            bias_Q = bias_of[name](queries_QD)
-            found[name].append(_search(copies, queries_QD, references[name], keep, bias_Q))
-    sources = {name: rows[: len(originals)] for name, rows in references.items()}
-    return {
-        name: _report(
-            tuple(edits),
-            found[name],
-            references=len(references[name]),
-            originals=sources[name],
-            bias=bias_of[name](sources[name]),
-            precision=precision,
-        )
-        for name in embeds
-    }
-
-
-def _no_bias(rows: Floats) -> None:
-    return None
+    own = np.concatenate([*_embed_all(embed, originals, each, progress)])
+    references = np.concatenate([own, *_embed_all(embed, distractors, each, progress)])
+    found = [
+        _search(copies, references, keep, bias(copies.descriptors))
+        for copies in _copies_of_all(embed, originals, edits, seed, each, progress)
+    ]
+    scores, is_match = zip(*found, strict=True)
+    return CopiesReport(
+        edits=tuple(edits),
+        edit_of=np.tile(np.arange(len(edits)), len(originals)),
+        scores=np.concatenate(scores),
+        is_match=np.concatenate(is_match),
+        originals=own,
+        references=len(references),
+        precision=precision,
+        bias=bias(own),
+    )
 
 
 def copy_similarities(
@@ -130,7 +93,7 @@ def copy_similarities(
     *,
     edits: Sequence[Edit] = EDITS,
     seed: int = 0,
-    bias: Bias | None = None,
+    bias: Bias = _no_bias,
     progress: ImagesDone | None = None,
     each: Each = map,
 ) -> Floats:
@@ -143,52 +106,30 @@ def copy_similarities(
     if len(originals) < 2:
         raise ValueError(f"{len(originals)} originals: two are the least")
     rows = []
-    made = _copies_of_all({"": embed}, originals, edits, seed, each, progress)
+    made = _copies_of_all(embed, originals, edits, seed, each, progress)
     for copies, original_D in zip(made, descriptors_ND, strict=True):
-        copies_ED = copies.descriptors[""]
-        both = (bias or _no_bias)(np.vstack([original_D, copies_ED]))
+        copies_ED = copies.descriptors
+        both = bias(np.vstack([original_D, copies_ED]))
         taken = 0.0 if both is None else (both[0] + both[1:]) / 2
         rows.append(copies_ED @ original_D - taken)
     return np.stack(rows)
-
-
-def _report(
-    edits: tuple[Edit, ...],
-    found: Sequence[_Found],
-    *,
-    references: int,
-    originals: Floats,
-    bias: Floats | None,
-    precision: float,
-) -> CopiesReport:
-    edit_of, scores, is_match = zip(*found, strict=True)
-    return CopiesReport(
-        edits=edits,
-        edit_of=np.concatenate(edit_of),
-        scores=np.concatenate(scores),
-        is_match=np.concatenate(is_match),
-        originals=originals,
-        references=references,
-        precision=precision,
-        bias=bias,
-    )
 
 
 @dataclass(frozen=True)
 class _Copies:
     """The copies of one original: by each edit one, in their order, and whose borrows another.
 
-    original, borrowed: by number. borrows: bool (edits,). descriptors: (edits, D), by embedding.
+    original, borrowed: by number. borrows: bool (edits,). descriptors: (edits, D).
     """
 
     original: int
     borrowed: int
     borrows: NDArray[np.bool_]
-    descriptors: Mapping[str, Floats]
+    descriptors: Floats
 
 
 def _copies_of_all(
-    embeds: Mapping[str, Embed],
+    embed: Embed,
     originals: Sequence[RGBImage],
     edits: Sequence[Edit],
     seed: int,
@@ -209,8 +150,8 @@ def _copies_of_all(
         )
         parts = []
         while some := list(islice(made, _IMAGES_AT_ONCE)):
-            parts.append(_embedded(embeds, some))
-        return _Copies(index, borrowed, borrows, _joined(parts))
+            parts.append(_checked(embed(some), len(some)))
+        return _Copies(index, borrowed, borrows, np.concatenate(parts))
 
     for copies in each(copies_of, range(len(originals))):
         if progress:
@@ -219,15 +160,13 @@ def _copies_of_all(
 
 
 def _search(
-    copies: _Copies, queries_QD: Floats, references_RD: Floats, keep: int, bias_Q: Floats | None
-) -> _Found:
-    similarity_QR = queries_QD @ references_RD.T
+    copies: _Copies, references_RD: Floats, keep: int, bias_Q: Floats | None
+) -> tuple[Floats, NDArray[np.bool_]]:
+    similarity_QR = copies.descriptors @ references_RD.T
     similarity_QR[copies.borrows, copies.borrowed] = -np.inf
-    rows = np.arange(len(queries_QD))
-    scores_QK, is_match_QK = _nearest(similarity_QR, np.full_like(rows, copies.original), keep)
-    if bias_Q is not None:
-        scores_QK -= bias_Q[:, None]
-    return rows, scores_QK, is_match_QK
+    original_Q = np.full(len(similarity_QR), copies.original)
+    scores_QK, is_match_QK = _nearest(similarity_QR, original_Q, keep)
+    return scores_QK if bias_Q is None else scores_QK - bias_Q[:, None], is_match_QK
 
 
 def _nearest(
@@ -250,33 +189,18 @@ def _nearest(
 
 
 def _embed_all(
-    embeds: Mapping[str, Embed],
-    images: Sequence[RGBImage],
-    each: Each,
-    progress: ImagesDone | None,
-) -> dict[str, Floats]:
-    """Return each embedding's descriptors of all images, a few images in memory at a time."""
+    embed: Embed, images: Sequence[RGBImage], each: Each, progress: ImagesDone | None
+) -> Iterator[Floats]:
+    """Yield the descriptors of all images in their order, a few images in memory at a time."""
 
-    def embedded(start: int) -> dict[str, Floats]:
+    def embedded(start: int) -> Floats:
         some = range(start, min(start + _IMAGES_AT_ONCE, len(images)))
-        return _embedded(embeds, [images[i] for i in some])
+        return _checked(embed([images[i] for i in some]), len(some))
 
-    parts = []
     for part in each(embedded, range(0, len(images), _IMAGES_AT_ONCE)):
-        parts.append(part)
         if progress:
-            progress(min(_IMAGES_AT_ONCE, len(images) - _IMAGES_AT_ONCE * (len(parts) - 1)))
-    return _joined(parts)
-
-
-def _embedded(embeds: Mapping[str, Embed], images: Sequence[RGBImage]) -> dict[str, Floats]:
-    return {name: _checked(embed(images), len(images)) for name, embed in embeds.items()}
-
-
-def _joined(parts: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
-    """Return the rows of all parts, by embedding."""
-    names = parts[0] if parts else ()
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+            progress(len(part))
+        yield part
 
 
 def _checked(descriptors: Floats, images: int) -> Floats:

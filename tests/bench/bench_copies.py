@@ -29,7 +29,7 @@ from PIL import Image
 from sscd_cli.edits.named import EDITS
 from sscd_cli.evaluation.copies_report import CopiesReport, EditScore, Floats
 from sscd_cli.evaluation.metrics import micro_average_precision
-from sscd_cli.evaluation.self_copies import Embed, compare_copies
+from sscd_cli.evaluation.self_copies import Embed, evaluate_copies
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
@@ -194,9 +194,10 @@ def main() -> None:
     distractors = Photos(options.distractors) if options.distractors else ()
     timed, networks = methods(() if options.hashes_only else options.model)
     total = len(originals) * (1 + len(EDITS)) + len(distractors)
-    reports = compare_copies(
-        timed, originals, distractors, seed=options.seed, progress=show_progress(total)
-    )
+    how = {"seed": options.seed, "progress": show_progress(total * len(timed))}
+    reports = {
+        name: evaluate_copies(way, originals, distractors, **how) for name, way in timed.items()
+    }
     first = next(iter(reports.values()))
     blocks = [story(originals, networks, first), table(reports, timed), micro_ap_table(reports)]
     if not options.hashes_only:

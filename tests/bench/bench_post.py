@@ -17,6 +17,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from sscd_cli.commands.evaluate.self_copies import LazyImages
 from sscd_cli.descriptors.read import stream_comparable
 from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.evaluation.copies_report import CopiesReport
-from sscd_cli.evaluation.self_copies import compare_copies
+from sscd_cli.evaluation.self_copies import evaluate_copies
+from sscd_cli.images.decode import hash_bytes
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
 from sscd_cli.models.load import Model, load_model
@@ -40,17 +42,19 @@ NORM = ScoreNorm(1.0, 0, 2)
 
 
 class Once:
-    """A model that embeds the images that it was given last only once."""
+    """A model that embeds each image only once, however often it is made again."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._images: Sequence[Any] = ()
-        self._rows = np.empty((0, 0), np.float32)
+        self._rows: dict[bytes, Any] = {}
 
     def __call__(self, images: Sequence[Any]) -> Any:
-        if images is not self._images:
-            self._images, self._rows = images, self._model.embed(images)
-        return self._rows
+        keys = [hash_bytes(image.tobytes()) for image in images]
+        new = [image for key, image in zip(keys, images, strict=True) if key not in self._rows]
+        if new:
+            fresh = [key for key in keys if key not in self._rows]
+            self._rows |= dict(zip(fresh, self._model.embed(new), strict=True))
+        return np.stack([self._rows[key] for key in keys])
 
 
 def scales(sample: Path) -> dict[str, Scale]:
@@ -76,21 +80,22 @@ def photographs(sources: Sequence[str], exclude: Sequence[str]) -> LazyImages:
     return LazyImages([ref for ref in refs if Path(ref.id).name not in exclude])
 
 
+def scaled(scale: Scale, embed: Once, images: Sequence[Any]) -> Any:
+    return scale.apply(embed(images))
+
+
 def evaluate(options: argparse.Namespace) -> tuple[dict[str, CopiesReport], Model]:
     model = load_model(options.model, device="cpu")
     by_row = scales(options.sample)
     for scale in by_row.values():
         scale.provenance(provenance_of(model, exif=True, dtype="float32"))
     embed = Once(model)
-    reports = compare_copies(
-        {
-            row: lambda images, scale=scale: scale.apply(embed(images))
-            for row, scale in by_row.items()
-        },
-        photographs([options.folder], options.exclude),
-        photographs(options.distractors, ()),
-        biases={row: scale.bias for row, scale in by_row.items()},
-    )
+    originals = photographs([options.folder], options.exclude)
+    distractors = photographs(options.distractors, ())
+    reports = {}
+    for row, scale in by_row.items():
+        way = partial(scaled, scale, embed)
+        reports[row] = evaluate_copies(way, originals, distractors, bias=scale.bias)
     return reports, model
 
 

@@ -38,7 +38,7 @@ ENLARGED = 2
 
 
 def main() -> int:
-    from sscd_cli.evaluation.self_copies import compare_copies
+    from sscd_cli.evaluation.self_copies import evaluate_copies
 
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("photos", type=Path)
@@ -54,7 +54,7 @@ def main() -> int:
         os.environ["SSCD_CACHE"] = cache
         files = Files(Path(cache), pool)
         ways = dict(ways_of(files))
-        reports = compare_copies(ways, originals, others)
+        reports = {n: evaluate_copies(way, originals, others) for n, way in ways.items()}
     first, *_ = reports.values()
     print("| precision, decoding | µAP | lost | recall at 90 % precision | threshold |")
     print("| --- | ---: | ---: | ---: | ---: |")

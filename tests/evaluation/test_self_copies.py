@@ -14,7 +14,7 @@ from PIL import Image
 from sscd_cli.edits.named import Edit, named
 from sscd_cli.evaluation.copies_report import CopiesReport, Floats
 from sscd_cli.evaluation.metrics import micro_average_precision
-from sscd_cli.evaluation.self_copies import Embed, compare_copies, evaluate_copies
+from sscd_cli.evaluation.self_copies import Embed, evaluate_copies
 
 COPIES = (
     named("crop", "50 % of area"),
@@ -158,15 +158,6 @@ def test_a_copy_does_not_depend_on_what_else_is_made() -> None:
     all_of_them = evaluate_copies(thumbnails, photographs(5), edits=COPIES, seed=4)
     alone = evaluate_copies(thumbnails, photographs(5), edits=COPIES[:1], seed=4)
     assert np.allclose(all_of_them.scores[all_of_them.edit_of == 0], alone.scores, atol=1e-6)
-
-
-def test_compared_embeddings_see_the_same_copies() -> None:
-    arguments = photographs(6), photographs(5, first=50)
-    both = compare_copies({"a": thumbnails, "b": bits}, *arguments, edits=COPIES, seed=2)
-    for name, embed in (("a", thumbnails), ("b", bits)):
-        alone = evaluate_copies(embed, *arguments, edits=COPIES, seed=2)
-        assert np.array_equal(both[name].scores, alone.scores)
-        assert both[name].rows == alone.rows
 
 
 def test_the_seed_decides() -> None:
