@@ -1,9 +1,9 @@
 """Draw the test gallery: original pictures, edited copies of some, and two files that are no image.
 
-    python tests/data/draw_gallery.py [FOLDER]
+    python tests/tools/draw_gallery.py [FOLDER]
 
 Every picture comes from a seed made of its own name, so that each run writes the same pixels and
-a scene that is added or removed changes no other. FOLDER (default: gallery, beside this script)
+a scene that is added or removed changes no other. FOLDER (default: tests/data/gallery)
 is made if need be and files of the same names are replaced. FOLDER_truth.csv, next to it, lists
 for each edited copy the picture that it was made from.
 """
@@ -28,7 +28,7 @@ Edit = Callable[[Image.Image], Image.Image]
 SCENES = gallery_nature.SCENES + gallery_made.SCENES + gallery_flat.SCENES
 QUALITY = 85
 TORN = "birches.jpg"
-NOTES = "Drawn by tests/data/draw_gallery.py. This file is no image.\n"
+NOTES = "Drawn by tests/tools/draw_gallery.py. This file is no image.\n"
 
 
 def crop(image: Image.Image) -> Image.Image:
@@ -131,5 +131,5 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    default = Path(__file__).with_name("gallery")
+    default = Path(__file__).parents[1] / "data" / "gallery"
     main(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else default)
