@@ -97,6 +97,7 @@ def share_cores() -> None:
     They go by the cores that they see, and on 64 of which a container may use one begin 64.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")  # 2^20 cycles, by default 2^26
     if core_count() < _cores():
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ.setdefault(name, str(core_count()))

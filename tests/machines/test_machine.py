@@ -107,6 +107,7 @@ def test_a_container_that_may_use_some_cores_of_64_gets_as_many_threads(
     machine.share_cores()
     assert environ["OMP_NUM_THREADS"] == "5"
     assert environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert environ["OPENBLAS_THREAD_TIMEOUT"] == "20", "by default it spins 64 times as long"
     assert environ.get("OPENBLAS_NUM_THREADS") == (str(expected) if expected < 64 else None)
 
 
