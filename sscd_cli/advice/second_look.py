@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import groupby
@@ -16,7 +16,7 @@ from sscd_cli.choices import CANNOT_TELL, CONFIRMED, OTHER_SHOT
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.machines.hardware import core_count
 from sscd_cli.machines.stages import stage
-from sscd_cli.matching.copies import Clusters
+from sscd_cli.matching.copies import Clusters, Copies
 from sscd_cli.matching.products import Indices
 from sscd_cli.second_look.verdict import second_look, small
 
@@ -46,15 +46,11 @@ class SecondLooks:
         are confirmed.
         """
         same = exact_N == exact_N[found.keeper]
-        rows = np.flatnonzero(found.removable & ~same)
-        pairs = [
-            frozenset(pair) for pair in zip(rows.tolist(), found.keeper[rows].tolist(), strict=True)
-        ]
-        new = [place for place, pair in enumerate(pairs) if pair not in self.known]
-        looks = self.between(stored, found.keeper[rows[new]], stored, rows[new])
-        said = {pairs[at]: (looks.verdicts.get(n), n in looks.by_time) for n, at in enumerate(new)}
-        known = {**self.known, **said}
-        told = {row: known[pair] for row, pair in zip(rows.tolist(), pairs, strict=True)}
+        asked = np.flatnonzero(found.removable & ~same)
+        known = self._known_with(stored, found.keeper[asked], asked)
+        rows = np.flatnonzero((found.removable & ~same) | found.look_at)
+        pairs = _pairs(found.keeper[rows], rows)
+        told = {row: known[p] for row, p in zip(rows.tolist(), pairs, strict=True) if p in known}
         verdicts = {row: verdict for row, (verdict, _) in told.items() if verdict}
         several = np.flatnonzero(found.removable & same & (stored.columns["frames"] > 1))
         hash_N = stored.columns["content_hash"]
@@ -62,6 +58,31 @@ class SecondLooks:
         verdicts |= dict.fromkeys(several[other].tolist(), CONFIRMED)
         by_time = {row for row, (_, late) in told.items() if late}
         return SecondLooks(verdicts, by_time, self.believed, known)
+
+    def among_shots(
+        self, stored: DescriptorSet, found: Clusters, copies: Copies, threshold: float
+    ) -> tuple[SecondLooks, Indices]:
+        """Look at each other shot and the one of them most like it, which may be its copy.
+
+        Returns: the same that knows these pairs; int64 (K, 2), pairs of rows, the smaller one
+            first: those that have a copy, and the keepers of which they are other shots.
+        """
+        left, right = _most_alike(self.shots, copies, threshold)
+        known = self._known_with(stored, left, right)
+        pairs = [pair for pair in _pairs(left, right) if known[pair][0] == CONFIRMED]
+        rows = np.array(sorted(frozenset().union(*pairs)), np.int64)
+        apart = np.sort(np.stack([rows, found.keeper[rows]], axis=1), axis=1)
+        return replace(self, known=known), apart
+
+    def _known_with(
+        self, stored: DescriptorSet, keeper_P: Indices, row_P: Indices
+    ) -> Mapping[frozenset[int], tuple[str | None, bool]]:
+        """Look at pairs that are not known yet; return what is known then."""
+        pairs = _pairs(keeper_P, row_P)
+        new = [place for place, pair in enumerate(pairs) if pair not in self.known]
+        looks = self.between(stored, keeper_P[new], stored, row_P[new])
+        said = {pairs[at]: (looks.verdicts.get(n), n in looks.by_time) for n, at in enumerate(new)}
+        return {**self.known, **said}
 
     @classmethod
     def between(
@@ -111,6 +132,23 @@ class SecondLooks:
     def spared(self, found: Clusters) -> Clusters:
         """Let what is in doubt stay beside its keepers."""
         return found.with_look_at(self.in_doubt)
+
+
+def _pairs(one: Indices, other: Indices) -> list[frozenset[int]]:
+    return [frozenset(pair) for pair in zip(one.tolist(), other.tolist(), strict=True)]
+
+
+def _most_alike(rows: Indices, copies: Copies, threshold: float) -> tuple[Indices, Indices]:
+    """Return each pair of some rows in which either has no partner more like it among them."""
+    row_of = np.full(int(copies.group.max(initial=-1)) + 1, -1)
+    row_of[copies.group[rows]] = rows
+    left, right = row_of[copies.pairs.left], row_of[copies.pairs.right]
+    among = (left >= 0) & (right >= 0) & (copies.pairs.similarity >= np.float32(threshold))
+    left, right = left[among], right[among]
+    order = np.argsort(-copies.pairs.similarity[among], kind="stable")
+    _, first = np.unique(np.stack([left[order], right[order]], axis=1), return_index=True)
+    best = np.unique(order[first // 2])
+    return left[best], right[best]
 
 
 def _verdicts(

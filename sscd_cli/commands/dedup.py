@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -306,12 +306,13 @@ def _clusters(
     def clusters(present: NDArray[np.bool_], copies: Copies = copies) -> Clusters:
         rows, linkage = stored.descriptors, options.linkage
         seen = present & ~doubts.low
-        found = cluster_copies(copies, order, rows, linkage, seen, doubts.pairs)
+        found = cluster_copies(copies, order, rows, linkage, seen, pair_doubts)
         return with_exact_copies(found, present & doubts.low, doubts.pairs.exact, order)
 
     def look(found: Clusters) -> SecondLooks:
         return looks.at(stored, found, doubts.pairs.exact) if options.second_look else looks
 
+    pair_doubts = doubts.pairs
     present = ~(files.stale | files.aliases)
     found = clusters(present)
     here = found.component[found.clustered & ~files.elsewhere]
@@ -322,6 +323,11 @@ def _clusters(
     looks = look(found)
     if looks.shots_abound:  # still more so among lower pairs
         copies = at_threshold(copies, doubts.pairs.threshold)
+        found = clusters(present, copies)
+        looks = look(found)
+    looks, apart = looks.among_shots(stored, found, copies, doubts.pairs.threshold)
+    if len(apart):  # copies whose keeper is another shot of both
+        pair_doubts = replace(doubts.pairs, apart=apart)
         found = clusters(present, copies)
         looks = look(found)
     for _ in range(_ROUNDS if "original" in options.keep else 0):

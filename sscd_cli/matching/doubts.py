@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,13 @@ class Doubts:
 
     threshold: a pair below it. rows: bool (N,), every pair of these. exact: int64 (N,), rows of
     one number hold the same picture, byte for byte or pixel for pixel, or the same frames, and
-    are beyond doubt.
+    are beyond doubt. apart: int64 (K, 2), pairs of rows that are no copies, the smaller one first.
     """
 
     threshold: float
     rows: NDArray[np.bool_]
     exact: Indices
+    apart: Indices = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
     def sure(self, pairs: Pairs, rows_M: Indices) -> NDArray[np.bool_]:
         """Return which pairs suffice, bool (P,). rows_M: the row of each number in them."""
@@ -46,7 +47,10 @@ class Doubts:
         enough = pairs.similarity >= np.float32(self.threshold)
         plain = ~doubtful[pairs.left] & ~doubtful[pairs.right]
         same: NDArray[np.bool_] = exact[pairs.left] == exact[pairs.right]
-        return enough & (plain | same)
+        left, right = rows_M[pairs.left], rows_M[pairs.right]
+        keys = np.minimum(left, right) * len(self.rows) + np.maximum(left, right)
+        apart = np.isin(keys, self.apart[:, 0] * len(self.rows) + self.apart[:, 1])
+        return enough & (plain | same) & ~apart
 
 
 def at_threshold(copies: Copies, threshold: float) -> Copies:

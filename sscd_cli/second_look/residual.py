@@ -36,6 +36,7 @@ _LEAST, _NOISES = 20.0, 5.0  # grey levels that differ; the same in medians of t
 _TURNED = 2.5  # degrees that are no noise of a map
 _STEP, _LEVELS, _LIGHT = 8, 32, 20  # grey levels of a tone; how many; pixels that tell the light
 _CELL, _OWN = 5, 6  # pixels: a side of what is one place; that a picture has of its own in it
+_CLEARLY, _NEXT_TO_NONE = 10, 0.25  # pixels; of them, what the other one may have there, too
 
 Mask = NDArray[np.bool_]
 
@@ -47,6 +48,8 @@ class Residual:
     tiles: how many hold something to compare. same: share of them that agree. moved: share that
     is found elsewhere. own: shares of the area in which only the one, and only the other, has a
     thing before a ground that both share. places: separate ones in which either has such a thing.
+    apart: of them, those in which the other one has next to none.
+    alone: tiles that hold something in the one, and only in the other, and there an even ground.
     relit: grey levels by which the light differs, of a picture that lies over the other turned:
     edits turn the light, too, and a thing that was turned is lit anew.
     """
@@ -56,6 +59,8 @@ class Residual:
     moved: float
     own: tuple[float, float]
     places: tuple[int, int]
+    apart: tuple[int, int]
+    alone: tuple[int, int]
     relit: float = 0.0
 
 
@@ -93,7 +98,7 @@ class Overlay:
         """Compare the two where they cover one another, once they are equally sharp and light."""
         seen, inside = self._seen(), self._inside()
         if inside.mean() < 0.01:
-            return Residual(0, 0.0, 0.0, (0.0, 0.0), (0, 0))
+            return Residual(0, 0.0, 0.0, (0.0, 0.0), (0, 0), (0, 0), (0, 0))
         base, seen = _levelled(self.base, seen, inside)
         corners = self._corners()
         tiles = Tiles.compare(between(base, FINE), between(seen, FINE), corners)
@@ -102,13 +107,15 @@ class Overlay:
             coarse = Tiles.compare(between(base, COARSE), between(seen, COARSE), corners)
             same, moved = max(same, coarse.same), min(moved, coarse.moved)
         own = _own_things(base, seen, inside)
-        area = float(inside.sum())
+        area, (places, apart) = float(inside.sum()), _places(own[2], own[:2])
         return Residual(
             tiles=tiles.count,
             same=same,
             moved=moved,
             own=(float(own[0].sum()) / area, float(own[1].sum()) / area),
-            places=_places(own[2], own[:2]),
+            places=places,
+            apart=apart,
+            alone=tiles.alone,
             relit=_unlike_light(base, seen, inside) if turn_of(self.to) > _TURNED else 0.0,
         )
 
@@ -206,8 +213,11 @@ def _own_things(one: Floats, other: Floats, inside: Mask) -> tuple[Mask, Mask, M
     return ours, theirs, differs
 
 
-def _places(differs: Mask, own: tuple[Mask, ...]) -> tuple[int, int]:
-    """Count the separate places that differ in which each picture has something of its own."""
+def _places(differs: Mask, own: tuple[Mask, ...]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Count the separate places that differ in which each picture has something of its own.
+
+    Returns: all of them, and those in which the other one has next to nothing of its own.
+    """
     off = np.pad(_counted(differs) > 1, 1)
     label = np.where(off, np.arange(1, off.size + 1).reshape(off.shape), 0)
     while True:
@@ -216,9 +226,13 @@ def _places(differs: Mask, own: tuple[Mask, ...]) -> tuple[int, int]:
             break
         label = grown
     label = label[1:-1, 1:-1].ravel()
-    sums = [np.bincount(label, _counted(mask).ravel(), off.size + 1)[1:] for mask in own]
-    ours, theirs = (int((sum >= _OWN).sum()) for sum in sums)
-    return ours, theirs
+    ours, theirs = (np.bincount(label, _counted(mask).ravel(), off.size + 1)[1:] for mask in own)
+    held = [int((has >= _OWN).sum()) for has in (ours, theirs)]
+    apart = [
+        int(((has >= _CLEARLY) & (other <= _NEXT_TO_NONE * has)).sum())
+        for has, other in ((ours, theirs), (theirs, ours))
+    ]
+    return (held[0], held[1]), (apart[0], apart[1])
 
 
 def _counted(mask: Mask) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ FINE, MIDDLE, COARSE = (1.0, 5.0), (1.5, 8.0), (2.5, 10.0)  # bands: see `filter
 _REACH = 6  # pixels to either side in which a tile is sought
 _WINDOW, _SHIFTS = TILE + 2 * _REACH, 2 * _REACH + 1
 _TEXTURE = 1.5  # grey levels by which a tile must vary in either picture
+_THING, _GROUND = 4.0, 1.0  # grey levels: a tile with something in it, and one of even ground
 _ELSEWHERE = 2, 0.15  # pixels off, and by how much more alike than in place
 _NEAR = slice(_REACH - 1, _REACH + 2)  # shifts that an imperfect map may leave
 
@@ -86,6 +87,12 @@ class Tiles:
         shifted = np.abs(self.shift).max(axis=1, initial=0) >= far
         holds = self.energy.min(axis=0) > _TEXTURE
         return self._share(holds & shifted & (self.best > SAME) & (self.here < self.best - by))
+
+    @property
+    def alone(self) -> tuple[int, int]:
+        """How many hold a thing in the one picture only, and how many in the other one only."""
+        thing, ground = self.energy > _THING, self.energy < _GROUND
+        return int((thing[0] & ground[1]).sum()), int((thing[1] & ground[0]).sum())
 
     @property
     def _used(self) -> NDArray[np.bool_]:

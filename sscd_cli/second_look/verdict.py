@@ -29,6 +29,11 @@ _OWN, _EVENLY, _PLACES, _MUCH = 0.0004, 0.12, 2, 0.002
 _UNLIKE, _OVER, _LITTLE = 0.25, 0.65, 0.01
 # of two drawings: the share of either that is of one tone, of tiles that agree, and how many
 _EVEN, _FOREIGN, _STROKES = 0.5, 0.3, 16
+# of two that lie over one another: how alike they are squashed; where a subject or depth moves,
+# the shares of tiles that it moves, that stay, and of the richest that are found (not if blurred)
+_LAID, _NUDGED, _STAYS, _SHARP = 0.6, 0.05, 0.75, 0.7
+# of those on an even ground: what one has alone, in shares of what the other has; tiles
+_HALF, _ALONE, _TENTH = 0.5, 2, 0.1
 
 
 def second_look(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> LookVerdict:
@@ -47,24 +52,35 @@ def second_look(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> LookVerdict
         found = point_map(left, right)
         if found is not None:
             overlay = max(overlay, Overlay.of(left, right, found), key=lambda lay: lay.score)
-    return judge(overlay.refined(FINE).residual(), alike, min(_even(left), _even(right)))
+    overlay = overlay.refined(FINE)
+    even = min(_even(left), _even(right))
+    return judge(overlay.residual(), overlay.score, alike, even)
 
 
-def judge(left: Residual, alike: float, even: float) -> LookVerdict:
+def judge(left: Residual, score: float, alike: float, even: float) -> LookVerdict:
     """Return the verdict on what is left.
 
-    alike: correlation of the two, squashed. even: share of either that is of one tone.
+    score: of the overlay. alike: correlation of the two, squashed. even: share of either that is
+    of one tone.
     """
     less, more = sorted(left.own)
     is_over = alike >= 0.5 or left.same >= 0.25
+    is_laid, is_plain = alike >= _LAID, even >= _EVEN
     many = min(left.places) >= _PLACES or less >= _MUCH
     two_sided = less >= max(_OWN, _EVENLY * more) and many
     moved = left.moved >= _MOVED and 0.2 <= left.same < _AGREE
+    nudged = is_laid and score >= _SHARP and left.moved >= _NUDGED and left.same >= _STAYS
     unlike = left.same < _UNLIKE and alike >= _OVER and more < _LITTLE
     unlike = unlike and left.tiles >= 4 * _TILES
     # a copy of a drawing would lie over it: its corners stand out before the even ground
-    foreign = even >= _EVEN and left.same < _FOREIGN and left.tiles >= _STROKES
-    if unlike or foreign or (is_over and (two_sided or moved)):
+    foreign = is_plain and left.same < _FOREIGN and left.tiles >= _STROKES
+    # what is laid over a copy is in one place, and hides less than it adds
+    alone = [
+        n >= max(_ALONE, _TENTH * m) for n, m in zip(left.alone, left.alone[::-1], strict=True)
+    ]
+    each = all(place or tiles for place, tiles in zip(left.apart, alone, strict=True))
+    apart = is_laid and is_plain and (each or less >= max(_OWN, _HALF * more))
+    if unlike or foreign or nudged or apart or (is_over and (two_sided or moved)):
         return OTHER_SHOT
     settled = left.same >= _AGREE and left.moved < _STILL and (more < _BARE or not any(left.places))
     sure = left.tiles >= _TILES and left.relit < _RELIT

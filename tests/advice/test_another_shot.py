@@ -80,6 +80,27 @@ def test_another_shot_stays_to_be_looked_at_and_a_copy_may_go(sscd: Run) -> None
     assert sscd(*WORDS, "paths").lines == ["copy.png"]
 
 
+def test_a_copy_of_another_shot_goes_for_that_one(sscd: Run, tmp_path: Path) -> None:
+    one, other = PAGES
+    third, smaller = other_shots.pages(4)[0], other.resize((425, 550))
+    pictures = {"a.png": one, "b.png": other, "c.png": third, "d.png": smaller}
+    near = {
+        name: np.array([0.9, side, rest, *[0] * 61], np.float32)
+        for name, side, rest in (("b.png", 0.436, 0), ("c.png", -0.1, 0.424), ("d.png", 0.43, 0.07))
+    }
+    save(tmp_path, pictures, near)
+    ran = sscd(*WORDS, "jsonl")
+    (cluster,) = records_of(ran.out)
+    said = {m["path"]: (m["keep"], m["keeper"], m["verdict"]) for m in cluster["members"]}
+    assert said == {
+        "a.png": (True, "a.png", ""),
+        "b.png": (True, "a.png", "other shot"),
+        "c.png": (True, "a.png", "other shot"),
+        "d.png": (False, "b.png", "copy confirmed"),
+    }
+    assert sscd(*WORDS, "paths").lines == ["d.png"]
+
+
 @pytest.mark.parametrize("is_copy", [True, False])
 def test_originals_are_told_only_where_something_may_go_and_no_pair_is_looked_at_twice(
     is_copy: bool, sscd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

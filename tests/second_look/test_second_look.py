@@ -84,14 +84,23 @@ def test_two_of_one_kind_are_two_shots(kind: str) -> None:
     assert said(*draw(3)) == "other shot"
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["moved subject", "depth"])
+@pytest.mark.parametrize(
+    "number", [0, 1, 12, 13], ids=["moved subject", "depth", "moved a little", "little depth"]
+)
 def test_the_next_of_a_burst_is_another_shot(number: int) -> None:
     assert said(*other_shots.bursts(number, scene(number))) == "other shot"
 
 
-def test_a_product_seen_from_another_side_is_no_confirmed_copy() -> None:
-    for number in range(4):
-        assert said(*other_shots.products(number)) != "copy confirmed"
+@pytest.mark.parametrize("number", [2010, 2018, 2020, 2024, 2044])
+def test_a_product_seen_from_another_side_is_another_shot(number: int) -> None:
+    assert said(*other_shots.products(number)) == "other shot"
+
+
+@pytest.mark.parametrize("edit", [*WHOLE, *PARTS, *LAID_OVER[:3]], ids=lambda e: e.strength)
+def test_an_edited_picture_of_a_product_is_no_other_shot(edit: Edit) -> None:
+    for number in range(3):
+        one, other = other_shots.products(number)
+        assert said(one, edit.apply(one, random.Random(number), other)) != "other shot"
 
 
 @pytest.mark.parametrize("kind", ["pages", "forms", "codes", "screens", "logos"])
