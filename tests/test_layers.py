@@ -67,6 +67,7 @@ HOMES = {
     "pillow_jxl": ("images.formats",),
     "rawpy": ("images.formats",),
     "tifffile": ("images.tiff",),
+    "imagecodecs": ("images.rare",),
     "pypdfium2": ("images.formats",),
     "matplotlib": ("training", "evaluation.pair_plot"),
     "ray": ("machines.ray",),

@@ -34,6 +34,7 @@ from sscd_cli.images.formats import (
 )
 from sscd_cli.images.guards import DECODING, need_of, quiet_codecs, refuse_bomb, too_many_pixels
 from sscd_cli.images.preprocess import Box, Recipe, boxes_of, shrink_while_decoding
+from sscd_cli.images.rare import open_rare
 from sscd_cli.images.reasons import RefusedError
 from sscd_cli.images.resize import Pixels, as_image, resize, size_of
 from sscd_cli.images.signatures import JPEG, PNG, kind_of
@@ -147,6 +148,8 @@ def open_picture(
                 image, orientation, frames = open_tiff(data, max_pixels, error, frame)
                 turned = _turned(image, orientation if exif else 1)
                 return Picture(turned, turned.size, "TIFF", frames)
+            if kind in ("JPEG", "PNM") and (rare := open_rare(data, max_pixels)):
+                return Picture(rare[0], rare[0].size, rare[1])
             plain = without_remarks(data) if kind == "PNG" else data
             if isinstance(error, RefusedError) or len(plain) == len(data):
                 raise

@@ -12,10 +12,6 @@ from sscd_cli.text import printable
 REASON_CHARACTERS = 200
 # sound files of which nothing here makes pixels, by how they begin
 _NOT_READ = (
-    (rb"\xff\xd8.{,65536}?\xff[\xc0-\xc2]..\x0c", "JPEG of 12 bits"),
-    (rb"\xff\xd8.{,65536}?\xff\xc3..[\x02-\x10]", "lossless JPEG"),
-    (rb"\xff\xd8.{,65536}?\xff\xf7..[\x02-\x10]", "JPEG-LS"),
-    (rb"PF\s", "PFM in colour"),
     (rb"8BPS\0\x01.{16}\0[\x10\x20]", "PSD of 16 or 32 bits"),
     (rb"8BPS\0\x02", "PSB, a large PSD"),
 )
