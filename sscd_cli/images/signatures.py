@@ -21,7 +21,7 @@ PDF = ".pdf"
 # what people threw away, and thumbnails, on network drives and Windows: their owners keep others
 BINS = re.compile(
     r"#recycle|@recycle|@eadir|\$recycle\.bin|system volume information|#snapshot"
-    r"|\.trash.*|\.thumbnails",
+    r"|recycle[rd]|network trash folder|\.trash.*|\.thumbnails",
     re.IGNORECASE,
 )
 

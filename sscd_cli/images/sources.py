@@ -184,6 +184,8 @@ class _Naming:
         """Yield images, and what keeps the rest from being named as the last of them."""
         count = 0
         try:
+            if not is_url(path) and is_lfs_pointer(path):
+                raise OSError(LFS_REASON)
             for ref in refs:
                 yield ref
                 count += 1
@@ -221,8 +223,6 @@ def _looked_at(source: str) -> _Found:
 def _members(source: str, survey: Survey) -> Iterator[ImageRef]:
     """Name the images of a container, which is opened when the first of them is asked for."""
     path = split_columns(source)[0]
-    if not is_url(path) and is_lfs_pointer(path):
-        raise OSError(LFS_REASON)
     yield from open_container(source, look(path).mtime_ns).refs(survey)
 
 

@@ -225,6 +225,15 @@ def test_what_is_no_image_is_counted_and_told(tiny: Run, tmp_path: Path) -> None
         assert bin in line
 
 
+@pytest.mark.parametrize("bin", ["RECYCLER", "Recycled", "Network Trash Folder"])
+def test_older_recycle_bins_are_skipped_and_counted(tiny: Run, tmp_path: Path, bin: str) -> None:
+    picture(tmp_path / "p" / "1.png", 1)
+    picture(tmp_path / "p" / bin / "1.png", 1)
+    ran = tiny("embed", "p")
+    assert "1 image: 1 embedded" in ran.err
+    assert f"skipped: 1 {bin}\n" in ran.err
+
+
 def test_files_are_known_as_images_by_their_first_bytes(tiny: Run, tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     for number, kind in enumerate(("png", "jpg", "gif", "webp", "bmp", "tif", "ppm", "ico")):
@@ -277,7 +286,9 @@ def test_a_folder_without_locks_is_warned_of_once(
     assert len(caught) == 2  # of each folder once, however many locks it has
 
 
-@pytest.mark.parametrize("name", ["p.parquet", "p.tar", "p.zip", "p.tar.gz"])
+@pytest.mark.parametrize(
+    "name", ["p.parquet", "p.tar", "p.zip", "p.tar.gz", "p.csv", "p.jsonl", "p.txt"]
+)
 def test_a_git_lfs_pointer_is_called_that(tiny: Run, tmp_path: Path, name: str) -> None:
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{1:064}\nsize 9\n"
     (tmp_path / name).write_text(pointer)

@@ -301,3 +301,21 @@ def test_copies_in_a_parquet_file_are_reported_by_row(tmp_path: Path, tiny: Run)
     assert "0 unchanged" in tiny("embed", "a.parquet").err
     error = error_line(tiny("embed", "a.parquet", "--image-column", "photo"))
     assert error == f"{path} has no column photo; choose one with --image-column (image)"
+
+
+def test_a_truncated_arrow_stream_keeps_its_first_batches(tiny: Run, tmp_path: Path) -> None:
+    images = [picture(tmp_path / "p" / f"{n}.png", n, (200, 150)).read_bytes() for n in range(3)]
+    path = tmp_path / "data.arrow"
+    table = pa.table({"image": structs(list(images))})
+    with pa.ipc.new_stream(str(path), table.schema) as writer:
+        writer.write_table(table, max_chunksize=1)
+    path.write_bytes(path.read_bytes()[: -len(images[2])])
+    ran = tiny("embed", path, "-d", tmp_path / "d", "--strict")
+    assert ran.status == 4
+    assert "the archive cannot be read to its end" in ran.err
+    assert "(after 2 images)" in ran.err
+    assert list(read_descriptors(tmp_path / "d").ids) == ["0", "1"]
+    (tmp_path / "none.jsonl").touch()
+    ran = tiny("filter", path, "--remove", tmp_path / "none.jsonl", "-o", tmp_path / "out.arrow")
+    assert ran.status == 3
+    assert not (tmp_path / "out.arrow").exists()

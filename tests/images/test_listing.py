@@ -122,6 +122,12 @@ def test_json_that_is_no_coco_is_refused(tmp_path: Path, text: str) -> None:
     [
         ("pandas.csv", ",filename,label\n0,b/2.jpg,a\n1,1.jpg,b\n"),
         ("bare.csv", "b/2.jpg,a\n1.jpg,b\n"),
+        ("bare-bom.csv", '\ufeff"b/2.jpg","1"\r\n"1.jpg","2"\r\n'),
+        ("quoted-bom.csv", '\ufeff"a, or b","file"\n"x","b/2.jpg"\n"y","1.jpg"\n'),
+        ("semicolons.csv", "label;file\na,b;b/2.jpg\nc;1.jpg\n"),
+        ("bare-semicolons.csv", "b/2.jpg;a\n1.jpg;b\n"),
+        ("tabs.csv", "file\tlabel\nb/2.jpg\ta,b\n1.jpg\tc\n"),
+        ("blank-lines.csv", "\nfile,label\n\nb/2.jpg,a\n\n\n1.jpg,b\n\n"),
         ("long.csv", f'filename,rle\nb/2.jpg,"{"7" * 200_000}"\n1.jpg,1\n'),
         ("bom.jsonl", '\ufeff{"file_name": "b/2.jpg"}\n{"file_name": "1.jpg"}\n'),
         ("several.jsonl", '{"images": ["b/2.jpg", "1.jpg"]}\n{"images": []}\n'),

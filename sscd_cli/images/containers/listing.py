@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, TextIO
 
@@ -226,21 +227,28 @@ def _named(value: object) -> str:
 def _of_table(path: str, lines: Iterable[str], column: str, delimiter: str) -> Iterator[ListRow]:
     taken: list[str] = []  # the lines of one row, for a quoted field may span some
     csv.field_size_limit(MOST_CHARACTERS)
-    rows = csv.reader(_noting(lines, taken), delimiter=delimiter, strict=True)
+    lines = iter(lines)
+    first = next(lines, "")
+    noted = _noting(chain((first,), lines), taken)
+    rows = csv.reader(noted, delimiter=_delimiter(first, delimiter), strict=True)
     try:
-        header = next(rows, [])
-        header[:1] = [name.removeprefix(BOM) for name in header[:1]]
+        header = next(filter(None, rows), [])
         folder = os.path.dirname(path)
         here = [at for at, cell in enumerate(header) if _is_name(cell) and _is_there(folder, cell)]
         at = here[0] if here and not column else None  # a first row that names an image: no header
         yield ListRow(_take(taken), () if at is None else (header[at],))
         for row in rows:
-            if at is None:
+            if at is None and row:
                 at = header.index(_name_column(path, column, dict(zip(header, row, strict=False))))
-            names = (row[at] if at < len(row) else "",) if row else ()
+            names = (row[at] if at is not None and at < len(row) else "",) if row else ()
             yield ListRow(_take(taken), names)
     except csv.Error as error:
         raise ValueError(f"line {rows.line_num}: {error}") from error
+
+
+def _delimiter(first: str, usual: str) -> str:
+    """Return what parts the cells of a table: where its first line lacks the usual, `;` or tab."""
+    return next((mark for mark in (usual, ";", "\t") if mark in first), usual)
 
 
 def _is_there(folder: str, name: str) -> bool:
@@ -252,12 +260,15 @@ def _is_there(folder: str, name: str) -> bool:
 
 
 def _noting(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
-    """Pass the lines on. Raises: ValueError: one row, left open by a quote, takes too many."""
-    for line in lines:
+    """Pass the lines on, the first without its mark of UTF-8, after which a quote opens no cell.
+
+    Raises: ValueError: one row, left open by a quote, takes too many.
+    """
+    for number, line in enumerate(lines):
         taken.append(line)
         if len(taken) > MOST_LINES:
             raise csv.Error(f"a row of more than {MOST_LINES:,} lines: a quote is left open")
-        yield line
+        yield line if number else line.removeprefix(BOM)
 
 
 def _take(taken: list[str]) -> str:

@@ -36,6 +36,8 @@ def open_parquet(source: str, mtime_ns: int) -> TableContainer:
 class ParquetTable:
     """An open Parquet file, of which a column is read bit by bit."""
 
+    damage: OSError | None = None
+
     def __init__(self, path: str) -> None:
         with arrow_errors():
             source = open_binary(path) if is_url(path) else path
@@ -119,9 +121,9 @@ class ArrowTable:
         with arrow_errors():
             here: Path = self._held.enter_context(file_here(place(path)))
             mapped = self._held.enter_context(pa.memory_map(str(here)))
-            self._batches = _batches(mapped)
+            self._batches, self.damage = _batches(mapped)
         if not self._batches:
-            raise OSError("it holds no rows")
+            raise self.damage or OSError("it holds no rows")
         self.schema = self._batches[0].schema
         self.counts = [len(batch) for batch in self._batches]
 
@@ -142,13 +144,21 @@ class ArrowTable:
         return False
 
 
-def _batches(file: pa.NativeFile) -> list[pa.RecordBatch]:
+def _batches(file: pa.NativeFile) -> tuple[list[pa.RecordBatch], OSError | None]:
+    """Return the batches of a file or stream, and what keeps the rest of it from being read."""
     is_file = file.read(len(FILE_MAGIC)) == FILE_MAGIC
     file.seek(0)
     if is_file:
         reader = pa.ipc.open_file(file)
-        return [reader.get_batch(number) for number in range(reader.num_record_batches)]
-    return list(pa.ipc.open_stream(file))
+        return [reader.get_batch(number) for number in range(reader.num_record_batches)], None
+    found: list[pa.RecordBatch] = []
+    try:
+        with arrow_errors():
+            for batch in pa.ipc.open_stream(file):
+                found.append(batch)  # what came before an error stays
+    except OSError as error:
+        return found, error
+    return found, None
 
 
 def rewrite_arrow(source: str, target: str, removed: Set[str]) -> int:
@@ -156,6 +166,8 @@ def rewrite_arrow(source: str, target: str, removed: Set[str]) -> int:
     path, columns = split_columns(source)
     table = ArrowTable(path)
     try:
+        if table.damage is not None:
+            raise table.damage
         with arrow_errors(), pa.ipc.new_stream(target, table.schema) as writer:
             groups = map(table.rows, range(len(table.counts)))
             for kept in kept_of(path, table.schema, columns, groups, removed):

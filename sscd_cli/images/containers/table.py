@@ -35,9 +35,13 @@ KEPT_GROUPS = 3
 
 
 class Table(Protocol):
-    """A file of rows in groups, read from the first row of a group on."""
+    """A file of rows in groups, read from the first row of a group on.
+
+    damage: what keeps the groups after the last one from being read.
+    """
 
     schema: pa.Schema
+    damage: OSError | None
 
     @property
     def counts(self) -> Sequence[int]:
@@ -80,7 +84,7 @@ class TableContainer:
         """Name the images row by row, also those of rows without one, which are unreadable.
 
         Raises: OSError: a group ends before the number of its rows; as soon as that shows, here or
-        where one of them is read.
+        where one of them is read. The file ends before its last group.
         """
         keys = iter(self._rows) if self._id_column else None
         for group, length in enumerate(self._table.counts):
@@ -91,6 +95,8 @@ class TableContainer:
                     yield ImageRef(id, self._source, self._path, id)
                 if self._damage is not None:
                     raise self._damage
+        if self._table.damage is not None:
+            raise self._table.damage
 
     def _images_in(self, group: int) -> Iterator[int | None]:
         """Yield the length of the list of images in each row; None where a row is one image."""
