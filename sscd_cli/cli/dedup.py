@@ -300,7 +300,7 @@ def _warn_of_crowds(alike: Resemblance, crowded: int, threshold: float) -> None:
     """Say that everything, or a part of it, resembles everything else."""
     if crowded and alike.tells_nothing:
         terminal.warn(
-            f"these images all resemble one another: of {alike.pairs:,} random pairs "
+            f"many of these images resemble one another: of {alike.pairs:,} random pairs "
             f"{alike.share:.1%} are above the threshold {threshold:.4g} (of photographs 0.0%), and "
             f"the median is {alike.median:.2f}; but for exact copies all is marked look at, and "
             f"not removable; {_NONETHELESS}"
