@@ -216,7 +216,7 @@ def test_an_original_stays_though_copies_lead_back_to_it_in_a_circle(
 
     monkeypatch.setattr("sscd_cli.advice.originals.compare", claimed)
     gone = sscd("dedup", folder, "-t", "0.4", "-f", "paths").lines
-    assert [Path(line).name for line in gone] == (["b.png"] if last else ["a.png", "b.png"])
+    assert sorted(Path(line).name for line in gone) == (["b.png"] if last else ["a.png", "b.png"])
 
 
 def test_copies_of_one_original_are_not_compared_with_each_other(
