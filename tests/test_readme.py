@@ -68,7 +68,7 @@ def test_the_commands_of_readme_run(home: Path, sscd: Run, monkeypatch: pytest.M
     monkeypatch.setenv("SSCD_OPEN", "0")  # no browser
     monkeypatch.setenv("TMPDIR", str(home))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setenv("SSCD_SAMPLE", "2")  # quick: calibrate makes fifty copies of each
+    monkeypatch.setenv("SSCD_SAMPLE", "4")  # quick: calibrate makes fifty copies of each
     lines = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
     assert len(lines) > 10
     env = os.environ | {"PATH": f"{SSCD.parent}:{os.environ['PATH']}"}

@@ -24,7 +24,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_folder_becomes_a_threshold_that_dedup_and_pair_use(sscd: Run, pictures: Path) -> None:
-    ran = sscd("calibrate", str(pictures), "--wanted-precision", "0.7", "-f", "json", *FAST)
+    ran = sscd("calibrate", str(pictures), "--wanted-precision", "0.3", "-f", "json", *FAST)
     assert ran.status == 0, ran.err
     found = json.loads(ran.out)
     assert found["images"] == 40  # of identical files the first
@@ -32,8 +32,8 @@ def test_a_folder_becomes_a_threshold_that_dedup_and_pair_use(sscd: Run, picture
     threshold = found["threshold"]
     at = next(point for point in found["curve"] if point["threshold"] == threshold)
     before = [p for p in found["curve"] if p["threshold"] < threshold]
-    assert at["precision"]["value"] >= 0.7
-    assert all(point["precision"]["value"] < 0.7 for point in before)
+    assert at["precision"]["value"] >= 0.3
+    assert all(point["precision"]["value"] < 0.3 for point in before)
     stored = json.loads(Path("descriptors/threshold.json").read_text())
     assert stored["threshold"] == threshold
     ran = sscd("dedup", "--threshold", "auto")
@@ -46,7 +46,7 @@ def test_a_folder_becomes_a_threshold_that_dedup_and_pair_use(sscd: Run, picture
 
 
 def test_text_shows_the_threshold_in_eighty_columns(sscd: Run, pictures: Path) -> None:
-    ran = sscd("calibrate", str(pictures), "-p", "0.7", "-o", "here.json", *FAST)
+    ran = sscd("calibrate", str(pictures), "-p", "0.3", "-o", "here.json", *FAST)
     assert ran.status == 0, ran.err
     assert max(map(len, ran.lines)) <= 80
     (chosen,) = (line for line in ran.lines if line.startswith("→"))
@@ -59,7 +59,7 @@ def test_text_shows_the_threshold_in_eighty_columns(sscd: Run, pictures: Path) -
 def test_what_was_not_given_is_not_called_given_and_the_curve_ends_at_one(
     sscd: Run, pictures: Path
 ) -> None:
-    ran = sscd("calibrate", str(pictures), "-p", "0.7", "-f", "json", *FAST[:4])
+    ran = sscd("calibrate", str(pictures), "-p", "0.3", "-f", "json", *FAST[:4])
     assert "copies an image (estimated" in ran.err
     curve = json.loads(ran.out)["curve"]
     assert curve[-1]["threshold"] == 1
@@ -70,17 +70,17 @@ def test_what_was_not_given_is_not_called_given_and_the_curve_ends_at_one(
 def test_a_threshold_for_fewer_images_than_are_compared_is_warned_of(
     sscd: Run, pictures: Path
 ) -> None:
-    sscd("calibrate", str(pictures), "-p", "0.7", "--images", "20", *FAST)
+    sscd("calibrate", str(pictures), "-p", "0.3", "--images", "20", *FAST)
     ran = sscd("dedup", "-t", "auto")
     assert "calibrated for 20 images and 41 are compared" in ran.err
-    sscd("calibrate", "descriptors", "-p", "0.7", *FAST)
+    sscd("calibrate", "descriptors", "-p", "0.3", *FAST)
     assert "calibrated for" not in sscd("dedup", "-t", "auto").err
 
 
 def test_pairs_of_some_rows_stand_for_those_of_all(
     sscd: Run, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ("calibrate", str(pictures), "-p", "0.6", "-f", "json", *FAST)
+    words = ("calibrate", str(pictures), "-p", "0.3", "-f", "json", *FAST)
     every = json.loads(sscd(*words).out)
     monkeypatch.setattr("sscd_cli.commands.calibrate._ROWS", (20, 20))
     some = json.loads(sscd(*words).out)
@@ -157,7 +157,7 @@ def test_a_threshold_that_is_not_there_is_refused_before_any_work(
 def test_a_threshold_of_other_descriptors_is_refused(
     sscd: Run, pictures: Path, tiny_model: Path
 ) -> None:
-    sscd("calibrate", str(pictures), "-p", "0.7", *FAST)
+    sscd("calibrate", str(pictures), "-p", "0.3", *FAST)
     sscd("embed", str(pictures), "-d", "other", "--model", str(tiny_model))
     ran = sscd("dedup", "-d", "other", "-t", "descriptors/threshold.json")
     assert ran.status == 3

@@ -20,7 +20,8 @@ from torch import nn
 from torch.nn import functional as F
 from weight_layouts import RGB_STATS, SIGNATURE, lightning_checkpoint
 
-from sscd_cli.images.preprocess import RECIPES, resize
+from sscd_cli.images.preprocess import RECIPES
+from sscd_cli.images.resize import resize
 from sscd_cli.models.files.export import export_model
 from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.load import Model, load_model

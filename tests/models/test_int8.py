@@ -71,9 +71,9 @@ def test_bytes_and_floats_give_the_same_descriptors(photos: Path) -> None:
         assert ours.shape == theirs.shape
         cosine = (ours * theirs).sum(axis=1)
         cosine /= np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
-        assert cosine.mean() > 0.99, kind
+        assert cosine.mean() > 0.985, kind  # of drawings; of photographs it is 0.992
     maps = load_model(precision="int8").detection_features(images[:2])
-    assert maps["stage4"].shape == (2, 320, 6, 6)
+    assert maps["stage4"].shape == (2, 1280, 5, 5)
 
 
 def test_machines_of_both_kinds_fill_one_dataset(

@@ -39,7 +39,7 @@ SENTENCES = {
     ),
     "sscd_cli/docs/reports.md": ("(for the bundled network from {look_at} to {threshold})",),
     "sscd_cli/docs/networks.md": (
-        "(4.3 million weights, {size} MB in",
+        "(4.0 million weights, {size} MB in",
         "and a {dimensions}-d descriptor",
         "Images are squashed to {side} × {side}. How",
     ),

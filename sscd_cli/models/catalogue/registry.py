@@ -179,7 +179,7 @@ def _described(path: Path) -> ModelSpec:
     network = weights.trunk, weights.dimensions
     spec = _by_its_story(path, weights.notes.get("sscd"), network, digest, taken)
     if path == BUNDLED_FILE or digest == _bundled_digest():
-        return replace(spec, name=BUNDLED, licence="MIT")
+        return replace(spec, name=BUNDLED)
     return spec
 
 
