@@ -105,7 +105,7 @@ def agree(here: dict[str, tuple[Any, Any]], there: dict[str, tuple[Any, Any]]) -
 @pytest.mark.usefixtures("jpegs_on_gpu")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_rows_are_a_cores_and_descriptors_agree(photos: Path, model: Model, workers: int) -> None:
-    assert agree(embedded(photos, model), embedded(photos, on_gpu(model), workers)) > 0.999
+    assert agree(embedded(photos, model), embedded(photos, on_gpu(model), workers)) > 0.995
 
 
 def test_torchvision_itself_agrees_where_it_can_be_loaded(photos: Path, model: Model) -> None:
@@ -114,7 +114,7 @@ def test_torchvision_itself_agrees_where_it_can_be_loaded(photos: Path, model: M
     except (ImportError, RuntimeError):
         pytest.skip("torchvision is not installed, or of another build than torch")
     nvjpeg.works.cache_clear()
-    assert agree(embedded(photos, model), embedded(photos, on_gpu(model))) > 0.999
+    assert agree(embedded(photos, model), embedded(photos, on_gpu(model))) > 0.995
 
 
 def test_only_large_plain_jpegs_are_left_to_a_gpu(photos: Path, model: Model) -> None:
@@ -140,7 +140,7 @@ def test_what_a_gpu_refuses_is_decoded_on_a_core(
     jpegs_on_gpu.decode_jpeg = refusing
     here, there = embedded(photos, model), embedded(photos, on_gpu(model))
     assert there["turned-3.jpg"][0] == here["turned-3.jpg"][0]
-    assert agree(here, there) > 0.999
+    assert agree(here, there) > 0.995
 
 
 def test_lists_for_a_gpu_are_bounded(
