@@ -103,7 +103,7 @@ def test_a_range_takes_what_it_says(
         ("calibrate --seed -1", "--seed -1 is too small"),
         ("calibrate --images 100000000000000000000", "--images 1e+20 is too large"),
         ("train a -o b --learning-rate nan", "--learning-rate nan is no number"),
-        ("train a -o b --momentum 1", "--momentum 1 is too large"),
+        ("train a -o b --optimizer sgd --momentum 1", "--momentum 1 is too large"),
         ("embed a --batch-size 99999999999", "--batch-size 99999999999 is too large"),
         ("search a -k 0", "-k 0 is too small"),
         ("eval self a --seed -1", "--seed -1 is too small"),

@@ -138,7 +138,7 @@ RULES: dict[str, tuple[Needs | Bars, ...]] = {
     "eval copydays": (_CSV,),
     "train": (
         Bars("trunk dimensions", "--init", _given("init")),
-        Bars("momentum", "--optimizer adamw", _is("optimizer", "adamw")),
+        Needs("momentum", "--optimizer sgd", _is("optimizer", "sgd")),
         Bars("validate_every", "--holdout 0", lambda values: values["holdout"] == 0),
     ),
 }

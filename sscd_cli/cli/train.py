@@ -18,11 +18,11 @@ SHOWN = 20
 
 
 def train(options: TrainOptions) -> None:
-    """Train a network on images, by default as the paper did.
+    """Train a network on images, with the paper's views and loss.
 
     Example: sscd train ./photos -o ./run
 
-    The defaults are for eight GPUs or more. On several:
+    The defaults are for a GPU. On several:
     torchrun --nproc-per-node N -m sscd_cli train …
     """
     from sscd_cli.commands import train as verb

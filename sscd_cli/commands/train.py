@@ -114,7 +114,7 @@ def _check(options: TrainOptions) -> None:
     for word, value, known in (
         ("trunk", options.trunk, TRUNKS),
         ("augmentations", options.augmentations, AUGMENTATIONS),
-        ("optimizer", options.optimizer, ("lars", "sgd", "adamw")),
+        ("optimizer", options.optimizer, ("adamw", "sgd")),
         ("precision", options.precision, ("auto", "fp32", "bf16")),
     ):
         if value not in known:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from sscd_cli.machines.hardware import core_count
 
@@ -78,43 +78,3 @@ def gather(rows_ND: Tensor, world: World) -> Tensor:
         return rows_ND
     gathered: Tensor = _Gather.apply(rows_ND)  # type: ignore[no-untyped-call]
     return gathered
-
-
-class SharedBatchNorm(nn.BatchNorm2d):
-    """Batch norm with the statistics of all ranks' views, as many on each, on any device.
-
-    `nn.SyncBatchNorm` is faster, and for CUDA only.
-    """
-
-    world: World
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(x_BCHW)
-        x_BCHW = x_BCHW.to(self.weight.dtype)
-        variance_C, mean_C = torch.var_mean(x_BCHW, (0, 2, 3), correction=0)
-        means_RC, variances_RC = gather(torch.stack((mean_C, variance_C))[None], self.world).unbind(
-            1
-        )
-        mean_C = means_RC.mean(0)
-        variance_C = variances_RC.mean(0) + means_RC.var(0, correction=0)
-        self._remember(mean_C, variance_C, x_BCHW.numel() // len(mean_C) * self.world.size)
-        scale_C = self.weight * (variance_C + self.eps).rsqrt()
-        shift_C = self.bias - mean_C * scale_C
-        return x_BCHW * scale_C[:, None, None] + shift_C[:, None, None]
-
-    @torch.no_grad()
-    def _remember(self, mean_C: Tensor, variance_C: Tensor, count: int) -> None:
-        assert self.running_mean is not None and self.running_var is not None
-        assert self.num_batches_tracked is not None and self.momentum is not None
-        self.running_mean.lerp_(mean_C, self.momentum)
-        self.running_var.lerp_(variance_C * count / (count - 1), self.momentum)
-        self.num_batches_tracked += 1
-
-
-def share_batch_norm(network: nn.Module, world: World) -> None:
-    """Make every batch norm of `network` a `SharedBatchNorm`, in place, tensors and names kept."""
-    for module in network.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = SharedBatchNorm
-            module.world = world  # type: ignore[assignment]

@@ -22,7 +22,7 @@ from sscd_cli.errors import SscdError
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.models.network import Network
 from sscd_cli.storage.files import whole_file
-from sscd_cli.training.distributed import World, core_share, gather, share_batch_norm
+from sscd_cli.training.distributed import World, core_share, gather
 from sscd_cli.training.log import StepLog, Validated, append_step, writing
 from sscd_cli.training.loss import LossParts, sscd_loss
 from sscd_cli.training.mixing import MIXERS
@@ -221,14 +221,16 @@ class Training:
 
 
 def _distributed(network: Network, world: World, device: torch.device) -> nn.Module:
-    """Average gradients over the ranks, and normalise with the statistics of all their views."""
+    """Average gradients over the ranks; on GPUs, normalise with the statistics of all their views.
+
+    On CPUs, which `nn.SyncBatchNorm` does not know, each rank normalises with its own.
+    """
     if world.size == 1:
         return network
-    if device.type == "cuda":
-        module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-        return DistributedDataParallel(module, device_ids=[device.index])
-    share_batch_norm(network, world)
-    return DistributedDataParallel(network)
+    if device.type != "cuda":
+        return DistributedDataParallel(network)
+    module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    return DistributedDataParallel(module, device_ids=[device.index])
 
 
 def _among_all_ranks(match_NN: Tensor, world: World) -> tuple[Tensor, Tensor]:

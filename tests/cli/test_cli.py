@@ -285,7 +285,7 @@ def test_a_variable_means_one_thing_to_all_commands(
     sscd("eval", "disc", "benchmark")
     sscd("apply", "report.jsonl")
     train, disc, apply = seen
-    assert (train.batch_size, train.workers) == (4096, 0)  # the latter by a variable of its own
+    assert (train.batch_size, train.workers) == (192, 0)  # the latter by a variable of its own
     assert (disc.batch_size, disc.workers, disc.descriptors) == (8, 2, Path("eval-descriptors"))
     assert apply.yes is None
 

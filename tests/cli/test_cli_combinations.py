@@ -75,7 +75,7 @@ def test_the_table_names_options_that_there_are() -> None:
         ("eval disc a --metadata x", "--metadata does nothing without --format csv; "),
         ("train a -o b --init c --trunk mini", "--trunk does nothing with --init; "),
         ("train a -o b --holdout 0 --validate-every 2", "--validate-every does nothing with "),
-        ("train a -o b --optimizer adamw --momentum 0.5", "--momentum does nothing with "),
+        ("train a -o b --momentum 0.5", "--momentum does nothing without --optimizer sgd; "),
         ("embed a --estimate --strict", "--strict does nothing with --estimate; "),
         ("embed a --estimate --engine ray", "--engine does nothing with --estimate; "),
     ]

@@ -1,6 +1,6 @@
 """Two processes on the CPU, talking over gloo, train as one process with the joined batch.
 
-Exactly in float64; in float32 as far as the rounding of batch statistics goes.
+Exactly in float64; in float32 as far as rounding goes.
 """
 
 from __future__ import annotations
@@ -14,23 +14,19 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from small_training import small_options, training_of
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from sscd_cli.images.refs import ImageRef
-from sscd_cli.models.network import Network
-from sscd_cli.options.train import TrainOptions
 from sscd_cli.training.distributed import (
-    SharedBatchNorm,
     World,
     core_share,
     gather,
     join_world,
     leave_world,
-    share_batch_norm,
 )
-from sscd_cli.training.loop import Hyperparameters, Training
 from sscd_cli.training.loss import sscd_loss
 from sscd_cli.training.views import EpochOrder
 
@@ -67,43 +63,17 @@ def linear_step(world: World) -> dict[str, Tensor]:
     return {"loss": parts.total.detach()} | named(gradients)
 
 
-def network_step(world: World, *, batch_statistics: bool, augmentations: str) -> dict[str, Tensor]:
-    """Loss, gradients and batch-norm statistics after one step of the training loop itself."""
-    torch.manual_seed(0)
-    network = Network("mini", 16)
+def network_step(world: World) -> dict[str, Tensor]:
+    """Loss and gradients of one step of the training loop itself, by stored batch statistics."""
     refs = [ImageRef(str(i), "", str(i)) for i in range(IMAGES)]
-    options = TrainOptions(
-        sources=(), output=Path(), batch_size=IMAGES, augmentations=augmentations, workers=0
-    )
-    training = Training(
-        network,
-        refs,
-        options.fill(Hyperparameters),
-        device=torch.device("cpu"),
-        autocast=False,
-        world=world,
-    )
-    training.model.train(batch_statistics)
+    options = small_options(Path(), Path(), batch_size=IMAGES, augmentations="advanced")
+    training = training_of(options, refs, world)
+    training.model.eval()
     shown = np.arange(IMAGES // world.size)
     parts = training._forward(pixels_of(world.rank, world.size), shown)
     parts.total.backward()
-    gradients = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
-    return {"loss": parts.total.detach()} | named(gradients) | named(dict(network.named_buffers()))
-
-
-def batch_norm_step(world: World) -> dict[str, Tensor]:
-    torch.manual_seed(1)
-    module = nn.Sequential(nn.BatchNorm2d(5)).double()
-    nn.init.uniform_(module[0].weight)  # type: ignore[arg-type]
-    if world.size > 1:
-        share_batch_norm(module, world)
-    x = torch.randn(6, 5, 3, 2, dtype=torch.float64) * 4 + 100
-    x = x.chunk(world.size)[world.rank].clone().requires_grad_()
-    out = module(x)
-    (out.sin() * torch.arange(6.0).chunk(world.size)[world.rank].view(-1, 1, 1, 1)).sum().backward()
-    gradients = {"x.grad": x.grad, "weight.grad": module[0].weight.grad}
-    parts = {"out": out.detach()} | named(gradients)
-    return parts | named(dict(module.named_buffers()))
+    gradients = {n: p.grad for n, p in training.network.named_parameters() if p.grad is not None}
+    return {"loss": parts.total.detach()} | named(gradients)
 
 
 def named(tensors: dict[str, Any]) -> dict[str, Tensor]:
@@ -113,9 +83,7 @@ def named(tensors: dict[str, Any]) -> dict[str, Tensor]:
 def steps(world: World) -> dict[str, dict[str, Tensor]]:
     return {
         "linear": linear_step(world),
-        "evaluation": network_step(world, batch_statistics=False, augmentations="advanced"),
-        "training": network_step(world, batch_statistics=True, augmentations="advanced"),
-        "batch norm": batch_norm_step(world),
+        "network": network_step(world),
     }
 
 
@@ -149,9 +117,7 @@ def alone() -> dict[str, dict[str, Tensor]]:
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
-@pytest.mark.parametrize(
-    ("step", "tolerance"), [("linear", 1e-12), ("evaluation", 1e-5), ("training", 1e-3)]
-)
+@pytest.mark.parametrize(("step", "tolerance"), [("linear", 1e-12), ("network", 1e-5)])
 def test_ranks_have_the_loss_and_gradients_of_one_process(
     ranks: list[dict[str, dict[str, Tensor]]],
     alone: dict[str, dict[str, Tensor]],
@@ -168,18 +134,6 @@ def test_ranks_have_the_loss_and_gradients_of_one_process(
                 assert error <= tolerance * expected.double().norm(), name
 
 
-def test_shared_batch_norm_equals_batch_norm_over_the_joined_batch(
-    ranks: list[dict[str, dict[str, Tensor]]], alone: dict[str, dict[str, Tensor]]
-) -> None:
-    expected, step = alone["batch norm"], [rank["batch norm"] for rank in ranks]
-    for name in ("out", "x.grad"):
-        torch.testing.assert_close(torch.cat([part[name] for part in step]), expected[name])
-    torch.testing.assert_close(sum(part["weight.grad"] for part in step), expected["weight.grad"])
-    for part in step:
-        for name in ("0.running_mean", "0.running_var", "0.num_batches_tracked"):
-            torch.testing.assert_close(part[name], expected[name])
-
-
 def test_gather_puts_rows_in_rank_order(ranks: list[dict[str, dict[str, Tensor]]]) -> None:
     for rank in ranks:
         assert rank["gathered"]["rows"][:, 0].tolist() == [0, 0, 1, 1]
@@ -192,16 +146,6 @@ def test_one_process_gathers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = torch.ones(2, 3)
     assert gather(rows, world) is rows
     leave_world(world)
-
-
-def test_shared_batch_norm_keeps_names_and_evaluation() -> None:
-    network = Network("mini", 8)
-    names, x = list(network.state_dict()), torch.randn(2, 3, 32, 32)
-    expected = network.eval()(x)
-    share_batch_norm(network, World(0, 2))
-    assert list(network.state_dict()) == names
-    assert sum(isinstance(module, SharedBatchNorm) for module in network.modules()) == 20
-    assert torch.equal(network(x), expected)
 
 
 @pytest.mark.parametrize(("count", "ranks"), [(12, 1), (12, 2), (13, 3)])

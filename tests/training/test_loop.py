@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from drawn_pictures import save_pictures
+from small_training import training_of
 
 from sscd_cli.edits import augmentations as augment
 from sscd_cli.models.network import Network
 from sscd_cli.options.train import TrainOptions
-from sscd_cli.training.distributed import World
-from sscd_cli.training.loop import Hyperparameters, Training
 from sscd_cli.training.loss import LossParts
 from sscd_cli.training.views import Views, open_ref, squashed
 
@@ -45,22 +44,13 @@ def test_a_few_dozen_steps_tell_64_pictures_apart(
         size=SIZE,
         epochs=EPOCHS,
         batch_size=IMAGES // 2,
-        optimizer="adamw",
         learning_rate=0.024,
         warmup_epochs=2,
         entropy_weight=1,
         workers=0,
     )
-    torch.manual_seed(0)
-    network = Network(options.trunk, options.dimensions)
-    training = Training(
-        network,
-        refs,
-        options.fill(Hyperparameters),
-        device=torch.device("cpu"),
-        autocast=False,
-        world=World(),
-    )
+    training = training_of(options, refs)
+    network = training.network
     originals = squashed([open_ref(ref) for ref in refs], SIZE)
     unseen = Views(refs, mild(SIZE), seed=99)
     views = torch.stack([unseen[0, index][0][0] for index in range(IMAGES)])

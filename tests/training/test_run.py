@@ -270,7 +270,7 @@ def test_a_run_records_the_threshold_that_its_held_out_images_show(
             "unknown augmentations 'strong'; "
             "use one of simclr, strong-blur, advanced, mixup, copies",
         ),
-        ({"optimizer": "adam"}, "unknown optimizer 'adam'; use one of lars, sgd, adamw"),
+        ({"optimizer": "adam"}, "unknown optimizer 'adam'; use one of adamw, sgd"),
         ({"precision": "fp16"}, "unknown precision 'fp16'; use one of auto, fp32, bf16"),
         ({"device": "gpu"}, "unknown device 'gpu'; use --device cpu, cuda or cuda:N"),
         (
