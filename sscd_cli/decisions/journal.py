@@ -9,7 +9,6 @@ never acted upon.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from sscd_cli.decisions.acts import Act
 from sscd_cli.decisions.folder_times import FolderTimes, Times, times_of
 from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.storage.files import sync_folder
+from sscd_cli.storage.locks import lock
 from sscd_cli.text import TOOL
 
 _FOLDERS = ("before", "after")
@@ -125,7 +125,8 @@ def opened(path: Path, head: Mapping[str, Any] | None = None) -> Iterator[Journa
         cannot be written.
     """
     with _file(path, new=head is not None) as file:
-        _lock(path, file)
+        if lock(file) is False:
+            raise UsageError(f"another run has {path} open", "wait until it ends")
         yield _begun(path, file, head)
 
 
@@ -142,13 +143,6 @@ def _file(path: Path, *, new: bool) -> FileIO:
     except (PermissionError, IsADirectoryError) as error:
         what = f"cannot use the journal {path}: {reason_of(error)}"
         raise SscdError(what, "name another file") from None
-
-
-def _lock(path: Path, file: FileIO) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UsageError(f"another run has {path} open", "wait until it ends") from None
 
 
 def _begun(path: Path, file: FileIO, head: Mapping[str, Any] | None) -> Journal:

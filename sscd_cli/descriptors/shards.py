@@ -1,26 +1,15 @@
-"""The files of a descriptor dataset: their names, reading one safely, and which parts are done.
-
-Where several tasks write it, each leaves a record beside the shards: not done while it runs or
-after a failure, done at its end (`part-<I>of<N>-<digest of the command>.json`). A reader so knows
-the missing parts by name, and what to type for them. Without records (one machine, or a copy of
-the shards alone) nothing is missing.
-"""
+"""The files of a descriptor dataset: their names, reading one safely, and who may write them."""
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import hashlib
-import json
 import mimetypes
 import os
 import re
 import shlex
 import warnings
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -28,22 +17,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sscd_cli.descriptors.parts import refuse_missing
 from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.descriptors.schema import LATER_COLUMNS, shard_schema
 from sscd_cli.errors import SscdWarning, StoreError, reason_of
 from sscd_cli.machines.hardware import lacking
-from sscd_cli.machines.tasks import Task, all_tasks
-from sscd_cli.storage.files import whole_file, writing
+from sscd_cli.machines.tasks import Task
+from sscd_cli.storage.files import writing
+from sscd_cli.storage.locks import lock
 from sscd_cli.storage.places import RemotePath, place
 from sscd_cli.storage.servers import check_takes_files
 from sscd_cli.text import FOOTER_KEY
 
 LOCK = ".lock"
-# what file systems without locks answer (Lustre and NFS as some mount them)
-NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 _SHARD = re.compile(r"shard-(\d{6,})(?:-(\d+)of(\d+))?\.parquet")
-_RECORD = re.compile(r"part-\d+of\d+-[0-9a-f]{8}\.json")
-_NAMED = 10  # parts that an error lists by name
 
 
 def shard_path(folder: Path, number: int, task: Task | None = None) -> Path:
@@ -106,9 +93,7 @@ def _is_fellow(path: Path, task: Task | None) -> bool:
 def locked(folder: Path, task: Task | None = None) -> Iterator[None]:
     """Be the only process that changes `folder`, or the only one that runs `task` beside others.
 
-    Tasks share the folder's lock, which shuts out whoever needs the whole folder. The lock ends
-    with the process, however it ends. It is a record lock, which forked workers do not inherit:
-    they may outlive a killed run by seconds and must not block the next one.
+    Tasks share the folder's lock, which shuts out whoever needs the whole folder.
     A folder on a server has no lock; `ShardWriter` replaces no shard there.
     Raises: StoreError: another process holds it.
     """
@@ -116,27 +101,22 @@ def locked(folder: Path, task: Task | None = None) -> Iterator[None]:
         yield
         return
     with ExitStack() as held:
-        held.enter_context(_lock(folder, LOCK, fcntl.LOCK_SH if task else fcntl.LOCK_EX, ""))
+        held.enter_context(_held(folder, LOCK, shared=bool(task)))
         if task:
-            part = f" part {task} of"
-            held.enter_context(_lock(folder, LOCK + _suffix(task), fcntl.LOCK_EX, part))
+            held.enter_context(_held(folder, LOCK + _suffix(task), f" part {task} of"))
         yield
 
 
 @contextmanager
-def _lock(folder: Path, name: str, kind: int, part: str) -> Iterator[None]:
-    with ExitStack() as held:
+def _held(folder: Path, name: str, part: str = "", *, shared: bool = False) -> Iterator[None]:
+    with ExitStack() as opened:
         with writing(folder):
-            file = held.enter_context((folder / name).open("a+b"))
-            try:
-                fcntl.lockf(file, kind | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno in NO_LOCKS:
-                    _warn_of_no_locks(folder)
-                elif error.errno in {errno.EAGAIN, errno.EACCES}:
-                    raise _is_taken(folder, part) from None
-                else:
-                    raise
+            file = opened.enter_context((folder / name).open("a+b"))
+            held = lock(file, shared=shared, of_process=True)
+        if held is None:
+            _warn_of_no_locks(folder)
+        elif not held:
+            raise _is_taken(folder, part)
         yield
 
 
@@ -312,84 +292,3 @@ def refuse_foreign_folder(folder: Path) -> None:
         kind = "images" if _holds_images(folder) else "other files"
         what = f"{folder} holds {kind}, not descriptors"
         raise StoreError(what, "choose a new or empty folder with -d")
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One task's state. command: the line that all tasks of the job share."""
-
-    task: Task
-    command: tuple[str, ...]
-    done: bool = False
-
-    @property
-    def name(self) -> str:
-        """The name of its record."""
-        digest = hashlib.blake2b("\0".join(self.command).encode(errors="surrogateescape"))
-        return f"part-{self.task.name}-{digest.hexdigest()[:8]}.json"
-
-    def save(self, folder: Path) -> None:
-        """Write the record into `folder`, in place of an earlier one. Raises: OSError."""
-        record = {"task": str(self.task), "words": self.command, "done": self.done}
-        with whole_file(folder / self.name) as file:
-            file.write(json.dumps(record).encode())
-
-
-def read_parts(folder: Path) -> list[Part]:
-    """Read the records of a folder, in order of their tasks.
-
-    Raises: StoreError: a record is damaged.
-    """
-    try:
-        paths = [path for path in folder.iterdir() if _RECORD.fullmatch(path.name)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(map(_read, paths), key=lambda part: part.task)
-
-
-def division(folder: Path, command: Sequence[str]) -> int | None:
-    """Return into how many parts a job was divided that was begun here, the one done furthest."""
-    parts = [part for part in read_parts(folder) if part.command == tuple(command)]
-    counts = {part.task.of for part in parts if part.task.of > 1}
-    return min(counts, key=lambda count: len(_missing(parts, count)), default=None)
-
-
-def refuse_missing(folder: Path) -> None:
-    """Refuse a dataset whose tasks are not all done.
-
-    A job is done when all its N parts are, for any N: it may be given up for another division,
-    or for one run over everything, which counts as 1/1.
-    Raises: StoreError: parts are missing; names them and the command for the first.
-    """
-    jobs: dict[tuple[str, ...], list[Part]] = defaultdict(list)
-    for part in read_parts(folder):
-        jobs[part.command].append(part)
-    for command, parts in jobs.items():
-        divisions = {part.task.of for part in parts}
-        missing = min((_missing(parts, count) for count in divisions), key=len)
-        if missing:
-            raise missing_parts(missing, f"{folder}", command)
-
-
-def missing_parts(missing: Sequence[Task], whole: str, command: Iterable[str]) -> StoreError:
-    """Return the error that names missing parts and the command for the first."""
-    names = ", ".join(map(str, missing[:_NAMED]))
-    more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
-    many, verb = ("parts", "are") if len(missing) > 1 else ("part", "is")
-    what = f"{many} {names}{more} of {whole} {verb} missing"
-    return StoreError(what, f"run {shlex.join(command)} --task {missing[0]}")
-
-
-def _missing(parts: Iterable[Part], count: int) -> list[Task]:
-    """Return the tasks that a division into `count` lacks."""
-    done = {part.task for part in parts if part.done}
-    return [task for task in all_tasks(count) if task not in done]
-
-
-def _read(path: Path) -> Part:
-    try:
-        record = json.loads(path.read_bytes())
-        return Part(Task.parse(record["task"]), tuple(record["words"]), record["done"] is True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        fix = "delete it and run that task again"
-        raise StoreError(f"{path} is damaged", fix) from error

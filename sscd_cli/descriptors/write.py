@@ -11,12 +11,11 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
+from sscd_cli.descriptors.parts import Part, read_parts
 from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.descriptors.schema import Row, to_table
 from sscd_cli.descriptors.shards import (
-    Part,
     locked,
-    read_parts,
     refuse_foreign_folder,
     remove_leftovers,
     shard_number,

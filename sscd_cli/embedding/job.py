@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.choices import Decode, OutputKind
+from sscd_cli.descriptors.parts import division
 from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.descriptors.prune import prune
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.descriptors.schema import name_digest
-from sscd_cli.descriptors.shards import dataset_at, division, shard_paths, shard_provenance
+from sscd_cli.descriptors.shards import dataset_at, shard_paths, shard_provenance
 from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.errors import NoImagesError, StoreError
 from sscd_cli.images.read import still_there

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.descriptors.parts import division, missing_parts
 from sscd_cli.descriptors.read import DescriptorSet
-from sscd_cli.descriptors.shards import division, missing_parts
 from sscd_cli.joining.job import Join, JoinJob, load_tiles
 from sscd_cli.joining.tiles import copies_of, merged_tiles
 from sscd_cli.matching.copies import Copies

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
-from sscd_cli.descriptors.shards import Part, locked
+from sscd_cli.descriptors.parts import Part
+from sscd_cli.descriptors.shards import locked
 from sscd_cli.joining.job import Join, JoinJob, save_tile
 from sscd_cli.joining.tiles import join_tile
 from sscd_cli.machines.device import choose_device

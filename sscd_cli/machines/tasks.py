@@ -7,7 +7,7 @@ Embedding: an image belongs to the task that the digest of its (source, id) name
 inside a container (tar, Parquet) to the task of the whole container, so that each is opened by
 one machine. Neither a file that comes or goes nor the order of listing moves any other image to
 another task. Each task writes shards of its own (`descriptors.shards`) and a record of whether it
-is done (`descriptors.shards`). Digests are even, not equal: of a million images on 64 tasks the
+is done (`descriptors.parts`). Digests are even, not equal: of a million images on 64 tasks the
 fullest part is 2 % above the mean, of ten thousand containers 19 %, of a thousand 60 %.
 
 Joining: every pair of two blocks of rows is a tile with a file of its own (`joining.tiles`,

@@ -9,7 +9,6 @@ NAME is written next. Where a file system knows no locks, it stays.
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import os
 import re
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sscd_cli.errors import SscdError, StoreError, UsageError, reason_of
+from sscd_cli.storage.locks import lock
 from sscd_cli.storage.places import RemotePath
 from sscd_cli.storage.servers import check_takes_files
 
@@ -222,8 +222,8 @@ def unfinished_folder(path: Path) -> Iterator[Path]:
     Raises: OSError: the folder cannot be made.
     """
     remove_abandoned(path)
-    folder, lock = _new_folder(path)
-    with lock:
+    folder, held = _new_folder(path)
+    with held:
         try:
             yield folder / path.name
         finally:
@@ -243,12 +243,12 @@ def remove_abandoned(path: Path) -> None:
 def _remove_unlocked(part: Path, name: str) -> None:
     if not part.is_dir():
         with part.open("r+b") as file:
-            if _lock(file):
+            if lock(file):
                 part.unlink()
         return
     try:
         with _lock_of(part, name).open("r+b") as file:
-            if _lock(file):
+            if lock(file):
                 _remove_folder(part, name)
     except FileNotFoundError:
         part.rmdir()  # refused by one that holds something
@@ -296,15 +296,4 @@ def _lock_of(folder: Path, name: str) -> Path:
 
 def _is_ours(file: BinaryIO) -> bool:
     """Lock a new file; False if someone who tidies up took it for abandoned before that."""
-    return _lock(file) is not False and os.fstat(file.fileno()).st_nlink > 0
-
-
-def _lock(file: BinaryIO) -> bool | None:
-    """Lock an open file until it is closed: False if another holds it, None if nobody can."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
+    return lock(file) is not False and os.fstat(file.fileno()).st_nlink > 0

@@ -66,7 +66,7 @@ def test_who_was_killed_while_tidying_up_leaves_what_the_next_removes(tmp_path: 
 def test_a_writer_that_is_taken_for_abandoned_begins_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, lock, tidied = tmp_path / "report.csv", files._lock, list[Path]()
+    path, lock, tidied = tmp_path / "report.csv", files.lock, list[Path]()
 
     def late_lock(file: BinaryIO) -> bool | None:
         if not tidied:
@@ -74,7 +74,7 @@ def test_a_writer_that_is_taken_for_abandoned_begins_again(
             tidied[0].unlink()
         return lock(file)
 
-    monkeypatch.setattr(files, "_lock", late_lock)
+    monkeypatch.setattr(files, "lock", late_lock)
     with whole_file(path) as file:
         file.write(b"done")
     assert path.read_bytes() == b"done"

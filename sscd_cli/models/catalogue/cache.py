@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -15,6 +15,8 @@ from pathlib import Path
 
 from sscd_cli.errors import ModelError, reason_of
 from sscd_cli.models.catalogue.published import Published
+from sscd_cli.storage.files import whole_file
+from sscd_cli.storage.locks import lock
 
 RECORDS = "digests.json"
 
@@ -99,34 +101,32 @@ def write_record(file: str, record: FirstDownload) -> None:
     Raises: ModelError: the record is damaged, or the folder cannot be written.
     """
     path = models_folder() / RECORDS
-    with open_lock(path) as descriptor:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with alone(path):
         records = read_records() | {file: record}
         table = {name: asdict(entry) for name, entry in sorted(records.items())}
-        part = path.with_name(f".{RECORDS}.part")
         try:
-            part.write_text(json.dumps(table, indent=1), encoding="utf-8")
-            part.replace(path)
+            with whole_file(path) as out:
+                out.write(json.dumps(table, indent=1).encode())
         except OSError as error:
             raise _unwritable(path.parent, error) from error
 
 
 @contextmanager
-def open_lock(target: Path) -> Iterator[int]:
-    """Open the lock file of `target`, making its folder; closing it releases the lock.
+def alone(target: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Be the only process that writes `target`, making its folder; `waiting` is called meanwhile.
 
     Raises: ModelError: the folder cannot be written.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        lock = target.with_name(f".{target.name}.lock")
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = target.with_name(f".{target.name}.lock").open("ab")
     except OSError as error:
         raise _unwritable(target.parent, error) from error
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    with file:
+        while lock(file) is False:
+            waiting()
+            time.sleep(0.1)
+        yield
 
 
 def _unwritable(folder: Path, error: OSError) -> ModelError:

@@ -6,7 +6,6 @@ only when it is whole; until then it is `NAME.part`, which the next attempt goes
 
 from __future__ import annotations
 
-import fcntl
 import http.client
 import os
 import socket
@@ -22,7 +21,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from sscd_cli.errors import ModelError, reason_of
-from sscd_cli.models.catalogue.cache import file_digest, open_lock
+from sscd_cli.models.catalogue.cache import alone, file_digest
 from sscd_cli.models.files.containers import MAX_FILE
 from sscd_cli.storage.files import sync_folder
 from sscd_cli.text import VERSION
@@ -86,7 +85,7 @@ def download(job: Download, progress: DownloadProgress = lambda done, total: Non
     """
     if not _is_web_address(job.url):
         raise ModelError(f"cannot download from {job.url}", "use an http or https address")
-    with _alone(job, progress):
+    with alone(job.target, lambda: progress(_length(job.part), job.size)):
         if job.target.is_file():
             return file_digest(job.target)
         digest = _get(job, progress)
@@ -100,19 +99,6 @@ def _is_web_address(url: str) -> bool:
     except ValueError:  # such as "http://["
         return False
     return url.isascii() and parts.scheme in ("http", "https") and bool(parts.hostname)
-
-
-@contextmanager
-def _alone(job: Download, progress: DownloadProgress) -> Iterator[None]:
-    with open_lock(job.target) as descriptor:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                progress(_length(job.part), job.size)
-                time.sleep(0.1)
-        yield
 
 
 def _get(job: Download, progress: DownloadProgress) -> str:
