@@ -20,6 +20,15 @@ OutputKind = Literal["descriptor", "embedding", "logits"]
 ReportFormat = Literal["text", "html", "jsonl", "csv", "parquet", "paths"]
 LeakFormat = Literal["text", "json", "junit", "sarif", "markdown", "github"]
 HitFormat = Literal["text", "jsonl", "csv"]
+Trunk = Literal[
+    "mini",
+    "efficientnet_lite0",
+    "resnet18",
+    "resnet50",
+    "resnext101_32x4d",
+    "resnext101_32x8d",
+]
+Augmentations = Literal["simclr", "strong-blur", "advanced", "mixup", "copies"]
 LookVerdict = Literal["copy confirmed", "other shot", "cannot tell"]
 Reversible = Literal["quarantine", "hardlink", "reflink", "symlink", "trash"]
 Action = Literal[Reversible, "delete"]  # on what may go

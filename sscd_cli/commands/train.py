@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from sscd_cli.edits.augmentations import AUGMENTATIONS
+from sscd_cli.choices import Trunk
 from sscd_cli.edits.named import VALIDATION_EDITS
 from sscd_cli.errors import NoImagesError, SscdError, UsageError
 from sscd_cli.evaluation.self_copies import evaluate_copies
@@ -28,7 +28,6 @@ from sscd_cli.models.files.safetensors_file import save_network
 from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.load import load_model
 from sscd_cli.models.network import Network
-from sscd_cli.models.trunks import TRUNKS
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.storage.files import whole_file
 from sscd_cli.text import VERSION, counted
@@ -111,19 +110,6 @@ def run(options: TrainOptions, progress: Callable[[StepLog], None]) -> TrainResu
 
 
 def _check(options: TrainOptions) -> None:
-    for word, value, known in (
-        ("trunk", options.trunk, TRUNKS),
-        ("augmentations", options.augmentations, AUGMENTATIONS),
-        ("optimizer", options.optimizer, ("adamw", "sgd")),
-        ("precision", options.precision, ("auto", "fp32", "bf16")),
-    ):
-        if value not in known:
-            raise UsageError(f"unknown {word} {value!r}", f"use one of {', '.join(known)}")
-    if options.holdout == 1:
-        raise UsageError("--holdout 1 is too small", "use 2 or more, or 0 for no validation")
-    if options.output.suffix.lower() in (".safetensors", ".pt", ".onnx"):
-        what = f"--output {options.output} is the run's folder, not a model file"
-        raise UsageError(what, f"name a folder, in which {MODEL} will lie")
     checkpoint = options.output / CHECKPOINT
     if options.resume and not checkpoint.exists():
         raise SscdError(f"there is no run to resume in {options.output}", "leave out --resume")
@@ -155,7 +141,8 @@ def _prepare(options: TrainOptions) -> tuple[Training, TrainOptions, list[ImageR
     refs, held_out = _split(_images(options), options)
     torch.manual_seed(options.seed)
     network = _start(options.init) if options.init else Network(options.trunk, options.dimensions)
-    options = replace(options, trunk=network.trunk, dimensions=network.dimensions)
+    trunk = cast(Trunk, network.trunk)
+    options = replace(options, trunk=trunk, dimensions=network.dimensions)
     training = Training(
         network,
         refs,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
+from sscd_cli.choices import Augmentations, Trunk
+from sscd_cli.errors import UsageError
 from sscd_cli.options import shared
 from sscd_cli.options.help import Help, Options, Range
 
@@ -22,9 +24,10 @@ class TrainOptions(Options):
 
     sources: shared.Sources
     output: Annotated[Path, Help("The run's folder.", "-o", value="FOLDER")]
-    trunk: Annotated[str, Help("mini, resnet18, resnet50 or resnext101_32x4d.", value="WORD")] = (
-        "resnet50"
-    )
+    trunk: Annotated[
+        Trunk,
+        Help("mini, efficientnet_lite0, resnet18, resnet50, resnext101_32x4d or _32x8d."),
+    ] = "resnet50"
     dimensions: Annotated[
         int,
         Help(
@@ -34,7 +37,7 @@ class TrainOptions(Options):
         ),
     ] = 512
     augmentations: Annotated[
-        str, Help("simclr, strong-blur, advanced, mixup, or our copies.", value="WORD")
+        Augmentations, Help("simclr, strong-blur, advanced, mixup, or our copies.")
     ] = "mixup"
     size: Annotated[int, Help("Pixels of a view's side.", within=_SIDES)] = 224
     inference_size: Annotated[int, Help("Pixels of the side at inference.", within=_SIDES)] = 288
@@ -56,7 +59,7 @@ class TrainOptions(Options):
         float,
         Help("λ of the entropy loss; the paper advises 10 to begin.", within=Range(least=0)),
     ] = 30.0
-    optimizer: Annotated[str, Help("adamw or sgd.", value="WORD")] = "adamw"
+    optimizer: Annotated[Literal["adamw", "sgd"], Help("adamw or sgd.")] = "adamw"
     learning_rate: Annotated[
         float, Help("Highest learning rate, for a batch of 256.", within=Range(above=0))
     ] = 8e-4
@@ -94,6 +97,16 @@ class TrainOptions(Options):
         ),
     ] = None
     device: shared.Device = "auto"
-    precision: shared.Precision = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"], Help("Number format of the trunk: auto, fp32 or bf16.")
+    ] = "auto"
     seed: Annotated[int, Help("Seed of all that is random.", within=shared.SEEDS)] = 0
     resume: Annotated[bool, Help("Go on from the last checkpoint.")] = False
+
+    def check(self) -> None:
+        """Raise UsageError for what no images can make possible, before any work is done."""
+        if self.holdout == 1:
+            raise UsageError("--holdout 1 is too small", "use 2 or more, or 0 for no validation")
+        if self.output.suffix.lower() in (".safetensors", ".pt", ".onnx"):
+            what = f"--output {self.output} is the run's folder, not a model file"
+            raise UsageError(what, "name a folder, in which model.safetensors will lie")

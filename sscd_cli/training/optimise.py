@@ -11,12 +11,10 @@ from torch.optim import SGD, AdamW, Optimizer
 def make_optimiser(
     network: nn.Module, name: str, lr: float, momentum: float, weight_decay: float
 ) -> Optimizer:
-    """Return the optimiser called "sgd" or "adamw". Raises KeyError for another name."""
+    """Return the optimiser called "sgd" or "adamw"."""
     if name == "sgd":
         return SGD(network.parameters(), lr, momentum=momentum, weight_decay=weight_decay)
-    if name == "adamw":
-        return AdamW(network.parameters(), lr, weight_decay=weight_decay)
-    raise KeyError(name)
+    return AdamW(network.parameters(), lr, weight_decay=weight_decay)
 
 
 def learning_rate(step: int, *, peak: float, warmup: int, total: int) -> float:

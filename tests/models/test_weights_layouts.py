@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from conftest import Run
 from weight_layouts import KEYS, TRUNKS, keys, probe, save_torchscript, state, write
 
+from sscd_cli.choices import Trunk
 from sscd_cli.models import network, trunks
 from sscd_cli.models.files import layouts
 from sscd_cli.models.files.weights import inspect_weights, read_network
@@ -60,7 +62,7 @@ def test_every_layout_names_exactly_the_tensors_of_our_network(trunk: str) -> No
 
 
 def test_the_torch_free_table_of_trunks_is_that_of_the_network() -> None:
-    assert set(layouts.TRUNK_OF_SHAPE.values()) == set(trunks.TRUNKS)
+    assert set(layouts.TRUNK_OF_SHAPE.values()) == set(trunks.TRUNKS) == set(get_args(Trunk))
     for trunk in trunks.TRUNKS:
         with torch.device("meta"):
             ours = network.Network(trunk, 64).state_dict()

@@ -33,14 +33,14 @@ def mild(size: int) -> augment.Augmentation:
 def test_a_few_dozen_steps_tell_64_pictures_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(augment.AUGMENTATIONS, "mild", mild)
+    monkeypatch.setitem(augment.AUGMENTATIONS, "advanced", mild)
     refs = save_pictures(tmp_path, IMAGES)
     options = TrainOptions(
         sources=(),
         output=tmp_path,
         trunk="mini",
         dimensions=32,
-        augmentations="mild",
+        augmentations="advanced",
         size=SIZE,
         epochs=EPOCHS,
         batch_size=IMAGES // 2,

@@ -21,8 +21,6 @@ def test_optimisers_go_by_name() -> None:
         group = optimiser.param_groups[0]
         assert (group["lr"], group["weight_decay"]) == (0.1, 1e-6)
         assert name == "adamw" or group["momentum"] == 0.8
-    with pytest.raises(KeyError):
-        make_optimiser(network, "adam", 0.1, 0.9, 0)
 
 
 def test_rate_rises_linearly_peaks_and_falls_along_half_a_cosine() -> None:

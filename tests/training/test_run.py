@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -19,11 +19,11 @@ from drawn_pictures import draw_picture, save_pictures
 from networks import network_and_story
 from small_training import small_options
 
+from sscd_cli.choices import Trunk
 from sscd_cli.commands import train as verb
 from sscd_cli.errors import NoImagesError, SscdError, UnknownModelError, UsageError
 from sscd_cli.models.catalogue.registry import BUNDLED_INT8, find_model
 from sscd_cli.models.load import load_model
-from sscd_cli.models.trunks import TRUNKS
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.training import loop
 from sscd_cli.training.log import StepLog, append_step, read_steps
@@ -264,14 +264,24 @@ def test_a_run_records_the_threshold_that_its_held_out_images_show(
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"trunk": "resnet19"}, f"unknown trunk 'resnet19'; use one of {', '.join(TRUNKS)}"),
+        (
+            {"trunk": "resnet19"},
+            "unknown trunk 'resnet19'; did you mean resnet18? "
+            f"use one of {', '.join(get_args(Trunk))}",
+        ),
         (
             {"augmentations": "strong"},
-            "unknown augmentations 'strong'; "
+            "unknown augmentations 'strong'; did you mean strong-blur? "
             "use one of simclr, strong-blur, advanced, mixup, copies",
         ),
-        ({"optimizer": "adam"}, "unknown optimizer 'adam'; use one of adamw, sgd"),
-        ({"precision": "fp16"}, "unknown precision 'fp16'; use one of auto, fp32, bf16"),
+        (
+            {"optimizer": "adam"},
+            "unknown optimizer 'adam'; did you mean adamw? use one of adamw, sgd",
+        ),
+        (
+            {"precision": "fp16"},
+            "unknown precision 'fp16'; did you mean bf16? use one of auto, fp32, bf16",
+        ),
         ({"device": "gpu"}, "unknown device 'gpu'; use --device cpu, cuda or cuda:N"),
         (
             {"holdout": 1},
@@ -288,7 +298,9 @@ def test_impossible_options_are_named(
     pictures: Path, tmp_path: Path, changes: dict[str, Any], expected: str
 ) -> None:
     folder = tmp_path / "run"
-    assert failure(UsageError, options(pictures, folder, **changes)) == expected
+    with pytest.raises(UsageError) as caught:
+        run(options(pictures, folder, **changes))
+    assert str(caught.value) == expected
     assert not folder.exists()
 
 
