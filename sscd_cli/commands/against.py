@@ -14,10 +14,8 @@ from sscd_cli.advice.second_look import SecondLooks
 from sscd_cli.choices import CONFIRMED
 from sscd_cli.commands import embed
 from sscd_cli.decisions.records import Decisions, decisions_at
-from sscd_cli.descriptors.provenance import difference
-from sscd_cli.descriptors.read import DescriptorSet, read_comparable
+from sscd_cli.descriptors.read import DescriptorSet, read_comparable, refuse_unlike
 from sscd_cli.embedding.verify import check_files
-from sscd_cli.errors import StoreError
 from sscd_cli.images.read import is_file
 from sscd_cli.joining import tasks as join
 from sscd_cli.machines.stages import stage
@@ -228,12 +226,7 @@ def compare(
 
     Raises: StoreError: they cannot be compared. UsageError: an impossible threshold.
     """
-    contrast = difference(ours.provenance, theirs.provenance)
-    if contrast:
-        raise StoreError(
-            f"{ours.folder} and {theirs.folder} cannot be compared: {contrast}",
-            "embed both with the same --model",
-        )
+    refuse_unlike(ours, theirs)
     threshold = resolve(options.threshold, ours.provenance, ours.folder, scale)
     bias = scale.bias(ours.descriptors)
     device = join.device_of(options.device)

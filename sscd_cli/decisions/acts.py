@@ -87,11 +87,11 @@ def settle(act: Act) -> bool:
             os.unlink(act.part)
         if act.action == "symlink":
             return os.path.islink(act.path)
-        return act.action == "hardlink" and _is_one_file(act.path, act.keeper)
+        return act.action == "hardlink" and is_one_file(act.path, act.keeper)
     there = os.path.lexists(act.path)
     if act.action != "quarantine" or not there:
         return not there
-    if _is_one_file(act.path, act.to):
+    if is_one_file(act.path, act.to):
         os.unlink(act.path)
         return True
     if os.path.lexists(act.to) and not os.path.getsize(act.to):  # it held the name
@@ -176,7 +176,7 @@ def _bring_back(act: Act, begun: bool) -> None:
     """Move a file back from the quarantine or the trash."""
     place = act.to if act.action == "quarantine" else trash.find(act.path, act.content_hash)
     if os.path.lexists(act.path):
-        if place and _is_one_file(act.path, place):
+        if place and is_one_file(act.path, place):
             os.unlink(place)
         elif place and begun and not os.path.getsize(act.path) and act.file_bytes:
             os.unlink(act.path)  # it held the name
@@ -212,7 +212,7 @@ def _unlink_from_keeper(act: Act) -> None:
     source = next((p for p in (act.path, act.keeper) if _has(p, act.content_hash)), "")
     if not source:
         raise NotRestoredError(f"neither it nor {act.keeper} holds its bytes any more")
-    own = not os.path.islink(act.path) and not _is_one_file(act.path, act.keeper)
+    own = not os.path.islink(act.path) and not is_one_file(act.path, act.keeper)
     if own and os.path.lexists(act.path):
         if source != act.path:
             raise NotRestoredError("another file has its name")
@@ -233,10 +233,9 @@ def _has(path: str, digest: str) -> bool:
         return False
 
 
-def _is_one_file(path: str, other: str) -> bool:
+def is_one_file(path: str, other: str) -> bool:
     """Say whether two names, no symbolic links, are of one file."""
     try:
-        one, two = os.lstat(path), os.lstat(other)
+        return os.path.samestat(os.lstat(path), os.lstat(other))
     except OSError:
         return False
-    return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
 from sscd_cli.choices import Action
-from sscd_cli.decisions.acts import LINKS, Act
+from sscd_cli.decisions.acts import LINKS, Act, is_one_file
 from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.images.decode import content_hash
 from sscd_cli.images.read import is_file, stored_ref
@@ -82,7 +82,7 @@ def refuse_unless_fit(step: Step, read: Set[Key]) -> None:
     """
     image, keeper = step.removal.image, step.removal.keeper
     try:
-        if _one_file(step.path, _path_of(keeper.source, keeper.id)):
+        if is_one_file(step.path, os.path.realpath(_path_of(keeper.source, keeper.id))):
             raise LeftAloneError(f"it is one file with {keeper.path}, which stays for it")
         refuse_changed(image)
         (refuse_changed if keeper.key in read else refuse_unfit_keeper)(keeper)
@@ -207,14 +207,6 @@ def _joined(step: Step, names: Sequence[str]) -> Step:
     folder = os.path.dirname(step.relative)
     paths = tuple(os.path.join(folder, name) for name in names)
     return Step(step.removal, step.base, step.relative, paths)
-
-
-def _one_file(path: str, other: str) -> bool:
-    try:
-        one, two = os.stat(path), os.stat(other)
-    except OSError:
-        return False
-    return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
 
 
 def place_in(base: str, relative: str, run: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sscd_cli.descriptors.provenance import Descriptor, Provenance
+from sscd_cli.descriptors.provenance import Descriptor, Provenance, difference
 from sscd_cli.descriptors.schema import (
     HASH_BYTES,
     LATER_COLUMNS,
@@ -221,6 +221,13 @@ def read_comparable(
         what = f"nothing of {folder} can be read: {counted(len(stored.unreadable), 'images')}"
         raise NoImagesError(what, "run sscd embed on images, or name another dataset")
     return stored
+
+
+def refuse_unlike(one: DescriptorSet, other: DescriptorSet) -> None:
+    """Raise StoreError unless two sets can be compared."""
+    if contrast := difference(one.provenance, other.provenance):
+        what = f"{one.folder} and {other.folder} cannot be compared: {contrast}"
+        raise StoreError(what, "embed both with the same --model")
 
 
 def stream_comparable(folder: Path) -> tuple[Provenance, Iterator[Descriptor]]:

@@ -112,13 +112,13 @@ def sync(path: Path) -> None:
     for folder, _, names in os.walk(path):
         for name in names:
             if not os.path.islink(file := os.path.join(folder, name)):  # noqa: PTH114, PTH118
-                _sync_file(file)
+                _sync(file)
         sync_folder(Path(folder))
     if path.is_file():
-        _sync_file(str(path))
+        _sync(str(path))
 
 
-def _sync_file(path: str) -> None:
+def _sync(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -171,11 +171,7 @@ def _led_to(path: Path) -> Path:
 def sync_folder(folder: Path) -> None:
     """Wait until the names in a folder have reached the disk."""
     with suppress(OSError):  # some network file systems refuse it; the file itself is safe
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(str(folder))
 
 
 @contextmanager

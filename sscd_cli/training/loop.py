@@ -178,10 +178,9 @@ class Training:
         assert self.teacher
         sound_B = torch.tensor([index not in self.unreadable for index in shown_B])
         content_NB = content_NB * sound_B.to(content_NB)
-        taught = self.teacher.loss(views_ND, content_NB, shown_B, self.step)
-        total = taught.code + taught.distance + self.given.contrastive_weight * parts.total
-        cosine = 1 - taught.distance.detach()
-        return replace(parts, total=total, code=taught.code.detach(), cosine=cosine)
+        code, distance = self.teacher.loss(views_ND, content_NB, shown_B, self.step)
+        total = code + distance + self.given.contrastive_weight * parts.total
+        return replace(parts, total=total, code=code.detach(), cosine=1 - distance.detach())
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, completely or not at all; it passes through memory."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -92,15 +91,6 @@ def _codes_of(model: Model, refs: Sequence[ImageRef]) -> NDArray[np.float32]:
     return rows
 
 
-@dataclass(frozen=True)
-class TeacherParts:
-    """The two parts of a step's loss (with gradients): telling the own code from others, and
-    1 - the cosine to it."""
-
-    code: Tensor
-    distance: Tensor
-
-
 class Teacher:
     """The codes of all training images, and the loss of views of some of them."""
 
@@ -109,8 +99,10 @@ class Teacher:
 
     def loss(
         self, views_ND: Tensor, content_NB: Tensor, shown_B: NDArray[np.int64], step: int
-    ) -> TeacherParts:
-        """Return the loss of views of the images `shown_B`, means over the views.
+    ) -> tuple[Tensor, Tensor]:
+        """Return the parts of the loss of views of the images `shown_B`, means over the views.
+
+        They are that of telling the own code from others, and 1 - the cosine to it.
 
         content_NB: which share of a view shows which image of the batch; a view that shows none,
         with shares of zero, counts for nothing.
@@ -123,7 +115,7 @@ class Teacher:
         log_odds_NB = (cosine_NC / self.temperature).log_softmax(dim=1)[:, :images]
         code = -(shares_NB * log_odds_NB).sum() / seen
         distance = 1 - (shares_NB * cosine_NC[:, :images]).sum() / seen
-        return TeacherParts(code, distance)
+        return code, distance
 
     def _candidates(self, shown_B: NDArray[np.int64], step: int) -> Tensor:
         """Return the codes of the batch's images, and those of others behind them."""

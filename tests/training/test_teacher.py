@@ -115,15 +115,15 @@ def test_the_loss_is_that_of_telling_the_own_code_from_others_and_of_the_distanc
     shown, content = np.array([7, 2, 5]), torch.eye(3).repeat(2, 1)
     content[[1, 4]] = 0  # an image that was not there
     teacher = Teacher(codes, 0.1, seed=3)
-    parts = teacher.loss(views, content, shown, step=1)
+    code, distance = teacher.loss(views, content, shown, step=1)
     rows = teacher._candidates(shown, 1).numpy()
     assert len(rows) == 9 if most == 100 else 4 <= len(rows) <= 7
     np.testing.assert_allclose(rows[:3], unit[shown], atol=1e-3)
     cosine = views.numpy().astype(np.float64) @ rows.T
     odds = cosine / 0.1 - np.log(np.exp(cosine / 0.1).sum(axis=1, keepdims=True))
     own = [(0, 0), (2, 2), (3, 0), (5, 2)]
-    assert parts.code.item() == pytest.approx(-np.mean([odds[at] for at in own]), rel=1e-4)
-    assert parts.distance.item() == pytest.approx(1 - np.mean([cosine[at] for at in own]), rel=1e-4)
+    assert code.item() == pytest.approx(-np.mean([odds[at] for at in own]), rel=1e-4)
+    assert distance.item() == pytest.approx(1 - np.mean([cosine[at] for at in own]), rel=1e-4)
 
 
 def test_a_run_comes_nearer_to_its_teacher_and_says_so(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sscd_cli.commands.evaluate.sets import read_set, refuse_mixtures
-from sscd_cli.descriptors.read import DescriptorSet
+from sscd_cli.commands.evaluate.sets import read_set
+from sscd_cli.descriptors.read import DescriptorSet, refuse_unlike
 from sscd_cli.errors import UsageError
 from sscd_cli.evaluation import copydays as protocol
 from sscd_cli.evaluation.copydays import Copydays, CopydaysFigures
@@ -82,7 +82,9 @@ def _sets(
         else None
         for word, path in (("distractors", options.distractors), ("training", options.training))
     )
-    refuse_mixtures(s for s in (images, distractors, training) if s is not None)
+    for other in (distractors, training):
+        if other is not None:
+            refuse_unlike(images, other)
     return images, distractors, training
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.commands.evaluate.sets import read_set, refuse_mixtures
-from sscd_cli.descriptors.read import DescriptorSet
+from sscd_cli.commands.evaluate.sets import read_set
+from sscd_cli.descriptors.read import DescriptorSet, refuse_unlike
 from sscd_cli.errors import SscdError, StoreError
 from sscd_cli.evaluation import disc
 from sscd_cli.evaluation.disc import DiscFigures, Truth
@@ -98,7 +98,9 @@ def _sets(
     queries = read("queries", options.queries)
     references = read("references", options.references)
     training = read("training", options.training) if needs_training else None
-    refuse_mixtures(s for s in (queries, references, training) if s is not None)
+    for other in (references, training):
+        if other is not None:
+            refuse_unlike(queries, other)
     for name, image_set in ((options.queries, queries), (options.references, references)):
         if not len(image_set):
             raise SscdError(f"no image of {name} is readable", "give images that are")

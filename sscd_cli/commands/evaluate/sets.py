@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from sscd_cli.commands import embed
-from sscd_cli.descriptors.provenance import difference
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.descriptors.shards import shard_paths
-from sscd_cli.errors import SscdError, StoreError
+from sscd_cli.errors import SscdError
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.options.evaluate import BenchmarkOptions
 
@@ -31,15 +29,3 @@ def read_set(path: Path, name: str, options: BenchmarkOptions, *, fix: str) -> D
     own = {"sources": (str(path),), "descriptors": folder, "dtype": "float32"}
     embedded = embed.run(EmbedOptions(**options.shared_with(EmbedOptions) | own))
     return embedded.narrow(read_comparable(folder, columns=()))
-
-
-def refuse_mixtures(sets: Iterable[DescriptorSet]) -> None:
-    """Raise StoreError unless all sets can be compared."""
-    first, *others = sets
-    for other in others:
-        contrast = difference(first.provenance, other.provenance)
-        if contrast:
-            raise StoreError(
-                f"{first.folder} and {other.folder} cannot be compared: {contrast}",
-                "embed both with the same model",
-            )
