@@ -277,8 +277,13 @@ def test_a_changed_file_is_refused_at_the_next_pull_and_at_use(mirror: Path, cac
             check("tiny")
 
 
-def test_a_record_that_cannot_be_written_is_told(mirror: Path, cache: Path) -> None:
-    (cache / ".digests.json.part").mkdir(parents=True)
+def test_a_record_that_cannot_be_written_is_told(
+    mirror: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("sscd_cli.models.catalogue.cache.whole_file", full)
     with pytest.raises(ModelError, match=r"cannot write to .*SSCD_CACHE"):
         store.pull("tiny")
 
