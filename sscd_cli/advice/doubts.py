@@ -15,6 +15,7 @@ from sscd_cli.matching.doubts import (
     Doubts,
     Resemblance,
     crowded,
+    crowded_between,
     exact_copies,
     exact_copies_between,
     random_rows,
@@ -62,8 +63,7 @@ def find_doubts(
     low = empty_images(stored, low_content)
     crowd = np.zeros(len(stored), np.bool_)
     if not believed:
-        crowd |= alike.tells_nothing
-        crowd |= crowded(copies, threshold, ~low, stored.descriptors)
+        crowd |= crowded(copies, threshold, ~low, stored.descriptors, alike)
     several = stored.columns["frames"] > 1
     exact = exact_copies(stored.columns)
     if second_look:
@@ -110,10 +110,11 @@ class MatchDoubts:
             several=(ours.columns["frames"] > 1, theirs.columns["frames"] > 1),
         )
 
-    @property
-    def crowd(self) -> bool:
-        """Whether no threshold tells a copy, and nobody said that this one does."""
-        return self.alike.tells_nothing and not self.believed
+    def crowd(self, pairs: Pairs) -> NDArray[np.bool_]:
+        """Return the pairs of what too much resembles, where no threshold tells a copy."""
+        if self.believed or not self.alike.tells_nothing:
+            return np.zeros(len(pairs), np.bool_)
+        return crowded_between(pairs, self.threshold, self.exact, self.alike)
 
     def low(self, pairs: Pairs) -> NDArray[np.bool_]:
         """Return the pairs of images with next to nothing in them that are no exact copies."""
@@ -128,7 +129,7 @@ class MatchDoubts:
         """Return the pairs that are copies; the others are to be looked at."""
         ours, theirs = self.several
         sure = (pairs.similarity >= self.threshold) & ~ours[pairs.left] & ~theirs[pairs.right]
-        sure &= not self.crowd
+        sure &= ~self.crowd(pairs)
         return sure | self._exact(pairs)
 
     def _exact(self, pairs: Pairs) -> NDArray[np.bool_]:

@@ -302,8 +302,8 @@ def _warn_of_crowds(alike: Resemblance, crowded: int, threshold: float) -> None:
         terminal.warn(
             f"many of these images resemble one another: of {alike.pairs:,} random pairs "
             f"{alike.share:.1%} are above the threshold {threshold:.4g} (of photographs 0.0%), and "
-            f"the median is {alike.median:.2f}; but for exact copies all is marked look at, and "
-            f"not removable; {_NONETHELESS}"
+            f"the median is {alike.median:.2f}; {counted(crowded, 'images')} that do are marked "
+            f"look at, and not removable but for exact copies; {_NONETHELESS}"
         )
     elif crowded:
         terminal.warn(

@@ -166,7 +166,7 @@ def _without_rejected(found: AgainstResult, decisions: Decisions) -> AgainstResu
 
 def _without_crowds(found: AgainstResult) -> AgainstResult:
     """Let only exact copies count of images that resemble many in the other dataset."""
-    crowd = found.crowd | crowded_between(found.pairs, found.threshold, found.exact)
+    crowd = found.crowd | crowded_between(found.pairs, found.threshold, found.exact, found.alike)
     return replace(found, crowd=crowd, sure=found.sure & (~crowd | found.same))
 
 
@@ -251,7 +251,7 @@ def compare(
         others=len(theirs),
         unreadable=len(ours.unreadable),
         alike=doubts.alike,
-        crowd=np.full(len(pairs), doubts.crowd),
+        crowd=doubts.crowd(pairs),
         exact=doubts.exact,
         low_content=_distinct(every.left[doubts.low(every)]),
         stale=stale,

@@ -97,54 +97,64 @@ def _numbered(hashes_N16: NDArray[np.uint8]) -> Indices:
 
 
 def crowded(
-    copies: Copies, threshold: float, counts_N: NDArray[np.bool_], descriptors_ND: NDArray[Any]
+    copies: Copies,
+    threshold: float,
+    counts_N: NDArray[np.bool_],
+    descriptors_ND: NDArray[Any],
+    alike: Resemblance,
 ) -> NDArray[np.bool_]:
-    """Return the rows with `CROWD` look-alikes or more, bool (N,).
+    """Return the rows with too many look-alikes, bool (N,).
 
     Identical rows are one look-alike. counts_N: the rows that count. descriptors_ND: looked at
-    where the pairs are only a spanning forest.
+    where the pairs are only a spanning forest. alike: how alike random rows are.
     """
     groups = int(copies.group.max(initial=-1)) + 1
     counted = np.zeros(groups, np.bool_)
     counted[copies.group[counts_N]] = True
-    pairs = copies.pairs
+    pairs, least = copies.pairs, alike.too_many(int(counted.sum()))
     if copies.forest_at is not None:
-        return _crowded_forest(copies, threshold, counted, descriptors_ND)[copies.group]
+        return _crowded_forest(copies, threshold, counted, descriptors_ND, least)[copies.group]
     links = pairs.similarity >= np.float32(threshold)
     links &= counted[pairs.left] & counted[pairs.right]
     ends = np.concatenate([pairs.left[links], pairs.right[links]])
-    crowd: NDArray[np.bool_] = np.bincount(ends, minlength=groups)[copies.group] >= CROWD
+    crowd: NDArray[np.bool_] = np.bincount(ends, minlength=groups)[copies.group] >= least
     return crowd
 
 
 def crowded_between(
-    pairs: Pairs, threshold: float, exact: tuple[Indices, Indices]
+    pairs: Pairs, threshold: float, exact: tuple[Indices, Indices], alike: Resemblance
 ) -> NDArray[np.bool_]:
-    """Return the pairs of a row that has `CROWD` look-alikes or more in the other set, bool (P,).
+    """Return the pairs of a row that has too many look-alikes in the other set, bool (P,).
 
-    exact: of either set, rows of one number hold the same picture and are one look-alike.
+    exact: of either set, rows of one number hold the same picture and are one look-alike. alike:
+    how alike random rows of the two are.
     """
     links = np.flatnonzero(pairs.similarity >= np.float32(threshold))
     ends = pairs.left[links], pairs.right[links]
     crowd = np.zeros(len(pairs), np.bool_)
     for rows, others, pictures in ((*ends, exact[1]), (*ends[::-1], exact[0])):
         looks = np.unique(np.stack([rows, pictures[others]]), axis=1)[0]
-        crowd[links] |= np.bincount(looks, minlength=len(exact[0]) + len(exact[1]))[rows] >= CROWD
+        count = np.bincount(looks, minlength=len(exact[0]) + len(exact[1]))
+        crowd[links] |= count[rows] >= alike.too_many(len(pictures))
     return crowd
 
 
 def _crowded_forest(
-    copies: Copies, threshold: float, counted_U: NDArray[np.bool_], descriptors_ND: NDArray[Any]
+    copies: Copies,
+    threshold: float,
+    counted_U: NDArray[np.bool_],
+    descriptors_ND: NDArray[Any],
+    least: int,
 ) -> NDArray[np.bool_]:
-    """Return the groups with `CROWD` look-alikes or more, which are all in their component."""
+    """Return the groups with so many look-alikes or more, which are all in their component."""
     _, first_U = np.unique(copies.group, return_index=True)
     label, _ = components(len(first_U), copies.pairs)
     label = np.where(counted_U, label, -1)
     size = np.bincount(label[label >= 0], minlength=len(label))
     crowd = np.zeros(len(first_U), np.bool_)
-    for component in np.flatnonzero(size > CROWD).tolist():
+    for component in np.flatnonzero(size > least).tolist():
         members = np.flatnonzero(label == component)
-        crowd[members] = resembles_many(descriptors_ND[first_U[members]], threshold, CROWD)
+        crowd[members] = resembles_many(descriptors_ND[first_U[members]], threshold, least)
     return crowd
 
 
@@ -166,6 +176,11 @@ class Resemblance:
         if self.pairs < FEWEST * (FEWEST - 1) // 2:
             return False
         return self.share > MOST_ALIKE + COPIES / math.sqrt(2 * self.pairs)
+
+    def too_many(self, others: int) -> int:
+        """Return how many look-alikes, among so many others, let only exact copies of one go."""
+        few = COPIES + math.ceil(MOST_ALIKE * others)
+        return min(few, CROWD) if self.tells_nothing else CROWD
 
 
 def random_rows(rows_N: Indices) -> Indices:

@@ -213,6 +213,21 @@ def test_a_crowd_among_other_images_is_looked_at_and_the_others_are_not(
     assert len(sscd("dedup", "--keep", "path", "--yes", "-f", "paths").lines) == 34
 
 
+@pytest.mark.parametrize("photographs", [25, 3])
+def test_where_most_images_are_a_crowd_copies_of_the_others_go_nonetheless(
+    sscd: Run, tmp_path: Path, photographs: int
+) -> None:
+    files = pages(tmp_path / "pages", 27)
+    for number, vector in enumerate(np.eye(64)[30 : 30 + photographs]):
+        for name, shift in (("x", 0.0), ("y", 0.01), ("z", 0.02))[: 3 if number == 1 else 1]:
+            path = picture(tmp_path / "photographs" / f"{name}{number}.png", 100)
+            files[path] = (vector + shift * A, {"content": 900})
+    save(tmp_path / "descriptors", files)
+    ran = sscd("dedup", "--keep", "path", "--no-second-look", "-f", "paths")
+    assert [Path(line).name for line in ran.lines] == ["y1.png", "z1.png"]
+    assert "; 27 images that do are marked look at, and not removable" in ran.err
+
+
 def test_against_a_crowd_only_exact_copies_have_paths(sscd: Run, tmp_path: Path) -> None:
     save(tmp_path / "descriptors", pages(tmp_path / "ours", 20))
     save(tmp_path / "other", pages(tmp_path / "theirs", 10))
@@ -222,8 +237,13 @@ def test_against_a_crowd_only_exact_copies_have_paths(sscd: Run, tmp_path: Path)
     assert len(sscd("dedup", "--against", "other", "-f", "paths", "--yes").lines) == 20
 
 
-def test_against_pages_among_photographs_no_page_has_a_path(sscd: Run, tmp_path: Path) -> None:
-    for name, count in (("ours", 3), ("theirs", CROWD + 1)):
+@pytest.mark.parametrize(
+    ("few", "said"), [(3, "3 images resemble 32 others or more"), (20, "; 20 images that do are")]
+)
+def test_against_pages_among_photographs_no_page_has_a_path(
+    sscd: Run, tmp_path: Path, few: int, said: str
+) -> None:
+    for name, count in (("ours", few), ("theirs", CROWD + 1)):
         drawn = pages(tmp_path / name, count).items()
         files = {path.rename(path.with_stem(f"{name}{path.stem}")): facts for path, facts in drawn}
         for number, vector in enumerate(np.eye(64)[40:60]):
@@ -232,10 +252,10 @@ def test_against_pages_among_photographs_no_page_has_a_path(sscd: Run, tmp_path:
         save(tmp_path / f"{name}.d", files)
     words = ("dedup", "-d", "ours.d", "--against", "theirs.d", "-f", "paths", "--no-second-look")
     ran = sscd(*words)
-    assert "3 images resemble 32 others or more" in ran.err
+    assert said in ran.err
     assert len(ran.lines) == 20
     assert all("ours-p" in line for line in ran.lines)
-    assert len(sscd(*words, "--yes").lines) == 23
+    assert len(sscd(*words, "--yes").lines) == 20 + few
 
 
 def test_photographs_resemble_each_other_in_no_random_pair() -> None:
