@@ -62,7 +62,7 @@ HOMES = {
         "training",
     ),
     "cv2": ("second_look", "images.thumbnail", "images.resize"),
-    "simplejpeg": ("images.opening",),
+    "simplejpeg": ("images.opening", "images.thumbnail"),
     "pillow_heif": ("images.formats",),
     "pillow_jxl": ("images.formats",),
     "rawpy": ("images.formats",),

@@ -55,6 +55,8 @@ def leaks(
         with terminal.report_stream(path) as stream:
             write_leaks(said, LEAK_SUFFIXES[path.suffix.lower()], stream, pictures)
     _write_clean_list(options, found)
+    if options.write_baseline:
+        terminal.note(f"{options.write_baseline}: the leaks found, which --baseline lets pass")
     with terminal.report_stream(None) as stream:
         write_leaks(said, format, stream)
     unreadable = sum(len(split.stored.unreadable) for split in found.sets)

@@ -116,6 +116,9 @@ class Judge:
     def compare(self, test: Split, train: Split) -> SplitPair:
         """Judge one pair of sets; what is resolved of the baseline only all of them tell."""
         found, status = self.found(test, train)
+        if self.options.write_baseline:
+            written = np.array([known is not None for known in _known_leaks(found)], np.bool_)
+            status[(status == _CODES[NEW]) & written] = _CODES[KNOWN]
         counts = _counts(found, status, len(train.stored.unreadable))
         verdict = _verdict(self.options, counts)
         expected = _expected(found, self.options, self.scale)

@@ -119,7 +119,11 @@ class LeaksOptions(Options):
     ] = None
     write_baseline: Annotated[
         Path | None,
-        Help("Write the leaks found as a baseline.", value="FILE", parse=shared.file_to_write),
+        Help(
+            "Write the leaks found as a baseline, which accepts them: the exit status is 0.",
+            value="FILE",
+            parse=shared.file_to_write,
+        ),
     ] = None
     decisions: Annotated[
         Path | None,
