@@ -64,12 +64,7 @@ class DedupOptions(Options):
         tuple[str, ...],
         Help("What has a path like this stays before all others.", value="GLOB"),
     ] = ()
-    low_content: Annotated[
-        bool,
-        Help(
-            "Compare pictures with next to nothing in them, too, not only find their exact copies."
-        ),
-    ] = False
+    low_content: shared.LowContent = False
     second_look: Annotated[
         bool,
         Help(
@@ -77,10 +72,7 @@ class DedupOptions(Options):
             "looked at."
         ),
     ] = True
-    yes: Annotated[
-        bool,
-        Help("Believe the threshold even where everything resembles everything: let such go, too."),
-    ] = False
+    yes: shared.Yes = False
     decisions: shared.Decisions = None
     method: Annotated[
         Method, Help("How pairs are found: auto by the time it takes, exact, sketch or groups.")

@@ -35,7 +35,7 @@ class EvalSelfOptions(Options):
     limit: Annotated[
         int | None, Help("Use the first images only.", within=Range(least=2, most=10_000_000))
     ] = None
-    seed: Annotated[int, Help("Seed of all that is random in the edits.", within=shared.SEEDS)] = 0
+    seed: shared.Seed = 0
     device: shared.Device = "auto"
     precision: shared.Precision = "auto"
 

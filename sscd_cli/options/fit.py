@@ -36,6 +36,4 @@ class FitOptions(Options):
         int,
         Help("Images kept for --score-norm, at most.", within=Range(least=0, most=(1 << 31) - 1)),
     ] = 10_000
-    seed: Annotated[
-        int, Help("Seed of the random choice of the background.", within=shared.SEEDS)
-    ] = 0
+    seed: shared.Seed = 0

@@ -153,13 +153,8 @@ class LeaksOptions(Options):
     threshold: shared.Threshold = None
     post: shared.Post = None
     score_norm: shared.ScoreNorm = None
-    low_content: Annotated[
-        bool,
-        Help("Compare pictures with next to nothing in them, too, not only their exact copies."),
-    ] = False
-    yes: Annotated[
-        bool, Help("Believe the threshold even where everything resembles everything.")
-    ] = False
+    low_content: shared.LowContent = False
+    yes: shared.Yes = False
     descriptors: Annotated[
         Path,
         Help(

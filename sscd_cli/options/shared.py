@@ -198,6 +198,14 @@ ScoreNorm = Annotated[
 ]
 
 
+LowContent = Annotated[
+    bool,
+    Help("Compare pictures with next to nothing in them, too, not only find their exact copies."),
+]
+
+Yes = Annotated[bool, Help("Believe the threshold even where everything resembles everything.")]
+
+
 # how the work is done, and what becomes of the result
 Decisions = Annotated[
     Path | None,

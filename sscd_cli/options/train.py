@@ -100,7 +100,7 @@ class TrainOptions(Options):
     precision: Annotated[
         Literal["auto", "fp32", "bf16"], Help("Number format of the trunk: auto, fp32 or bf16.")
     ] = "auto"
-    seed: Annotated[int, Help("Seed of all that is random.", within=shared.SEEDS)] = 0
+    seed: shared.Seed = 0
     resume: Annotated[bool, Help("Go on from the last checkpoint.")] = False
 
     def check(self) -> None:
