@@ -63,6 +63,7 @@ HOMES = {
     ),
     "cv2": ("second_look", "images.thumbnail", "images.resize"),
     "simplejpeg": ("images.opening", "images.thumbnail"),
+    "blake3": ("images.decode",),
     "pillow_heif": ("images.formats",),
     "pillow_jxl": ("images.formats",),
     "rawpy": ("images.formats",),

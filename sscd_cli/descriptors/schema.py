@@ -10,9 +10,10 @@
     file_bytes, mtime_ns, content_hash (BLAKE2b-128 of the file's bytes)
     frames             pictures in the file: more than 1 for animations and files of pages
     content            how much there is to see: see `images.decode`
-    pixel_hash         BLAKE2b-128 of the upright pixels, null where not all were decoded
+    pixel_hash         BLAKE3-128 of the upright pixels, null where not all were decoded
 
-Shards of earlier versions lack the last three, which are null then.
+Shards of earlier versions lack the last three, which are null then, or hold BLAKE2b-128 of the
+pixels, which is like no other: their pictures are known again by their bytes alone.
 
 The newest row of a (source, id) counts: rows of later shards supersede earlier ones.
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from blake3 import blake3
 from PIL import Image
 
 from sscd_cli.choices import MAX_BYTES, MAX_PIXELS
@@ -46,8 +47,8 @@ class Decoded:
     pixels: uint8 (H, W, 3), resized when a recipe was given; None once they have travelled on in
     a batch. width, height: of the upright original. format: Pillow's name for the file format.
     content_hash: BLAKE2b-128 of the file's bytes. frames: pictures in the file. content: how much
-    there is to see, see `content_of`. pixel_hash: BLAKE2b-128 of the upright RGB pixels and their
-    width; None where they were not all decoded, or where there are more frames.
+    there is to see, see `content_of`. pixel_hash: BLAKE3-128 of the width and upright RGB pixels;
+    None where they were not all decoded, or where there are more frames.
     """
 
     ref: ImageRef
@@ -177,14 +178,14 @@ def content_hash(path: str) -> str:
 
 
 def _pixel_hash(image: Pixels) -> bytes:
-    """Return the BLAKE2b-128 of an RGB image's width and pixels, without a copy of all."""
-    digest = hashlib.blake2b(b"%d\0" % size_of(image)[0], digest_size=16)
+    """Return 128 bits of BLAKE3 of an RGB image's width and pixels, without a copy of all."""
+    digest = blake3(b"%d\0" % size_of(image)[0])
     if isinstance(image, np.ndarray):
         digest.update(image.data)
-        return digest.digest()
-    for strip in strips_of(image):
-        digest.update(strip.tobytes())
-    return digest.digest()
+    else:
+        for strip in strips_of(image):
+            digest.update(strip.tobytes())
+    return digest.digest(length=16)
 
 
 def load_picture(ref: ImageRef, *, exif: bool = True, recipe: Recipe | None = None) -> Picture:

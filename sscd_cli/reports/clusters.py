@@ -30,8 +30,8 @@ class Member:
     "other shot" or "cannot tell"; "" where there was none. width, height: pixels. format: of the
     file, as Pillow names it. frames: pictures in it. content: how much there is to see (see
     `images.decode`); both None where unknown. mtime_ns: when the file was written.
-    content_hash: BLAKE2b-128 of its bytes, in hexadecimal digits. pixel_hash: the same of its
-    pixels, "" where unknown. id, source: its key in the descriptor dataset.
+    content_hash: BLAKE2b-128 of its bytes, in hexadecimal digits. pixel_hash: BLAKE3-128
+    of its pixels, "" where unknown. id, source: its key in the descriptor dataset.
     """
 
     path: str

@@ -28,9 +28,9 @@ class ReportedImage:
 
     path: for people, and relative to the folder of the report if it lies below. keep: it stays.
     keeper: the path of the image that stays for it, or beside which it is to be looked at.
-    content_hash, pixel_hash: hexadecimal digits of BLAKE2b-128, of its bytes and its pixels
-    ("": unknown). verdict: of a second look. fixed: it stays whatever is decided, as the images of
-    another dataset do.
+    content_hash, pixel_hash: hexadecimal digits of BLAKE2b-128 of its bytes, and of BLAKE3-128 of
+    its pixels ("": unknown). verdict: of a second look. fixed: it stays whatever is
+    decided, as the images of another dataset do.
     """
 
     path: str
