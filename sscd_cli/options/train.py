@@ -26,7 +26,7 @@ class TrainOptions(Options):
     output: Annotated[Path, Help("The run's folder.", "-o", value="FOLDER")]
     trunk: Annotated[
         Trunk,
-        Help("mini, efficientnet_lite0, resnet18, resnet50, resnext101_32x4d or _32x8d."),
+        Help("mini, efficientnet_lite0, resnet18, resnet50, resnext101_32x4d or resnext101_32x8d."),
     ] = "resnet50"
     dimensions: Annotated[
         int,
