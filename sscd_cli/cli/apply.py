@@ -87,6 +87,9 @@ def _tell(result: ApplyResult, options: ApplyOptions) -> None:
         return
     along = f", with {counted(result.sidecars, 'files')} beside them" if result.sidecars else ""
     size = bytes_text(result.done_bytes)
+    if not result.done:
+        terminal.note("nothing was done")
+        return
     terminal.note(
         f"{counted(result.done, 'images')} {_DONE[result.action]} ({size}{along}); "
         f"sscd undo {result.journal} takes it back"

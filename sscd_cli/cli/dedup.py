@@ -133,7 +133,7 @@ def _report_clusters(
     found = verb.run(options, _wanted(options, embedding), announce=_announce)
     _tell_of_embedding(found, target)
     header = found.header(terminal.command_line)
-    with terminal.report_stream(target.output) as stream:
+    with terminal.report_stream(target.output, prose=target.format == "text") as stream:
         clusters = _explained(found, embedding) if target.explain else found
         how = _how(found, header, target)
         write_clusters(clusters, header, target.format, stream, **how, explained=target.explain)
@@ -184,7 +184,7 @@ def _report_matches(
 
     found = verb.run(options, _wanted(options, embedding))
     _tell_of_embedding(found, target)
-    with terminal.report_stream(target.output) as stream:
+    with terminal.report_stream(target.output, prose=target.format == "text") as stream:
         header = found.header(terminal.command_line)
         write_matches(found, header, target.format, stream, **_how(found, header, target))
     _summarise_matches(found)

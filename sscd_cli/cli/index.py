@@ -47,7 +47,7 @@ def search(
     if options.model:
         fetch_if_missing(options.model)
     result = verb.run(options)
-    with terminal.report_stream(None) as stream:
+    with terminal.report_stream(None, prose=format == "text") as stream:
         write_hits(result.hits, format, stream)
     for error in result.unreadable:
         terminal.warn(error.what)

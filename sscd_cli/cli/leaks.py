@@ -57,7 +57,7 @@ def leaks(
     _write_clean_list(options, found)
     if options.write_baseline:
         terminal.note(f"{options.write_baseline}: the leaks found, which --baseline lets pass")
-    with terminal.report_stream(None) as stream:
+    with terminal.report_stream(None, prose=format == "text") as stream:
         write_leaks(said, format, stream)
     unreadable = sum(len(split.stored.unreadable) for split in found.sets)
     if unreadable:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
+import textwrap
 from typing import BinaryIO, TextIO
 
 from sscd_cli.text import printable
@@ -34,13 +36,25 @@ def painted(line: str) -> str:
     return line
 
 
+def fitted(line: str) -> str:
+    """Break a line wider than the terminal between words; JSON stays whole, to be copied."""
+    columns = shutil.get_terminal_size().columns
+    if len(line) <= columns or "\n" in line or line.startswith(("{", "[")):
+        return line
+    indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
+    return textwrap.fill(
+        line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
 class Screen(io.BytesIO):
     """A terminal as a stream that reports are written to."""
 
-    def __init__(self, out: BinaryIO, *, colours: bool) -> None:
+    def __init__(self, out: BinaryIO, *, colours: bool, prose: bool) -> None:
         super().__init__()
         self._out = out
         self._paint = painted if colours else str
+        self._fit = fitted if prose else str
         self._rest = b""
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
@@ -57,4 +71,4 @@ class Screen(io.BytesIO):
 
     def _show(self, line: bytes, end: str) -> None:
         text = printable(line.decode("utf-8", "surrogateescape"))
-        self._out.write(f"{self._paint(text)}{end}".encode())
+        self._out.write(f"{self._paint(self._fit(text))}{end}".encode())

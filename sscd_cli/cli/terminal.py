@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import textwrap
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -16,7 +14,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from sscd_cli.cli.progress import Watcher, wants_lines
-from sscd_cli.cli.screen import Screen, has_colours, painted
+from sscd_cli.cli.screen import Screen, fitted, has_colours, painted
 from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.options.help import Help
 from sscd_cli.storage.files import output_file
@@ -68,7 +66,7 @@ def print_data(text: str) -> None:
 
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines on stdout; what a name brings is escaped, and breaks none of them."""
-    with report_stream(None) as stream:
+    with report_stream(None, prose=True) as stream:
         stream.write("".join(f"{printable(line)}\n" for line in lines).encode())
 
 
@@ -98,19 +96,9 @@ def _print_on_stderr(text: str) -> None:
     if sys.stderr is None:
         return  # `print` would take None for stdout, where `xargs rm` may read
     if sys.stderr.isatty():
-        text = _fitted(text)
+        text = fitted(text)
     with suppress(OSError), unwatched():
         print(painted(text) if has_colours(sys.stderr) else text, file=sys.stderr, flush=True)
-
-
-def _fitted(text: str) -> str:
-    """Break what is wider than the terminal between words."""
-    columns = shutil.get_terminal_size().columns
-    if len(text) <= columns or "\n" in text:
-        return text
-    return textwrap.fill(
-        text, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    )
 
 
 def scale_note(scale: str) -> str:
@@ -156,16 +144,17 @@ def unwatched() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def report_stream(output: Path | None) -> Iterator[BinaryIO]:
+def report_stream(output: Path | None, *, prose: bool = False) -> Iterator[BinaryIO]:
     """Yield where a report goes: stdout, or a file that is complete or absent.
 
     Where the reader of a pipe has closed it the block ends there, quietly, and the command goes
     on: it has read enough, and the exit status is that of the whole report. A device or a named
     pipe is written to in its place, and a link where it leads.
+    prose: it is for people, so that a terminal breaks its lines between words.
     Raises: SscdError: it cannot be written.
     """
     if output is None:
-        with _own_stdout() as stream:
+        with _own_stdout(prose) as stream:
             yield stream
         return
     try:
@@ -180,12 +169,12 @@ def report_stream(output: Path | None) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _own_stdout() -> Iterator[BinaryIO]:
+def _own_stdout(prose: bool) -> Iterator[BinaryIO]:
     if sys.stdout is None:
         raise SscdError("stdout is closed", "name a file with -o")
     try:
         if sys.stdout.isatty():
-            screen = Screen(sys.stdout.buffer, colours=has_colours(sys.stdout))
+            screen = Screen(sys.stdout.buffer, colours=has_colours(sys.stdout), prose=prose)
             with unwatched():
                 yield screen
                 screen.finish()

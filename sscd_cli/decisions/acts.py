@@ -20,7 +20,8 @@ from sscd_cli.storage.files import sync_folder
 
 LINKS = frozenset({"hardlink", "reflink", "symlink"})
 _FICLONE = 0x40049409
-_NO_CLONES = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV}
+_NO_NAMES = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}  # no more of one file
+_NO_LINKS = _NO_NAMES | {errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def _move_new(path: str, to: str) -> None:
     try:
         os.link(path, to, follow_symlinks=False)
     except OSError as error:
-        if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}:
+        if error.errno not in _NO_NAMES:
             raise
         # a file system without hard links: an empty file holds the name
         os.close(os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
@@ -143,12 +144,18 @@ def _make_folders(folder: str) -> None:
 
 def _make_link(act: Act) -> None:
     """Make, beside a file, the link that shall take its name."""
-    if act.action == "hardlink":
-        os.link(act.keeper, act.part)
-    elif act.action == "symlink":
-        os.symlink(os.path.relpath(act.keeper, os.path.dirname(act.path)), act.part)
-    else:
-        _clone(act)
+    try:
+        if act.action == "hardlink":
+            os.link(act.keeper, act.part)
+        elif act.action == "symlink":
+            os.symlink(os.path.relpath(act.keeper, os.path.dirname(act.path)), act.part)
+        else:
+            _clone(act)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        what = f"a {act.action} to what stays cannot be made here: {error.strerror}"
+        raise OSError(error.errno, what) from None
 
 
 def _clone(act: Act) -> None:
@@ -158,11 +165,9 @@ def _clone(act: Act) -> None:
         with open(act.keeper, "rb") as keeper, open(act.part, "xb") as part:
             fcntl.ioctl(part.fileno(), _FICLONE, keeper.fileno())
         _dress(act, act.part)
-    except OSError as error:
+    except OSError:
         with suppress(FileNotFoundError):
             os.unlink(act.part)
-        if error.errno in _NO_CLONES:
-            raise OSError(error.errno, "no reflinks on this file system") from None
         raise
 
 

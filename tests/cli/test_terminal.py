@@ -11,6 +11,7 @@ import pytest
 
 from sscd_cli.cli import apply, progress, terminal
 from sscd_cli.cli.progress import Speed, line_of, parts_of
+from sscd_cli.cli.screen import Screen as ReportScreen
 from sscd_cli.machines import stages
 from sscd_cli.machines.stages import Stage, stage
 from sscd_cli.text import counted
@@ -154,6 +155,23 @@ def test_a_line_wider_than_the_terminal_breaks_between_words(
     terminal.note("a short line")
     terminal.note("wrote descriptors/threshold.json; use it")
     assert screen.getvalue() == ("a short line\nwrote\n  descriptors/threshold.json;\n  use it\n")
+
+
+def test_a_report_on_a_terminal_breaks_between_words_and_json_stays_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "24")
+    shown = io.BytesIO()
+    for line in (b"  remove  0.9  a.jpg  (with less colour)\n", b'{"a": "a long and wide line"}\n'):
+        ReportScreen(shown, colours=False, prose=True).write(line)
+    ReportScreen(shown, colours=False, prose=False).write(b"/a b/a name of many words.jpg\n")
+    assert shown.getvalue().decode().split("\n") == [
+        "  remove  0.9  a.jpg",
+        "    (with less colour)",
+        '{"a": "a long and wide line"}',
+        "/a b/a name of many words.jpg",
+        "",
+    ]
 
 
 def test_one_is_no_plural() -> None:

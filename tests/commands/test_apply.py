@@ -219,7 +219,7 @@ def test_a_reflink_keeps_time_and_mode_or_says_that_there_are_none(
     ran = sscd("apply", report, "--go", "--action", "reflink", "--journal", "one")
     if ran.err.startswith("1 image"):
         return  # a file system that has them
-    assert "photos/sub/a copy.png is not touched: no reflinks on this file system" in ran.err
+    assert "a copy.png is not touched: a reflink to what stays cannot be made here: " in ran.err
     assert state(photos) == before
 
     def clone(part: int, request: int, keeper: int) -> None:
@@ -231,6 +231,22 @@ def test_a_reflink_keeps_time_and_mode_or_says_that_there_are_none(
     assert state(photos) == before
     assert sscd("undo", "two").err == "1 file restored\n"
     assert state(photos) == before
+
+
+@pytest.mark.parametrize("action", ["hardlink", "symlink"])
+def test_a_file_system_without_links_is_named_and_no_undo_of_nothing_is_offered(
+    sscd: Run, tmp_path: Path, report: Path, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")  # as vfat and exFAT answer
+
+    before = state(tmp_path / "photos")
+    monkeypatch.setattr("os.link", refused)
+    monkeypatch.setattr("os.symlink", refused)
+    ran = sscd("apply", report, "--go", "--action", action)
+    assert f"a {action} to what stays cannot be made here: Operation not permitted" in ran.err
+    assert ran.err.endswith("\nnothing was done\n")
+    assert state(tmp_path / "photos") == before
 
 
 def test_deletion_needs_the_number_of_images(sscd: Run, tmp_path: Path, report: Path) -> None:
