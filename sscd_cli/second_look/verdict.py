@@ -14,6 +14,7 @@ from PIL import Image
 
 from sscd_cli.choices import CANNOT_TELL, CONFIRMED, OTHER_SHOT, LookVerdict
 from sscd_cli.second_look.alignment import Floats, point_map, whole_map
+from sscd_cli.second_look.filters import blurred
 from sscd_cli.second_look.residual import Overlay, Residual
 from sscd_cli.second_look.tiles import FINE
 
@@ -25,10 +26,10 @@ _TILES, _AGREE, _STILL, _BARE = 12, 0.9, 0.03, 0.001
 _RELIT = 2.5  # grey levels of light that a copy does not exceed
 _MOVED = 0.12  # share of tiles that another shot has elsewhere
 _OWN, _EVENLY, _PLACES, _MUCH = 0.0004, 0.12, 2, 0.002
-# of two pages: the share of tiles that agree, how alike they are squashed, what one has alone
-_UNLIKE, _OVER, _LITTLE = 0.25, 0.65, 0.01
-# of two drawings: the share of either that is of one tone, of tiles that agree, and how many
-_EVEN, _FOREIGN, _STROKES = 0.5, 0.3, 16
+_OVER = 0.4  # share of the richest tiles found of another shot in which some have moved
+# of two drawings: the share of either that is of one tone, of tiles that agree, and how many; the
+# share of its contrast that strokes keep blurred, and small print does not
+_EVEN, _FOREIGN, _STROKES, _BROAD, _BLUR = 0.5, 0.3, 16, 0.3, 2.0
 # of two that lie over one another: how alike they are squashed; where a subject or depth moves,
 # the shares of tiles that it moves, that stay, and of the richest that are found (not if blurred)
 _LAID, _NUDGED, _STAYS, _SHARP = 0.6, 0.05, 0.75, 0.7
@@ -54,33 +55,35 @@ def second_look(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> LookVerdict
             overlay = max(overlay, Overlay.of(left, right, found), key=lambda lay: lay.score)
     overlay = overlay.refined(FINE)
     even = min(_even(left), _even(right))
-    return judge(overlay.residual(), overlay.score, alike, even)
+    broad = min(_broad(left), _broad(right))
+    return judge(overlay.residual(), overlay.score, alike, even, broad)
 
 
-def judge(left: Residual, score: float, alike: float, even: float) -> LookVerdict:
+def judge(left: Residual, score: float, alike: float, even: float, broad: float) -> LookVerdict:
     """Return the verdict on what is left.
 
     score: of the overlay. alike: correlation of the two, squashed. even: share of either that is
-    of one tone.
+    of one tone. broad: share of the contrast of either that is of broad things.
     """
     less, more = sorted(left.own)
     is_over = alike >= 0.5 or left.same >= 0.25
     is_laid, is_plain = alike >= _LAID, even >= _EVEN
     many = min(left.places) >= _PLACES or less >= _MUCH
     two_sided = less >= max(_OWN, _EVENLY * more) and many
-    moved = left.moved >= _MOVED and 0.2 <= left.same < _AGREE
+    moved = left.moved >= _MOVED and 0.2 <= left.same < _AGREE and score >= _OVER
     nudged = is_laid and score >= _SHARP and left.moved >= _NUDGED and left.same >= _STAYS
-    unlike = left.same < _UNLIKE and alike >= _OVER and more < _LITTLE
-    unlike = unlike and left.tiles >= 4 * _TILES
-    # a copy of a drawing would lie over it: its corners stand out before the even ground
-    foreign = is_plain and left.same < _FOREIGN and left.tiles >= _STROKES
+    # a copy of a drawing would lie over it: its corners stand out before the even ground, but for
+    # those of small print
+    foreign = is_plain and left.same < _FOREIGN and left.tiles >= _STROKES and broad >= _BROAD
     # what is laid over a copy is in one place, and hides less than it adds
     alone = [
         n >= max(_ALONE, _TENTH * m) for n, m in zip(left.alone, left.alone[::-1], strict=True)
     ]
     each = all(place or tiles for place, tiles in zip(left.apart, alone, strict=True))
-    apart = is_laid and is_plain and (each or less >= max(_OWN, _HALF * more))
-    if unlike or foreign or nudged or apart or (is_over and (two_sided or moved)):
+    apart = (
+        is_laid and is_plain and left.same < _AGREE and (each or less >= max(_OWN, _HALF * more))
+    )
+    if foreign or nudged or apart or (is_over and (two_sided or moved)):
         return OTHER_SHOT
     settled = left.same >= _AGREE and left.moved < _STILL and (more < _BARE or not any(left.places))
     sure = left.tiles >= _TILES and left.relit < _RELIT
@@ -98,6 +101,11 @@ def _even(grey: Floats) -> float:
     """Return the share of pixels within a level of the commonest grey."""
     count = np.bincount(grey.round().astype(np.int64).ravel(), minlength=256)
     return float(np.convolve(count, np.ones(3)).max() / grey.size)
+
+
+def _broad(grey: Floats) -> float:
+    """Return the share of the variance that a blur leaves."""
+    return float(blurred(grey, _BLUR).var() / max(float(grey.var()), 1.0))
 
 
 def _grey(picture: NDArray[np.uint8]) -> Floats:

@@ -119,6 +119,25 @@ def test_an_edited_drawing_is_no_other_shot(edit: Edit) -> None:
         assert said(one, edit.apply(one, random.Random(number), other)) != "other shot"
 
 
+@pytest.mark.parametrize("kind", ["pages", "forms"])
+@pytest.mark.parametrize(
+    ("name", "strength"),
+    [
+        ("crop", "50 % of area"),
+        ("crop", "70 % of area"),
+        ("picture in picture", "50 % of area"),
+        ("blur", "2 % of side"),
+    ],
+)
+def test_small_print_that_is_not_found_again_is_no_other_shot(
+    kind: str, name: str, strength: str
+) -> None:
+    for number in range(4):
+        one, other = getattr(other_shots, kind)(number)
+        copy = named(name, strength).apply(one, random.Random(number), other)
+        assert said(one, copy) != "other shot"
+
+
 def test_the_order_of_the_two_does_not_matter() -> None:
     one = scene(4)
     for other in (scene(5), named("blur", "1 % of side").apply(one, random.Random(), one)):
