@@ -50,7 +50,7 @@ from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.load import Model, load_model
 from sscd_cli.models.network import Network
 
-VERSION = 6
+VERSION = 7
 RECIPE = Recipe("mini-160", 160, square=True, decode="fast")
 SSCD_THRESHOLD, PRECISION = 0.75, 0.95
 A_PAIR = 50  # photographs for one pair of different ones that may be shown to be looked at
