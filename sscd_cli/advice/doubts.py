@@ -50,6 +50,7 @@ def find_doubts(
     copies: Copies,
     alike: Resemblance,
     threshold: float,
+    sure_from: float,
     *,
     low_content: bool,
     second_look: bool,
@@ -57,8 +58,9 @@ def find_doubts(
 ) -> RowDoubts:
     """Doubt what has more than one frame, and, unless told to believe, what resembles too many.
 
-    Args: alike: how alike random images of these are. low_content: whether images with next to
-    nothing in them count as others do. second_look: look at the frames of animations, too.
+    Args: alike: how alike random images of these are. sure_from: see `sure_from`. low_content:
+    whether images with next to nothing in them count as others do. second_look: look at the frames
+    of animations, too.
     """
     low = empty_images(stored, low_content)
     crowd = np.zeros(len(stored), np.bool_)
@@ -68,7 +70,7 @@ def find_doubts(
     exact = exact_copies(stored.columns)
     if second_look:
         exact = same_animations(stored, copies, threshold, exact, several & ~crowd)
-    pairs = Doubts(threshold, crowd | several, exact)
+    pairs = Doubts(sure_from, crowd | several, exact)
     return RowDoubts(pairs, low, crowd & ~low)
 
 
@@ -76,11 +78,13 @@ def find_doubts(
 class MatchDoubts:
     """What is doubted of the pairs between two datasets; each array has one for ours and theirs.
 
-    exact: int64, images of one number hold the same picture. low_content: bool, next to nothing is
-    in them. several: bool, there are more frames than the one that was compared.
+    threshold: what is found. sure_from: see `sure_from`. exact: int64, images of one number hold
+    the same picture. low_content: bool, next to nothing is in them. several: bool, there are more
+    frames than the one that was compared.
     """
 
     threshold: float
+    sure_from: float
     alike: Resemblance
     believed: bool
     exact: tuple[Indices, Indices]
@@ -95,6 +99,7 @@ class MatchDoubts:
         threshold: float,
         bias: Bias | None,
         *,
+        sure_from: float,
         low_content: bool,
         believed: bool,
     ) -> MatchDoubts:
@@ -103,6 +108,7 @@ class MatchDoubts:
         sample = theirs.descriptors[others]
         return cls(
             threshold=threshold,
+            sure_from=sure_from,
             alike=resemblance(ours.descriptors[some], threshold, lowered, sample),
             believed=believed,
             exact=exact_copies_between(ours.columns, theirs.columns),
@@ -128,8 +134,8 @@ class MatchDoubts:
     def sure(self, pairs: Pairs) -> NDArray[np.bool_]:
         """Return the pairs that are copies; the others are to be looked at."""
         ours, theirs = self.several
-        sure = (pairs.similarity >= self.threshold) & ~ours[pairs.left] & ~theirs[pairs.right]
-        sure &= ~self.crowd(pairs)
+        sure = pairs.similarity >= np.float32(self.sure_from)
+        sure &= ~ours[pairs.left] & ~theirs[pairs.right] & ~self.crowd(pairs)
         return sure | self._exact(pairs)
 
     def _exact(self, pairs: Pairs) -> NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sscd_cli.advice.pictures import picture_of
 from sscd_cli.choices import CANNOT_TELL, CONFIRMED, OTHER_SHOT
@@ -17,6 +18,7 @@ from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.machines.hardware import core_count
 from sscd_cli.machines.stages import stage
 from sscd_cli.matching.copies import Clusters, Copies
+from sscd_cli.matching.doubts import Doubts
 from sscd_cli.matching.products import Indices
 from sscd_cli.second_look.verdict import second_look, small
 
@@ -29,15 +31,17 @@ class SecondLooks:
     """verdicts: by row, of the images that were looked at again beside their keepers. by_time:
     the other shots among them that only the time of their taking tells. believed: the threshold
     is (see `DedupOptions.believed`), whatever other pairs turn out to be. known: of each pair of
-    rows that was looked at, its verdict, and whether only the time tells it.
+    rows that was looked at, its verdict, and whether only the time tells it. lower: those of the
+    images that are too little alike to be copies (see `sure_from`) unless they are confirmed.
     """
 
     verdicts: Mapping[int, str] = field(default_factory=dict)
     by_time: Set[int] = frozenset()
     believed: bool = False
     known: Mapping[frozenset[int], tuple[str | None, bool]] = field(default_factory=dict)
+    lower: Set[int] = frozenset()
 
-    def at(self, stored: DescriptorSet, found: Clusters, exact_N: Indices) -> SecondLooks:
+    def at(self, stored: DescriptorSet, found: Clusters, doubts: Doubts) -> SecondLooks:
         """Look at each removable image and its keeper, unless they are exact copies.
 
         Where pixels cannot tell, files that say when they were taken do: no edit changes that. An
@@ -45,7 +49,7 @@ class SecondLooks:
         Animations with other bytes that count as exact copies were looked at frame by frame, and
         are confirmed.
         """
-        same = exact_N == exact_N[found.keeper]
+        same = doubts.exact == doubts.exact[found.keeper]
         asked = np.flatnonzero(found.removable & ~same)
         known = self._known_with(stored, found.keeper[asked], asked)
         rows = np.flatnonzero((found.removable & ~same) | found.look_at)
@@ -57,7 +61,24 @@ class SecondLooks:
         other = (hash_N[several] != hash_N[found.keeper[several]]).any(axis=1)
         verdicts |= dict.fromkeys(several[other].tolist(), CONFIRMED)
         by_time = {row for row, (_, late) in told.items() if late}
-        return SecondLooks(verdicts, by_time, self.believed, known)
+        lower = verdicts.keys() & set(np.flatnonzero(_lower(found, doubts)).tolist())
+        return SecondLooks(verdicts, by_time, self.believed, known, lower)
+
+    def at_lower(self, stored: DescriptorSet, found: Clusters, doubts: Doubts) -> SecondLooks:
+        """Look at what is below the threshold, too, each beside its keeper, unless shots abound.
+
+        Their verdicts are known then, and `confirmed`. Returns: itself if all were known before.
+        """
+        plain = ~(doubts.rows | doubts.rows[found.keeper])
+        rows = np.flatnonzero(_lower(found, doubts) & plain & (not self.shots_abound))
+        known = self._known_with(stored, found.keeper[rows], rows, lower=True)
+        return replace(self, known=known) if len(known) > len(self.known) else self
+
+    @property
+    def confirmed(self) -> Indices:
+        """int64 (K, 2): all pairs of rows that are known for copies, the smaller one first."""
+        pairs = [sorted(pair) for pair, (said, _) in self.known.items() if said == CONFIRMED]
+        return np.array(pairs, np.int64).reshape(-1, 2)
 
     def among_shots(
         self, stored: DescriptorSet, found: Clusters, copies: Copies, threshold: float
@@ -75,27 +96,38 @@ class SecondLooks:
         return replace(self, known=known), apart
 
     def _known_with(
-        self, stored: DescriptorSet, keeper_P: Indices, row_P: Indices
+        self, stored: DescriptorSet, keeper_P: Indices, row_P: Indices, *, lower: bool = False
     ) -> Mapping[frozenset[int], tuple[str | None, bool]]:
         """Look at pairs that are not known yet; return what is known then."""
         pairs = _pairs(keeper_P, row_P)
         new = [place for place, pair in enumerate(pairs) if pair not in self.known]
-        looks = self.between(stored, keeper_P[new], stored, row_P[new])
+        looks = self.between(stored, keeper_P[new], stored, row_P[new], lower=lower)
         said = {pairs[at]: (looks.verdicts.get(n), n in looks.by_time) for n, at in enumerate(new)}
         return {**self.known, **said}
 
     @classmethod
     def between(
-        cls, keepers: DescriptorSet, keeper_P: Indices, copies: DescriptorSet, copy_P: Indices
+        cls,
+        keepers: DescriptorSet,
+        keeper_P: Indices,
+        copies: DescriptorSet,
+        copy_P: Indices,
+        *,
+        lower: bool = False,
     ) -> SecondLooks:
-        """Look at pairs of two datasets, or of one; they are known by their places."""
+        """Look at pairs of two datasets, or of one; they are known by their places.
+
+        lower: they are, so that of each the one must be all of the other to be confirmed: what is
+        no more alike may well be a picture within another picture.
+        """
         places = np.argsort(keeper_P, kind="stable").tolist()
         groups = [
             (keeper, {place: int(copy_P[place]) for place in group})
             for keeper, group in groupby(places, key=lambda place: int(keeper_P[place]))
         ]
         with ThreadPoolExecutor(core_count()) as pool:
-            found = pool.map(lambda group: _verdicts(keepers, group[0], copies, group[1]), groups)
+            sides = keepers, copies, lower
+            found = pool.map(lambda group: _verdicts(*sides, *group), groups)
             verdicts: dict[int, str] = {}
             by_time: set[int] = set()
             with stage("second look", len(places)) as work:
@@ -112,26 +144,43 @@ class SecondLooks:
     @cached_property
     def shots_abound(self) -> bool:
         """Whether the threshold lets so many other shots pass that it says little here."""
-        many = self.count(OTHER_SHOT) * _COPIES_A_SHOT > self.count(CONFIRMED)
+        sure = [said for row, said in self.verdicts.items() if row not in self.lower]
+        many = sure.count(OTHER_SHOT) * _COPIES_A_SHOT > sure.count(CONFIRMED)
         return many and not self.believed
 
     @property
     def shots(self) -> Indices:
-        """Which are other shots of their keepers."""
-        return self._said_of(OTHER_SHOT)
+        """Which are other shots of their keepers, and not lower."""
+        return self._rows(lambda row, said: said == OTHER_SHOT and row not in self.lower)
+
+    @property
+    def may_be_shots(self) -> Indices:
+        """Which might go, if so many of their like were not other shots."""
+        unsure = self.shots_abound
+        return self._rows(
+            lambda row, said: unsure and said == CANNOT_TELL and row not in self.lower
+        )
 
     @property
     def in_doubt(self) -> Indices:
-        """Which are to be looked at: other shots, and, where these abound, all that may be one."""
-        return self._said_of(OTHER_SHOT, *[CANNOT_TELL] * self.shots_abound)
+        """Which are to be looked at: this is the one rule of what a second look lets go.
 
-    def _said_of(self, *verdicts: str) -> Indices:
-        rows = [row for row, verdict in self.verdicts.items() if verdict in verdicts]
-        return np.array(rows, np.int64)
+        A pair is a copy unless it is another shot, or, where these abound, may be one; a lower
+        pair only if it is confirmed.
+        """
+        lower = self._rows(lambda row, said: said != CONFIRMED and row in self.lower)
+        return np.concatenate([self.shots, self.may_be_shots, lower])
+
+    def _rows(self, fits: Callable[[int, str], bool]) -> Indices:
+        return np.array([row for row, said in self.verdicts.items() if fits(row, said)], np.int64)
 
     def spared(self, found: Clusters) -> Clusters:
         """Let what is in doubt stay beside its keepers."""
         return found.with_look_at(self.in_doubt)
+
+
+def _lower(found: Clusters, doubts: Doubts) -> NDArray[np.bool_]:
+    return found.look_at & (found.similarity < np.float32(doubts.threshold))
 
 
 def _pairs(one: Indices, other: Indices) -> list[frozenset[int]]:
@@ -152,7 +201,11 @@ def _most_alike(rows: Indices, copies: Copies, threshold: float) -> tuple[Indice
 
 
 def _verdicts(
-    keepers: DescriptorSet, keeper: int, copies: DescriptorSet, rows: Mapping[int, int]
+    keepers: DescriptorSet,
+    copies: DescriptorSet,
+    lower: bool,
+    keeper: int,
+    rows: Mapping[int, int],
 ) -> tuple[dict[int, str], set[int]]:
     """Look at a keeper and its copies, one after the other. rows: of the copies, by their places.
 
@@ -169,7 +222,7 @@ def _verdicts(
         picture = picture_of(copies, row)
         if picture is None:
             continue
-        verdicts[place] = second_look(kept, small(picture.image))
+        verdicts[place] = second_look(kept, small(picture.image), wholly=lower)
         if verdicts[place] == CANNOT_TELL and _at_other_times(original.taken, picture.taken):
             verdicts[place] = OTHER_SHOT
             by_time.add(place)

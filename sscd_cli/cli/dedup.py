@@ -317,7 +317,7 @@ def _note_second_look(found: DedupResult | AgainstResult) -> None:
     confirmed, others = looks.count(CONFIRMED), looks.count(OTHER_SHOT)
     if confirmed or others:
         terminal.note(looks_text(len(looks.verdicts), confirmed, others))
-    if doubted := len(looks.in_doubt) - others:
+    if doubted := len(looks.may_be_shots):
         terminal.warn(
             f"many other shots are above the threshold {found.threshold:.4g}, so that it says "
             f"little here; what pixels cannot tell ({counted(doubted, 'pairs')}) is marked look "

@@ -27,7 +27,13 @@ from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.reports.header import Header
 from sscd_cli.reports.matches import Match, describe
 from sscd_cli.scoring.scale import Scale
-from sscd_cli.scoring.threshold import calibrated_file, look_at, refuse_default, resolve
+from sscd_cli.scoring.threshold import (
+    calibrated_file,
+    look_at,
+    refuse_default,
+    resolve,
+    sure_from,
+)
 
 FEW = 4  # pairs of an image that a second look is taken at in any case
 
@@ -36,7 +42,7 @@ FEW = 4  # pairs of an image that a second look is taken at in any case
 class AgainstResult:
     """Every pair of an image here and one there; iterating makes the matches one by one.
 
-    scale: of the threshold and of similarities, see `scoring.scale`; images here are the
+    sure_from: see there. scale: of similarities, see `scoring.scale`; images here are the
     queries. in_background: images here and there that normalise. stale: here and there, left out
     because the file has vanished or changed since it was embedded. embedded: what embedding the
     sources did, if there were any. checked: bool (P,), the pairs whose files were both found.
@@ -51,6 +57,7 @@ class AgainstResult:
 
     model: str
     threshold: float
+    sure_from: float
     scale: str
     in_background: int
     images: int
@@ -82,6 +89,14 @@ class AgainstResult:
         ours, theirs = self.exact
         same: NDArray[np.bool_] = ours[self.pairs.left] == theirs[self.pairs.right]
         return same
+
+    @property
+    def lower(self) -> NDArray[np.bool_]:
+        """bool (P,): the pairs that are copies only if their pixels confirm it."""
+        pairs, frames = self.pairs, (self.stored.columns["frames"], self.other.columns["frames"])
+        plain = (frames[0][pairs.left] <= 1) & (frames[1][pairs.right] <= 1)
+        below: NDArray[np.bool_] = pairs.similarity < np.float32(self.sure_from)
+        return below & plain & ~self.crowd & ~self.same
 
     @property
     def crowded(self) -> int:
@@ -184,14 +199,17 @@ def looked_at(
     believed: bool,
     counting: NDArray[np.bool_] | None = None,
     certain: NDArray[np.bool_] | None = None,
+    lower: NDArray[np.bool_] | None = None,
 ) -> AgainstResult:
     """Look at the pixels of pairs that count: what may be another shot is to be looked at.
 
     An image is looked at beside the few that are most like it, and beside the others, however many,
-    only until one is a confirmed copy.
+    only until one is a confirmed copy. Of lower pairs the few are looked at of an image that has no
+    copy else, unless other shots abound.
 
     Args: believed: see `SecondLooks`. counting: bool (P,), by default what is sure. certain: bool
-        (P,), which of them count whatever their pixels say; exact copies do.
+        (P,), which of them count whatever their pixels say; exact copies do. lower: bool (P,), by
+        default all that are.
     """
     pairs = found.pairs
     counting = found.sure if counting is None else counting
@@ -203,16 +221,32 @@ def looked_at(
     begin, end = 0, FEW
     while (chosen := places[(rank >= begin) & (rank < end)]).size:
         chosen = chosen if not begin else chosen[~has_copy[pairs.left[chosen]]]
-        sides = found.other, pairs.right[chosen], found.stored, pairs.left[chosen]
-        said = SecondLooks.between(*sides).verdicts
-        verdicts |= {int(chosen[place]): verdict for place, verdict in said.items()}
+        said = _looks_at(found, chosen)
+        verdicts |= said
         open_ = [place for place, verdict in said.items() if verdict != CONFIRMED]
-        has_copy[pairs.left[np.delete(chosen, open_)]] = True
+        has_copy[pairs.left[np.setdiff1d(chosen, open_)]] = True
         begin, end = end, 2 * end
     looks = SecondLooks(verdicts, believed=believed)
     sure = found.sure.copy()
+    if not looks.shots_abound:
+        has_copy[pairs.left[np.setdiff1d(np.flatnonzero(counting), looks.in_doubt)]] = True
+        open_pairs = (found.lower if lower is None else lower) & ~has_copy[pairs.left]
+        places, rank = pairs.ranked(np.flatnonzero(open_pairs))
+        said = _looks_at(found, places[rank < FEW], lower=True)
+        looks = SecondLooks(verdicts | said, believed=believed, lower=said.keys())
+        sure[list(said)] = True
     sure[looks.in_doubt] = False
     return replace(found, sure=sure, looks=looks)
+
+
+def _looks_at(
+    found: AgainstResult, places: NDArray[np.int64], *, lower: bool = False
+) -> dict[int, str]:
+    """Return what a second look says of some pairs, by their places."""
+    pairs = found.pairs.chosen(places)
+    sides = found.other, pairs.right, found.stored, pairs.left
+    said = SecondLooks.between(*sides, lower=lower).verdicts
+    return {int(places[at]): verdict for at, verdict in said.items()}
 
 
 def compare(
@@ -231,6 +265,7 @@ def compare(
     bias = scale.bias(ours.descriptors)
     device = join.device_of(options.device)
     least = look_at(options.threshold, ours.provenance, threshold)
+    sure_at = sure_from(threshold, ours.provenance, believed=options.believed, scale=scale)
     with stage("comparing images"):
         every = cross_pairs(ours.descriptors, theirs.descriptors, least, bias, device)
     doubts = MatchDoubts.between(
@@ -238,6 +273,7 @@ def compare(
         theirs,
         threshold,
         bias,
+        sure_from=sure_at,
         low_content=options.low_content,
         believed=options.believed,
     )
@@ -245,6 +281,7 @@ def compare(
     return AgainstResult(
         model=ours.provenance.model,
         threshold=threshold,
+        sure_from=sure_at,
         scale=str(scale),
         in_background=sum(scale.in_background(side.descriptors) for side in (ours, theirs)),
         images=len(ours),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sscd_cli.advice.doubts import RowDoubts, empty_images, find_doubts
 from sscd_cli.advice.originals import Originals, Policy
 from sscd_cli.advice.second_look import SecondLooks
-from sscd_cli.choices import CANNOT_TELL, OTHER_SHOT
+from sscd_cli.choices import CANNOT_TELL, CONFIRMED, OTHER_SHOT
 from sscd_cli.commands import embed
 from sscd_cli.decisions.records import Decisions, decisions_at
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
@@ -50,6 +50,7 @@ from sscd_cli.scoring.threshold import (
     look_at,
     refuse_default,
     resolve,
+    sure_from,
 )
 from sscd_cli.text import counted
 
@@ -61,11 +62,11 @@ if TYPE_CHECKING:
 class DedupResult:
     """What was found; iterating makes the clusters one by one.
 
-    calibrated_images: for how many the threshold was calibrated, if it was. scale: of the
-    threshold and of similarities, see `scoring.scale`. in_background: images that normalise
-    themselves. alike: how alike random images are. crowded: how many images of clusters have so
-    many look-alikes that only their exact copies may go. low_content: how many are compared with
-    their exact copies only, for there is next to nothing in them. decisions: what people said.
+    sure_from: see there. calibrated_images: for how many the threshold was calibrated, if it was.
+    scale: of the threshold and of similarities, see `scoring.scale`. in_background: images that
+    normalise themselves. alike: how alike random images are. crowded: how many images of clusters
+    have so many look-alikes that only their exact copies may go. low_content: how many are compared
+    with their exact copies only, for there is next to nothing in them. decisions: what people said.
     decided: pairs left out because both stay by that. images: with a descriptor, of those asked
     for. stale: of them, left out because the file has vanished or changed since it was embedded.
     aliases: left out because another image is the very same file. unchecked: in clusters, but on no
@@ -79,6 +80,7 @@ class DedupResult:
 
     model: str
     threshold: float
+    sure_from: float
     calibrated_images: int | None
     scale: str
     in_background: int
@@ -143,6 +145,9 @@ class DedupResult:
             return "another shot: its pixels differ in places"
         if verdict == CANNOT_TELL and self.looks.shots_abound:
             return "pixels cannot tell, and most of what is so alike here are other shots"
+        is_lower = self.found.look_at[row] and self.found.similarity[row] < self.sure_from
+        if is_lower and verdict != CONFIRMED:
+            return f"below {self.sure_from:.4g}, and not confirmed by its pixels"
         return self.originals.reason(keeper, row)
 
     def __repr__(self) -> str:
@@ -196,8 +201,9 @@ def run(
     joined = _joined_by_tasks(options, embedded) or _joined_here(options, scale, embedded, announce)
     stored = joined.stored
     copies, decided = without_rejected(joined.copies, stored.columns, said.rejected, said.pixels)
+    sure_at = sure_from(joined.threshold, stored.provenance, believed=options.believed, scale=scale)
     doubts = find_doubts(
-        *(stored, copies, joined.alike, joined.threshold),
+        *(stored, copies, joined.alike, joined.threshold, sure_at),
         low_content=options.low_content,
         second_look=options.second_look,
         believed=options.believed,
@@ -206,11 +212,12 @@ def run(
     sources = embedding.sources if embedding else ()
     originals = Originals.of(stored, Policy(options.keep, options.keep_path, sources))
     with stage("clustering"):
-        sure, left_out, looks = _clusters(stored, copies, options, doubts, originals)
+        sure, left_out, looks = _clusters(joined, copies, options, doubts, originals)
     found = originals.spared(sure)
     return DedupResult(
         model=stored.provenance.model,
         threshold=joined.threshold,
+        sure_from=sure_at,
         calibrated_images=calibrated_images(options.threshold, options.descriptors),
         scale=str(scale),
         in_background=scale.in_background(stored.descriptors),
@@ -283,7 +290,7 @@ class _LeftOut:
 
 
 def _clusters(
-    stored: DescriptorSet,
+    joined: Joined,
     copies: Copies,
     options: DedupOptions,
     doubts: RowDoubts,
@@ -296,56 +303,58 @@ def _clusters(
     An image on no disk of this machine may be in a cluster of such images only: nothing that
     could be removed here has a keeper that cannot be looked for.
     """
+    stored, threshold = joined.stored, joined.threshold
     if copies.forest_at is not None:  # which holds just some of the lower pairs
-        copies = at_threshold(copies, doubts.pairs.threshold)
+        copies = at_threshold(copies, threshold)
     with_copy = copies.rows | doubts.low_twins
     files = check_files(stored, np.flatnonzero(with_copy).tolist())
     order = originals.order(with_copy)
-    looks = SecondLooks(believed=options.believed)
+    pair_doubts, looks = doubts.pairs, SecondLooks(believed=options.believed)
 
-    def clusters(present: NDArray[np.bool_], copies: Copies = copies) -> Clusters:
+    def clusters() -> Clusters:
         rows, linkage = stored.descriptors, options.linkage
-        seen = present & ~doubts.low
-        found = cluster_copies(copies, order, rows, linkage, seen, pair_doubts)
-        return with_exact_copies(found, present & doubts.low, doubts.pairs.exact, order)
+        certain = replace(pair_doubts, confirmed=looks.confirmed)
+        found = cluster_copies(copies, order, rows, linkage, present & ~doubts.low, certain)
+        return with_exact_copies(found, present & doubts.low, pair_doubts.exact, order)
 
-    def look(found: Clusters) -> SecondLooks:
-        return looks.at(stored, found, doubts.pairs.exact) if options.second_look else looks
+    def look() -> SecondLooks:
+        return looks.at(stored, found, pair_doubts) if options.second_look else looks
 
-    pair_doubts = doubts.pairs
+    def look_lower() -> SecondLooks:
+        return looks.at_lower(stored, found, pair_doubts) if options.second_look else looks
+
     present = ~(files.stale | files.aliases)
-    found = clusters(present)
+    found = clusters()
     here = found.component[found.clustered & ~files.elsewhere]
     mixed = files.elsewhere & np.isin(found.component, here)
     if mixed.any():
         present &= ~mixed
-        found = clusters(present)
-    looks = look(found)
+        found = clusters()
+    looks = look()
     if looks.shots_abound:  # still more so among lower pairs
-        copies = at_threshold(copies, doubts.pairs.threshold)
-        found = clusters(present, copies)
-        looks = look(found)
-    looks, apart = looks.among_shots(stored, found, copies, doubts.pairs.threshold)
+        copies = at_threshold(copies, threshold)
+        found = clusters()
+        looks = look()
+    looks, apart = looks.among_shots(stored, found, copies, pair_doubts.threshold)
     if len(apart):  # copies whose keeper is another shot of both
-        pair_doubts = replace(doubts.pairs, apart=apart)
-        found = clusters(present, copies)
-        looks = look(found)
-    for _ in range(_ROUNDS if "original" in options.keep else 0):
-        if not originals.judge(looks.spared(found), order, looks.shots):
+        pair_doubts = replace(pair_doubts, apart=apart)
+        found = clusters()
+        looks = look()
+    for left in reversed(range(_ROUNDS + 1 if "original" in options.keep else 1)):
+        for _ in range(_ROUNDS):
+            if (lower := look_lower()) is looks:
+                break
+            looks = lower
+            found = clusters()
+            looks = look()
+        if not left or not originals.judge(looks.spared(found), order, looks.shots):
             break
         order = originals.order(with_copy)
-        found = clusters(present, copies)
-        looks = look(found)
-    return (
-        looks.spared(found),
-        _LeftOut(
-            stale=int((files.stale | mixed).sum()),
-            aliases=int(files.aliases.sum()),
-            unchecked=int((files.elsewhere & found.clustered).sum()),
-            linked=files.linked,
-        ),
-        looks,
-    )
+        found = clusters()
+        looks = look()
+    unchecked = int((files.elsewhere & found.clustered).sum())
+    stale, aliases = int((files.stale | mixed).sum()), int(files.aliases.sum())
+    return looks.spared(found), _LeftOut(stale, aliases, unchecked, files.linked), looks
 
 
-_ROUNDS = 2  # of judging: what stays after the first may be compared with others
+_ROUNDS = 2  # of judging and looking: what stays after the first may be compared with others

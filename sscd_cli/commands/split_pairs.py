@@ -103,9 +103,15 @@ class Judge:
         found = against.compare(test.stored, train.stored, settings, self.scale)
         _refuse_undecided(found)
         found = against.with_frames(found)
-        status, told = self._status(found, self.options.decisions or test.home / "decisions.jsonl")
-        looked = against.looked_at(found, settings.believed, status == _CODES[NEW], told)
+        status, told, known = self._status(
+            found, self.options.decisions or test.home / "decisions.jsonl"
+        )
+        is_open = status == _CODES[UNSURE]
+        counting = status == _CODES[NEW]
+        looked = against.looked_at(found, settings.believed, counting, told, found.lower & is_open)
         status[found.sure & ~looked.sure] = _CODES[UNSURE]
+        status[is_open & looked.sure] = _CODES[NEW]
+        status[is_open & looked.sure & known] = _CODES[KNOWN]
         return replace(looked, sure=status != _CODES[UNSURE]), status
 
     def copies(self, test: Split, train: Split) -> Pairs:
@@ -126,8 +132,12 @@ class Judge:
 
     def _status(
         self, found: AgainstResult, decisions: Path
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Return the status of each pair before any is looked at, and which a person decided."""
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return the status of each pair before any is looked at.
+
+        And which pairs a person decided, and which are in the baseline.
+        """
+        in_baseline = np.zeros(len(found.pairs), np.bool_)
         status = np.where(found.sure, _CODES[NEW], _CODES[UNSURE]).astype(np.uint8)
         columns = found.stored.columns, found.other.columns
         decided = read_decisions(decisions)
@@ -141,11 +151,12 @@ class Judge:
             known = self._by_contents.get(pair.contents) or self._by_pixels.get(pair.pixels)
             if known:
                 self.met.add(known)
+                in_baseline[number] = True
                 if status[number] == _CODES[NEW]:
                     status[number] = _CODES[KNOWN]
         told = np.zeros(len(status), np.bool_)
         told[list(said)] = True
-        return status, told
+        return status, told, in_baseline
 
 
 def _refuse_undecided(found: AgainstResult) -> None:

@@ -179,7 +179,9 @@ def cluster_copies(
         distinct = _cluster_forest(pairs, order, rows_UD, linkage, copies.forest_at)
         if doubts is not None:
             doubtful = doubts.rows[representative]  # or their keepers: these are to be looked at
-            doubted = distinct.removable & (doubtful | doubtful[distinct.keeper])
+            doubtful = doubtful | doubtful[distinct.keeper]
+            doubtful |= distinct.similarity < np.float32(doubts.threshold)
+            doubted = distinct.removable & doubtful
             distinct = distinct.with_look_at(doubted)
     if copies.bias is not None:
         distinct = _lowered(distinct, copies.bias[representative])

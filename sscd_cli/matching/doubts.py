@@ -34,12 +34,14 @@ class Doubts:
     threshold: a pair below it. rows: bool (N,), every pair of these. exact: int64 (N,), rows of
     one number hold the same picture, byte for byte or pixel for pixel, or the same frames, and
     are beyond doubt. apart: int64 (K, 2), pairs of rows that are no copies, the smaller one first.
+    confirmed: the same of those that are copies however low their similarity.
     """
 
     threshold: float
     rows: NDArray[np.bool_]
     exact: Indices
     apart: Indices = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    confirmed: Indices = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
     def sure(self, pairs: Pairs, rows_M: Indices) -> NDArray[np.bool_]:
         """Return which pairs suffice, bool (P,). rows_M: the row of each number in them."""
@@ -47,10 +49,15 @@ class Doubts:
         enough = pairs.similarity >= np.float32(self.threshold)
         plain = ~doubtful[pairs.left] & ~doubtful[pairs.right]
         same: NDArray[np.bool_] = exact[pairs.left] == exact[pairs.right]
-        left, right = rows_M[pairs.left], rows_M[pairs.right]
-        keys = np.minimum(left, right) * len(self.rows) + np.maximum(left, right)
-        apart = np.isin(keys, self.apart[:, 0] * len(self.rows) + self.apart[:, 1])
-        return enough & (plain | same) & ~apart
+        ends = np.sort(np.stack([rows_M[pairs.left], rows_M[pairs.right]], axis=1), axis=1)
+        apart, confirmed = (self._keyed(ends, some) for some in (self.apart, self.confirmed))
+        return (enough | confirmed) & (plain | same) & ~apart
+
+    def _keyed(self, ends_P2: Indices, some_K2: Indices) -> NDArray[np.bool_]:
+        """Return which pairs of rows are among some."""
+        count = len(self.rows)
+        keys, wanted = (ends[:, 0] * count + ends[:, 1] for ends in (ends_P2, some_K2))
+        return np.isin(keys, wanted)
 
 
 def at_threshold(copies: Copies, threshold: float) -> Copies:

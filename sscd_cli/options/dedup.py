@@ -69,7 +69,7 @@ class DedupOptions(Options):
         bool,
         Help(
             "Compare the pixels of what would go and what would stay: another shot stays, to be "
-            "looked at."
+            "looked at, and so does what they do not confirm below the model's own threshold."
         ),
     ] = True
     yes: shared.Yes = False

@@ -122,6 +122,21 @@ def look_at(threshold: float | str | None, provenance: Provenance, resolved: flo
     return min(provenance.look_at, resolved)
 
 
+def sure_from(
+    resolved: float, provenance: Provenance, *, believed: bool, scale: Scale = COSINE
+) -> float:
+    """Return the similarity from which a pair is a copy unless its pixels say it is another shot.
+
+    That is the model's own threshold, or a higher one. A pair below it that is found all the same
+    is a copy only if its pixels confirm it.
+
+    Args: resolved: what `resolve` returned. believed: that one is right, as a calibrated one is.
+    """
+    if believed or provenance.threshold is None or not scale.is_cosine:
+        return resolved
+    return max(resolved, provenance.threshold)
+
+
 def refuse_default(threshold: float | str | None, scale: Scale) -> None:
     """Raise UsageError where the model's own threshold would be used on another scale."""
     if threshold is None and not scale.is_cosine:

@@ -51,7 +51,8 @@ class Residual:
     apart: of them, those in which the other one has next to none.
     alone: tiles that hold something in the one, and only in the other, and there an even ground.
     relit: grey levels by which the light differs, of a picture that lies over the other turned:
-    edits turn the light, too, and a thing that was turned is lit anew.
+    edits turn the light, too, and a thing that was turned is lit anew. covered: of either picture
+    the share that the other one covers, the less of the two.
     """
 
     tiles: int
@@ -62,6 +63,7 @@ class Residual:
     apart: tuple[int, int]
     alone: tuple[int, int]
     relit: float = 0.0
+    covered: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +119,7 @@ class Overlay:
             apart=apart,
             alone=tiles.alone,
             relit=_unlike_light(base, seen, inside) if turn_of(self.to) > _TURNED else 0.0,
+            covered=min(area / inside.size, area * scale_of(self.to) ** 2 / self.top.size),
         )
 
     def _seen(self) -> Floats:

@@ -24,6 +24,7 @@ _CERTAIN = 0.9  # share of tiles after which no other map is sought
 # what is asked of a copy: tiles, their share that agrees, that has moved, that one has alone
 _TILES, _AGREE, _STILL, _BARE = 12, 0.9, 0.03, 0.001
 _RELIT = 2.5  # grey levels of light that a copy does not exceed
+_WHOLLY = 0.65  # share of either picture that the other covers: no collage, no picture in another
 _MOVED = 0.12  # share of tiles that another shot has elsewhere
 _OWN, _EVENLY, _PLACES, _MUCH = 0.0004, 0.12, 2, 0.002
 _OVER = 0.4  # share of the richest tiles found of another shot in which some have moved
@@ -37,10 +38,13 @@ _LAID, _NUDGED, _STAYS, _SHARP = 0.6, 0.05, 0.75, 0.7
 _HALF, _ALONE, _TENTH = 0.5, 2, 0.1
 
 
-def second_look(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> LookVerdict:
+def second_look(
+    one: NDArray[np.uint8], other: NDArray[np.uint8], *, wholly: bool = False
+) -> LookVerdict:
     """Say whether two pictures are one shot: some 40 ms on one core.
 
-    Args: one, other: upright RGB, uint8 (h, w, 3), best with a longer side of `SIDE`.
+    Args: one, other: upright RGB, uint8 (h, w, 3), best with a longer side of `SIDE`. wholly: what
+        holds much beside the other picture is not confirmed.
     Returns: "copy confirmed", "other shot", or "cannot tell". Each of the first two is said only
         on evidence for it.
     """
@@ -56,7 +60,9 @@ def second_look(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> LookVerdict
     overlay = overlay.refined(FINE)
     even = min(_even(left), _even(right))
     broad = min(_broad(left), _broad(right))
-    return judge(overlay.residual(), overlay.score, alike, even, broad)
+    rest = overlay.residual()
+    said = judge(rest, overlay.score, alike, even, broad)
+    return CANNOT_TELL if said == CONFIRMED and wholly and rest.covered < _WHOLLY else said
 
 
 def judge(left: Residual, score: float, alike: float, even: float, broad: float) -> LookVerdict:

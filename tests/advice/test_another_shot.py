@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -110,7 +111,9 @@ def test_originals_are_told_only_where_something_may_go_and_no_pair_is_looked_at
     looks: list[object] = []
     compared: list[object] = []
     look, compare = second_look.second_look, originals.compare
-    monkeypatch.setattr(second_look, "second_look", lambda *p: looks.append(p) or look(*p))
+    monkeypatch.setattr(
+        second_look, "second_look", lambda *p, **how: looks.append(p) or look(*p, **how)
+    )
     monkeypatch.setattr(originals, "compare", lambda *p: compared.append(p) or compare(*p))
     assert sscd("dedup", "--keep", "original,path", "-f", "paths").lines == ["a.png"] * is_copy
     assert bool(compared) is is_copy
@@ -254,3 +257,97 @@ def test_where_pixels_cannot_tell_the_time_of_the_shots_does(
 )
 def test_the_counts_of_a_second_look_add_up(counts: tuple[int, int, int], said: str) -> None:
     assert looks_text(*counts) == f"second look at {said}"
+
+
+def lower(axis: int) -> NDArray[np.float32]:
+    """A descriptor below the model's own threshold to `VECTOR`, and far below it to the others."""
+    return np.float32([0.6, *(0.8 * (place == axis) for place in range(1, 64))])
+
+
+@pytest.fixture
+def less_alike(tmp_path: Path) -> None:
+    """A page; below the threshold to it a copy, another page, what nothing tells, and a collage."""
+    one, other = PAGES
+    collage = Image.new("RGB", (1700, 1100))
+    collage.paste(one, (0, 0))
+    collage.paste(
+        other_shots.bursts(3, Image.effect_noise((850, 1100), 80).convert("RGB"))[0], (850, 0)
+    )
+    pictures = {"copy": one.resize((425, 550)), "other": other, "tiny": one.resize((40, 40))}
+    pictures |= {"collage": collage}
+    others = {f"{name}.png": lower(axis) for axis, name in enumerate(pictures, 1)}
+    files = {f"{name}.png": picture for name, picture in pictures.items()}
+    save(tmp_path, {"a.png": one, **files}, others)
+
+
+@pytest.mark.usefixtures("less_alike")
+@pytest.mark.parametrize("words", ["--keep path", "--keep path -t 0.55", "--against twin"])
+def test_below_the_models_own_threshold_only_a_confirmed_copy_may_go(
+    sscd: Run, tmp_path: Path, words: str
+) -> None:
+    if "--against" in words:
+        (tmp_path / "theirs").mkdir()
+        save(tmp_path / "theirs", {"a.png": PAGES[0]})
+        words = "--against theirs/descriptors"
+        (tmp_path / "a.png").unlink()
+    assert sscd("dedup", "-f", "paths", *words.split()).lines == ["copy.png"]
+    ran = sscd("dedup", "-f", "jsonl", *words.split())
+    members = [m for r in records_of(ran.out) for m in r.get("members", [r])]
+    said = {m["path"]: (m["band"], m["verdict"]) for m in members if m["path"] != "a.png"}
+    assert said == {
+        "copy.png": ("edited copy", "copy confirmed"),
+        "other.png": ("look at it", "other shot"),
+        "tiny.png": ("look at it", "cannot tell"),
+        "collage.png": ("look at it", "cannot tell"),
+    }
+    assert "many other shots" not in ran.err, "they are none of those above the threshold"
+
+
+@pytest.mark.usefixtures("less_alike")
+def test_why_one_below_the_threshold_stays_is_said(sscd: Run) -> None:
+    (cluster,) = records_of(sscd(*WORDS, "jsonl").out)
+    reasons = {m["path"]: m["reason"] for m in cluster["members"]}
+    assert reasons["tiny.png"] == "below 0.75, and not confirmed by its pixels"
+    assert reasons["other.png"] == "another shot: its pixels differ in places"
+    assert reasons["copy.png"] == "later in the order of paths"
+
+
+@pytest.mark.usefixtures("less_alike")
+@pytest.mark.parametrize(
+    ("words", "gone"),
+    [
+        ("-t 0.7", []),
+        ("--no-second-look", []),
+        ("-t 0.55 --no-second-look", []),
+        ("-t 0.55 --yes", ["copy.png", "tiny.png", "collage.png"]),
+    ],
+)
+def test_what_is_found_and_believed_is_up_to_the_command_line(
+    sscd: Run, words: str, gone: list[str]
+) -> None:
+    assert set(sscd(*WORDS, "paths", *words.split()).lines) == set(gone)
+
+
+def test_nothing_goes_for_a_keeper_that_goes_below_the_threshold(sscd: Run, tmp_path: Path) -> None:
+    one, near = PAGES[0], np.float32([0.55, 0.78, 0.299, *[0] * 61])
+    pictures = {"a.png": one, "b.png": one.resize((425, 550)), "c.png": one.resize((430, 556))}
+    save(tmp_path, pictures, {"b.png": lower(1), "c.png": near})
+    (cluster,) = records_of(sscd(*WORDS, "jsonl").out)
+    said = {m["path"]: (m["keep"], m["keeper"]) for m in cluster["members"]}
+    assert said == {name: (name == "a.png", "a.png") for name in pictures}
+
+
+@pytest.mark.usefixtures("less_alike")
+def test_a_leak_below_the_threshold_counts_once_confirmed_and_may_be_in_the_baseline(
+    sscd: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "theirs").mkdir()
+    save(tmp_path / "theirs", {"a.png": PAGES[0]})
+    gate = ("leaks", "descriptors", "--against", "theirs/descriptors", "-t", "0.55", "-f", "json")
+    told = json.loads(sscd(*gate).out)
+    status = {Path(leak["path"]).name: leak["status"] for leak in told["leaks"]}
+    unsure = dict.fromkeys(("other.png", "tiny.png", "collage.png"), "look at it")
+    assert status == {"a.png": "new", "copy.png": "new", **unsure}
+    assert sscd(*gate, "--write-baseline", "known.json").status == 0
+    ran = sscd(*gate, "--baseline", "known.json")
+    assert (ran.status, json.loads(ran.out)["known"]) == (0, 2)

@@ -72,7 +72,9 @@ def test_below_the_models_threshold_a_pair_is_looked_at_and_never_removable(
     assert "1 to look at\nthreshold 0.55 of drawn" in ran.err
     assert sscd(*words, "-f", "paths").lines == ["copy.png"]
     assert "  look at 0.500" in sscd(*words).out.decode()
-    assert bands(sscd(*words, "-t", "0.45", "-f", "jsonl"))["like.png"] == (False, "edited copy")
+    lower = *words, "-t", "0.45", "-f", "jsonl"
+    assert bands(sscd(*lower))["like.png"] == (True, "look at it"), "nothing confirms it"
+    assert bands(sscd(*lower, "--yes"))["like.png"] == (False, "edited copy")
     assert sscd("dedup", "--task", "1/1").status == 0
     assert bands(sscd(*words, "-f", "jsonl"))["like.png"] == (True, "look at it")
 

@@ -173,7 +173,7 @@ def test_the_original_stays_for_copies_that_do_not_resemble_each_other(
     ):
         copy = edit.apply(original, rng, original)
         copy.resize((2 * original.width, 2 * original.height)).save(folder / f"{name}.png")
-    ran = sscd("dedup", folder, "-t", "0.7", "-f", "paths")
+    ran = sscd("dedup", folder, "-t", "0.7", "--yes", "-f", "paths")
     assert sorted(Path(line).name for line in ran.lines) == ["a.png", "b.png"]
 
 

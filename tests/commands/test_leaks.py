@@ -489,11 +489,11 @@ def test_chance_is_told_of_sets_that_are_large_enough(
             for n, row in enumerate(rows)
         }
         store(tmp_path / f"{name}.d", files)
-    ran = sscd("leaks", "test.d", "--against", "train.d", "-t", "0.6", "-f", "json")
+    ran = sscd("leaks", "test.d", "--against", "train.d", "-t", "0.6", "--yes", "-f", "json")
     told = json.loads(ran.out)
     # some 14,400 pairs of 24 dimensions: 0.6 is nearly three deviations
     assert told["leaked"] / 3 < told["expected_by_chance"] < told["leaked"] * 3
-    text = sscd("leaks", "test.d", "--against", "train.d", "-t", "0.6").out.decode()
+    text = sscd("leaks", "test.d", "--against", "train.d", "-t", "0.6", "--yes").out.decode()
     assert re.search(r"expected by chance    about [\d.]+, of images that are no copies\n", text)
 
 
@@ -659,7 +659,9 @@ def test_an_image_is_looked_at_until_one_is_a_copy_of_it(
     looked_at = []
     between = SecondLooks.between
     monkeypatch.setattr(
-        SecondLooks, "between", lambda *sides: looked_at.extend(sides[3]) or between(*sides)
+        SecondLooks,
+        "between",
+        lambda *sides, **how: looked_at.extend(sides[3]) or between(*sides, **how),
     )
     told = json.loads(sscd("leaks", "test.d", "--against", "train.d", "-f", "json").out)
     assert (told["leaked"], told["look_at"]) == (leaked, 1 - leaked)

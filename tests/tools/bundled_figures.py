@@ -25,7 +25,7 @@ GALLERY = ROOT / "tests" / "data" / "gallery"
 PAIR = ("canyon.jpg", "canyon-flipped.jpg")
 SENTENCES = {
     "README.md": (
-        "no `-t`: copies from {threshold}; from {look_at} on marked `look at it`",
+        "no `-t`: copies from {threshold}; from {look_at} on only if pixels confirm it",
         "different photographs reaches {threshold} with `sscd_mini`",
         "find_pairs(stored.descriptors, {threshold})",
         "| `sscd_mini` | bundled | {size} MB | {dimensions} | 35,249 pictures "
