@@ -134,6 +134,7 @@ def test_json_that_is_no_coco_is_refused(tmp_path: Path, text: str) -> None:
         ("records.jsonl", '{"images": [{"path": "b/2.jpg"}, {"path": "1.jpg"}]}\n'),
         ("names.txt", "b/2.jpg\r\n\r\n1.jpg\r\n"),
         ("bom.txt", "\ufeffb/2.jpg\n1.jpg"),
+        ("bare.jsonl", '"b/2.jpg"\n"1.jpg"\n'),
     ],
 )
 def test_lists_are_read_as_people_have_them(tmp_path: Path, name: str, text: str) -> None:
@@ -141,6 +142,30 @@ def test_lists_are_read_as_people_have_them(tmp_path: Path, name: str, text: str
     path = listed(tmp_path / name, text)
     assert [ref.id for ref in refs(path)] == ["b/2.jpg", "1.jpg"]
     assert "".join(record.text for record in iter_records(str(path), "")) == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.txt", "b/2.jpg\r\n日本.jpg\r\n"),
+        ("a.csv", "file,label\r\nb/2.jpg,cat\r\n日本.jpg,dog\r\n"),
+        ("a.jsonl", '{"file": "b/2.jpg"}\r\n{"file": "日本.jpg"}\r\n'),
+        ("a.json", '{"images": [{"file_name": "b/2.jpg"}, {"file_name": "日本.jpg"}]}'),
+    ],
+)
+def test_lists_in_utf_16_are_read_as_those_in_utf_8(
+    tmp_path: Path, encoding: str, name: str, text: str
+) -> None:
+    picture(tmp_path / "b" / "2.jpg", 1)
+    path = listed(tmp_path / name, ("\ufeff" + text).encode(encoding))
+    assert [ref.id for ref in refs(path)] == ["b/2.jpg", "日本.jpg"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_a_mark_at_the_start_of_stdin_tells_how_names_are_encoded(encoding: str) -> None:
+    stdin = io.BytesIO("\ufeffa.jpg\r\n日本.jpg\r\n".encode(encoding))
+    assert [ref.id for ref in iter_images(["-"], stdin=stdin)] == ["a.jpg", "日本.jpg"]
 
 
 def test_a_text_that_is_no_list_is_called_that(tmp_path: Path) -> None:

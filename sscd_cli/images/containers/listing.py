@@ -9,6 +9,7 @@ so that an image is the same one in two lists, and in its folder.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import PurePosixPath
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.images.refs import ImageRef, image_column, split_columns
@@ -32,6 +33,7 @@ MOST_CHARACTERS = 64 << 20  # of a line or a cell, so that no file fills the mem
 MOST_LINES = 100_000  # of one row
 CHUNK_BYTES = 1 << 16
 BOM = "\ufeff"
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what PowerShell begins a list with
 # what a row of JSON calls the file, where it describes an image by a record
 KEYS = ("path", "file_name", "filename", "file", "url", "image")
 
@@ -113,7 +115,7 @@ def _iter_rows(path: str, column: str) -> Iterator[ListRow]:
     ends = "\n" if extension == NAMES else ""  # "": a carriage return ends a line, too
     with (
         open_binary(path) as stream,
-        io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline=ends) as file,
+        io.TextIOWrapper(stream, _encoding(stream), "surrogateescape", newline=ends) as file,
     ):
         lines = _lines(file)
         if extension == NAMES:
@@ -122,6 +124,14 @@ def _iter_rows(path: str, column: str) -> Iterator[ListRow]:
             yield from _of_lines(path, lines, column)
         else:
             yield from _of_table(path, lines, column, TABLES[extension])
+
+
+def _encoding(stream: BinaryIO) -> str:
+    if not stream.seekable():
+        return "utf-8"
+    start = stream.read(2)
+    stream.seek(0)
+    return "utf-16" if start in UTF_16 else "utf-8"
 
 
 def _lines(file: TextIO) -> Iterator[str]:
@@ -137,6 +147,8 @@ def _lines(file: TextIO) -> Iterator[str]:
 def iter_names(stream: io.BufferedIOBase, *, from0: bool) -> Iterator[str]:
     """Yield the names of a list as they arrive, each byte of them kept; empty ones are none.
 
+    UTF-16 is told by its mark at the start, and its names are encoded as those of files are.
+
     What is read first tells how they are separated: no name holds a NUL, but one may hold a line
     feed. So the list is one of NULs if it has one among its first bytes, up to a whole name. A
     carriage return before the end of a line, as Windows writes it, belongs to no name, but to
@@ -144,7 +156,7 @@ def iter_names(stream: io.BufferedIOBase, *, from0: bool) -> Iterator[str]:
     Raises: UsageError: NUL bytes after lines; a list of lines with `from0`.
     """
     rest, separator = b"", b"\0" if from0 else b""
-    while chunk := stream.read1(CHUNK_BYTES):
+    for chunk in _chunks(stream):
         rest += chunk
         if not separator and (b"\0" in rest or b"\n" in rest):
             separator = b"\0" if b"\0" in rest else b"\n"
@@ -158,6 +170,24 @@ def iter_names(stream: io.BufferedIOBase, *, from0: bool) -> Iterator[str]:
         raise UsageError("the list on stdin holds no NUL byte", "leave out --from0")
     if rest:
         yield _as_name(rest, separator)
+
+
+def _chunks(stream: io.BufferedIOBase) -> Iterator[bytes]:
+    """Yield what arrives, without a mark at the start, and UTF-16 as names of files."""
+    first = stream.read1(CHUNK_BYTES)
+    while _begins_a_mark(first) and (more := stream.read1(CHUNK_BYTES)):
+        first += more
+    chunks = chain([first], iter(lambda: stream.read1(CHUNK_BYTES), b""))
+    if first.startswith(UTF_16):
+        yield from map(os.fsencode, codecs.iterdecode(chunks, "utf-16", "replace"))
+    else:
+        yield next(chunks).removeprefix(codecs.BOM_UTF8)
+        yield from chunks
+
+
+def _begins_a_mark(start: bytes) -> bool:
+    marks = (*UTF_16, codecs.BOM_UTF8)
+    return any(mark.startswith(start) and mark != start for mark in marks)
 
 
 def _as_name(line: bytes, separator: bytes) -> str:
@@ -189,17 +219,20 @@ def _of_lines(path: str, lines: Iterable[str], column: str) -> Iterator[ListRow]
             yield ListRow(text)
             continue
         row = _json_row(line, number)
+        if isinstance(row, str):
+            yield ListRow(text, (row,))
+            continue
         found = found or _name_column(path, column, row)
         yield _json_record(text, row, found)
 
 
-def _json_row(line: str, number: int) -> dict[str, Any]:
+def _json_row(line: str, number: int) -> dict[str, Any] | str:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"line {number}, column {error.colno}: {error.msg}") from None
-    if not isinstance(row, dict):
-        raise ValueError(f"line {number} is no JSON object")
+    if not isinstance(row, dict | str):
+        raise ValueError(f"line {number} is neither a JSON object nor a name")
     return row
 
 
