@@ -131,11 +131,14 @@ class MatchDoubts:
         """Leave those out."""
         return pairs.chosen(~self.low(pairs))
 
-    def sure(self, pairs: Pairs) -> NDArray[np.bool_]:
-        """Return the pairs that are copies; the others are to be looked at."""
+    def sure(self, pairs: Pairs, crowd_P: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return the pairs that are copies; the others, those of `crowd`, too, are to be looked at.
+
+        But for exact copies, which are beyond doubt.
+        """
         ours, theirs = self.several
         sure = pairs.similarity >= np.float32(self.sure_from)
-        sure &= ~ours[pairs.left] & ~theirs[pairs.right] & ~self.crowd(pairs)
+        sure &= ~ours[pairs.left] & ~theirs[pairs.right] & ~crowd_P
         return sure | self._exact(pairs)
 
     def _exact(self, pairs: Pairs) -> NDArray[np.bool_]:

@@ -156,10 +156,9 @@ class SecondLooks:
     @property
     def may_be_shots(self) -> Indices:
         """Which might go, if so many of their like were not other shots."""
-        unsure = self.shots_abound
-        return self._rows(
-            lambda row, said: unsure and said == CANNOT_TELL and row not in self.lower
-        )
+        if not self.shots_abound:
+            return np.zeros(0, np.int64)
+        return self._rows(lambda row, said: said == CANNOT_TELL and row not in self.lower)
 
     @property
     def in_doubt(self) -> Indices:

@@ -278,6 +278,7 @@ def compare(
         believed=options.believed,
     )
     pairs, checked, stale = _among_present_files(ours, theirs, doubts.with_content(every))
+    crowd = doubts.crowd(pairs)
     return AgainstResult(
         model=ours.provenance.model,
         threshold=threshold,
@@ -288,7 +289,7 @@ def compare(
         others=len(theirs),
         unreadable=len(ours.unreadable),
         alike=doubts.alike,
-        crowd=doubts.crowd(pairs),
+        crowd=crowd,
         exact=doubts.exact,
         low_content=_distinct(every.left[doubts.low(every)]),
         stale=stale,
@@ -297,7 +298,7 @@ def compare(
         other=theirs,
         pairs=pairs,
         checked=checked,
-        sure=doubts.sure(pairs),
+        sure=doubts.sure(pairs, crowd),
     )
 
 
