@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from sscd_cli.advice.animations import same_between
 from sscd_cli.advice.doubts import MatchDoubts
+from sscd_cli.advice.files import check_files
 from sscd_cli.advice.second_look import SecondLooks
 from sscd_cli.choices import CONFIRMED
 from sscd_cli.commands import embed
 from sscd_cli.decisions.records import Decisions, decisions_at
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable, refuse_unlike
-from sscd_cli.embedding.verify import check_files
 from sscd_cli.images.read import is_file
 from sscd_cli.joining import tasks as join
 from sscd_cli.machines.stages import stage

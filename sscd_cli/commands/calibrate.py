@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.advice.files import is_as_embedded
 from sscd_cli.commands import embed
 from sscd_cli.commands.evaluate.self_copies import LazyImages, held_bytes
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.edits.named import EDITS, Edit
 from sscd_cli.embedding.provenance import model_of
-from sscd_cli.embedding.verify import is_as_embedded
 from sscd_cli.errors import NoImagesError, SscdError, UsageError
 from sscd_cli.evaluation.calibration import Assumed, Calibration, Similarities, calibrate
 from sscd_cli.evaluation.self_copies import copy_similarities

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sscd_cli.advice.doubts import RowDoubts, empty_images, find_doubts
+from sscd_cli.advice.clustering import Clustering
+from sscd_cli.advice.doubts import empty_images, find_doubts
 from sscd_cli.advice.originals import Originals, Policy
 from sscd_cli.advice.second_look import SecondLooks
 from sscd_cli.choices import CANNOT_TELL, CONFIRMED, OTHER_SHOT
@@ -17,7 +17,6 @@ from sscd_cli.commands import embed
 from sscd_cli.decisions.records import Decisions, decisions_at
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.descriptors.tables import as_table
-from sscd_cli.embedding.verify import check_files
 from sscd_cli.errors import SscdError
 from sscd_cli.images.read import is_file
 from sscd_cli.joining import report as join_report
@@ -27,15 +26,13 @@ from sscd_cli.joining.report import Joined
 from sscd_cli.machines.hardware import give_memory_back
 from sscd_cli.machines.stages import Progress, stage
 from sscd_cli.machines.tasks import Task
-from sscd_cli.matching.clusters import cluster_copies, find_copies
+from sscd_cli.matching.clusters import find_copies
 from sscd_cli.matching.copies import Clusters, Copies, Recall
 from sscd_cli.matching.decided import without_rejected
 from sscd_cli.matching.doubts import (
     Resemblance,
-    at_threshold,
     random_rows,
     resemblance,
-    with_exact_copies,
 )
 from sscd_cli.matching.join import JoinPlan
 from sscd_cli.options.dedup import DedupOptions
@@ -202,18 +199,9 @@ def run(
     stored = joined.stored
     copies, decided = without_rejected(joined.copies, stored.columns, said.rejected, said.pixels)
     sure_at = sure_from(joined.threshold, stored.provenance, believed=options.believed, scale=scale)
-    doubts = find_doubts(
-        *(stored, copies, joined.alike, joined.threshold, sure_at),
-        low_content=options.low_content,
-        second_look=options.second_look,
-        believed=options.believed,
-    )
-    give_memory_back()
     sources = embedding.sources if embedding else ()
-    originals = Originals.of(stored, Policy(options.keep, options.keep_path, sources))
-    with stage("clustering"):
-        sure, left_out, looks = _clusters(joined, copies, options, doubts, originals)
-    found = originals.spared(sure)
+    clustering = _clustering(joined, copies, options, sources, sure_at)
+    found = clustering.found
     return DedupResult(
         model=stored.provenance.model,
         threshold=joined.threshold,
@@ -222,23 +210,23 @@ def run(
         scale=str(scale),
         in_background=scale.in_background(stored.descriptors),
         alike=joined.alike,
-        crowded=int((doubts.crowd & found.clustered).sum()),
-        low_content=int(doubts.low.sum()),
+        crowded=int((clustering.doubts.crowd & found.clustered).sum()),
+        low_content=int(clustering.doubts.low.sum()),
         decisions=said,
         decided=decided,
         images=joined.images,
         unreadable=joined.unreadable,
-        stale=left_out.stale,
-        aliases=left_out.aliases,
-        unchecked=left_out.unchecked,
-        removable_bytes=int(stored.columns["file_bytes"][found.removable & ~left_out.linked].sum()),
+        stale=clustering.stale,
+        aliases=clustering.aliases,
+        unchecked=clustering.unchecked,
+        removable_bytes=clustering.freed_bytes,
         recall=copies.recall,
         embedded=embedded,
         stored=stored,
         found=found,
-        originals=originals,
-        untold=int((sure.removable & ~found.removable).sum()),
-        looks=looks,
+        originals=clustering.originals,
+        untold=clustering.untold,
+        looks=clustering.looks,
     )
 
 
@@ -281,80 +269,24 @@ def _joined_here(
     return Joined(stored, copies, threshold, len(stored), len(stored.unreadable), alike)
 
 
-@dataclass(frozen=True)
-class _LeftOut:
-    stale: int
-    aliases: int
-    unchecked: int
-    linked: NDArray[np.bool_]
-
-
-def _clusters(
+def _clustering(
     joined: Joined,
     copies: Copies,
     options: DedupOptions,
-    doubts: RowDoubts,
-    originals: Originals,
-) -> tuple[Clusters, _LeftOut, SecondLooks]:
-    """Cluster the images whose files are still there, each file once, and look at their pixels.
-
-    Which is the original is asked only where something may go after that look.
-
-    An image on no disk of this machine may be in a cluster of such images only: nothing that
-    could be removed here has a keeper that cannot be looked for.
-    """
+    sources: tuple[str, ...],
+    sure_at: float,
+) -> Clustering:
+    """Find what may go, and for what. sources: as they were named, if they were."""
     stored, threshold = joined.stored, joined.threshold
-    if copies.forest_at is not None:  # which holds just some of the lower pairs
-        copies = at_threshold(copies, threshold)
-    with_copy = copies.rows | doubts.low_twins
-    files = check_files(stored, np.flatnonzero(with_copy).tolist())
-    order = originals.order(with_copy)
-    pair_doubts, looks = doubts.pairs, SecondLooks(believed=options.believed)
-
-    def clusters() -> Clusters:
-        rows, linkage = stored.descriptors, options.linkage
-        certain = replace(pair_doubts, confirmed=looks.confirmed)
-        found = cluster_copies(copies, order, rows, linkage, present & ~doubts.low, certain)
-        return with_exact_copies(found, present & doubts.low, pair_doubts.exact, order)
-
-    def look() -> SecondLooks:
-        return looks.at(stored, found, pair_doubts) if options.second_look else looks
-
-    def look_lower() -> SecondLooks:
-        return looks.at_lower(stored, found, pair_doubts) if options.second_look else looks
-
-    present = ~(files.stale | files.aliases)
-    found = clusters()
-    here = found.component[found.clustered & ~files.elsewhere]
-    mixed = files.elsewhere & np.isin(found.component, here)
-    if mixed.any():
-        present &= ~mixed
-        found = clusters()
-    looks = look()
-    if looks.shots_abound:  # still more so among lower pairs
-        copies = at_threshold(copies, threshold)
-        found = clusters()
-        looks = look()
-    looks, apart = looks.among_shots(stored, found, copies, pair_doubts.threshold)
-    if len(apart):  # copies whose keeper is another shot of both
-        pair_doubts = replace(pair_doubts, apart=apart)
-        found = clusters()
-        looks = look()
-    for left in reversed(range(_ROUNDS + 1 if "original" in options.keep else 1)):
-        for _ in range(_ROUNDS):
-            if (lower := look_lower()) is looks:
-                break
-            looks = lower
-            found = clusters()
-            looks = look()
-        if not left or not originals.judge(looks.spared(found), order, looks.shots):
-            break
-        order = originals.order(with_copy)
-        found = clusters()
-        looks = look()
-    unchecked = int((files.elsewhere & found.clustered).sum())
-    stale, aliases = int((files.stale | mixed).sum()), int(files.aliases.sum())
-    return looks.spared(found), _LeftOut(stale, aliases, unchecked, files.linked), looks
-
-
-_ROUNDS = 2  # of judging and looking: what stays after the first may be compared with others
+    doubts = find_doubts(
+        *(stored, copies, joined.alike, threshold, sure_at),
+        low_content=options.low_content,
+        second_look=options.second_look,
+        believed=options.believed,
+    )
+    give_memory_back()
+    originals = Originals.of(stored, Policy(options.keep, options.keep_path, sources))
+    looks = SecondLooks(believed=options.believed)
+    how = threshold, options.linkage, doubts, originals, options.second_look, looks
+    with stage("clustering"):
+        return Clustering(stored, copies, *how).run()
