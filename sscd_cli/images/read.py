@@ -13,6 +13,7 @@ from functools import lru_cache
 from sscd_cli.choices import MAX_BYTES
 from sscd_cli.errors import reason_of
 from sscd_cli.images.containers.kinds import is_container, open_container
+from sscd_cli.images.containers.listing import named_image
 from sscd_cli.images.refs import (
     ElsewhereError,
     FileStatus,
@@ -171,7 +172,7 @@ def read_bytes(ref: ImageRef, max_bytes: int = MAX_BYTES) -> tuple[bytes, FileSt
 def _read_named(ref: ImageRef, name: str, max_bytes: int) -> bytes:
     """Read a file that a container names, relative to its own folder."""
     folder = os.path.dirname(ref.path)  # noqa: PTH120
-    path = name if is_url(name) else join(folder, name)
+    path = named_image(folder, name).path
     try:
         return read_bytes(ImageRef(name, "", path), max_bytes)[0]
     except OSError as error:

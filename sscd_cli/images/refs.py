@@ -166,10 +166,13 @@ def join_columns(path: str, columns: Columns) -> str:
     return f"{path}#{urlencode(chosen, errors='surrogateescape')}" if chosen else path
 
 
-def image_column(path: str, chosen: str, found: Sequence[str], others: Sequence[str]) -> str:
+def image_column(
+    path: str, chosen: str, found: Sequence[str], others: Sequence[str], choice: Sequence[str]
+) -> str:
     """Return the chosen column, or the only one that holds images, or the one usually named so.
 
-    Args: found: the columns that hold images. others: those that do not.
+    Args: found: the columns that hold images. others: those that do not. choice: those that may be
+    chosen.
     Raises: UsageError: no such column, or none or several that hold images; names the columns.
     """
     if chosen in found or (len(found) == 1 and not chosen):
@@ -183,5 +186,5 @@ def image_column(path: str, chosen: str, found: Sequence[str], others: Sequence[
         what = f"{path} has no column {chosen}"
     else:
         what = f"{path} has {'several columns' if found else 'no column'} with images"
-    named = ", ".join(found or others) or "none"
-    raise UsageError(what, f"choose one with --image-column ({named})")
+    fix = f"choose one with --image-column ({', '.join(choice)})"
+    raise UsageError(what, fix if choice else "name a table with images, or with their paths")

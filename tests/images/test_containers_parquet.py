@@ -56,8 +56,9 @@ def contents(images: list[ImageRef]) -> list[bytes]:
         pa.array(ROWS, pa.large_binary()),
         structs(ROWS),
         pa.array(ROWS).dictionary_encode(),
+        pa.array(ROWS, pa.binary_view()),
     ],
-    ids=["binary", "large", "struct", "categories"],
+    ids=["binary", "large", "struct", "categories", "view"],
 )
 def test_rows_are_images_whose_ids_are_their_numbers(tmp_path: Path, column: pa.Array) -> None:
     path = written(tmp_path / "a.parquet", {"n": range(10), "photo": column}, row_group_size=3)
@@ -147,6 +148,35 @@ def test_a_file_that_claims_more_rows_than_it_has_ends_where_they_do(
     assert "ends" in second.fault.reason or "nd of" in second.fault.reason
 
 
+LISTS = [pa.list_, pa.large_list, lambda kind: pa.list_(kind, 2), pa.list_view, pa.large_list_view]
+
+
+@pytest.mark.parametrize("list_of", LISTS)
+def test_lists_of_every_kind_hold_several_images(tmp_path: Path, list_of: Any) -> None:
+    column = pa.array([ROWS[:2], ROWS[2:4]], list_of(pa.binary()))
+    path = written(tmp_path / "a.parquet", {"images": column})
+    images = refs(path)
+    assert [ref.id for ref in images] == ["0/0", "0/1", "1/0", "1/1"]
+    assert contents(images) == ROWS[:4]
+    parquet.rewrite_parquet(str(path), str(tmp_path / "b.parquet"), {"0/0", "1/0", "1/1"})
+    assert contents(refs(tmp_path / "b.parquet")) == ROWS[1:2]
+
+
+@pytest.mark.parametrize("removed", [set(), {"0"}, {"1", "2"}, {"9"}, set("0123456789")])
+def test_a_table_of_views_is_rewritten_as_any_other(tmp_path: Path, removed: set[str]) -> None:
+    columns = {
+        "image": pa.array(ROWS, pa.binary_view()),
+        "text": pa.array(list("0123456789"), pa.string_view()),
+    }
+    path = written(tmp_path / "a.parquet", columns, row_group_size=4)
+    parquet.rewrite_parquet(str(path), str(tmp_path / "b.parquet"), removed)
+    stay = [row for row in range(10) if str(row) not in removed]
+    found = pq.read_table(tmp_path / "b.parquet")
+    assert found.schema == pq.read_schema(path)
+    assert found["text"].to_pylist() == [str(row) for row in stay]
+    assert contents(refs(tmp_path / "b.parquet")) == [ROWS[row] for row in stay]
+
+
 @pytest.mark.parametrize("kind", ["struct", "binary"])
 def test_a_row_may_hold_several_images(tmp_path: Path, kind: str) -> None:
     lists: list[Any] = [ROWS[:2], [], ROWS[2:5], None]
@@ -178,6 +208,67 @@ def test_a_row_that_holds_only_a_path_is_the_file_of_that_path(tmp_path: Path) -
     assert contents(images[:2]) == [b"here", b"here"]
     with pytest.raises(OSError, match="the row holds only a path, no: No such file"):
         contents(images[2:])
+
+
+PATHS = ["p/a.jpg", "p/b.jpg", "p/c.jpg"]
+AS_PATHS = {
+    "text": pa.array(PATHS),
+    "large text": pa.array(PATHS, pa.large_string()),
+    "text view": pa.array(PATHS, pa.string_view()),
+    "categories": pa.array(PATHS).dictionary_encode(),
+    "first is missing": pa.array([None, *PATHS]),
+    "struct": pa.array([{"path": path} for path in PATHS]),
+    "no bytes": pa.array([{"bytes": None, "path": path} for path in PATHS]),
+    "url": pa.array([{"url": f"file://{{}}/{path}"} for path in PATHS]),
+    "lists": pa.array([[], PATHS[:2], None, PATHS[2:]]),
+    "lists of structs": pa.array([[{"path": path} for path in PATHS]]),
+}
+
+
+@pytest.mark.parametrize("kind", AS_PATHS)
+def test_a_column_of_paths_is_found_whatever_its_name(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "p").mkdir()
+    for path, data in zip(PATHS, ROWS, strict=False):
+        (tmp_path / path).write_bytes(data)
+    column = AS_PATHS[kind]
+    if kind == "url":
+        column = pa.array([{"url": one["url"].format(tmp_path)} for one in column.to_pylist()])
+    other = ["a dog"] * len(column)
+    images = refs(written(tmp_path / "a.parquet", {"caption": other, "foto": column}))
+    assert contents(images[-3:]) == ROWS[:3]
+    if kind == "first is missing":
+        with pytest.raises(OSError, match="the row holds no image"):
+            contents(images[:1])
+
+
+def test_of_columns_of_paths_bytes_come_first_and_a_chosen_one_may_hold_anything(
+    tmp_path: Path,
+) -> None:
+    columns = {"foto": ROWS[:1], "file_name": ["a.jpg"], "text": ["a dog"], "n": [1]}
+    assert contents(refs(written(tmp_path / "a.parquet", columns))) == ROWS[:1]
+    columns = {"left": ["a.jpg"], "right": ["b.jpg"], "text": ["a dog"], "n": [1]}
+    path = written(tmp_path / "b.parquet", columns)
+    with pytest.raises(UsageError, match=r"several columns .* --image-column \(left, right\)"):
+        refs(path)
+    (tmp_path / "a dog").write_bytes(ROWS[0])
+    assert contents(refs(path, image="text")) == ROWS[:1]
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"text": ["a dog"], "n": [1]}, "choose one with --image-column (text)"),
+        ({"n": [1], "m": [2]}, "name a table with images, or with their paths"),
+    ],
+)
+def test_only_columns_that_can_be_read_are_offered(
+    tmp_path: Path, columns: dict[str, Any], said: str
+) -> None:
+    path = written(tmp_path / "a.parquet", columns)
+    for chosen in ("", "n"):
+        with pytest.raises(UsageError) as caught:
+            refs(path, image=chosen)
+        assert str(caught.value).endswith(f"; {said}")
 
 
 @pytest.mark.parametrize("kind", ["stream", "file"])

@@ -204,7 +204,7 @@ def _of_names(path: str, lines: Iterable[str]) -> Iterator[ListRow]:
     for text in lines:
         name = text.removesuffix("\n").removesuffix("\r")
         name = name if is_list else name.removeprefix(BOM)
-        if name and not is_list and not (_is_name(name) or _is_there(folder, name)):
+        if name and not is_list and not (is_name(name) or _is_there(folder, name)):
             what = f"{path} is no list of images: its first line names none"
             raise SscdError(what, "name an image, or a list of one path a line")
         is_list = is_list or bool(name)
@@ -240,17 +240,17 @@ def _json_record(text: str, row: dict[str, Any], column: str) -> ListRow:
     """Return what a row says of one image, or of the images in an array."""
     value = row.get(column)
     if not isinstance(value, list):
-        return ListRow(text, (_named(value),))
+        return ListRow(text, (named(value),))
 
     def without(names: Set[str]) -> str:
-        kept = [entry for entry in value if _named(entry) not in names]
+        kept = [entry for entry in value if named(entry) not in names]
         end = text[len(text.rstrip("\r\n")) :]
         return json.dumps({**row, column: kept}, ensure_ascii=False) + end
 
-    return ListRow(text, tuple(map(_named, value)), without)
+    return ListRow(text, tuple(map(named, value)), without)
 
 
-def _named(value: object) -> str:
+def named(value: object) -> str:
     """Return the name in a value of JSON, which may be a record; "" if there is none."""
     if isinstance(value, dict):
         value = next((value[key] for key in KEYS if isinstance(value.get(key), str)), "")
@@ -267,7 +267,7 @@ def _of_table(path: str, lines: Iterable[str], column: str, delimiter: str) -> I
     try:
         header = next(filter(None, rows), [])
         folder = os.path.dirname(path)
-        here = [at for at, cell in enumerate(header) if _is_name(cell) and _is_there(folder, cell)]
+        here = [at for at, cell in enumerate(header) if is_name(cell) and _is_there(folder, cell)]
         at = here[0] if here and not column else None  # a first row that names an image: no header
         yield ListRow(_take(taken), () if at is None else (header[at],))
         for row in rows:
@@ -315,15 +315,17 @@ def _name_column(path: str, chosen: str, first: dict[str, Any]) -> str:
     if chosen and chosen in first:
         return chosen
     found = [key for key, value in first.items() if _holds_names(value)]
-    return image_column(path, chosen, found, [key for key in first if key not in found])
+    others = [key for key in first if key not in found]
+    return image_column(path, chosen, found, others, found or others)
 
 
 def _holds_names(value: object) -> bool:
     values = value if isinstance(value, list) else [value]
-    return bool(values) and all(_is_name(_named(one)) for one in values)
+    return bool(values) and all(is_name(named(one)) for one in values)
 
 
-def _is_name(value: str) -> bool:
+def is_name(value: str) -> bool:
+    """Whether a path or URL ends as those of images do."""
     return is_image_name(value.partition("?")[0] if "://" in value else value)
 
 

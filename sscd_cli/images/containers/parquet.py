@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sscd_cli.images.containers.table import BATCH_BYTES, TableContainer, arrow_errors, kept_of
+from sscd_cli.images.containers.table import BATCH_BYTES, Rewriting, TableContainer, arrow_errors
 from sscd_cli.images.refs import DescriptorsError, split_columns
 from sscd_cli.storage.files import file_here
 from sscd_cli.storage.places import place
@@ -87,11 +87,13 @@ def rewrite_parquet(source: str, target: str, removed: Set[str]) -> int:
     Raises: OSError: the file is damaged.
     """
     path, columns = split_columns(source)
+    with closing(ParquetTable(path)) as table:
+        rewriting = Rewriting(path, table, columns, removed)
     with arrow_errors(), open_binary(path) as stream, pq.ParquetFile(stream) as file:
         groups = (file.read_row_group(g, use_threads=False) for g in range(file.num_row_groups))
-        schema = file.schema_arrow
-        with pq.ParquetWriter(target, schema, compression=_compression(file.metadata)) as writer:
-            for kept in kept_of(path, schema, columns, groups, removed):
+        packed = _compression(file.metadata)
+        with pq.ParquetWriter(target, rewriting.schema, compression=packed) as writer:
+            for kept in rewriting.kept(groups):
                 writer.write_table(kept, row_group_size=len(kept))
     return 0
 
@@ -164,14 +166,12 @@ def _batches(file: pa.NativeFile) -> tuple[list[pa.RecordBatch], OSError | None]
 def rewrite_arrow(source: str, target: str, removed: Set[str]) -> int:
     """Write an Arrow file as a stream, as `rewrite_parquet` does."""
     path, columns = split_columns(source)
-    table = ArrowTable(path)
-    try:
+    with closing(ArrowTable(path)) as table:
         if table.damage is not None:
             raise table.damage
-        with arrow_errors(), pa.ipc.new_stream(target, table.schema) as writer:
-            groups = map(table.rows, range(len(table.counts)))
-            for kept in kept_of(path, table.schema, columns, groups, removed):
+        rewriting = Rewriting(path, table, columns, removed)
+        groups = map(table.rows, range(len(table.counts)))
+        with arrow_errors(), pa.ipc.new_stream(target, rewriting.schema) as writer:
+            for kept in rewriting.kept(groups):
                 writer.write_table(kept)
-    finally:
-        table.close()
     return 0

@@ -1,8 +1,8 @@
 """Tables with a column of images: an image's id is its row number, or a chosen column's value.
 
-The images are binary values, structs `{bytes, path}` as Hugging Face's `datasets` writes them, or
-lists of either, whose ids are `row/0`, `row/1`, and so on. A struct without bytes names a file,
-relative to the folder of the table.
+The images are binary values, structs `{bytes, path}` as Hugging Face's `datasets` writes them,
+names of files relative to the folder of the table, or lists of these, whose ids are `row/0`,
+`row/1`, and so on. A struct without bytes names a file, too.
 """
 
 from __future__ import annotations
@@ -10,22 +10,24 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from itertools import accumulate, count, islice
 from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sscd_cli.errors import UsageError, reason_of
+from sscd_cli.images.containers.columns import Column, find_column
+from sscd_cli.images.containers.listing import named
 from sscd_cli.images.refs import (
     Columns,
     ElsewhereError,
     ImageRef,
     MissingMemberError,
     Survey,
-    image_column,
     split_columns,
 )
 
@@ -70,8 +72,7 @@ class TableContainer:
         self._table = table
         self._lock = threading.RLock()
         self._id_column = columns.id
-        self._column = find_images(self._path, table.schema, columns.image)
-        self._holds_lists = is_list(table.schema.field(self._column).type)
+        self._column = find_images(self._path, table, columns.image)
         self._ends = list(accumulate(table.counts))
         self._damage: OSError | None = None
         self._readings = 0
@@ -101,21 +102,21 @@ class TableContainer:
     def _images_in(self, group: int) -> Iterator[int | None]:
         """Yield the length of the list of images in each row; None where a row is one image."""
         count = self._table.counts[group]
-        if not self._holds_lists and not self._table.may_claim_too_much(group):
+        if not self._column.is_list and not self._table.may_claim_too_much(group):
             yield from (None for _ in range(count))
             return
         found = 0
         for batch in self._batches(group):
             found += len(batch)
-            if self._holds_lists:
-                yield from (length or 0 for length in batch.value_lengths().to_pylist())
+            if self._column.is_list:
+                yield from (length or 0 for length in pc.list_value_length(batch).to_pylist())
             else:
                 yield from (None for _ in range(len(batch)))
         if found != count:
             raise OSError(_short(group, found, count))
 
     def _batches(self, group: int) -> Iterator[pa.Array]:
-        batches = self._table.batches(group, self._column)
+        batches = self._table.batches(group, self._column.name)
         while True:
             with self._lock, arrow_errors():
                 batch = next(batches, None)
@@ -140,11 +141,11 @@ class TableContainer:
                 raise MissingMemberError("no such image in the row")
             image = image[number]
         data = image.get("bytes") if isinstance(image, dict) else image
-        if data is None and isinstance(image, dict) and image.get("path"):
-            raise ElsewhereError(image["path"])
-        if data is None:
-            raise OSError("the row holds no image")
-        return bytes(data)
+        if data is not None and not isinstance(data, str):
+            return bytes(data)
+        if name := named(image):
+            raise ElsewhereError(name)
+        raise OSError("the row holds no image")
 
     def _value(self, row: int) -> Any:
         group = bisect_right(self._ends, row)
@@ -162,8 +163,8 @@ class TableContainer:
 
     def _place(self, id: str) -> tuple[int, int | None]:
         """Return the row of an image, and which of its images it is, if it may hold several."""
-        key, slash, number = id.rpartition("/") if self._holds_lists else (id, "", "")
-        if self._holds_lists and not (slash and number.isascii() and number.isdigit()):
+        key, slash, number = id.rpartition("/") if self._column.is_list else (id, "", "")
+        if self._column.is_list and not (slash and number.isascii() and number.isdigit()):
             raise MissingMemberError("no such row")
         if self._id_column:
             row = self._rows.get(key, -1)
@@ -171,7 +172,7 @@ class TableContainer:
             row = int(key) if key.isascii() and key.isdigit() else -1
         if not self._ends or not 0 <= row < self._ends[-1]:
             raise MissingMemberError("no such row")
-        return row, int(number) if self._holds_lists else None
+        return row, int(number) if self._column.is_list else None
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -243,27 +244,14 @@ def _short(group: int, found: int, claimed: int) -> str:
     return f"row group {group} ends after {found:,} of the {claimed:,} rows that it claims"
 
 
-def find_images(path: str, schema: pa.Schema, chosen: str) -> str:
-    """Return the name of the column of images; Raises: UsageError: none, or not clear which."""
-    found = [field.name for field in schema if _holds_images(field.type)]
-    others = [field.name for field in schema if field.name not in found]
-    return image_column(path, chosen, found, others)
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Whether a row of this type holds several values."""
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
-
-
-def _holds_images(kind: pa.DataType) -> bool:
-    if is_list(kind):
-        return not is_list(kind.value_type) and _holds_images(kind.value_type)
-    if pa.types.is_struct(kind):
-        at = kind.get_field_index("bytes")
-        return at >= 0 and _holds_images(kind.field(at).type)
-    if pa.types.is_dictionary(kind):  # as categories of pandas are stored
-        return _holds_images(kind.value_type)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+def find_images(path: str, table: Table, chosen: str) -> Column:
+    """Return the column of images of a table. Raises: as `columns.find_column`."""
+    groups = range(len(table.counts))
+    with arrow_errors():
+        return find_column(
+            *(path, table.schema, chosen),
+            lambda name: (batch for group in groups for batch in table.batches(group, name)),
+        )
 
 
 @contextmanager
@@ -283,36 +271,58 @@ def _in_our_words(reason: str) -> str:
     return reason
 
 
-def kept_of(
-    path: str, schema: pa.Schema, columns: Columns, groups: Iterator[pa.Table], removed: Set[str]
-) -> Iterator[pa.Table]:
-    """Yield what stays of each group, unless nothing does."""
-    column = find_images(path, schema, columns.image)
-    numbers = count()
-    for table in groups:
-        if columns.id:
-            keys = [str(key) for key in table[columns.id].to_pylist()]
-        else:
-            keys = [str(number) for number in islice(numbers, len(table))]
-        if is_list(schema.field(column).type):
-            kept = _without_images(table, column, keys, removed)
-        else:
-            kept = table.filter(pa.array([key not in removed for key in keys], pa.bool_()))
-        if len(kept):
-            yield kept
+class Rewriting:
+    """What stays of a table without the images of some keys.
+
+    schema: that of the file, but lists of a fixed length may be shorter.
+    """
+
+    def __init__(self, path: str, table: Table, columns: Columns, removed: Set[str]) -> None:
+        self._column = find_images(path, table, columns.image)
+        self._id_column = columns.id
+        self._removed = removed
+        self._at = table.schema.get_field_index(self._column.name)
+        field = table.schema.field(self._at)
+        self.schema = table.schema.set(self._at, field.with_type(self._column.resizable))
+
+    def kept(self, groups: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """Yield what stays of each group, unless nothing does."""
+        numbers = count()
+        for table in groups:
+            if self._id_column:
+                keys = [str(key) for key in table[self._id_column].to_pylist()]
+            else:
+                keys = [str(number) for number in islice(numbers, len(table))]
+            if self._column.is_list:
+                kept = self._without_images(table, keys)
+            else:
+                kept = _rows(table, [key not in self._removed for key in keys])
+            if len(kept):
+                yield kept
+
+    def _without_images(self, table: pa.Table, keys: list[str]) -> pa.Table:
+        """Take images out of the lists of a column, and rows out of which all were taken."""
+        lists = [chunk[at] for chunk in table[self._at].chunks for at in range(len(chunk))]
+        rows, values = [], []
+        for key, images in zip(keys, lists, strict=True):
+            found = images.as_py() or []
+            kept = [image for n, image in enumerate(found) if f"{key}/{n}" not in self._removed]
+            stays = bool(kept) or not found
+            rows.append(stays)
+            if stays:
+                values.append(kept if images.is_valid else None)
+        field = self.schema.field(self._at)
+        return _rows(table, rows).set_column(self._at, field, pa.array(values, field.type))
 
 
-def _without_images(table: pa.Table, column: str, keys: list[str], removed: Set[str]) -> pa.Table:
-    """Take images out of the lists of a column, and rows out of which all were taken."""
-    lists = [chunk[at] for chunk in table[column].chunks for at in range(len(chunk))]
-    rows, values = [], []
-    for key, images in zip(keys, lists, strict=True):
-        found = images.as_py() or []
-        kept = [image for n, image in enumerate(found) if f"{key}/{n}" not in removed]
-        stays = bool(kept) or not found
-        rows.append(stays)
-        if stays:
-            values.append(kept if images.is_valid else None)
-    at = table.schema.get_field_index(column)
-    array = pa.array(values, table.schema.field(column).type)
-    return table.filter(pa.array(rows, pa.bool_())).set_column(at, table.schema.field(at), array)
+def _rows(table: pa.Table, stays: list[bool]) -> pa.Table:
+    """Return some rows of a table, also where Arrow cannot filter: texts and bytes as views."""
+    try:
+        return table.filter(pa.array(stays, pa.bool_()))
+    except pa.ArrowNotImplementedError:
+        runs = [(at, stay) for at, stay in enumerate(stays) if not at or stay != stays[at - 1]]
+        ends = [*(at for at, _ in runs[1:]), len(stays)]
+        kept = [
+            table.slice(at, end - at) for (at, stay), end in zip(runs, ends, strict=True) if stay
+        ]
+        return pa.concat_tables(kept or [table.slice(0, 0)])
