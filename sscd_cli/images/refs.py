@@ -88,8 +88,12 @@ class ElsewhereError(OSError):
     """A container names a file instead of holding the image; its path is the argument."""
 
 
-class DescriptorsError(UsageError):
-    """A table holds the descriptors of images, not images."""
+class NotImagesError(UsageError):
+    """A table holds no images."""
+
+
+class DescriptorsError(NotImagesError):
+    """A table holds the descriptors of images."""
 
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} holds descriptors, not images", "name its folder with -d")
@@ -173,7 +177,8 @@ def image_column(
 
     Args: found: the columns that hold images. others: those that do not. choice: those that may be
     chosen.
-    Raises: UsageError: no such column, or none or several that hold images; names the columns.
+    Raises: NotImagesError: none holds images. UsageError: no such column, or several that hold
+        images. Both name the columns.
     """
     if chosen in found or (len(found) == 1 and not chosen):
         return chosen or found[0]
@@ -187,4 +192,5 @@ def image_column(
     else:
         what = f"{path} has {'several columns' if found else 'no column'} with images"
     fix = f"choose one with --image-column ({', '.join(choice)})"
-    raise UsageError(what, fix if choice else "name a table with images, or with their paths")
+    kind = UsageError if chosen or found else NotImagesError
+    raise kind(what, fix if choice else "name a table with images, or with their paths")

@@ -36,6 +36,7 @@ from sscd_cli.images.refs import (
     DescriptorsError,
     Fault,
     ImageRef,
+    NotImagesError,
     Survey,
     join_columns,
     split_columns,
@@ -145,8 +146,12 @@ class _Naming:
             except (OSError, ValueError) as error:
                 fault = Fault("source", reason_of(error), "fetch it, or leave it out")
                 yield ImageRef(name, "", name, fault=fault)
-            else:
+                continue
+            try:
                 yield from self.of_source(found)
+            except NotImagesError:
+                fault = Fault("archive", "a table without images", "leave it out")
+                yield ImageRef(name, "", name, fault=fault)
 
     def of_source(self, found: _Found) -> Iterator[ImageRef]:
         path, own, entry = found
@@ -167,13 +172,29 @@ class _Naming:
             root, globs.enter, survey=self.survey, takes=globs.takes, archives=archives
         ):
             yield ref
-        for key in archives if ref is None else ():
+        if ref is None:
+            yield from self._of_archives(root, archives)
+        else:
+            for key in archives:
+                self.survey.leave_out(key)
+
+    def _of_archives(self, root: str, archives: list[str]) -> Iterator[ImageRef]:
+        """Name the images of a folder's archives; tables without images are left out, unless all
+        are."""
+        tars = {stem for key in archives if (stem := key.removesuffix(".tar")) != key}
+        error, held = None, False
+        for key in archives:
+            if is_table(key) and key.rpartition(".")[0] in tars:  # what img2dataset notes
+                self.survey.leave_out(key)
+                continue
             try:
                 yield from self.of_source(_found(join(root, key)))
-            except DescriptorsError:
+                held = True
+            except NotImagesError as failure:
                 self.survey.leave_out(key)
-        for key in archives if ref is not None else ():
-            self.survey.leave_out(key)
+                error = failure
+        if error and not held and not isinstance(error, DescriptorsError):
+            raise error
 
     def _of_container(self, source: str) -> Iterator[ImageRef]:
         if self.opens(source):
