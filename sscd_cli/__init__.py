@@ -19,12 +19,11 @@ The floor plan; a room knows only those below it, and tests/test_layers.py which
     commands      a module a verb, with `run(options) -> Result`; what a notebook calls
     embedding     from sources to rows of descriptors; an image's way stands in it
     joining       all pairs of a dataset: whole, in tasks, on a cluster
-    advice        what may go: doubts, second looks, which is the original
+    advice        what may go: doubts, second looks at pixels, which is the original
     decisions     what people decided, the plan of acts, the journal of what was done
     training      views, losses, teacher, the loop
     reports       a module a format, reading one back, the page to decide on
     models        the network: files of weights, runtimes, the catalogue
-    second_look   two pictures: copies or two shots, and which was made from which
     scoring       centring, whitening, score normalisation, scale, threshold
     evaluation    metrics, copies made on purpose, calibration, the paper's benchmarks
     options       a class a command, checked where one is made
@@ -35,8 +34,8 @@ The floor plan; a room knows only those below it, and tests/test_layers.py which
     storage       files whole or absent, here and on servers
     machines      cores, memory and devices; stages, tasks, Ray
     choices       the closed lists of words, and limits
-    errors        all that can go wrong, and the exit status of it
-    text          how numbers, sizes and names are written
+    errors        all that can go wrong, its exit status, and how it is said in one line
+    text          how numbers and sizes are written
 """
 
 from __future__ import annotations

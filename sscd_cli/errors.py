@@ -1,4 +1,4 @@
-"""Everything that can go wrong for a reason the user can act on.
+"""Everything that can go wrong for a reason the user can act on, and its text in one line.
 
     SscdError                 exit 3   the run failed
     ├── UsageError            exit 2   the command line asks for something impossible
@@ -16,8 +16,6 @@ travels to the report.
 """
 
 from __future__ import annotations
-
-from sscd_cli.text import printable
 
 
 class SscdError(Exception):
@@ -74,3 +72,9 @@ def reason_of(error: Exception) -> str:
     """Return in one line what an exception says, without the file's name that it may repeat."""
     reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
     return str(reason).splitlines()[0].rstrip(":")
+
+
+def printable(text: str) -> str:
+    """Return `text` as one line of valid UTF-8: control and undecodable characters escaped."""
+    safe = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)

@@ -1,4 +1,4 @@
-"""How the tool calls itself, and how it writes numbers, sizes and names from outside."""
+"""How the tool calls itself, and how it writes numbers and sizes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,3 @@ def bytes_text(count: int) -> str:
             break
         size, unit = size / 1000, larger
     return f"{size:.1f} {unit}" if unit != "B" and size < 9.95 else f"{size:.0f} {unit}"
-
-
-def printable(text: str) -> str:
-    """Return `text` as one line of valid UTF-8: control and undecodable characters escaped."""
-    safe = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)

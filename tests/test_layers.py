@@ -17,7 +17,7 @@ MODULES = {
     for path in FILES
 }
 # What is below the stages, and may be known to all of them; each knows those before it.
-BASE = ("text", "errors", "choices", "storage", "machines")
+BASE = ("errors", "text", "choices", "storage", "machines")
 # Folder -> the folders it may import, besides those of BASE. Work flows one way: from the command
 # line to commands, from these to what does the work, and never back.
 MAY = {
@@ -28,14 +28,13 @@ MAY = {
     "matching": set(),
     "options": set(),
     "decisions": {"images", "reports"},
-    "second_look": {"images"},
     "models": {"images"},
     "scoring": {"descriptors"},
     "evaluation": {"edits"},
     "reports": {"descriptors", "images", "matching"},
     "embedding": {"descriptors", "images", "models"},
     "joining": {"descriptors", "matching", "scoring"},
-    "advice": {"descriptors", "images", "matching", "second_look"},
+    "advice": {"descriptors", "images", "matching"},
     "training": {"edits", "images", "models"},
 }
 HOMES = {
@@ -58,10 +57,10 @@ HOMES = {
         "edits",
         "models.pictures",
         "models.runtime.nvjpeg",
-        "second_look",
+        "advice.pixels",
         "training",
     ),
-    "cv2": ("second_look", "images.thumbnail", "images.resize"),
+    "cv2": ("advice.pixels", "images.thumbnail", "images.resize"),
     "simplejpeg": ("images.opening", "images.thumbnail"),
     "blake3": ("images.decode",),
     "pillow_heif": ("images.formats",),

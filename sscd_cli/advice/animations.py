@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.advice.pictures import frames_at
+from sscd_cli.advice.pixels.verdict import second_look, small
 from sscd_cli.choices import CONFIRMED
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.machines.hardware import core_count, lacking
@@ -24,7 +25,6 @@ from sscd_cli.matching.copies import Copies
 from sscd_cli.matching.forest import labels
 from sscd_cli.matching.join import Pairs
 from sscd_cli.matching.products import Indices
-from sscd_cli.second_look.verdict import second_look, small
 
 Shown = tuple[NDArray[np.uint8], ...]
 

@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.advice.pictures import picture_of
+from sscd_cli.advice.pixels.originals import Look, Verdict, compare
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.machines.hardware import core_count
 from sscd_cli.machines.stages import each
 from sscd_cli.matching.copies import Clusters
 from sscd_cli.matching.keepers import deciding_word, keep_order
 from sscd_cli.matching.products import Indices
-from sscd_cli.second_look.originals import Look, Verdict, compare
 
 # why one stays by the words of --keep
 _FACTS = {

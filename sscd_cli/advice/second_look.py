@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.advice.pictures import picture_of
+from sscd_cli.advice.pixels.verdict import second_look, small
 from sscd_cli.choices import CANNOT_TELL, CONFIRMED, OTHER_SHOT
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.machines.hardware import core_count
@@ -20,7 +21,6 @@ from sscd_cli.machines.stages import stage
 from sscd_cli.matching.copies import Clusters, Copies
 from sscd_cli.matching.doubts import Doubts
 from sscd_cli.matching.products import Indices
-from sscd_cli.second_look.verdict import second_look, small
 
 # copies confirmed for each other shot: with fewer, what pixels cannot tell is rather a shot, too
 _COPIES_A_SHOT = 20

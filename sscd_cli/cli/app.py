@@ -28,10 +28,10 @@ from sscd_cli.cli.models import models_app
 from sscd_cli.cli.pair import pair
 from sscd_cli.cli.review import review
 from sscd_cli.cli.train import train
-from sscd_cli.errors import SscdError, SscdWarning
+from sscd_cli.errors import SscdError, SscdWarning, printable
 from sscd_cli.machines.hardware import lacking, share_cores
 from sscd_cli.options.help import Argument
-from sscd_cli.text import VERSION, printable
+from sscd_cli.text import VERSION
 
 _LACKS = {
     "memory": "out of memory; use a smaller --batch-size or fewer --workers",

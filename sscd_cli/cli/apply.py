@@ -10,8 +10,9 @@ import typer
 
 from sscd_cli.choices import EXACT_BYTES
 from sscd_cli.cli import terminal
+from sscd_cli.errors import printable
 from sscd_cli.options.apply import ApplyOptions, UndoOptions
-from sscd_cli.text import bytes_text, counted, printable
+from sscd_cli.text import bytes_text, counted
 
 if TYPE_CHECKING:
     from sscd_cli.commands.apply import ApplyResult

@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 from sscd_cli.cli import command, terminal
+from sscd_cli.errors import printable
 from sscd_cli.options.decisions import ListDecisionsOptions, MergeOptions, RevokeOptions
 from sscd_cli.options.shared import Format
-from sscd_cli.text import counted, printable
+from sscd_cli.text import counted
 
 decisions_app = command.group("List, take back and merge what was decided.")
 

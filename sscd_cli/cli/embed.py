@@ -10,10 +10,11 @@ import typer
 from sscd_cli.cli import terminal
 from sscd_cli.cli.estimate import print_embed_estimate
 from sscd_cli.cli.models import fetch_if_missing
+from sscd_cli.errors import printable
 from sscd_cli.options import shared
 from sscd_cli.options.embed import ClusterOptions, EmbedOptions
 from sscd_cli.storage.places import shown_path, working_folder
-from sscd_cli.text import counted, printable
+from sscd_cli.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

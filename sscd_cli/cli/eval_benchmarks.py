@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
+from sscd_cli.errors import printable
 from sscd_cli.options.evaluate import EvalCopydaysOptions, EvalDiscOptions
 from sscd_cli.options.help import Help
 from sscd_cli.options.shared import Report
-from sscd_cli.text import counted, printable
+from sscd_cli.text import counted
 
 if TYPE_CHECKING:
     from sscd_cli.commands.evaluate.copydays import EvalCopydaysResult

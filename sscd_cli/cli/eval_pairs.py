@@ -8,10 +8,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from sscd_cli.cli import terminal
+from sscd_cli.errors import printable
 from sscd_cli.options import shared
 from sscd_cli.options.evaluate import EvalPairsOptions
 from sscd_cli.options.help import Help
-from sscd_cli.text import counted, printable
+from sscd_cli.text import counted
 
 if TYPE_CHECKING:
     from sscd_cli.commands.evaluate.pairs import EvalPairsResult

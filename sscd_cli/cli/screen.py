@@ -9,7 +9,7 @@ import shutil
 import textwrap
 from typing import BinaryIO, TextIO
 
-from sscd_cli.text import printable
+from sscd_cli.errors import printable
 
 _BOLD, _RED, _GREEN, _YELLOW = "1", "31", "32", "33"
 _COLOURS = (

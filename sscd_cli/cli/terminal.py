@@ -15,10 +15,9 @@ import typer
 
 from sscd_cli.cli.progress import Watcher, wants_lines
 from sscd_cli.cli.screen import Screen, fitted, has_colours, painted
-from sscd_cli.errors import SscdError, reason_of
+from sscd_cli.errors import SscdError, printable, reason_of
 from sscd_cli.options.help import Help
 from sscd_cli.storage.files import output_file
-from sscd_cli.text import printable
 
 
 @dataclass

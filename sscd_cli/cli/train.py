@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
+from sscd_cli.errors import printable
 from sscd_cli.options.train import TrainOptions
-from sscd_cli.text import counted, printable
+from sscd_cli.text import counted
 
 if TYPE_CHECKING:
     from sscd_cli.commands.train import TrainResult

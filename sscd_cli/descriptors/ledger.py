@@ -24,8 +24,8 @@ from sscd_cli.descriptors.schema import (
     names_from_columns,
 )
 from sscd_cli.descriptors.shards import read_shard, shard_path, shard_paths
+from sscd_cli.errors import printable
 from sscd_cli.machines.tasks import Task
-from sscd_cli.text import printable
 
 _FACTS = ("status", "file_bytes", "mtime_ns", "content_hash", "error")
 _ORIGINAL = ("width", "height", "format", "frames", "content", "pixel_hash")

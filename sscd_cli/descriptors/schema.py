@@ -33,8 +33,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sscd_cli.descriptors.provenance import Descriptor, Provenance
-from sscd_cli.errors import ModelError
-from sscd_cli.text import FOOTER_KEY, printable
+from sscd_cli.errors import ModelError, printable
+from sscd_cli.text import FOOTER_KEY
 
 NAME_COLUMNS = ("id", "id_bytes", "source", "source_bytes")
 HASH_BYTES = 16

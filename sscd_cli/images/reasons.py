@@ -6,8 +6,8 @@ import re
 
 from PIL import Image, UnidentifiedImageError
 
+from sscd_cli.errors import printable
 from sscd_cli.images.signatures import LFS_FIX, LFS_POINTER, LFS_REASON, kind_of
-from sscd_cli.text import printable
 
 REASON_CHARACTERS = 200
 # sound files of which nothing here makes pixels, by how they begin

@@ -10,13 +10,13 @@ from dataclasses import asdict, fields
 from typing import Any, BinaryIO
 
 from sscd_cli.choices import OTHER_SHOT
-from sscd_cli.errors import UsageError
+from sscd_cli.errors import UsageError, printable
 from sscd_cli.images.read import is_file
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
 from sscd_cli.reports.header import COMMENT, METADATA_KEY, Header
 from sscd_cli.reports.reported import Decide, ReportedCluster, undecided
 from sscd_cli.reports.review.page import page
-from sscd_cli.text import bytes_text, counted, printable
+from sscd_cli.text import bytes_text, counted
 
 
 def write_clusters(

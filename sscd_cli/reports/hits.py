@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from sscd_cli.choices import HitFormat
 from sscd_cli.descriptors.read import DescriptorSet
+from sscd_cli.errors import printable
 from sscd_cli.reports.formats import csv_lines
 from sscd_cli.storage.places import shown_path, working_folder
-from sscd_cli.text import printable
 
 
 @dataclass(frozen=True, slots=True)

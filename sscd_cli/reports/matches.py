@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sscd_cli.choices import LOOK_AT, OTHER_SHOT
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.descriptors.tables import write_table
+from sscd_cli.errors import printable
 from sscd_cli.images.read import is_file
 from sscd_cli.matching.join import Pairs
 from sscd_cli.reports.clusters import facts, likeness
@@ -22,7 +23,6 @@ from sscd_cli.reports.header import METADATA_KEY, Header
 from sscd_cli.reports.reported import Decide, ReportedMatch, undecided
 from sscd_cli.reports.review.page import clusters_of_matches, page
 from sscd_cli.storage.places import shown_path, working_folder
-from sscd_cli.text import printable
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,10 @@ from typing import Any
 
 from sscd_cli.choices import AUTO, check_threshold
 from sscd_cli.descriptors.provenance import Provenance, difference
-from sscd_cli.errors import SscdError, StoreError, UsageError
+from sscd_cli.errors import SscdError, StoreError, UsageError, printable
 from sscd_cli.scoring.scale import COSINE, Scale
 from sscd_cli.storage.files import output_file, writing
 from sscd_cli.storage.places import place
-from sscd_cli.text import printable
 
 _VERSION = 1
 

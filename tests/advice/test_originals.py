@@ -11,8 +11,8 @@ import pytest
 from conftest import DATA, Run, records_of
 from PIL import Image
 
+from sscd_cli.advice.pixels.originals import Look, Verdict, compare
 from sscd_cli.edits.named import Edit, named, resize
-from sscd_cli.second_look.originals import Look, Verdict, compare
 
 UPSCALE = Edit("resize", "200 %", True, partial(resize, across=2.0, down=2.0))
 

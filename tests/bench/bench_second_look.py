@@ -24,9 +24,9 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import other_shots
 
+from sscd_cli.advice.pixels.verdict import second_look, small
 from sscd_cli.choices import LOOK_VERDICTS
 from sscd_cli.edits.named import EDITS
-from sscd_cli.second_look.verdict import second_look, small
 
 DRAWN = ("pages", "forms", "codes", "screens", "logos")
 FIRST = 9000  # number of the first drawn pair: some of those below served to choose the limits

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from conftest import SSCD, Ran, Run, Store, picture, save_tiny_model
 
-from sscd_cli.text import printable
+from sscd_cli.errors import printable
 
 # sets the title, clears the screen, colours, writes backwards, begins a sequence by one byte
 EVIL = "x\x1b]0;owned\x07\x1b[2J\x1b[31m\u202e\x9by"

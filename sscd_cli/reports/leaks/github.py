@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sscd_cli.errors import printable
 from sscd_cli.reports.leaks.record import NEW, GateReport, Leak
-from sscd_cli.text import printable
 
 MOST = 10  # annotations of a kind that GitHub shows of a step: the verdicts, and leaks
 _LEVELS = {"failed": "error", "warned": "warning", "passed": "notice"}

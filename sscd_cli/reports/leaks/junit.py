@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from sscd_cli.errors import printable
 from sscd_cli.reports.leaks.record import GateReport, Leak, LeakReport
-from sscd_cli.text import printable
 
 MOST = 100  # leaks named in the message of the failure
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from html import escape
 
+from sscd_cli.errors import printable
 from sscd_cli.reports.leaks.record import GateReport, Leak, LeakReport
-from sscd_cli.text import printable
 
 MOST = 20
 

@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 from sscd_cli.choices import BANDS, EDITED, EXACT_BYTES, LOOK_AT, SAME_PIXELS
+from sscd_cli.errors import printable
 from sscd_cli.reports.leaks.record import ACCEPTED, KNOWN, NEW, GateReport, Leak
 from sscd_cli.storage.servers import is_url
-from sscd_cli.text import VERSION, printable
+from sscd_cli.text import VERSION
 
 MOST = 5000  # results: what GitHub shows of a run
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

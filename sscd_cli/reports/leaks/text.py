@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+from sscd_cli.errors import printable
 from sscd_cli.reports.leaks.record import NEW, GateReport, Leak, LeakReport
-from sscd_cli.text import printable
 
 
 def text(report: GateReport) -> Iterator[str]:

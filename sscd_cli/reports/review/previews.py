@@ -6,12 +6,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from sscd_cli.errors import SscdError
+from sscd_cli.errors import SscdError, printable
 from sscd_cli.images.read import stored_ref
 from sscd_cli.images.thumbnail import thumbnail
 from sscd_cli.machines.hardware import core_count
 from sscd_cli.reports.reported import ReportedImage
-from sscd_cli.text import printable
 
 
 def preview(image: ReportedImage, side: int) -> bytes | str:

@@ -10,9 +10,9 @@ import pytest
 from conftest import DATA
 from PIL import Image
 
+from sscd_cli.advice.pixels.originals import Look, Verdict, compare
 from sscd_cli.edits.named import Edit, named, resize
 from sscd_cli.images.opening import open_picture
-from sscd_cli.second_look.originals import Look, Verdict, compare
 
 SAME = Edit("same", "", True, lambda image, rng, other: image)
 HALF = Edit("resize", "60 %", True, partial(resize, across=0.6, down=0.6))

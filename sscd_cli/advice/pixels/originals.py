@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sscd_cli.advice.pixels.alignment import correlation
+from sscd_cli.advice.pixels.canvas import canvas_of
+from sscd_cli.advice.pixels.finding import Spot, found, goes_on, offset
+from sscd_cli.advice.pixels.recoding import VIEWS, CodedPart, View, first_of, scaled
 from sscd_cli.images.coding import Coding
-from sscd_cli.second_look.alignment import correlation
-from sscd_cli.second_look.canvas import canvas_of
-from sscd_cli.second_look.finding import Spot, found, goes_on, offset
-from sscd_cli.second_look.recoding import VIEWS, CodedPart, View, first_of, scaled
 
 Floats = NDArray[np.float32]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.second_look.alignment import Floats, Map
-from sscd_cli.second_look.filters import deviations
+from sscd_cli.advice.pixels.alignment import Floats, Map
+from sscd_cli.advice.pixels.filters import deviations
 
 TILE = 24  # pixels a side
 SAME = 0.75  # correlation from which a tile is found

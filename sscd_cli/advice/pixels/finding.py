@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sscd_cli.second_look.alignment import correlation
-from sscd_cli.second_look.recoding import CodedPart
+from sscd_cli.advice.pixels.alignment import correlation
+from sscd_cli.advice.pixels.recoding import CodedPart
 
 Floats = NDArray[np.float32]
 

@@ -10,9 +10,9 @@ import other_shots
 import pytest
 from PIL import Image
 
+from sscd_cli.advice.pixels.alignment import inverse, laid_over, point_map, whole_map
+from sscd_cli.advice.pixels.verdict import SIDE, second_look, small
 from sscd_cli.edits.named import Edit, named
-from sscd_cli.second_look.alignment import inverse, laid_over, point_map, whole_map
-from sscd_cli.second_look.verdict import SIDE, second_look, small
 
 
 def scene(number: int) -> Image.Image:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.second_look.alignment import (
+from sscd_cli.advice.pixels.alignment import (
     Floats,
     Map,
     inverse,
@@ -19,7 +19,7 @@ from sscd_cli.second_look.alignment import (
     square,
     turn_of,
 )
-from sscd_cli.second_look.filters import (
+from sscd_cli.advice.pixels.filters import (
     between,
     blurred,
     ends_around,
@@ -27,7 +27,7 @@ from sscd_cli.second_look.filters import (
     gaussian,
     mean_around,
 )
-from sscd_cli.second_look.tiles import COARSE, FINE, MIDDLE, SAME, Tiles, corners_within
+from sscd_cli.advice.pixels.tiles import COARSE, FINE, MIDDLE, SAME, Tiles, corners_within
 
 _RICHEST, _ENOUGH = 64, 20  # tiles that move a map; that a map needs to count in full
 _BLURS = (1.0, 1.6, 2.5, 4.0, 6.0)  # pixels

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sscd_cli.advice.pixels.grid import holds_grid
+from sscd_cli.advice.pixels.tones import toned
 from sscd_cli.images.coding import Coding
-from sscd_cli.second_look.grid import holds_grid
-from sscd_cli.second_look.tones import toned
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sscd_cli.second_look.alignment import Floats
+from sscd_cli.advice.pixels.alignment import Floats
 
 _MARGIN = 16  # pixels, at the least, by which a picture goes on mirrored
 

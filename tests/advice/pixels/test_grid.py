@@ -9,7 +9,7 @@ import pytest
 from conftest import DATA
 from PIL import Image, ImageEnhance
 
-from sscd_cli.second_look.grid import holds_grid
+from sscd_cli.advice.pixels.grid import holds_grid
 
 
 def coded(image: Image.Image, format: str, quality: int) -> Image.Image:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sscd_cli.advice.pixels.alignment import Floats, point_map, whole_map
+from sscd_cli.advice.pixels.filters import blurred
+from sscd_cli.advice.pixels.residual import Overlay, Residual
+from sscd_cli.advice.pixels.tiles import FINE
 from sscd_cli.choices import CANNOT_TELL, CONFIRMED, OTHER_SHOT, LookVerdict
-from sscd_cli.second_look.alignment import Floats, point_map, whole_map
-from sscd_cli.second_look.filters import blurred
-from sscd_cli.second_look.residual import Overlay, Residual
-from sscd_cli.second_look.tiles import FINE
 
 SIDE = 320  # pixels of the longer side that are looked at
 
