@@ -146,13 +146,6 @@ def test_the_drawn_floor_plan_has_every_room_above_those_it_knows() -> None:
         assert not {room(to) for to, _, _ in imports(path, module) if to in MODULES} & {*above}
 
 
-def test_the_modules_of_an_images_way_are_there() -> None:
-    text = ast.get_docstring(ast.parse((PACKAGE / "embedding" / "__init__.py").read_text())) or ""
-    way = re.findall(r"[a-z_]+(?:\.[a-z_]+)+", text)
-    assert len(way) == 20
-    assert {f"sscd_cli.{module}" for module in way} <= MODULES.keys()
-
-
 def test_the_floor_plan_allows_no_more_than_there_is() -> None:
     found: dict[str, set[str]] = {}
     for module, path in MODULES.items():

@@ -11,9 +11,9 @@ from random import Random
 
 from sscd_cli.descriptors.ledger import Ledger
 from sscd_cli.descriptors.read import read_comparable
+from sscd_cli.descriptors.schema import name_digest
 from sscd_cli.embedding.job import Job
-from sscd_cli.embedding.local import embed_stream
-from sscd_cli.embedding.stream import default_batch, default_workers
+from sscd_cli.embedding.stream import default_batch, default_workers, embed_stream
 from sscd_cli.errors import UsageError
 from sscd_cli.images.read import stat_image
 from sscd_cli.images.refs import ImageRef
@@ -89,7 +89,7 @@ def _sample(refs: Iterable[ImageRef], ledger: Ledger, result: Estimate) -> list[
             status = stat_image(ref)
         except Exception:
             continue
-        if ledger.unchanged(ref.source, ref.id, status.mtime_ns, status.file_bytes):
+        if ledger.unchanged(name_digest(ref.source, ref.id), *status):
             result.unchanged += 1
             continue
         result.file_bytes += status.file_bytes or 0

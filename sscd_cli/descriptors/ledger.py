@@ -132,33 +132,36 @@ class Ledger:
         for number, path in enumerate(self._earlier, _EARLIER):
             self._load(number, path)
 
-    def unchanged(self, source: str, id: str, mtime_ns: int | None, file_bytes: int | None) -> bool:
-        """Say whether the newest row of an image was made from a file of this time and size.
+    def unchanged(self, name: bytes, file_bytes: int | None, mtime_ns: int | None) -> bool:
+        """Say whether the newest row of an image was made from a file of this size and time.
 
+        name: as from `name_digest`, here and below.
         True for an image found damaged, too: the same bytes stay damaged. False for a file that
         could not even be read, so that it is tried again. Where the size is not known, the time
         alone decides.
         """
-        known = self._stamps.get(name_digest(source, id))
+        known = self._stamps.get(name)
         if mtime_ns is None or known in {None, _UNKNOWN}:
             return False
         if file_bytes is None:
             return known >> _SIZE_BITS == _stamp(mtime_ns, 0) >> _SIZE_BITS
         return known & ~_DAMAGED == _stamp(mtime_ns, file_bytes)
 
-    def damaged(self, source: str, id: str) -> bool:
+    def damaged(self, name: bytes) -> bool:
         """Say whether the newest row of an image that is `unchanged` holds no descriptor."""
-        known = self._stamps.get(name_digest(source, id))
+        known = self._stamps.get(name)
         return known is not None and bool(known & _DAMAGED)
 
-    def reason(self, source: str, id: str) -> str:
+    def reason(self, name: bytes) -> str:
         """Return why the newest row of a damaged image says that it cannot be read."""
-        return self._reasons.get(name_digest(source, id), "damaged")
+        return self._reasons.get(name, "damaged")
 
     def knows_failure(self, row: Row) -> bool:
         """Say whether an image's newest row says the same: as unreadable, for the same reason."""
+        if not row.error:
+            return False
         name = name_digest(row.source, row.id)
-        failure = _failure(row.mtime_ns, row.file_bytes, row.error and printable(row.error))
+        failure = _failure(row.mtime_ns, row.file_bytes, printable(row.error))
         return self._stamps.get(name) == _UNKNOWN and self._failures.get(name) == failure
 
     def holds(self, content_hash: bytes) -> bool:

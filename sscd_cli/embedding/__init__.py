@@ -1,14 +1,15 @@
-"""THE one path from sources to rows of descriptors. An image's way, module by module:
+"""THE one path from sources to rows of descriptors. An image's way, each step in those above it:
 
-images.sources             names it, by way of images.containers.folder (or a list, an archive)
-embedding.job              what is asked for, embedding.local what of it is new:
-descriptors.ledger         an image that is stored as it is now goes no further
-embedding.stream           lists of images, each in a thread; beside a GPU embedding.on_gpu
-images.read                bytes of a file, a member, a row, a server
-images.decode              to a value that says what it is or why it cannot be read:
-images.opening             upright RGB (images.signatures, images.guards, images.colours)
-images.preprocess          as large as the network sees it
-models.runtime.onnx_runtime, or another: the descriptor
-descriptors.write          a row of a shard (descriptors.schema, descriptors.provenance),
-descriptors.shards         whose name and lock are there, and storage.files writes it whole
+embedding.local             images of a job that the dataset does not hold become rows of it
+  images.sources            names an image of a source (others are lists, archives, tables):
+    images.containers.folder
+  images.read               its size and time, and later its bytes: of a file, a member, a server
+  descriptors.ledger        what is stored as it is now goes no further
+  embedding.stream          lists of images, each in a thread; beside a GPU `on_gpu`
+    images.decode           a value that says what it is, or why it cannot be read:
+      images.opening        upright RGB (asks `signatures`, `guards`, `colours`)
+      images.resize         as large as the network sees it (as `preprocess` says)
+    models.runtime.onnx_runtime, or another: the descriptor
+  descriptors.write         its row in a shard (`schema`),
+    descriptors.shards      which is whole or absent (`storage.files`)
 """

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.choices import OutputKind
 from sscd_cli.descriptors.ledger import Known, Ledger
 from sscd_cli.descriptors.schema import Row, name_digest
 from sscd_cli.descriptors.write import ShardWriter
@@ -22,11 +21,10 @@ from sscd_cli.embedding.job import (
     prune_vanished,
 )
 from sscd_cli.embedding.stream import (
-    Decoder,
     Embedded,
     default_batch,
     default_workers,
-    embed_in_threads,
+    embed_stream,
 )
 from sscd_cli.embedding.stream import Row as ImageRow
 from sscd_cli.images.decode import Decoded, Unreadable
@@ -65,12 +63,12 @@ def run_here(job: Job, progress: EmbedProgress) -> EmbedResult:
     with writer:
         job.refuse_other_precision(provenance)
         ledger = Ledger(job.descriptors, provenance, job.task)
-        drawn: set[bytes] = set()
+        drawn: set[tuple[str, str]] = set()
         for some in _embedded(_changed(refs, ledger, result, drawn), model, job, ledger):
             rows = [row for row in _rows(some, ledger, result) if not ledger.knows_failure(row)]
             writing = time.perf_counter()
             ledger.note(rows, writer.add(rows))
-            drawn.difference_update(name_digest(row.ref.source, row.ref.id) for row in some.rows)
+            drawn.difference_update((row.ref.source, row.ref.id) for row in some.rows)
             result.seconds["write"] += time.perf_counter() - writing
             result.elapsed = time.perf_counter() - started
             progress(result)
@@ -85,30 +83,28 @@ def run_here(job: Job, progress: EmbedProgress) -> EmbedResult:
 
 
 def _changed(
-    refs: Iterable[ImageRef], ledger: Ledger, result: EmbedResult, drawn: set[bytes]
+    refs: Iterable[ImageRef], ledger: Ledger, result: EmbedResult, drawn: set[tuple[str, str]]
 ) -> Iterator[ImageRef]:
     """Leave out, and count, the images that the dataset holds as they are now.
 
-    drawn: keys of the images that are on their way into the dataset.
+    drawn: source and id of the images that are on their way into the dataset.
     """
     for ref in refs:
         result.images += 1
-        key = name_digest(ref.source, ref.id)
-        result.note_seen(key)
-        if key in drawn:  # a list may name an image twice
+        name = name_digest(ref.source, ref.id)
+        result.note_seen(name)
+        if (ref.source, ref.id) in drawn:  # a list may name an image twice
             result.unchanged += 1
             continue
         try:
-            status = stat_image(ref)
+            is_stored = ledger.unchanged(name, *stat_image(ref))
         except Exception:
-            status = None  # decoding will say what is wrong
-        if not (
-            status and ledger.unchanged(ref.source, ref.id, status.mtime_ns, status.file_bytes)
-        ):
-            drawn.add(key)
+            is_stored = False  # decoding will say what is wrong
+        if not is_stored:
+            drawn.add((ref.source, ref.id))
             yield ref
-        elif ledger.damaged(ref.source, ref.id):
-            result.note_unreadable(ref.name, ledger.reason(ref.source, ref.id))
+        elif ledger.damaged(name):
+            result.note_unreadable(ref.name, ledger.reason(name))
         else:
             result.unchanged += 1
 
@@ -126,30 +122,6 @@ def _embedded(
         workers=default_workers(model) if job.workers is None else job.workers,
         kind=job.output_kind,
     )
-
-
-def embed_stream(
-    refs: Iterable[ImageRef],
-    model: Model,
-    decoder: Decoder,
-    *,
-    batch_size: int,
-    workers: int,
-    kind: OutputKind = "descriptor",
-) -> Iterator[Embedded]:
-    """Embed images in lists of `batch_size`, in their order; nothing is listed up front.
-
-    Args: workers: threads on a CPU, processes beside a GPU; 0 does everything in this thread.
-    Limits: memory is a few batches a worker.
-    Raises: SscdError: a decoding process died. What iterating over `refs` raises comes after the
-    images before it.
-    """
-    how = {"batch_size": batch_size, "workers": workers}
-    if model.runtime.device.type == "cpu" and not model.runtime.lane:
-        return embed_in_threads(refs, model, decoder, **how, kind=kind)
-    from sscd_cli.embedding.on_gpu import embed_beside_gpu
-
-    return embed_beside_gpu(refs, model, decoder, **how, kind=kind)
 
 
 def _rows(some: Embedded, ledger: Ledger, result: EmbedResult) -> list[Row]:

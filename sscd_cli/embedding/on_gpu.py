@@ -9,7 +9,7 @@ import re
 import time
 import warnings
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -57,21 +57,18 @@ class _Batches(Dataset[TensorBatch]):
 
 
 def load_batches(
-    refs: Iterable[ImageRef],
+    lists: Lists,
     decoder: Decoder,
     *,
-    batch_size: int,
     workers: int,
     pin_memory: bool = False,
 ) -> Iterator[Batch]:
-    """Read, decode and resize `refs` in batches of `batch_size`, the last one smaller.
+    """Read, decode and resize lists of images, each to a batch.
 
     Args: workers: processes, each two batches ahead; 0 decodes in this one. They see what
     `decoder.known` knew when the first batch was asked for. pin_memory: ignored without CUDA.
-    Raises: SscdError: a worker died. What iterating over `refs` raises comes after the batches of
-    the images before it.
+    Raises: SscdError: a worker died.
     """
-    lists = Lists(refs, batch_size)
     batches = _started(decoder, lists, workers, pin_memory)
     try:
         yield from batches
@@ -83,8 +80,6 @@ def load_batches(
     finally:
         if workers:  # an error's traceback keeps them, and they ignore what ends them at exit
             batches._shutdown_workers()
-    if lists.error is not None:
-        raise lists.error
 
 
 def _unchanged(batch: Any) -> Any:
@@ -150,18 +145,12 @@ def _decoded(jpeg: Compressed, decoder: Decoder) -> tuple[Row, Tensor | None]:
 
 
 def embed_beside_gpu(
-    refs: Iterable[ImageRef],
-    model: Model,
-    decoder: Decoder,
-    *,
-    batch_size: int,
-    workers: int,
-    kind: OutputKind,
+    lists: Lists, model: Model, decoder: Decoder, *, workers: int, kind: OutputKind
 ) -> Iterator[Embedded]:
-    """Embed images as `local.embed_stream` does, on what the workers decode ahead."""
-    unit = batch_size if model.spec.recipe.square else 1
+    """Embed lists of images as `embed_stream` does, on what the workers decode ahead."""
+    unit = lists.size if model.spec.recipe.square else 1
     decoder = replace(decoder, leaves_jpegs=decodes_jpegs(model, decoder.recipe))
-    batches = load_batches(refs, decoder, batch_size=batch_size, workers=workers, pin_memory=True)
+    batches = load_batches(lists, decoder, workers=workers, pin_memory=True)
     waits = (started(model, unit, kind, completed(batch, decoder, model)) for batch in batches)
     yield from ahead(waits, 1 if model.runtime.lane else 0)
 

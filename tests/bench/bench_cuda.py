@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from sscd_cli.commands import embed
 from sscd_cli.embedding.job import Job
 from sscd_cli.embedding.on_gpu import completed, load_batches
-from sscd_cli.embedding.stream import Group, default_batch
+from sscd_cli.embedding.stream import Group, Lists, default_batch
 from sscd_cli.images.sources import iter_images
 from sscd_cli.machines.hardware import core_count
 from sscd_cli.matching.join import Pairs, find_pairs
@@ -118,9 +118,8 @@ def decoding_alone(model: Model, folder: Path, *, on_gpu: bool) -> Decoded:
     decoder = replace(options.fill(Job).decoder(model), leaves_jpegs=on_gpu)
     started = time.perf_counter()
     batches = load_batches(
-        iter_images(options.sources),
+        Lists(iter_images(options.sources), default_batch(model)),
         decoder,
-        batch_size=default_batch(model),
         workers=core_count(),
         pin_memory=model.runtime.device.type == "cuda",
     )

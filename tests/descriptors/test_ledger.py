@@ -17,7 +17,7 @@ from stores import PROVENANCE, row, rows
 
 from sscd_cli.descriptors.ledger import DigestMap, Ledger
 from sscd_cli.descriptors.read import read_descriptors
-from sscd_cli.descriptors.schema import Row
+from sscd_cli.descriptors.schema import Row, name_digest
 from sscd_cli.descriptors.write import ShardWriter
 
 FILES = {f"{number:02}": f"content {number % 7}" for number in range(11)}
@@ -32,7 +32,7 @@ def embed(folder: Path, files: Mapping[str, str], *, mtime_ns: int = 1, pause: f
     with ShardWriter(folder, PROVENANCE, rows_per_shard=3) as writer:
         ledger = Ledger(folder, PROVENANCE)
         for name, content in files.items():
-            if ledger.unchanged("/photos", name, mtime_ns, len(content)):
+            if ledger.unchanged(name_digest("/photos", name), len(content), mtime_ns):
                 continue
             digest = hashlib.blake2b(content.encode(), digest_size=16).digest()
             if ledger.holds(digest):
@@ -149,10 +149,11 @@ def test_damaged_images_are_not_read_again_but_unopened_ones_are(tmp_path: Path)
     with ShardWriter(tmp_path, PROVENANCE) as writer:
         writer.add([damaged, unopened])
     ledger = Ledger(tmp_path, PROVENANCE)
-    assert ledger.unchanged("/p", "damaged", 1, 2)
-    assert not ledger.unchanged("/p", "damaged", 1, 3)
-    assert ledger.damaged("/p", "damaged")
-    assert not ledger.unchanged("/p", "unopened", 1, 2)
+    assert ledger.unchanged(name_digest("/p", "damaged"), 2, 1)
+    assert not ledger.unchanged(name_digest("/p", "damaged"), 3, 1)
+    assert ledger.damaged(name_digest("/p", "damaged"))
+    assert ledger.reason(name_digest("/p", "damaged")) == "truncated"
+    assert not ledger.unchanged(name_digest("/p", "unopened"), 2, 1)
     assert not ledger.holds(bytes(16))
 
 
@@ -162,17 +163,17 @@ def test_time_size_name_and_source_all_count(tmp_path: Path) -> None:
     with ShardWriter(tmp_path, PROVENANCE) as writer:
         writer.add([each, replace(row("b"), mtime_ns=None)])
     ledger = Ledger(tmp_path, PROVENANCE)
-    assert ledger.unchanged(source, name, 10**18, 5)
-    assert not ledger.damaged(source, name)
-    for other in (
-        (source, name, 10**18 + 1, 5),
-        (source, name, 10**18, 6),
-        (source, name, None, 5),
-        ("/p", name, 10**18, 5),
-        (source, "a", 10**18, 5),
+    assert ledger.unchanged(name_digest(source, name), 5, 10**18)
+    assert not ledger.damaged(name_digest(source, name))
+    for its_source, its_name, *status in (
+        (source, name, 5, 10**18 + 1),
+        (source, name, 6, 10**18),
+        (source, name, 5, None),
+        ("/p", name, 5, 10**18),
+        (source, "a", 5, 10**18),
         ("/photos", "b", None, None),
     ):
-        assert not ledger.unchanged(*other)
+        assert not ledger.unchanged(name_digest(its_source, its_name), *status)
 
 
 def test_descriptors_of_open_and_closed_shards_are_the_stored_ones(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from sscd_cli.embedding.on_gpu import load_batches
-from sscd_cli.embedding.stream import Batch, Decoder
+from sscd_cli.embedding.stream import Batch, Decoder, Lists
 from sscd_cli.errors import SscdError
 from sscd_cli.images.decode import Copied, Decoded, Limits, Unreadable, decode, hash_bytes
 from sscd_cli.images.preprocess import RECIPES
@@ -48,8 +48,8 @@ def batches(source: Path, workers: int, **options: object) -> list[Batch]:
     """All batches of a folder; pinning is asked for, and left out without CUDA."""
     size = options.pop("batch_size", 4)
     decoder = Decoder(**{"recipe": SHORT, **options})  # type: ignore[arg-type]
-    refs = iter_images([str(source)])
-    return list(load_batches(refs, decoder, batch_size=size, workers=workers, pin_memory=True))  # type: ignore[arg-type]
+    lists = Lists(iter_images([str(source)]), size)  # type: ignore[arg-type]
+    return list(load_batches(lists, decoder, workers=workers, pin_memory=True))
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -123,22 +123,22 @@ def test_only_what_is_needed_soon_is_listed(tmp_path: Path, workers: int, most: 
             drawn += 1
             yield ImageRef("a", "", str(tmp_path / "none.jpg"))
 
-    found = load_batches(endless(), Decoder(SKEW), batch_size=2, workers=workers)
+    found = load_batches(Lists(endless(), 2), Decoder(SKEW), workers=workers)
     next(found)
     assert 2 <= drawn <= most
     found.close()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_error_of_a_source_comes_after_the_images_before_it(folder: Path, workers: int) -> None:
+def test_error_of_a_source_waits_for_the_images_before_it(folder: Path, workers: int) -> None:
     def refs() -> Iterator[ImageRef]:
         yield from list(iter_images([str(folder)]))[:3]
         raise SscdError("the folder is gone", "bring it back")
 
-    found = load_batches(refs(), Decoder(SKEW), batch_size=2, workers=workers)
-    assert [len(next(found).rows) for _ in range(2)] == [2, 1]
-    with pytest.raises(SscdError, match="the folder is gone"):
-        next(found)
+    lists = Lists(refs(), 2)
+    found = load_batches(lists, Decoder(SKEW), workers=workers)
+    assert [len(batch.rows) for batch in found] == [2, 1]
+    assert str(lists.error) == "the folder is gone; bring it back"
 
 
 def test_dying_worker_is_reported_with_a_remedy(folder: Path) -> None:
