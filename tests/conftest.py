@@ -257,6 +257,13 @@ def error_line(ran: Ran) -> str:
     return last.removeprefix("sscd: error: ")
 
 
+def failed(run: Run, status: int, message: str, *words: str | Path, **how: Any) -> None:
+    """Run a command that must end with a status and one message, and say nothing else."""
+    ran = run(*words, **how)
+    assert error_line(ran) == message
+    assert (ran.status, ran.out) == (status, b"")
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a disk of 64 kB for the test."""

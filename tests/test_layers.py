@@ -245,3 +245,11 @@ def test_modules_and_functions_stay_short(module: str) -> None:
         if isinstance(node, ast.FunctionDef):
             length = (node.end_lineno or 0) - node.body[0].lineno + 1
             assert length <= 60, f"{node.name}: {length} lines"
+
+
+def test_test_modules_stay_short_and_know_no_other() -> None:
+    for path in sorted(Path(__file__).parent.rglob("test_*.py")):
+        text = path.read_text()
+        assert len(text.splitlines()) <= 400, path.name
+        others = set(re.findall(r"^ *(?:from|import) (test_\w+)", text, re.MULTILINE))
+        assert others <= {path.stem}, path.name

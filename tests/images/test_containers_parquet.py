@@ -13,40 +13,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import Run, error_line, picture
+from tables import contents, refs, written
 
 from sscd_cli.descriptors.read import read_descriptors
-from sscd_cli.errors import SscdError, UsageError
+from sscd_cli.errors import SscdError
 from sscd_cli.images.containers import parquet
 from sscd_cli.images.read import is_unchanged, read_bytes, stat_image, stored_ref
 from sscd_cli.images.refs import (
-    Columns,
-    ImageRef,
     MissingMemberError,
     Survey,
-    join_columns,
-    split_columns,
 )
 from sscd_cli.images.sources import iter_images
 
 ROWS = [f"image {number}".encode() for number in range(10)]
 
 
-def written(path: Path, columns: dict[str, Any], **options: Any) -> Path:
-    pq.write_table(pa.table(columns), path, **options)
-    return path
-
-
 def structs(rows: list[bytes | None]) -> pa.Array:
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     return pa.array([row and {"bytes": row, "path": "x.jpg"} for row in rows], kind)
-
-
-def refs(source: object, **columns: str) -> list[ImageRef]:
-    return list(iter_images([str(source)], columns=Columns(**columns)))
-
-
-def contents(images: list[ImageRef]) -> list[bytes]:
-    return [read_bytes(ref, 1 << 20)[0] for ref in images]
 
 
 @pytest.mark.parametrize(
@@ -198,79 +182,6 @@ def test_a_row_may_hold_several_images(tmp_path: Path, kind: str) -> None:
             read_bytes(stored_ref(str(path), key), 1 << 20)
 
 
-def test_a_row_that_holds_only_a_path_is_the_file_of_that_path(tmp_path: Path) -> None:
-    (tmp_path / "p").mkdir()
-    (tmp_path / "p" / "a.jpg").write_bytes(b"here")
-    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    rows = [{"bytes": None, "path": path} for path in ("p/a.jpg", str(tmp_path / "p/a.jpg"), "no")]
-    path = written(tmp_path / "a.parquet", {"image": pa.array(rows, image)})
-    images = refs(path)
-    assert contents(images[:2]) == [b"here", b"here"]
-    with pytest.raises(OSError, match="the row holds only a path, no: No such file"):
-        contents(images[2:])
-
-
-PATHS = ["p/a.jpg", "p/b.jpg", "p/c.jpg"]
-AS_PATHS = {
-    "text": pa.array(PATHS),
-    "large text": pa.array(PATHS, pa.large_string()),
-    "text view": pa.array(PATHS, pa.string_view()),
-    "categories": pa.array(PATHS).dictionary_encode(),
-    "first is missing": pa.array([None, *PATHS]),
-    "struct": pa.array([{"path": path} for path in PATHS]),
-    "no bytes": pa.array([{"bytes": None, "path": path} for path in PATHS]),
-    "url": pa.array([{"url": f"file://{{}}/{path}"} for path in PATHS]),
-    "lists": pa.array([[], PATHS[:2], None, PATHS[2:]]),
-    "lists of structs": pa.array([[{"path": path} for path in PATHS]]),
-}
-
-
-@pytest.mark.parametrize("kind", AS_PATHS)
-def test_a_column_of_paths_is_found_whatever_its_name(tmp_path: Path, kind: str) -> None:
-    (tmp_path / "p").mkdir()
-    for path, data in zip(PATHS, ROWS, strict=False):
-        (tmp_path / path).write_bytes(data)
-    column = AS_PATHS[kind]
-    if kind == "url":
-        column = pa.array([{"url": one["url"].format(tmp_path)} for one in column.to_pylist()])
-    other = ["a dog"] * len(column)
-    images = refs(written(tmp_path / "a.parquet", {"caption": other, "foto": column}))
-    assert contents(images[-3:]) == ROWS[:3]
-    if kind == "first is missing":
-        with pytest.raises(OSError, match="the row holds no image"):
-            contents(images[:1])
-
-
-def test_of_columns_of_paths_bytes_come_first_and_a_chosen_one_may_hold_anything(
-    tmp_path: Path,
-) -> None:
-    columns = {"foto": ROWS[:1], "file_name": ["a.jpg"], "text": ["a dog"], "n": [1]}
-    assert contents(refs(written(tmp_path / "a.parquet", columns))) == ROWS[:1]
-    columns = {"left": ["a.jpg"], "right": ["b.jpg"], "text": ["a dog"], "n": [1]}
-    path = written(tmp_path / "b.parquet", columns)
-    with pytest.raises(UsageError, match=r"several columns .* --image-column \(left, right\)"):
-        refs(path)
-    (tmp_path / "a dog").write_bytes(ROWS[0])
-    assert contents(refs(path, image="text")) == ROWS[:1]
-
-
-@pytest.mark.parametrize(
-    ("columns", "said"),
-    [
-        ({"text": ["a dog"], "n": [1]}, "choose one with --image-column (text)"),
-        ({"n": [1], "m": [2]}, "name a table with images, or with their paths"),
-    ],
-)
-def test_only_columns_that_can_be_read_are_offered(
-    tmp_path: Path, columns: dict[str, Any], said: str
-) -> None:
-    path = written(tmp_path / "a.parquet", columns)
-    for chosen in ("", "n"):
-        with pytest.raises(UsageError) as caught:
-            refs(path, image=chosen)
-        assert str(caught.value).endswith(f"; {said}")
-
-
 @pytest.mark.parametrize("kind", ["stream", "file"])
 def test_arrow_files_are_tables_too(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "data-00000-of-00001.arrow"
@@ -288,51 +199,6 @@ def test_arrow_files_are_tables_too(tmp_path: Path, kind: str) -> None:
     if kind == "file":
         with pytest.raises(SscdError, match="cannot read the archive"):
             refs(path)
-
-
-def test_keys_come_from_a_chosen_column_and_lead_back(tmp_path: Path) -> None:
-    keys = [f"k/{number}" for number in range(10)]
-    path = written(tmp_path / "a.parquet", {"image": ROWS, "key": keys}, row_group_size=4)
-    images = refs(path, id="key")
-    assert [ref.id for ref in images] == keys
-    assert {ref.source for ref in images} == {f"{path}#id=key"}
-    assert contents([stored_ref(ref.source, ref.id) for ref in images]) == ROWS
-    assert refs(f"{path}#id=key") == images
-
-
-@pytest.mark.parametrize("keys", [[1, 1], [1, None]])
-def test_a_key_must_name_one_row(tmp_path: Path, keys: list[int | None]) -> None:
-    path = written(tmp_path / "a.parquet", {"image": ROWS[:2], "key": keys})
-    with pytest.raises(UsageError, match="repeats a value or lacks one; choose another --id-col"):
-        refs(path, id="key")
-    with pytest.raises(UsageError, match=r"has no column nokey; .* \(image, key\)"):
-        refs(path, id="nokey")
-
-
-def test_the_column_of_images_is_found_or_chosen(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.parquet", {"a": ROWS, "b b": ROWS[::-1], "n": range(10)})
-    with pytest.raises(UsageError) as caught:
-        refs(path)
-    assert str(caught.value) == (
-        f"{path} has several columns with images; choose one with --image-column (a, b b)"
-    )
-    images = refs(path, image="b b")
-    assert contents(images) == ROWS[::-1]
-    assert contents([stored_ref(images[0].source, "0")]) == ROWS[-1:]
-    for column, what in (("n", "column n of .* holds no images"), ("x", "has no column x")):
-        with pytest.raises(UsageError, match=what):
-            refs(path, image=column)
-    usual = written(tmp_path / "b.parquet", {"mask": ROWS[::-1], "image": ROWS})
-    assert contents(refs(usual)) == ROWS
-    with pytest.raises(UsageError, match="has no column with images"):
-        refs(written(tmp_path / "c.parquet", {"n": [1]}))
-
-
-def test_columns_survive_in_a_source(tmp_path: Path) -> None:
-    for columns in (Columns("a b", "k&=#"), Columns("", "k"), Columns()):
-        assert split_columns(join_columns("/x#y.parquet", columns)) == ("/x#y.parquet", columns)
-    odd = written(tmp_path / "a#id=b.parquet", {"image": ROWS})
-    assert contents(refs(odd)) == ROWS
 
 
 def test_a_row_without_an_image_is_unreadable_and_a_missing_row_is_missing(tmp_path: Path) -> None:

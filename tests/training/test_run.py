@@ -10,18 +10,16 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from drawn_pictures import draw_picture, save_pictures
 from networks import network_and_story
-from small_training import small_options
+from training_runs import failure, options, run, training_pictures
 
-from sscd_cli.choices import Trunk
 from sscd_cli.commands import train as verb
-from sscd_cli.errors import NoImagesError, SscdError, UnknownModelError, UsageError
+from sscd_cli.errors import SscdError, UnknownModelError, UsageError
 from sscd_cli.models.catalogue.registry import BUNDLED_INT8, find_model
 from sscd_cli.models.load import load_model
 from sscd_cli.options.train import TrainOptions
@@ -29,7 +27,9 @@ from sscd_cli.training import loop
 from sscd_cli.training.log import StepLog, append_step, read_steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
 STEPS = 4  # of 20 images, in 2 epochs of batches of 8
+
 FILES = {"checkpoint.pt", "log.csv", "model.safetensors", "options.json"}
 
 
@@ -46,18 +46,7 @@ def every_step() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    save_pictures(folder, 24)
-    return folder
-
-
-def options(pictures: Path, output: Path, **changes: Any) -> TrainOptions:
-    named = {"warmup_epochs": 1, "validate_every": 2, "name": "tiny", "data_note": "drawn"}
-    return small_options(pictures, output, **{**named, **changes})
-
-
-def run(options: TrainOptions, progress: Callable[[StepLog], None] | None = None) -> Any:
-    return verb.run(options, progress or (lambda step: None))
+    return training_pictures(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +55,6 @@ def finished(
 ) -> tuple[Path, verb.TrainResult, list[StepLog]]:
     folder, shown = tmp_path_factory.mktemp("runs") / "undisturbed", []
     return folder, run(options(pictures, folder), shown.append), shown
-
-
-def failure(kind: type[SscdError], options: TrainOptions) -> str:
-    with pytest.raises(kind) as caught:
-        run(options)
-    assert type(caught.value) is kind
-    return str(caught.value)
 
 
 def test_a_run_leaves_a_model_a_log_and_its_options(
@@ -259,124 +241,6 @@ def test_a_run_records_the_threshold_that_its_held_out_images_show(
     assert model.threshold == result.threshold
     assert model.threshold is not None
     assert model.threshold_source == "no two of 4 held-out images reach it"
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        (
-            {"trunk": "resnet19"},
-            "unknown trunk 'resnet19'; did you mean resnet18? "
-            f"use one of {', '.join(get_args(Trunk))}",
-        ),
-        (
-            {"augmentations": "strong"},
-            "unknown augmentations 'strong'; did you mean strong-blur? "
-            "use one of simclr, strong-blur, advanced, mixup, copies",
-        ),
-        (
-            {"optimizer": "adam"},
-            "unknown optimizer 'adam'; did you mean adamw? use one of adamw, sgd",
-        ),
-        (
-            {"precision": "fp16"},
-            "unknown precision 'fp16'; did you mean bf16? use one of auto, fp32, bf16",
-        ),
-        ({"device": "gpu"}, "unknown device 'gpu'; use --device cpu, cuda or cuda:N"),
-        (
-            {"holdout": 1},
-            "--holdout 1 is too small; use 2 or more, or 0 for no validation",
-        ),
-        (
-            {"holdout": 13},
-            "24 images are fewer than twice the 13 that --holdout keeps for validation; "
-            "name more images, or use --holdout 12",
-        ),
-    ],
-)
-def test_impossible_options_are_named(
-    pictures: Path, tmp_path: Path, changes: dict[str, Any], expected: str
-) -> None:
-    folder = tmp_path / "run"
-    with pytest.raises(UsageError) as caught:
-        run(options(pictures, folder, **changes))
-    assert str(caught.value) == expected
-    assert not folder.exists()
-
-
-def test_too_few_images_for_a_batch_and_none_at_all(pictures: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    assert failure(SscdError, options(pictures, folder, batch_size=64)) == (
-        "20 training images do not fill a batch of 64; use a smaller --batch-size or more images"
-    )
-    (tmp_path / "empty").mkdir()
-    assert failure(NoImagesError, options(tmp_path / "empty", folder)) == (
-        f"no images in {tmp_path / 'empty'}; name a folder or tar file with images"
-    )
-
-
-def test_a_place_that_cannot_be_written_is_an_error(pictures: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    folder = tmp_path / "file" / "run"
-    assert failure(SscdError, options(pictures, folder)) == (
-        f"cannot write {folder}/options.json: Not a directory; make room or name another "
-        "--output; --resume goes on from the last checkpoint"
-    )
-
-
-def test_a_full_disk_keeps_the_last_checkpoint(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save, saved = torch.save, []
-
-    def second_fails(state: object, path: Path) -> None:
-        saved.append(path)
-        if len(saved) == 2:
-            raise OSError(28, "No space left on device")
-        save(state, path)
-
-    monkeypatch.setattr(torch, "save", second_fails)
-    text = failure(SscdError, options(pictures, tmp_path / "run"))
-    assert text.startswith(f"cannot write {tmp_path}/run/checkpoint.pt: No space left on device;")
-    assert torch.load(tmp_path / "run" / "checkpoint.pt")["epoch"] == 1
-
-
-def test_unreadable_images_are_survived_and_named(pictures: Path, tmp_path: Path) -> None:
-    for name in ("a.png", "b.jpg"):
-        (tmp_path / name).write_bytes(b"no image")
-    both = options(
-        pictures, tmp_path / "run", sources=(str(pictures), str(tmp_path)), holdout=0, epochs=1
-    )
-    shown: list[StepLog] = []
-    result = run(replace(both, batch_size=26), shown.append)
-    assert result.unreadable == ("a.png", "b.jpg")
-    assert result.images == 26
-    assert result.validation is None, "nothing was held out"
-    assert len(shown) == 1
-
-
-def test_unreadable_held_out_images_are_left_out(pictures: Path, tmp_path: Path) -> None:
-    held_out = verb._split(verb._images(options(pictures, tmp_path)), options(pictures, tmp_path))
-    broken = tmp_path / "pictures"
-    save_pictures(broken, 24)
-    for ref in held_out[1][:2]:
-        (broken / ref.id).write_bytes(b"no image")
-    assert run(options(broken, tmp_path / "run", epochs=1)).validation is not None
-    (broken / held_out[1][2].id).write_bytes(b"no image")
-    assert failure(SscdError, options(broken, tmp_path / "other", epochs=1)) == (
-        "1 of the 4 held-out images can be read; "
-        "check the images, or use --holdout 0 for no validation"
-    )
-
-
-def test_a_loss_that_is_no_number_stops_the_run(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = failure(
-        SscdError, options(pictures, tmp_path / "run", optimizer="sgd", learning_rate=1e30)
-    )
-    assert text.startswith("the loss is nan at step ")
-    assert text.endswith("; use a lower --learning-rate")
 
 
 def test_training_goes_on_from_another_models_weights(

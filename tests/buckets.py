@@ -1,0 +1,70 @@
+"""An S3 server on this machine, and pictures in buckets of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import picture
+from servers import Proxy, s3_server
+
+from sscd_cli.storage import servers
+
+
+def server_of_buckets() -> Iterator[Proxy]:
+    """Return a server with a bucket, which s3fs finds by the variables of AWS."""
+    with pytest.MonkeyPatch.context() as patch, s3_server() as server:
+        patch.setenv("AWS_ENDPOINT_URL", server.url)
+        patch.setenv("AWS_ACCESS_KEY_ID", "someone")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_MAX_ATTEMPTS", "1")  # our own tries are under test, and do not wait
+        patch.setattr(servers, "PAUSE", 0.01)
+        import s3fs
+
+        s3fs.S3FileSystem().mkdir("photos")
+        yield server
+
+
+def filled_bucket(s3: Proxy, tmp_path: Path) -> str:
+    """Return a place of the test's own in the bucket, with pictures 0, 1, 2 and a copy of 0."""
+    s3.faults.clear()
+    url = f"s3://photos/{tmp_path.name}"
+    for name, data in pictures(tmp_path).items():
+        servers.write_url(f"{url}/in/{name}", data)
+    s3.asked.clear()
+    return url
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    files = {f"{n}.png": picture(folder / f"made/{n}.png", n).read_bytes() for n in range(3)}
+    return {**files, "copy.png": files["0.png"]}
+
+
+def packed(folder: Path, kind: str) -> bytes:
+    """Return the pictures as one file."""
+    files = pictures(folder)
+    stream = io.BytesIO()
+    if kind == "tar":
+        with tarfile.open(fileobj=stream, mode="w") as tar:
+            for name, data in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    elif kind == "zip":
+        with zipfile.ZipFile(stream, "w") as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+    elif kind == "parquet":
+        table = pa.table({"image": list(files.values()), "key": list(files)})
+        pq.write_table(table, stream, row_group_size=2)
+    else:
+        stream.write("".join(json.dumps({"image": f"in/{name}"}) + "\n" for name in files).encode())
+    return stream.getvalue()
