@@ -149,7 +149,10 @@ def open_picture(
                 turned = _turned(image, orientation if exif else 1)
                 return Picture(turned, turned.size, "TIFF", frames)
             if kind in ("JPEG", "PNM") and (rare := open_rare(data, max_pixels)):
-                return Picture(rare[0], rare[0].size, rare[1])
+                says = exif and rare.head
+                orientation = orientation_of(identified(rare.head, max_pixels)) if says else 1
+                turned = _turned(rare.image, orientation)
+                return Picture(turned, turned.size, rare.format)
             plain = without_remarks(data) if kind == "PNG" else data
             if isinstance(error, RefusedError) or len(plain) == len(data):
                 raise

@@ -6,7 +6,8 @@ The latter by the extra `tiff` (imagecodecs): 12 bits, lossless, JPEG-LS. Source
 from __future__ import annotations
 
 import re
-from typing import Any
+import struct
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,30 +18,51 @@ from sscd_cli.images.guards import DECODING, refuse_bomb
 from sscd_cli.images.reasons import MissingFormatError, RefusedError
 
 _PFM = re.compile(rb"PF\s+(\d{1,9})\s+(\d{1,9})\s+([-+.\deE]{1,30})\s")
-# how each begins, its name, and the decoder of imagecodecs; the groups: bits, height, width
-_JPEG = tuple(
-    (re.compile(rb"\xff\xd8.{,65536}?\xff" + frame + rb"(..)(..)", re.DOTALL), kind, decoder)
-    for frame, kind, decoder in (
-        (rb"[\xc0-\xc2]..(\x0c)", "JPEG of 12 bits", "jpeg8_decode"),
-        (rb"\xc3..([\x02-\x10])", "lossless JPEG", "ljpeg_decode"),
-        (rb"\xf7..([\x02-\x10])", "JPEG-LS", "jpegls_decode"),
-    )
+# the frames of JPEG that are read: their markers, bits a value, name, and decoder of imagecodecs
+_FRAMES = (
+    (range(0xC0, 0xC3), range(12, 13), "JPEG of 12 bits", "jpeg8_decode"),
+    (range(0xC3, 0xC4), range(2, 17), "lossless JPEG", "ljpeg_decode"),
+    (range(0xF7, 0xF8), range(2, 17), "JPEG-LS", "jpegls_decode"),
 )
+_FRAME_MARKERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+_SCAN = 0xDA
+_USUAL_FRAME, _USUAL_BITS = b"\xc0", b"\x08"
 _CONVERSION = 16  # bytes for each value
 
 
-def open_rare(data: bytes, max_pixels: int) -> tuple[Image.Image, str] | None:
-    """Return the picture as RGB and its format's name; None of a file of no such kind.
+class Rare(NamedTuple):
+    """A picture as RGB, and its format's name; head: the same of a kind that Pillow opens."""
+
+    image: Image.Image
+    format: str
+    head: bytes = b""
+
+
+def open_rare(data: bytes, max_pixels: int) -> Rare | None:
+    """Return the picture; None of a file of no such kind.
 
     Raises: MissingFormatError: the extra is not installed. RefusedError: damaged, or truncated.
         Image.DecompressionBombError: above `max_pixels`.
     """
     if pfm := _PFM.match(data):
-        return _pfm(data, pfm, max_pixels), "PPM"  # as Pillow calls a grey one
-    for start, kind, decoder in _JPEG:
-        if header := start.match(data):
-            return _jpeg(data, header, max_pixels, kind, decoder), "JPEG"
+        return Rare(_pfm(data, pfm, max_pixels), "PPM")  # as Pillow calls a grey one
+    at = _frame(data)
+    for markers, bits, kind, decoder in _FRAMES if at else ():
+        if data[at + 1] in markers and data[at + 4] in bits:
+            head = data[: at + 1] + _USUAL_FRAME + data[at + 2 : at + 4] + _USUAL_BITS
+            image = _jpeg(data, at, max_pixels, kind, decoder)
+            return Rare(image, "JPEG", head + data[at + 5 :])
     return None
+
+
+def _frame(data: bytes) -> int:
+    """Return where the frame header of a JPEG file begins, 0 if it has none."""
+    at = 2
+    while at + 9 < len(data) and data[at] == 0xFF and data[at + 1] != _SCAN:
+        if data[at + 1] in _FRAME_MARKERS:
+            return at
+        at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4])
+    return 0
 
 
 def _pfm(data: bytes, header: re.Match[bytes], max_pixels: int) -> Image.Image:
@@ -55,10 +77,8 @@ def _pfm(data: bytes, header: re.Match[bytes], max_pixels: int) -> Image.Image:
         return _rgb(values.reshape(height, width, 3)[::-1], Samples())  # from the bottom up
 
 
-def _jpeg(
-    data: bytes, header: re.Match[bytes], max_pixels: int, kind: str, decoder: str
-) -> Image.Image:
-    bits, height, width = (int.from_bytes(value, "big") for value in header.groups())
+def _jpeg(data: bytes, at: int, max_pixels: int, kind: str, decoder: str) -> Image.Image:
+    bits, height, width = struct.unpack_from(">BHH", data, at + 4)
     refuse_bomb(width, height, max_pixels)
     try:
         import imagecodecs

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sscd_cli.images.decode import DEFAULT_LIMITS, Decoded, Limits, Unreadable, decode
+from sscd_cli.images.opening import UPRIGHT, open_image
 from sscd_cli.images.refs import ImageRef
 
 GALLERY = Path(__file__).parents[1] / "data" / "gallery"
@@ -59,6 +60,37 @@ def test_jpeg_beyond_eight_bits_is_read(tmp_path: Path, kind: str) -> None:
     found = pixels(read(tmp_path, jpeg(kind)))
     wanted = picture()[..., 1:2] if kind == "ljpeg" else picture()
     assert np.abs(found - wanted).mean() < 2
+
+
+def with_segments(data: bytes, *bodies: tuple[int, bytes]) -> bytes:
+    """Return a JPEG file with more segments at its start, each by its marker."""
+    parts = [b"\xff" + bytes([m]) + (len(b) + 2).to_bytes(2, "big") + b for m, b in bodies]
+    return data[:2] + b"".join(parts) + data[2:]
+
+
+@pytest.mark.parametrize("kind", JPEG_KINDS)
+@pytest.mark.parametrize("orientation", [1, 2, 6, 8])
+def test_it_is_turned_upright_once(tmp_path: Path, kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    plain = read(tmp_path, jpeg(kind))
+    turned = read(tmp_path, with_segments(jpeg(kind), (0xE1, exif.tobytes())))
+    assert isinstance(turned, Decoded)
+    right = Image.fromarray(pixels(plain).astype(np.uint8))
+    if orientation in UPRIGHT:
+        right = right.transpose(UPRIGHT[orientation])
+    assert np.array_equal(pixels(turned), np.asarray(right))
+    assert (turned.width, turned.height) == right.size
+    found = open_image((tmp_path / "a").read_bytes(), exif=False)
+    assert np.array_equal(np.asarray(found), pixels(plain))
+
+
+@pytest.mark.parametrize("kind", JPEG_KINDS)
+def test_what_lies_before_its_frame_is_no_frame(tmp_path: Path, kind: str) -> None:
+    plain = pixels(read(tmp_path, jpeg(kind)))
+    frame = b"\xff\xc0\0\x11\x0c\0\x01\0\x01\x01"
+    data = with_segments(jpeg(kind), *[(0xE2, (frame + bytes(500)) * 100)] * 2)
+    assert np.array_equal(pixels(read(tmp_path, data)), plain)
 
 
 @pytest.mark.parametrize("kind", JPEG_KINDS)
