@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from threading import Lock
@@ -225,14 +226,31 @@ def _drawn(page: Any, max_pixels: int) -> Image.Image:
         return drawn.convert("RGB")
 
 
-# what nobody sees: Pillow refuses a picture for one of more than 1 MB, or with a wrong checksum
-_REMARKS = frozenset({b"iCCP", b"tEXt", b"zTXt", b"iTXt"})
+_NO_PIXELS = struct.pack(">I4sI", 0, b"IDAT", zlib.crc32(b"IDAT"))
+_ANIMATION = (b"acTL", b"fcTL", b"fdAT")  # each means nothing without the others
 
 
 def without_remarks(data: bytes) -> bytes:
-    """Return a PNG file without texts and colour profile."""
-    kept = [chunk for kind, chunk in _chunks(data) if kind not in _REMARKS]
-    return b"".join([PNG, *kept])
+    """Return a PNG file without the remarks for which Pillow refuses it.
+
+    Texts or a profile of more than 1 MB, say, or any with a wrong checksum.
+    """
+    chunks = list(_chunks(data))
+    start = PNG + b"".join(chunk for _, chunk in chunks[:1])
+    return PNG + b"".join(
+        chunk
+        for kind, chunk in chunks
+        if not kind[:1].islower() or kind in _ANIMATION or _is_taken(start + chunk)
+    )
+
+
+def _is_taken(start: bytes) -> bool:
+    """Whether Pillow opens a PNG file that begins so."""
+    try:
+        Image.open(io.BytesIO(start + _NO_PIXELS), formats=["PNG"])
+    except Exception:  # whatever it raises
+        return False
+    return True
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -237,6 +237,9 @@ REMARKS = {
     "a profile of 2 MB": chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(2_000_000))),
     "a text of 2 MB": chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(2_000_000))),
     "a text with a wrong checksum": chunk(b"tEXt", b"Comment\0hello", crc=1),
+    "a time with a wrong checksum": chunk(b"tIME", bytes(7), crc=1),
+    "a resolution of one byte": chunk(b"pHYs", b"x"),
+    "an unknown chunk with a wrong checksum": chunk(b"prVt", b"x", crc=1),
 }
 
 
@@ -249,6 +252,27 @@ def test_what_nobody_sees_loses_no_picture(name: str, place: str, tmp_path: Path
     assert isinstance(result, Decoded)
     assert result.pixels is not None
     assert (result.pixels == np.asarray(gradient())).all()
+
+
+def said_in_a_text() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    words = f"\nexif\n{len(exif.tobytes()):8}\n{exif.tobytes().hex()}\n"
+    return chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(words.encode()))
+
+
+def said_in_xmp() -> bytes:
+    words = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    return chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + words)
+
+
+@pytest.mark.parametrize("said", [said_in_a_text(), said_in_xmp()], ids=["text", "xmp"])
+@pytest.mark.parametrize("name", REMARKS)
+def test_what_nobody_sees_turns_no_picture(name: str, said: bytes, tmp_path: Path) -> None:
+    data = encoded(gradient())
+    result = decode(written(tmp_path, data[:33] + said + REMARKS[name] + data[33:]))
+    assert isinstance(result, Decoded)
+    assert (result.pixels == np.rot90(np.asarray(gradient()), -1)).all()
 
 
 def test_a_damaged_member_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
