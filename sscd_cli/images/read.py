@@ -147,8 +147,7 @@ def read_bytes(ref: ImageRef, max_bytes: int = MAX_BYTES) -> tuple[bytes, FileSt
     be one, a container that cannot be read.
     """
     if ref.fault is not None:
-        fault = ref.fault
-        raise OSError(f"the {fault.kind} cannot be read to its end: {fault.reason}; {fault.fix}")
+        raise OSError(str(ref.fault))
     if ref.member is not None:
         return _read_member(ref, max_bytes)
     if is_url(ref.path):

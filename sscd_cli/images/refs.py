@@ -36,8 +36,14 @@ class Place(NamedTuple):
     mtime_ns: int
 
 
+ROWS = "rows"
+
+
 class Fault(NamedTuple):
-    """Why no more images of a folder, an archive or a list (its `kind`) could be named."""
+    """Why no more images of a folder, an archive or a list (its `kind`) could be named.
+
+    Or which of its `ROWS` name none.
+    """
 
     kind: str
     reason: str
@@ -45,7 +51,13 @@ class Fault(NamedTuple):
 
     def as_error(self, path: str) -> SscdError:
         """Return the error that ends a run which needs all of the images."""
+        if self.kind == ROWS:
+            return SscdError(self.reason, self.fix)
         return SscdError(f"cannot read the {self.kind} {path}: {self.reason}", self.fix)
+
+    def __str__(self) -> str:
+        what = "" if self.kind == ROWS else f"the {self.kind} cannot be read to its end: "
+        return f"{what}{self.reason}; {self.fix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +189,8 @@ def image_column(
 
     Args: found: the columns that hold images. others: those that do not. choice: those that may be
     chosen.
-    Raises: NotImagesError: none holds images. UsageError: no such column, or several that hold
-        images. Both name the columns.
+    Raises: NotImagesError: no such column, or none that holds images. UsageError: several do. Both
+        name the columns.
     """
     if chosen in found or (len(found) == 1 and not chosen):
         return chosen or found[0]
@@ -192,5 +204,5 @@ def image_column(
     else:
         what = f"{path} has {'several columns' if found else 'no column'} with images"
     fix = f"choose one with --image-column ({', '.join(choice)})"
-    kind = UsageError if chosen or found else NotImagesError
+    kind = UsageError if found and not chosen else NotImagesError
     raise kind(what, fix if choice else "name a table with images, or with their paths")

@@ -28,10 +28,11 @@ from typing import NamedTuple, cast
 from sscd_cli.errors import SscdError, UsageError, cannot_read, reason_of
 from sscd_cli.images.containers.folder import iter_folder
 from sscd_cli.images.containers.kinds import is_container, is_table, open_container
-from sscd_cli.images.containers.listing import is_listing, iter_listing, iter_names
+from sscd_cli.images.containers.listing import NamelessError, is_listing, iter_listing, iter_names
 from sscd_cli.images.refs import (
     FOUND,
     QUARANTINE,
+    ROWS,
     Columns,
     DescriptorsError,
     Fault,
@@ -216,6 +217,8 @@ class _Naming:
             fix = LFS_FIX if reason == LFS_REASON else "fetch or make it again"
             fault = Fault(kind, reason + after, fix)
             yield ImageRef(path, "", path, fault=fault)
+        except NamelessError as error:
+            yield ImageRef(path, "", path, fault=Fault(ROWS, error.what, error.fix))
         else:
             self.survey.note_whole(path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import io
+import json
 import os
 import shutil
 import tarfile
@@ -12,8 +13,6 @@ import tracemalloc
 import zipfile
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from conftest import Run, error_line, picture
 
@@ -153,12 +152,31 @@ def test_nested_json_is_one_reason(tiny: Run, tmp_path: Path, nested: str) -> No
         assert "its values are nested too deeply" in ran.err
 
 
+def test_rows_that_name_no_image_are_told_in_one_line(tiny: Run, tmp_path: Path) -> None:
+    picture(tmp_path / "1.png", 1)
+    rows = [{"conversations": []}, {"image": "1.png"}, {"conversations": []}]
+    (tmp_path / "l.json").write_text(json.dumps(rows))
+    for strict in ([], ["--strict"]):
+        ran = tiny("embed", "l.json", *strict)
+        assert ran.status == (4 if strict else 0)
+        assert (
+            f"l.json: 2 rows of {tmp_path}/l.json name no image, the first is row 1; "
+            "fill them in, or drop them"
+        ) in ran.err
+        assert "2 images: " in ran.err
+    (tmp_path / "l.json").write_text(json.dumps(rows[1:2]))
+    assert tiny("embed", "l.json", "--strict").status == 0
+    (tmp_path / "l.json").write_text(json.dumps(rows[:1]))
+    assert "has no column with images" in error_line(tiny("embed", "l.json"))
+
+
 def test_rows_are_kept_when_a_later_source_ends_the_run(tiny: Run, tmp_path: Path) -> None:
     picture(tmp_path / "1.png", 1)
-    (tmp_path / "l.csv").write_text("image,n\n1.png,1\n,2\n")
-    ran = tiny("embed", tmp_path / "1.png", tmp_path / "l.csv")
+    (tmp_path / "l.csv").write_text("image,n\n1.png,1\n")
+    (tmp_path / "l.json").write_text("{}")
+    ran = tiny("embed", tmp_path / "1.png", tmp_path / "l.csv", tmp_path / "l.json")
     assert ran.status == 3
-    assert "row 3 of" in ran.err
+    assert "l.json is no COCO file" in ran.err
     assert set(stored(tmp_path / "descriptors")[0]) == {"1.png", str(tmp_path / "1.png")}
 
 
@@ -208,36 +226,6 @@ def test_a_folder_of_archives_alone_is_read(tiny: Run, tmp_path: Path, shards: l
     ran = tiny("embed", "all", "-d", "other")
     assert "not images: 3 .tar" in ran.err
     assert stored(tmp_path / "other")[0] == ["1.png"]
-
-
-def test_what_img2dataset_notes_beside_its_shards_is_left_out(
-    tiny: Run, tmp_path: Path, shards: list[Path]
-) -> None:
-    folder = tmp_path / "all"
-    folder.mkdir()
-    shutil.copy(shards[0], folder / "00000.tar")
-    notes = pa.table({"url": ["https://x.invalid/a.jpg"], "caption": ["a"]})
-    pq.write_table(notes, folder / "00000.parquet")
-    pq.write_table(pa.table({"n": [1]}), folder / "index.parquet")
-    ran = tiny("embed", "all")
-    assert ran.status == 0, ran.err
-    assert "not images: 2 .parquet\n" in ran.err
-    (folder / "00000.tar").unlink()
-    assert "x.invalid" in tiny("embed", "all", "-d", "d").err  # by itself it is a list
-
-
-def test_a_table_without_images_among_others_costs_itself_alone(tiny: Run, tmp_path: Path) -> None:
-    image = picture(tmp_path / "a.png", 1).read_bytes()
-    pq.write_table(pa.table({"image": [image]}), tmp_path / "a-0.parquet")
-    pq.write_table(pa.table({"n": [1]}), tmp_path / "a-1.parquet")
-    pq.write_table(pa.table({"image": [image]}), tmp_path / "a-2.parquet")
-    ran = tiny("embed", "a-*.parquet", "--strict")
-    assert ran.status == 4
-    assert "3 images: 1 embedded, 1 exact copy, 1 unreadable" in ran.err
-    assert "a-1.parquet: the archive cannot be read to its end: a table without images" in ran.err
-    (tmp_path / "none").mkdir()
-    (tmp_path / "a-1.parquet").rename(tmp_path / "none" / "a.parquet")
-    assert "has no column with images" in error_line(tiny("embed", "none"))
 
 
 def test_what_is_no_image_is_counted_and_told(tiny: Run, tmp_path: Path) -> None:

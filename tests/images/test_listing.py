@@ -11,9 +11,10 @@ import pytest
 from conftest import picture
 
 from sscd_cli.errors import SscdError, UsageError
-from sscd_cli.images.containers.listing import iter_records, rewrite_listing
+from sscd_cli.images.containers.listing import iter_records
+from sscd_cli.images.containers.relisting import rewrite_listing
 from sscd_cli.images.read import stored_ref
-from sscd_cli.images.refs import Columns, ImageRef
+from sscd_cli.images.refs import Columns, ImageRef, Survey
 from sscd_cli.images.sources import iter_images
 
 COCO = {
@@ -96,6 +97,38 @@ def test_a_row_without_a_name_is_an_error_and_no_silent_skip(
         refs(listed(tmp_path / name, text))
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.csv", "n,image\n1,\n2,a.jpg\n\n3,\n4,b.jpg\n"),
+     ("a.jsonl", '{"n": 0}\n{"image": "a.jpg"}\n{"image": null}\n{"image": "b.jpg"}\n'),
+     ("a.json", '[{"n": 0}, {"image": "a.jpg"}, {"n": 1}, {"image": "b.jpg"}]')],
+)  # fmt: skip
+def test_rows_without_a_name_cost_no_others(tmp_path: Path, name: str, text: str) -> None:
+    found = list(iter_images([str(listed(tmp_path / name, text))], survey=Survey()))
+    assert [ref.id for ref in found[:-1]] == ["a.jpg", "b.jpg"]
+    (fault,) = [ref.fault for ref in found if ref.fault]
+    first = 2 if name == "a.csv" else 1
+    assert fault.reason == (f"2 rows of {tmp_path / name} name no image, the first is row {first}")
+
+
+def test_a_json_array_is_a_list_of_its_rows(tmp_path: Path) -> None:
+    rows = [
+        {"id": 7, "image": "a.jpg", "é": 1},
+        {"id": 8, "image": ["b.jpg", "c.jpg"]},
+        {"id": 9, "image": ["d.jpg"]},
+        {"id": 10, "image": "e.jpg"},
+    ]
+    path = listed(tmp_path / "a.json", json.dumps(rows))
+    assert [ref.id for ref in refs(path)] == ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"]
+    rewrite_listing(str(path), str(tmp_path / "b.json"), {"c.jpg", "d.jpg", "e.jpg"})
+    kept = json.loads((tmp_path / "b.json").read_text())
+    assert kept == [rows[0], {"id": 8, "image": ["b.jpg"]}]
+    assert [ref.id for ref in refs(listed(tmp_path / "c.json", '["a.jpg", "b.jpg"]'))] == [
+        "a.jpg",
+        "b.jpg",
+    ]
+
+
 @pytest.mark.parametrize("text", ["", "image\n", "image"])
 def test_a_list_without_rows_names_no_images(tmp_path: Path, text: str) -> None:
     assert refs(listed(tmp_path / "a.csv", text)) == []
@@ -126,6 +159,7 @@ def test_json_that_is_no_coco_is_refused(tmp_path: Path, text: str) -> None:
         ("quoted-bom.csv", '\ufeff"a, or b","file"\n"x","b/2.jpg"\n"y","1.jpg"\n'),
         ("semicolons.csv", "label;file\na,b;b/2.jpg\nc;1.jpg\n"),
         ("bare-semicolons.csv", "b/2.jpg;a\n1.jpg;b\n"),
+        ("pipes.csv", "file|label\nb/2.jpg|a,b\n1.jpg|c\n"),
         ("tabs.csv", "file\tlabel\nb/2.jpg\ta,b\n1.jpg\tc\n"),
         ("blank-lines.csv", "\nfile,label\n\nb/2.jpg,a\n\n\n1.jpg,b\n\n"),
         ("long.csv", f'filename,rle\nb/2.jpg,"{"7" * 200_000}"\n1.jpg,1\n'),

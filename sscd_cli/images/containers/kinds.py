@@ -115,7 +115,7 @@ def rewriter(source: str) -> Rewrite | None:
     if kind := _kind(source):
         return kind.rewrite
     if is_listing(split_columns(source)[0].lower()):
-        from sscd_cli.images.containers.listing import rewrite_listing
+        from sscd_cli.images.containers.relisting import rewrite_listing
 
         return rewrite_listing
     return None

@@ -1,4 +1,4 @@
-"""Lists that name image files: CSV, TSV, JSON Lines, COCO, plain text.
+"""Lists that name image files: CSV, TSV, JSON Lines, JSON arrays, COCO, plain text.
 
 A name is relative to the folder of its list; the image's id is the name, its source that folder,
 so that an image is the same one in two lists, and in its folder.
@@ -21,21 +21,33 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, TextIO
 
 from sscd_cli.errors import SscdError, UsageError
-from sscd_cli.images.refs import ImageRef, image_column, split_columns
+from sscd_cli.images.refs import ImageRef, NotImagesError, image_column
 from sscd_cli.images.signatures import is_image_name
 from sscd_cli.storage.servers import exists, is_url, join, open_binary, without_file_scheme
 
 TABLES = {".csv": ",", ".tsv": "\t"}
 LINES = (".jsonl", ".ndjson")
 NAMES = ".txt"
-COCO = ".json"
+JSON = ".json"
 MOST_CHARACTERS = 64 << 20  # of a line or a cell, so that no file fills the memory
 MOST_LINES = 100_000  # of one row
 CHUNK_BYTES = 1 << 16
 BOM = "\ufeff"
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what PowerShell begins a list with
+Row = dict[str, Any] | str
 # what a row of JSON calls the file, where it describes an image by a record
 KEYS = ("path", "file_name", "filename", "file", "url", "image")
+
+
+class NamelessError(SscdError):
+    """Some rows of a list name no image."""
+
+    def __init__(self, path: str, rows: list[int]) -> None:
+        what, fix = f"row {rows[0]} of {path} names no image", "fill it in, or drop it"
+        if (count := len(rows)) > 1:
+            what = f"{count:,} rows of {path} name no image, the first is row {rows[0]}"
+            fix = "fill them in, or drop them"
+        super().__init__(what, fix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,7 @@ class ListRow:
 
 def is_listing(source: str) -> bool:
     """Whether a source's name is that of a list of images."""
-    return source.lower().endswith((*TABLES, *LINES, NAMES, COCO))
+    return source.lower().endswith((*TABLES, *LINES, NAMES, JSON))
 
 
 def iter_listing(path: str, column: str) -> Iterator[ImageRef]:
@@ -60,11 +72,16 @@ def iter_listing(path: str, column: str) -> Iterator[ImageRef]:
 
     Args: column: of the names, "" to find it (COCO's is `file_name`).
     Raises: OSError, ValueError: the list cannot be read. SscdError: it names no images.
+        NamelessError: after all images, some of its rows name none.
     """
     folder = os.path.dirname(path)
-    for record in iter_records(path, column):
-        for name in record.names:
-            yield named_image(folder, name)
+    nameless: list[int] = []
+    for number, record in enumerate(iter_records(path, column), 1):
+        if "" in record.names:
+            nameless.append(number)
+        yield from (named_image(folder, name) for name in record.names if name)
+    if nameless:
+        raise NamelessError(path, nameless)
 
 
 def named_image(folder: str, name: str) -> ImageRef:
@@ -79,31 +96,34 @@ def named_image(folder: str, name: str) -> ImageRef:
 
 
 def iter_records(path: str, column: str) -> Iterator[ListRow]:
-    """Yield the rows of a list one by one; of COCO, which is read whole, the images.
+    """Yield the rows of a list one by one; JSON is read whole, of COCO the images are the rows.
 
-    Raises: as `iter_listing`; SscdError also for a row without a name.
+    An empty name stands where a row should have one. Raises: as `iter_listing`.
     """
-    if path.lower().endswith(COCO):
-        records: Iterator[ListRow] = (
-            ListRow("", (image["file_name"],)) for image in read_coco(path)["images"]
-        )
+    if not path.lower().endswith(JSON):
+        yield from _iter_rows(path, column)
+        return
+    found = read_json(path)
+    if isinstance(found, list):
+        yield from _of_rows(path, (("", row) for row in found), column)
     else:
-        records = _iter_rows(path, column)
-    for number, record in enumerate(records, 1):
-        if "" in record.names:
-            raise SscdError(f"row {number} of {path} names no image", "fill it in, or drop it")
-        yield record
+        yield from (ListRow("", (image["file_name"],)) for image in found["images"])
 
 
-def read_coco(path: str) -> dict[str, Any]:
-    """Read a COCO file: about six times its size in memory. Raises: as `iter_listing`."""
+def read_json(path: str) -> dict[str, Any] | list[Row]:
+    """Read COCO or an array of rows: about six times its size in memory.
+
+    Raises: as `iter_listing`.
+    """
     with open_binary(path) as file:
-        coco: dict[str, Any] = json.load(file)
-    images = coco.get("images") if isinstance(coco, dict) else None
+        found: Any = json.load(file)
+    if found and isinstance(found, list) and all(isinstance(row, dict | str) for row in found):
+        return found
+    images = found.get("images") if isinstance(found, dict) else None
     if not isinstance(images, list) or not all(map(_is_coco_image, images)):
-        what = f"{path} is no COCO file: its images have no file_name"
+        what = f"{path} is no COCO file: its images have no file_name; nor an array of rows"
         raise SscdError(what, "name a list of images in COCO's format, CSV or JSON Lines")
-    return coco
+    return {**found}
 
 
 def _is_coco_image(image: object) -> bool:
@@ -212,23 +232,30 @@ def _of_names(path: str, lines: Iterable[str]) -> Iterator[ListRow]:
 
 
 def _of_lines(path: str, lines: Iterable[str], column: str) -> Iterator[ListRow]:
-    found = ""
-    for number, text in enumerate(lines, 1):
-        line = text.removeprefix(BOM) if number == 1 else text
-        if not line.strip():
+    def rows() -> Iterator[tuple[str, Row | None]]:
+        for number, text in enumerate(lines, 1):
+            line = text.removeprefix(BOM) if number == 1 else text
+            yield text, _json_row(line, number) if line.strip() else None
+
+    return _of_rows(path, rows(), column)
+
+
+def _of_rows(path: str, rows: Iterable[tuple[str, Row | None]], column: str) -> Iterator[ListRow]:
+    """Read rows of JSON, each with its text. Raises: UsageError: none has a column of names."""
+    search = _Search(path, column)
+    for text, row in rows:
+        if row is None:
             yield ListRow(text)
-            continue
-        row = _json_row(line, number)
-        if isinstance(row, str):
+        elif isinstance(row, str):
             yield ListRow(text, (row,))
-            continue
-        found = found or _name_column(path, column, row)
-        yield _json_record(text, row, found)
+        else:
+            yield _json_record(text, row, search.found_in(row))
+    search.end()
 
 
-def _json_row(line: str, number: int) -> dict[str, Any] | str:
+def _json_row(line: str, number: int) -> Row:
     try:
-        row = json.loads(line)
+        row: Row = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"line {number}, column {error.colno}: {error.msg}") from None
     if not isinstance(row, dict | str):
@@ -270,18 +297,21 @@ def _of_table(path: str, lines: Iterable[str], column: str, delimiter: str) -> I
         here = [at for at, cell in enumerate(header) if is_name(cell) and _is_there(folder, cell)]
         at = here[0] if here and not column else None  # a first row that names an image: no header
         yield ListRow(_take(taken), () if at is None else (header[at],))
+        search = _Search(path, column)
         for row in rows:
             if at is None and row:
-                at = header.index(_name_column(path, column, dict(zip(header, row, strict=False))))
+                name = search.found_in(dict(zip(header, row, strict=False)))
+                at = header.index(name) if name else None
             names = (row[at] if at is not None and at < len(row) else "",) if row else ()
             yield ListRow(_take(taken), names)
+        search.end()
     except csv.Error as error:
         raise ValueError(f"line {rows.line_num}: {error}") from error
 
 
 def _delimiter(first: str, usual: str) -> str:
-    """Return what parts the cells of a table: where its first line lacks the usual, `;` or tab."""
-    return next((mark for mark in (usual, ";", "\t") if mark in first), usual)
+    """Return what parts the cells of a table: where its first line lacks the usual, one of `;\t|`."""
+    return next((mark for mark in (usual, ";", "\t", "|") if mark in first), usual)
 
 
 def _is_there(folder: str, name: str) -> bool:
@@ -310,13 +340,38 @@ def _take(taken: list[str]) -> str:
     return text
 
 
-def _name_column(path: str, chosen: str, first: dict[str, Any]) -> str:
-    """Find the column of names by what the first row holds; a chosen one may hold anything."""
-    if chosen and chosen in first:
-        return chosen
-    found = [key for key, value in first.items() if _holds_names(value)]
-    others = [key for key in first if key not in found]
-    return image_column(path, chosen, found, others, found or others)
+class _Search:
+    """For the column of names: by what the first row with an image holds, in which rows follow."""
+
+    def __init__(self, path: str, chosen: str) -> None:
+        self._path = path
+        self._chosen = chosen
+        self._found = ""
+        self._refused: NotImagesError | None = None
+
+    def found_in(self, row: dict[str, Any]) -> str:
+        """Return the column; a chosen one may hold anything. "" as long as no row has one.
+
+        Raises: UsageError: several hold names.
+        """
+        if not self._found:
+            try:
+                self._found = self._column(row)
+            except NotImagesError as error:
+                self._refused = self._refused or error
+        return self._found
+
+    def _column(self, row: dict[str, Any]) -> str:
+        if self._chosen and self._chosen in row:
+            return self._chosen
+        found = [key for key, value in row.items() if _holds_names(value)]
+        others = [key for key in row if key not in found]
+        return image_column(self._path, self._chosen, found, others, found or others)
+
+    def end(self) -> None:
+        """Raise what was wrong with the first row, if no other was better."""
+        if self._refused and not self._found:
+            raise self._refused
 
 
 def _holds_names(value: object) -> bool:
@@ -327,40 +382,3 @@ def _holds_names(value: object) -> bool:
 def is_name(value: str) -> bool:
     """Whether a path or URL ends as those of images do."""
     return is_image_name(value.partition("?")[0] if "://" in value else value)
-
-
-def rewrite_listing(source: str, target: str, removed: Set[str]) -> int:
-    """Write the list `source` to `target` without the images `removed`.
-
-    COCO's annotations of removed images go with them, and are counted; all ids stay as they are.
-    Raises: OSError, ValueError: the list cannot be read.
-    """
-    path, columns = split_columns(source)
-    if path.lower().endswith(COCO):
-        return _rewrite_coco(path, target, removed)
-    folder = os.path.dirname(path)
-    with open(  # noqa: PTH123
-        target, "w", encoding="utf-8", errors="surrogateescape", newline=""
-    ) as output:
-        for record in iter_records(path, columns.image):
-            gone = {name for name in record.names if named_image(folder, name).id in removed}
-            if not gone:
-                output.write(record.text)
-            elif record.without and gone != set(record.names):
-                output.write(record.without(gone))
-    return 0
-
-
-def _rewrite_coco(path: str, target: str, removed: Set[str]) -> int:
-    coco = read_coco(path)
-    folder = os.path.dirname(path)
-    gone = [i for i in coco["images"] if named_image(folder, i["file_name"]).id in removed]
-    names, ids = {i["file_name"] for i in gone}, {i.get("id") for i in gone}
-    coco["images"] = [i for i in coco["images"] if i["file_name"] not in names]
-    marks = coco.get("annotations", [])
-    kept = [mark for mark in marks if mark.get("image_id") not in ids]
-    if "annotations" in coco:
-        coco["annotations"] = kept
-    with open(target, "w", encoding="utf-8") as output:  # noqa: PTH123
-        json.dump(coco, output, ensure_ascii=False)
-    return len(marks) - len(kept)
