@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from sscd_cli.commands.embed import EmbedResult
     from sscd_cli.images.refs import Survey
 
-SHOWN_SUFFIXES = 8
-
 SHOWN = 20  # of the images that could not be read
 
 
@@ -104,13 +102,11 @@ def summarise(result: EmbedResult, *, strict: bool = False) -> None:
 
 def _beside(survey: Survey) -> Iterator[str]:
     """Say what the sources hold besides images, in as many lines as there are kinds of it."""
+    from sscd_cli.images.refs import most_common
+
     for what, found in (("not images", survey.left_out), ("skipped", survey.bins)):
         if found:
-            most = found.most_common(SHOWN_SUFFIXES)
-            named = [f"{count:,} {name or 'without a suffix'}" for name, count in most]
-            if len(found) > len(most):
-                named.append(f"{found.total() - sum(dict(most).values()):,} others")
-            yield f"{what}: {printable(', '.join(named))}"
+            yield f"{what}: {most_common(found)}"
     if ".pdf" in survey.left_out:
         yield "to read .pdf: pip install 'sscd-cli[pdf]'"
     if survey.repeated:

@@ -22,7 +22,7 @@ from sscd_cli.descriptors.shards import dataset_at, shard_paths, shard_provenanc
 from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.errors import NoImagesError, StoreError
 from sscd_cli.images.read import still_there
-from sscd_cli.images.refs import Columns, ImageRef, Survey
+from sscd_cli.images.refs import Columns, ImageRef, Survey, most_common
 from sscd_cli.images.signatures import PDF
 from sscd_cli.images.sources import iter_images
 from sscd_cli.machines.tasks import Task
@@ -256,7 +256,8 @@ def no_images(sources: tuple[str, ...], survey: Survey) -> NoImagesError:
     if survey.left_out[PDF]:
         files = counted(survey.left_out[PDF], "PDF files")
         fix = f"to read {files} there, pip install 'sscd-cli[pdf]'"
-    return NoImagesError(f"no images in {named}", fix)
+    others = f", but {most_common(survey.left_out)}" if survey.left_out else ""
+    return NoImagesError(f"no images in {named}{others}", fix)
 
 
 def drop_mended(result: EmbedResult) -> None:

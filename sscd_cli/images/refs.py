@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
-from sscd_cli.errors import SscdError, UsageError
+from sscd_cli.errors import SscdError, UsageError, printable
 from sscd_cli.images.signatures import suffix_of
 
 # a table, and the columns chosen in it
@@ -37,6 +37,7 @@ class Place(NamedTuple):
 
 
 ROWS = "rows"
+SHOWN_NAMES = 8
 
 
 class Fault(NamedTuple):
@@ -141,6 +142,15 @@ class Survey:
         """Return those of some paths that were named to their end."""
         noted = {bytes(self._whole[at : at + 8]) for at in range(0, len(self._whole), 8)}
         return [path for path in paths if _key(path) in noted]
+
+
+def most_common(found: Counter[str]) -> str:
+    """Return how many there are of each name, the most frequent ones by theirs."""
+    most = found.most_common(SHOWN_NAMES)
+    named = [f"{count:,} {name or 'without a suffix'}" for name, count in most]
+    if len(found) > len(most):
+        named.append(f"{found.total() - sum(dict(most).values()):,} others")
+    return printable(", ".join(named))
 
 
 def joined(surveys: Iterable[Survey]) -> Survey:

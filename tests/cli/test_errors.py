@@ -43,8 +43,13 @@ def test_folder_without_images(tiny: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("no image")
     fix = "name a folder with images, or image files themselves"
-    failed(tiny, 3, f"no images in empty; {fix}", "embed", "empty")
-    failed(tiny, 3, f"no images in empty, empty; {fix}", "dedup", "empty", "empty")
+    failed(tiny, 3, f"no images in empty, but 1 .txt; {fix}", "embed", "empty")
+    for name in ("a.mp4", "b.mp4", "c.mp4", "c.svg", "d.svg"):
+        (tmp_path / "empty" / name).touch()
+    (tmp_path / "void").mkdir()
+    failed(tiny, 3, f"no images in void, void; {fix}", "dedup", "void", "void")
+    what = "no images in empty, void, but 3 .mp4, 2 .svg, 1 .txt"
+    failed(tiny, 3, f"{what}; {fix}", "dedup", "empty", "void")
     failed(tiny, 3, f"no images in the list on stdin; {fix}", "embed", "-")
     assert not (tmp_path / "descriptors").exists()
 

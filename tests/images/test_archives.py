@@ -257,6 +257,13 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
         read_bytes(lies, 1 << 16)
 
 
+def test_a_zip_that_was_cut_off_is_not_called_another_kind(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", ("a.png", b"x"))
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(SscdError, match="truncated or damaged: no directory at its end"):
+        ids(path)
+
+
 @pytest.mark.parametrize("data", [b"", b"no archive", b"PK\5\6"])
 def test_a_damaged_zip_is_named(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.zip").write_bytes(data)

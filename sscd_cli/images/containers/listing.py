@@ -310,7 +310,7 @@ def _of_table(path: str, lines: Iterable[str], column: str, delimiter: str) -> I
 
 
 def _delimiter(first: str, usual: str) -> str:
-    """Return what parts the cells of a table: where its first line lacks the usual, one of `;\t|`."""
+    """Return what parts the cells of a table: if its first line lacks the usual, one of `;\t|`."""
     return next((mark for mark in (usual, ";", "\t", "|") if mark in first), usual)
 
 

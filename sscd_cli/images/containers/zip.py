@@ -9,12 +9,14 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator, Set
 from pathlib import PurePosixPath
+from typing import IO
 
 from sscd_cli.images.refs import ImageRef, MissingMemberError, Survey
 from sscd_cli.images.signatures import is_hidden, is_image_name, suffix_of
 from sscd_cli.storage.servers import open_binary
 
 CHUNK_BYTES = 1 << 20
+MEMBER = b"PK\3\4"  # how each begins, and so the file
 ENCRYPTED = 1  # a bit of a member's flags
 
 
@@ -28,7 +30,7 @@ class ZipContainer:
     def __init__(self, source: str, mtime_ns: int) -> None:
         self._source = source
         self._file = open_binary(source)
-        self._zip = zipfile.ZipFile(self._file)
+        self._zip = _opened(self._file)
         self._left_out: Counter[str] = Counter()
         images = list(self._listed())
         self._images = dict(images)
@@ -77,6 +79,17 @@ class ZipContainer:
         if ref.id not in self._images:
             raise MissingMemberError("no such file in the archive")
         return self._images[ref.id]
+
+
+def _opened(file: IO[bytes]) -> zipfile.ZipFile:
+    """Open an archive. Raises: zipfile.BadZipFile: it is damaged, or none."""
+    try:
+        return zipfile.ZipFile(file)
+    except zipfile.BadZipFile:
+        file.seek(0)
+        is_cut = file.read(len(MEMBER)) == MEMBER
+        why = "truncated or damaged: no directory at its end" if is_cut else "not a zip archive"
+        raise zipfile.BadZipFile(why) from None
 
 
 def rewrite_zip(source: str, target: str, removed: Set[str]) -> int:
