@@ -106,6 +106,8 @@ _MODES = {
     "MINISBLACK": ("L", 1),
     "MINISWHITE": ("L", 1),
 }
+# by what the first extra sample is: alpha by which colours are multiplied already, or are not
+_WITH_ALPHA = {("L", 1): "La", ("RGB", 1): "RGBa", ("L", 2): "LA", ("RGB", 2): "RGBA"}
 _NEVER = 1 << 16  # bands
 _CONVERSION = 16  # bytes for each value, beside those of the file
 
@@ -162,8 +164,24 @@ def _rgb(page: Any, max_pixels: int) -> Image.Image:
         values = _last_axis(page.asarray(maxworkers=1), page.axes)
         if values.dtype.kind not in "uif" or values.shape[2] < bands:
             raise RefusedError("TIFF of a kind that is not read")
-        grey = eight_bits(values[..., :bands], _samples(page))
-        return plain_rgb(Image.fromarray(grey.squeeze(), mode))
+        shown = eight_bits(values[..., :bands], _samples(page))
+        if transparent := _transparent(mode, page):
+            mode, alpha = transparent, _alpha(values[..., bands])
+            shown = np.dstack([shown, alpha])
+        return plain_rgb(Image.fromarray(shown.squeeze(2) if mode == "L" else shown, mode))
+
+
+def _transparent(mode: str, page: Any) -> str:
+    """Return the mode with transparency behind the colours, "" where there is none."""
+    kinds = page.extrasamples
+    if len(kinds) != page.samplesperpixel - len(mode) or not kinds:
+        return ""
+    return _WITH_ALPHA.get((mode, int(kinds[0])), "")
+
+
+def _alpha(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    most = np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1
+    return np.rint(np.clip(values.astype(np.float32) / most, 0, 1) * 255).astype(np.uint8)
 
 
 def _last_axis(values: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:

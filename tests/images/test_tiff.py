@@ -85,6 +85,26 @@ def test_nothing_of_an_elevation_model_is_taken_for_a_value(tmp_path: Path) -> N
     assert not found.pixels[:8].any()
 
 
+@pytest.mark.parametrize("kind", ["unassalpha", "assocalpha"])
+@pytest.mark.parametrize("bands", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_white_on_transparent_is_not_empty(
+    tmp_path: Path, kind: str, bands: int, dtype: type[np.generic]
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    most = 65535 if dtype is np.uint16 else 1
+    alpha = (GREY / 255 * most).astype(dtype)
+    white = alpha if kind == "assocalpha" else np.full_like(alpha, most)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        np.dstack([white] * bands + [alpha]),
+        photometric="rgb" if bands == 3 else "minisblack",
+        planarconfig="contig",
+        extrasamples=[kind],
+    )
+    looks_like(tmp_path / "a.tif", np.repeat(GREY[..., None], 3, 2))
+
+
 def test_orientation_and_pages_are_known(tmp_path: Path) -> None:
     tifffile = pytest.importorskip("tifffile")
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
