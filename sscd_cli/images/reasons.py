@@ -14,6 +14,13 @@ REASON_CHARACTERS = 200
 _NOT_READ = (
     (rb"8BPS\0\x01.{16}\0[\x10\x20]", "PSD of 16 or 32 bits"),
     (rb"8BPS\0\x02", "PSB, a large PSD"),
+    (rb"Rar!\x1a\x07", "a RAR archive"),
+    (rb"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (rb"PK\x03\x04", "a zip archive of another name than .zip or .cbz"),
+    (rb"\x1f\x8b\x08", "a file packed by gzip"),
+    (rb".{4}ftyp(?:iso[m2-9]|mp4[12]|avc1|qt  |M4V |3gp)", "a video"),
+    (rb"\x1a\x45\xdf\xa3|RIFF.{4}AVI ", "a video"),
+    (rb"\s*<(?:!doctype )?html", "a web page"),
 )
 _CUT = re.compile(r"truncat|unexpected end|end of file|not enough|premature|too short", re.I)
 _UNKNOWN_KIND = re.compile(
@@ -46,7 +53,7 @@ def reason_of_failure(error: Exception, data: bytes = b"") -> str:
 
 def _of_bytes(error: Exception, data: bytes) -> str:
     for start, kind in _NOT_READ:
-        if re.match(start, data, re.DOTALL):
+        if re.match(start, data, re.DOTALL | re.IGNORECASE):
             return f"{kind}, which is not read"
     name = "PDF" if data.startswith(b"%PDF-") else kind_of(data)
     if not name:

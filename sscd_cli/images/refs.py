@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 from sscd_cli.errors import SscdError, UsageError, printable
-from sscd_cli.images.signatures import suffix_of
+from sscd_cli.images.signatures import bin_of, suffix_of
 
 # a table, and the columns chosen in it
 CHOSEN = re.compile(
@@ -129,10 +129,24 @@ class Survey:
     bins: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
     _whole: bytearray = field(default_factory=bytearray, repr=False)
+    _bins: set[str] = field(default_factory=set, repr=False)
 
     def leave_out(self, name: str) -> None:
         """Count a file that is no image."""
         self.left_out[suffix_of(name)] += 1
+
+    def skip(self, key: str) -> None:
+        """Count the recycle bin, if any, that a hidden member of an archive lies in."""
+        bin = bin_of(key)
+        if bin and bin not in self._bins:
+            self._bins.add(bin)
+            self.bins[bin.rpartition("/")[2]] += 1
+
+    def add(self, other: Survey) -> None:
+        """Take in the counts of another: of an archive among others."""
+        self.left_out += other.left_out
+        self.bins += other.bins
+        self.repeated += other.repeated
 
     def note_whole(self, path: str) -> None:
         """Remember that all images of a folder, an archive or a list were named: 8 bytes each."""

@@ -130,6 +130,13 @@ def is_hidden(key: str) -> bool:
     return hidden or any(map(is_bin, parts[:-1]))
 
 
+def bin_of(key: str) -> str:
+    """Return the recycle bin that a name inside a container lies in, "" if in none."""
+    parts = PurePosixPath(key).parts
+    depth = next((depth for depth, part in enumerate(parts[:-1], 1) if is_bin(part)), 0)
+    return "/".join(parts[:depth])
+
+
 def suffix_of(name: str) -> str:
     """Return the suffix of a file's name in lower case, as ".txt"; "" without one."""
     stem, _, suffix = name.rpartition("/")[2].rpartition(".")

@@ -7,6 +7,7 @@ import io
 import lzma
 import os
 import random
+import shutil
 import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from conftest import names_in
 from sscd_cli.errors import SscdError
 from sscd_cli.images.containers import tar
 from sscd_cli.images.read import read_bytes, stat_image, stored_ref
-from sscd_cli.images.refs import MissingMemberError
+from sscd_cli.images.refs import MissingMemberError, Survey
 from sscd_cli.images.sources import iter_images
 
 
@@ -255,6 +256,19 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
         read_bytes(bomb, 1 << 16)
     with pytest.raises(zipfile.BadZipFile):
         read_bytes(lies, 1 << 16)
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.zip"])
+def test_bins_in_an_archive_are_skipped_and_counted(tmp_path: Path, name: str) -> None:
+    members = ["x.jpg", "#recycle/y.jpg", "#recycle/deep/z.jpg", "a/@eaDir/x.jpg/t.jpg", ".h/x.jpg"]
+    for member in members:
+        (tmp_path / "in" / member).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / member).write_bytes(b"x")
+    shutil.make_archive(str(tmp_path / "a"), name[2:], tmp_path / "in")
+    survey = Survey()
+    found = iter_images([str(tmp_path / name)], survey=survey)
+    assert [ref.id for ref in found] == ["x.jpg"]
+    assert survey.bins == {"#recycle": 1, "@eaDir": 1}
 
 
 def test_a_zip_that_was_cut_off_is_not_called_another_kind(tmp_path: Path) -> None:

@@ -57,6 +57,13 @@ def test_damaged_bytes_are_survived(kind: str, tmp_path: Path) -> None:
         (b"", "the file is empty"),
         (b"only text\n" * 50, "not an image in a known format"),
         (bytes(1000), "not an image in a known format"),
+        (b"Rar!\x1a\x07\x01\0" + bytes(99), "a RAR archive, which is not read"),
+        (
+            b"PK\3\4" + bytes(99),
+            "a zip archive of another name than .zip or .cbz, which is not read",
+        ),
+        (b"\0\0\0\x20ftypisom" + bytes(99), "a video, which is not read"),
+        (b"\n<!DOCTYPE HTML>\n<html>404</html>", "a web page, which is not read"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image in a known format"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image in a known format"),
     ],

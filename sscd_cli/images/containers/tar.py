@@ -9,7 +9,6 @@ import copy
 import posixpath
 import tarfile
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +17,7 @@ from typing import IO, Any
 
 from sscd_cli.images.containers.packing import DAMAGE, ZSTANDARD, opened, packing, unpack, writer
 from sscd_cli.images.refs import ImageRef, MissingMemberError, Place, Survey
-from sscd_cli.images.signatures import is_hidden, is_image_name, suffix_of
+from sscd_cli.images.signatures import is_hidden, is_image_name
 from sscd_cli.storage.servers import open_binary
 
 MAX_LINKS = 40  # from one link to the next, as Linux has it
@@ -148,9 +147,8 @@ class TarContainer:
 
         Raises: as `tar_members.members_of`, after the members before the damage.
         """
-        survey = survey or Survey()
-        survey.left_out += self._places.left_out
-        survey.repeated += self._places.repeated
+        if survey is not None:
+            survey.add(self._places.beside)
         for key, (name, place) in self._places.images.items():
             yield ImageRef(key, self._source, self._source, name, place)
         if self._damage is not None:
@@ -226,17 +224,16 @@ class _Places:
     """Each image's member name, and its place; no place for what is no file in the archive."""
 
     images: dict[str, tuple[str, Place | None]] = field(default_factory=dict)
-    left_out: Counter[str] = field(default_factory=Counter)
-    repeated: int = 0
+    beside: Survey = field(default_factory=Survey)
 
     def add(self, key: str, name: str) -> None:
         if is_hidden(key):
-            return
-        if is_image_name(key):
-            self.repeated += self.images.pop(key, None) is not None
+            self.beside.skip(key)
+        elif is_image_name(key):
+            self.beside.repeated += self.images.pop(key, None) is not None
             self.images[key] = name, None
         else:
-            self.left_out[suffix_of(key)] += 1
+            self.beside.leave_out(key)
 
 
 CHUNK_BYTES = 1 << 20

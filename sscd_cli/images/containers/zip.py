@@ -6,13 +6,12 @@ import copy
 import shutil
 import warnings
 import zipfile
-from collections import Counter
 from collections.abc import Iterator, Set
 from pathlib import PurePosixPath
 from typing import IO
 
 from sscd_cli.images.refs import ImageRef, MissingMemberError, Survey
-from sscd_cli.images.signatures import is_hidden, is_image_name, suffix_of
+from sscd_cli.images.signatures import is_hidden, is_image_name
 from sscd_cli.storage.servers import open_binary
 
 CHUNK_BYTES = 1 << 20
@@ -31,10 +30,10 @@ class ZipContainer:
         self._source = source
         self._file = open_binary(source)
         self._zip = _opened(self._file)
-        self._left_out: Counter[str] = Counter()
+        self._beside = Survey()
         images = list(self._listed())
         self._images = dict(images)
-        self._repeated = len(images) - len(self._images)
+        self._beside.repeated = len(images) - len(self._images)
 
     def __del__(self) -> None:
         for file in ("_zip", "_file"):
@@ -44,18 +43,19 @@ class ZipContainer:
     def _listed(self) -> Iterator[tuple[str, zipfile.ZipInfo]]:
         for info in self._zip.infolist():
             key = str(PurePosixPath(info.filename))
-            if info.is_dir() or is_hidden(key):
+            if info.is_dir():
                 continue
-            if is_image_name(key):
+            if is_hidden(key):
+                self._beside.skip(key)
+            elif is_image_name(key):
                 yield key, info
             else:
-                self._left_out[suffix_of(key)] += 1
+                self._beside.leave_out(key)
 
     def refs(self, survey: Survey | None = None) -> Iterator[ImageRef]:
         """Name the members with an image extension, as stored."""
-        survey = survey or Survey()
-        survey.left_out += self._left_out
-        survey.repeated += self._repeated
+        if survey is not None:
+            survey.add(self._beside)
         for key, info in self._images.items():
             yield ImageRef(key, self._source, self._source, info.filename)
 
