@@ -20,10 +20,12 @@ from sscd_cli.machines.hardware import core_count
 from sscd_cli.machines.stages import stage
 from sscd_cli.matching.copies import Clusters, Copies
 from sscd_cli.matching.doubts import Doubts
+from sscd_cli.matching.join import Pairs
 from sscd_cli.matching.products import Indices
 
 # copies confirmed for each other shot: with fewer, what pixels cannot tell is rather a shot, too
 _COPIES_A_SHOT = 20
+_FEW = 4  # pairs of a row that are looked at in any case
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,54 @@ class SecondLooks:
                     by_time |= late
                     work.add(len(looked_at))
         return cls(verdicts, by_time)
+
+    @classmethod
+    def at_pairs(
+        cls,
+        ours: DescriptorSet,
+        theirs: DescriptorSet,
+        pairs: Pairs,
+        counting_P: NDArray[np.bool_],
+        certain_P: NDArray[np.bool_],
+        lower_P: NDArray[np.bool_],
+        *,
+        believed: bool,
+    ) -> SecondLooks:
+        """Look at pairs between two datasets, known by their places, of which one a row is enough.
+
+        A row of ours is looked at beside the few that are most like it, and beside the others,
+        however many, only until one is a confirmed copy. Of lower pairs the few are looked at of a
+        row that has no copy else, unless other shots abound.
+
+        Args: counting_P: the pairs that count. certain_P: which of them do whatever their pixels
+            say. lower_P: those that are copies only if they are confirmed.
+        """
+
+        def look(places: Indices, *, lower: bool = False) -> dict[int, str]:
+            some = pairs.chosen(places)
+            sides = theirs, some.right, ours, some.left
+            said = cls.between(*sides, lower=lower).verdicts
+            return {int(places[at]): verdict for at, verdict in said.items()}
+
+        has_copy = np.zeros(len(ours), np.bool_)
+        has_copy[pairs.left[counting_P & certain_P]] = True
+        places, rank = pairs.ranked(np.flatnonzero(counting_P & ~certain_P))
+        verdicts: dict[int, str] = {}
+        begin, end = 0, _FEW
+        while (chosen := places[(rank >= begin) & (rank < end)]).size:
+            chosen = chosen if not begin else chosen[~has_copy[pairs.left[chosen]]]
+            said = look(chosen)
+            verdicts |= said
+            open_ = [place for place, verdict in said.items() if verdict != CONFIRMED]
+            has_copy[pairs.left[np.setdiff1d(chosen, open_)]] = True
+            begin, end = end, 2 * end
+        looks = cls(verdicts, believed=believed)
+        if looks.shots_abound:
+            return looks
+        has_copy[pairs.left[np.setdiff1d(np.flatnonzero(counting_P), looks.in_doubt)]] = True
+        places, rank = pairs.ranked(np.flatnonzero(lower_P & ~has_copy[pairs.left]))
+        said = look(places[rank < _FEW], lower=True)
+        return cls(verdicts | said, believed=believed, lower=said.keys())
 
     def count(self, verdict: str) -> int:
         """How many images have a verdict."""

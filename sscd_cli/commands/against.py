@@ -12,7 +12,6 @@ from sscd_cli.advice.animations import same_between
 from sscd_cli.advice.doubts import MatchDoubts
 from sscd_cli.advice.files import check_files
 from sscd_cli.advice.second_look import SecondLooks
-from sscd_cli.choices import CONFIRMED
 from sscd_cli.commands import embed
 from sscd_cli.decisions.records import Decisions, decisions_at
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable, refuse_unlike
@@ -34,8 +33,6 @@ from sscd_cli.scoring.threshold import (
     resolve,
     sure_from,
 )
-
-FEW = 4  # pairs of an image that a second look is taken at in any case
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +156,10 @@ def run(options: DedupOptions, embedding: EmbedOptions | None = None) -> Against
     found = _without_rejected(found, decisions)
     if not options.believed:
         found = _without_crowds(found)
-    return looked_at(with_frames(found), options.believed) if options.second_look else found
+    if not options.second_look:
+        return found
+    found = with_frames(found)
+    return looked_at(found, options.believed, found.sure, found.same, found.lower)
 
 
 def _without_rejected(found: AgainstResult, decisions: Decisions) -> AgainstResult:
@@ -197,56 +197,20 @@ def with_frames(found: AgainstResult) -> AgainstResult:
 def looked_at(
     found: AgainstResult,
     believed: bool,
-    counting: NDArray[np.bool_] | None = None,
-    certain: NDArray[np.bool_] | None = None,
-    lower: NDArray[np.bool_] | None = None,
+    counting: NDArray[np.bool_],
+    certain: NDArray[np.bool_],
+    lower: NDArray[np.bool_],
 ) -> AgainstResult:
-    """Look at the pixels of pairs that count: what may be another shot is to be looked at.
+    """Look at the pixels of pairs: what may be another shot is to be looked at.
 
-    An image is looked at beside the few that are most like it, and beside the others, however many,
-    only until one is a confirmed copy. Of lower pairs the few are looked at of an image that has no
-    copy else, unless other shots abound.
-
-    Args: believed: see `SecondLooks`. counting: bool (P,), by default what is sure. certain: bool
-        (P,), which of them count whatever their pixels say; exact copies do. lower: bool (P,), by
-        default all that are.
+    Args: as of `SecondLooks.at_pairs`; exact copies are certain.
     """
-    pairs = found.pairs
-    counting = found.sure if counting is None else counting
-    certain = counting & (found.same if certain is None else found.same | certain)
-    has_copy = np.zeros(found.images, np.bool_)
-    has_copy[pairs.left[certain]] = True
-    places, rank = pairs.ranked(np.flatnonzero(counting & ~certain))
-    verdicts: dict[int, str] = {}
-    begin, end = 0, FEW
-    while (chosen := places[(rank >= begin) & (rank < end)]).size:
-        chosen = chosen if not begin else chosen[~has_copy[pairs.left[chosen]]]
-        said = _looks_at(found, chosen)
-        verdicts |= said
-        open_ = [place for place, verdict in said.items() if verdict != CONFIRMED]
-        has_copy[pairs.left[np.setdiff1d(chosen, open_)]] = True
-        begin, end = end, 2 * end
-    looks = SecondLooks(verdicts, believed=believed)
+    sides = found.stored, found.other, found.pairs
+    looks = SecondLooks.at_pairs(*sides, counting, certain | found.same, lower, believed=believed)
     sure = found.sure.copy()
-    if not looks.shots_abound:
-        has_copy[pairs.left[np.setdiff1d(np.flatnonzero(counting), looks.in_doubt)]] = True
-        open_pairs = (found.lower if lower is None else lower) & ~has_copy[pairs.left]
-        places, rank = pairs.ranked(np.flatnonzero(open_pairs))
-        said = _looks_at(found, places[rank < FEW], lower=True)
-        looks = SecondLooks(verdicts | said, believed=believed, lower=said.keys())
-        sure[list(said)] = True
+    sure[list(looks.lower)] = True
     sure[looks.in_doubt] = False
     return replace(found, sure=sure, looks=looks)
-
-
-def _looks_at(
-    found: AgainstResult, places: NDArray[np.int64], *, lower: bool = False
-) -> dict[int, str]:
-    """Return what a second look says of some pairs, by their places."""
-    pairs = found.pairs.chosen(places)
-    sides = found.other, pairs.right, found.stored, pairs.left
-    said = SecondLooks.between(*sides, lower=lower).verdicts
-    return {int(places[at]): verdict for at, verdict in said.items()}
 
 
 def compare(
