@@ -283,10 +283,10 @@ def test_a_signal_keeps_the_open_shard_and_says_so(
 def test_an_error_in_the_sources_ends_the_run_but_keeps_what_was_embedded(
     tiny: Run, photos: Path
 ) -> None:
-    Path("list.csv").write_text("image,n\nphotos/0.png,1\n,2\n")
+    Path("list.csv").write_text("n,m\n1,2\n")
     ran = tiny("embed", "photos", "list.csv", "--batch-size", "4", "--shard-rows", "4")
-    assert ran.status == 3
-    assert error_line(ran).endswith("list.csv names no image; fill it in, or drop it")
+    assert ran.status == 2
+    assert error_line(ran).endswith("no column with images; choose one with --image-column (n, m)")
     assert len(content(Path("descriptors"))) >= COUNT
 
 
