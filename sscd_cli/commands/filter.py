@@ -9,7 +9,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 from sscd_cli.errors import NoImagesError, SscdError, UsageError, reason_of
 from sscd_cli.images.containers.kinds import is_container, is_table, rewriter, suffix
-from sscd_cli.images.containers.listing import is_listing
+from sscd_cli.images.containers.listing import is_listing, named_image
 from sscd_cli.images.containers.output import publishing
-from sscd_cli.images.read import read_bytes
-from sscd_cli.images.refs import Columns, ImageRef, join_columns, split_columns
+from sscd_cli.images.read import read_held
+from sscd_cli.images.refs import ROWS, Columns, ImageRef, Survey, join_columns, split_columns
 from sscd_cli.images.sources import expand, is_folder, iter_images, protection
 from sscd_cli.machines.stages import each, stage
 from sscd_cli.options.filter import FilterOptions
@@ -260,7 +260,11 @@ def _each(
 
 
 def _images(source: str) -> Iterator[ImageRef]:
-    for ref in iter_images([source]):
+    for ref in iter_images([source], survey=Survey()):
+        if ref.fault is not None:
+            if ref.fault.kind == ROWS:  # those that name no image stay
+                continue
+            raise ref.fault.as_error(ref.path)
         if ref.member is not None and not is_container(source):
             pattern = f"{os.path.dirname(ref.path)}/*{os.path.splitext(ref.path)[1]}"  # noqa: PTH120, PTH122
             raise NoImagesError(f"{source} holds archives, no images", f"name '{pattern}'")
@@ -278,7 +282,7 @@ def _fingerprint(
         if is_listing(path):
             return ref.id, b""
         try:
-            data, _ = read_bytes(ref, sys.maxsize)
+            data = b"\0".join(read_held(ref, sys.maxsize))
         except SscdError:
             raise
         except Exception:
@@ -304,12 +308,29 @@ def _read_back(cut: _Cut, target: str) -> _Fingerprint:
 
 
 def _lost_names(source: str, written: Path) -> int:
-    """Return how many relative names of a list lead nowhere from the folder it was written to."""
+    """Return how many relative names of a list lead nowhere from the folder it was written to.
+
+    A table is a list if its first row names a file.
+    """
     path = str(written if isinstance(written, RemotePath) else written.absolute())
     folder = str(PurePosixPath(path).parent)
-    if not is_listing(path) or folder == str(PurePosixPath(source).parent):
+    if folder == str(PurePosixPath(split_columns(source)[0]).parent):
         return 0
-    return sum(bool(ref.source) and not exists(ref.path) for ref in _images(_like(source, path)))
+    if is_listing(path):
+        return sum(bool(r.source) and not exists(r.path) for r in _images(_like(source, path)))
+    return sum(not exists(name) for name in _named_files(_like(source, path)))
+
+
+def _named_files(table: str) -> Iterator[str]:
+    """Yield the files that the rows of a table name relative to it; none if the first has bytes."""
+    for ref in _images(table) if is_table(table) else ():
+        with suppress(OSError):
+            _, name = read_held(ref, sys.maxsize)
+            if not name:
+                return
+            named = named_image(os.path.dirname(ref.path), os.fsdecode(name))  # noqa: PTH120
+            if named.source:
+                yield named.path
 
 
 @contextmanager

@@ -191,6 +191,19 @@ def _check_size(size: int, max_bytes: int) -> None:
         raise OSError(f"{size} bytes are more than the limit of {max_bytes}")
 
 
+def read_held(ref: ImageRef, max_bytes: int) -> tuple[bytes, bytes]:
+    """Return the bytes of an image; or none of one that its row only names, and the name.
+
+    Raises: as `read_bytes`.
+    """
+    if ref.member is None:
+        return read_bytes(ref, max_bytes)[0], b""
+    try:
+        return open_container(ref.source, _container_time(ref.path)).read(ref, max_bytes), b""
+    except ElsewhereError as error:
+        return b"", os.fsencode(str(error))
+
+
 def _read_member(ref: ImageRef, max_bytes: int) -> tuple[bytes, FileStatus]:
     mtime_ns = _container_time(ref.path)
     container = open_container(ref.source, mtime_ns)

@@ -158,13 +158,13 @@ def test_what_reads_back_otherwise_is_not_published(
     zip_of(tmp_path / "s.zip", pictures)
     folder_of(tmp_path / "photos", pictures)
     before = report(tiny, name)
-    read = filtering.read_bytes
+    read = filtering.read_held
 
     def spoilt(ref: Any, limit: int) -> Any:
-        data, status = read(ref, limit)
-        return (data[:-1] if ".part/" in ref.path and ref.id == "e.png" else data), status
+        data, name = read(ref, limit)
+        return (data[:-1] if ".part/" in ref.path and ref.id == "e.png" else data), name
 
-    monkeypatch.setattr(filtering, "read_bytes", spoilt)
+    monkeypatch.setattr(filtering, "read_held", spoilt)
     output = f"out{Path(name).suffix}"
     error = error_line(tiny("filter", name, "--remove", before, "-o", output))
     assert "what was written differs from what should stay; nothing was written" in error

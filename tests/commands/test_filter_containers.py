@@ -175,6 +175,44 @@ def test_a_parquet_dataset_keeps_order_columns_and_features(
     assert file.metadata.row_group(0).column(0).compression == "ZSTD"
 
 
+@pytest.mark.parametrize("kind", ["text", "struct", "lists"])
+def test_a_table_of_paths_is_filtered_by_what_lies_there(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], kind: str
+) -> None:
+    (tmp_path / "p").mkdir()
+    for name, data in pictures.items():
+        (tmp_path / "p" / name).write_bytes(data)
+    paths = [f"p/{name}" for name in pictures]
+    columns = {
+        "text": pa.array(paths),
+        "struct": pa.array([{"bytes": None, "path": path} for path in paths]),
+        "lists": pa.array([[path] for path in paths]),
+    }
+    table = pa.table({"foto": columns[kind], "n": range(5)})
+    pq.write_table(table, "t.parquet")
+    assert tiny("dedup", "t.parquet", "-f", "csv", "-o", "report.csv").status == 0
+    ran = tiny("filter", "t.parquet", "--remove", "report.csv", "-o", "o.parquet")
+    assert ran.err == summary(5, 2, "o.parquet")
+    assert pq.read_table("o.parquet").equals(table.take([0, 2, 4]))
+    (tmp_path / "other").mkdir()
+    ran = tiny("filter", "t.parquet", "--remove", "report.csv", "-o", "other/o.parquet")
+    assert ran.status == 0, ran.err
+    assert "3 relative names in other/o.parquet not found from its folder" in ran.err
+
+
+def test_rows_that_name_no_image_stay(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+) -> None:
+    folder_of(tmp_path, pictures)
+    rows = [{"n": 0}, *[{"image": name} for name in pictures], {"image": None}]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    assert tiny("dedup", "a.json", "-f", "csv", "-o", "report.csv").status == 0
+    ran = tiny("filter", "a.json", "--remove", "report.csv", "-o", "o.json")
+    assert ran.status == 0, ran.err
+    kept = json.loads((tmp_path / "o.json").read_text())
+    assert kept == [row for row in rows if row.get("image") not in COPIES]
+
+
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
 def test_the_report_says_which_columns_were_chosen(
     tiny: Run, pictures: dict[str, bytes], format: str
@@ -228,13 +266,13 @@ def test_an_image_above_the_limit_of_embed_is_compared(
     zip_of(tmp_path / "s.zip", pictures)
     before = report(tiny, "s.zip")
     limits = []
-    read = filtering.read_bytes
+    read = filtering.read_held
 
     def noting(ref: Any, limit: int) -> Any:
         limits.append(limit)
         return read(ref, limit)
 
-    monkeypatch.setattr(filtering, "read_bytes", noting)
+    monkeypatch.setattr(filtering, "read_held", noting)
     assert tiny("filter", "s.zip", "--remove", before, "-o", "o.zip").status == 0
     assert min(limits) > 1 << 60
 
