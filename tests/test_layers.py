@@ -67,7 +67,7 @@ HOMES = {
     "pillow_jxl": ("images.formats",),
     "rawpy": ("images.formats",),
     "tifffile": ("images.tiff",),
-    "imagecodecs": ("images.rare",),
+    "imagecodecs": ("images.rare", "images.psd"),
     "pypdfium2": ("images.formats",),
     "matplotlib": ("training", "evaluation.pair_plot"),
     "ray": ("machines.ray",),

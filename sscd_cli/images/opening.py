@@ -148,7 +148,7 @@ def open_picture(
                 image, orientation, frames = open_tiff(data, max_pixels, error, frame)
                 turned = _turned(image, orientation if exif else 1)
                 return Picture(turned, turned.size, "TIFF", frames)
-            if kind in ("JPEG", "PNM") and (rare := open_rare(data, max_pixels)):
+            if kind in ("JPEG", "PNM", "PSD") and (rare := open_rare(data, max_pixels)):
                 says = exif and rare.head
                 orientation = orientation_of(identified(rare.head, max_pixels)) if says else 1
                 turned = _turned(rare.image, orientation)

@@ -1,4 +1,4 @@
-"""Files that Pillow refuses and others read: PFM in colour, and JPEG beyond 8 bits a value.
+"""Files that Pillow refuses: PFM in colour, deep PSD, and JPEG beyond 8 bits a value.
 
 The latter by the extra `tiff` (imagecodecs): 12 bits, lossless, JPEG-LS. Source of PFM: Debevec.
 """
@@ -15,7 +15,9 @@ from PIL import Image
 
 from sscd_cli.images.colours import Samples, eight_bits, plain_rgb
 from sscd_cli.images.guards import DECODING, refuse_bomb
+from sscd_cli.images.psd import open_psd
 from sscd_cli.images.reasons import MissingFormatError, RefusedError
+from sscd_cli.images.signatures import starts_as
 
 _PFM = re.compile(rb"PF\s+(\d{1,9})\s+(\d{1,9})\s+([-+.\deE]{1,30})\s")
 # the frames of JPEG that are read: their markers, bits a value, name, and decoder of imagecodecs
@@ -46,6 +48,8 @@ def open_rare(data: bytes, max_pixels: int) -> Rare | None:
     """
     if pfm := _PFM.match(data):
         return Rare(_pfm(data, pfm, max_pixels), "PPM")  # as Pillow calls a grey one
+    if starts_as("PSD", data):
+        return Rare(open_psd(data, max_pixels), "PSD")
     at = _frame(data)
     for markers, bits, kind, decoder in _FRAMES if at else ():
         if data[at + 1] in markers and data[at + 4] in bits:

@@ -12,8 +12,6 @@ from sscd_cli.images.signatures import LFS_FIX, LFS_POINTER, LFS_REASON, kind_of
 REASON_CHARACTERS = 200
 # sound files of which nothing here makes pixels, by how they begin
 _NOT_READ = (
-    (rb"8BPS\0\x01.{16}\0[\x10\x20]", "PSD of 16 or 32 bits"),
-    (rb"8BPS\0\x02", "PSB, a large PSD"),
     (rb"Rar!\x1a\x07", "a RAR archive"),
     (rb"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (rb"PK\x03\x04", "a zip archive of another name than .zip or .cbz"),

@@ -150,21 +150,3 @@ def test_limits_hold_for_it(tmp_path: Path) -> None:
     found = read(tmp_path / "a.tif", Limits(pixels=96 * 64 - 1))
     assert isinstance(found, Unreadable)
     assert "raise --max-pixels" in found.error
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (
-            b"8BPS\0\x01" + bytes(6) + b"\0\x04\0\0\0\x0a\0\0\0\x0a\0\x10\0\x04" + bytes(900),
-            "PSD of 16 or 32 bits, which is not read",
-        ),
-    ],
-)
-def test_what_nothing_here_reads_is_not_called_damaged(
-    tmp_path: Path, data: bytes, reason: str
-) -> None:
-    (tmp_path / "a").write_bytes(data)
-    found = read(tmp_path / "a")
-    assert isinstance(found, Unreadable)
-    assert found.error == reason
