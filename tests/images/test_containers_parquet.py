@@ -210,8 +210,12 @@ def test_a_row_without_an_image_is_unreadable_and_a_missing_row_is_missing(tmp_p
             stat_image(stored_ref(str(path), key))
 
 
-def test_without_rows_there_are_no_images(tmp_path: Path) -> None:
-    assert refs(written(tmp_path / "a.parquet", {"image": pa.array([], pa.binary())})) == []
+@pytest.mark.parametrize("kind", [pa.binary(), pa.string(), pa.int64(), pa.list_(pa.string())])
+def test_without_rows_there_are_no_images(tmp_path: Path, kind: pa.DataType) -> None:
+    path = written(tmp_path / "a.parquet", {"image": pa.array([], kind)})
+    assert refs(path) == []
+    parquet.rewrite_parquet(str(path), str(tmp_path / "b.parquet"), set())
+    assert pq.read_table(tmp_path / "b.parquet").equals(pq.read_table(path))
 
 
 def test_the_time_of_the_file_tells_of_a_change(tmp_path: Path) -> None:

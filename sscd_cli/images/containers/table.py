@@ -245,7 +245,12 @@ def _short(group: int, found: int, claimed: int) -> str:
 
 
 def find_images(path: str, table: Table, chosen: str) -> Column:
-    """Return the column of images of a table. Raises: as `columns.find_column`."""
+    """Return the column of images of a table; any of one without rows.
+
+    Raises: as `columns.find_column`.
+    """
+    if not any(table.counts) and len(table.schema):
+        return Column(table.schema.field(0))
     groups = range(len(table.counts))
     with arrow_errors():
         return find_column(
