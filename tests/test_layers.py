@@ -76,8 +76,8 @@ HOMES = {
 VERBS_MAY = {"PIL", "numpy", "torch"}
 
 
-def imports(path: Path, module: str) -> Iterator[tuple[str, bool, bool]]:
-    """Yield (absolute module, imported at module level, for types only) of each import."""
+def imports(path: Path, module: str) -> Iterator[tuple[str, bool]]:
+    """Yield (absolute module, for types only) of each import, those within functions too."""
     tree = ast.parse(path.read_text())
     typing_only = {
         id(node)
@@ -85,7 +85,6 @@ def imports(path: Path, module: str) -> Iterator[tuple[str, bool, bool]]:
         if isinstance(block, ast.If) and getattr(block.test, "id", "") == "TYPE_CHECKING"
         for node in ast.walk(block)
     }
-    top = {id(node) for node in tree.body}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -98,7 +97,7 @@ def imports(path: Path, module: str) -> Iterator[tuple[str, bool, bool]]:
         else:
             continue
         for name in names:
-            yield name, id(node) in top, id(node) in typing_only
+            yield name, id(node) in typing_only
 
 
 def room(module: str) -> str:
@@ -131,7 +130,7 @@ def test_the_floor_plan_knows_every_room() -> None:
 def test_work_flows_one_way(module: str) -> None:
     wrong = [
         target
-        for target, _, _ in imports(MODULES[module], module)
+        for target, _ in imports(MODULES[module], module)
         if target.startswith("sscd_cli") and not allowed(module, target)
     ]
     assert not wrong
@@ -143,13 +142,13 @@ def test_the_drawn_floor_plan_has_every_room_above_those_it_knows() -> None:
     assert sorted(floors) == sorted({*BASE, *MAY, "cli", "commands"})
     for module, path in MODULES.items():
         above = floors[: floors.index(room(module))] if room(module) else []
-        assert not {room(to) for to, _, _ in imports(path, module) if to in MODULES} & {*above}
+        assert not {room(to) for to, _ in imports(path, module) if to in MODULES} & {*above}
 
 
 def test_the_floor_plan_allows_no_more_than_there_is() -> None:
     found: dict[str, set[str]] = {}
     for module, path in MODULES.items():
-        there = {room(to) for to, _, _ in imports(path, module) if to.startswith("sscd_cli")}
+        there = {room(to) for to, _ in imports(path, module) if to.startswith("sscd_cli")}
         found.setdefault(room(module), set()).update(there & {*MAY, "cli"})
     assert {ours: found[ours] - {ours} for ours in MAY} == MAY
 
@@ -158,7 +157,7 @@ def test_the_floor_plan_allows_no_more_than_there_is() -> None:
 def test_each_third_party_package_has_one_home(module: str) -> None:
     inside = module.removeprefix("sscd_cli").removeprefix(".")
     is_verb = room(module) in {"commands", "embedding", "joining", "advice"}
-    for target, _, typing_only in imports(MODULES[module], module):
+    for target, typing_only in imports(MODULES[module], module):
         package = target.partition(".")[0]
         if package == "sscd_cli" or package in sys.stdlib_module_names or package == "numpy":
             continue
@@ -168,11 +167,12 @@ def test_each_third_party_package_has_one_home(module: str) -> None:
 
 
 def test_no_module_imports_itself_through_others() -> None:
+    """Not even by an import within a function; what is for types only takes nothing."""
     edges = {
         module: {
             target
-            for target, top, typing_only in imports(path, module)
-            if target in MODULES and top and not typing_only
+            for target, typing_only in imports(path, module)
+            if target in MODULES and not typing_only
         }
         for module, path in MODULES.items()
     }
@@ -183,7 +183,7 @@ def test_no_room_imports_itself_through_others() -> None:
     edges: dict[str, set[str]] = {}
     for module, path in MODULES.items():
         ours = edges.setdefault(room(module), set())
-        ours.update(room(to) for to, _, _ in imports(path, module) if to.startswith("sscd_cli"))
+        ours.update(room(to) for to, _ in imports(path, module) if to.startswith("sscd_cli"))
     refuse_circle({ours: targets - {ours} for ours, targets in edges.items()})
 
 

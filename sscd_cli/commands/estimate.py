@@ -13,7 +13,8 @@ from sscd_cli.descriptors.ledger import Ledger
 from sscd_cli.descriptors.read import read_comparable
 from sscd_cli.descriptors.schema import name_digest
 from sscd_cli.embedding.job import Job
-from sscd_cli.embedding.stream import default_batch, default_workers, embed_stream
+from sscd_cli.embedding.local import embed_stream
+from sscd_cli.embedding.stream import default_batch, default_workers
 from sscd_cli.errors import UsageError
 from sscd_cli.images.read import stat_image
 from sscd_cli.images.refs import ImageRef

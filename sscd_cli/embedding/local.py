@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.choices import OutputKind
 from sscd_cli.descriptors.ledger import Known, Ledger
 from sscd_cli.descriptors.schema import Row, name_digest
 from sscd_cli.descriptors.write import ShardWriter
@@ -21,10 +22,12 @@ from sscd_cli.embedding.job import (
     prune_vanished,
 )
 from sscd_cli.embedding.stream import (
+    Decoder,
     Embedded,
+    Lists,
     default_batch,
     default_workers,
-    embed_stream,
+    embed_in_threads,
 )
 from sscd_cli.embedding.stream import Row as ImageRow
 from sscd_cli.images.decode import Decoded, Unreadable
@@ -122,6 +125,33 @@ def _embedded(
         workers=default_workers(model) if job.workers is None else job.workers,
         kind=job.output_kind,
     )
+
+
+def embed_stream(
+    refs: Iterable[ImageRef],
+    model: Model,
+    decoder: Decoder,
+    *,
+    batch_size: int,
+    workers: int,
+    kind: OutputKind = "descriptor",
+) -> Iterator[Embedded]:
+    """Embed images in lists of `batch_size`, in their order; nothing is listed up front.
+
+    Args: workers: threads on a CPU, processes beside a GPU; 0 does everything in this thread.
+    Limits: memory is a few batches a worker.
+    Raises: SscdError: a decoding process died. What iterating over `refs` raises comes after the
+    images before it.
+    """
+    lists = Lists(refs, batch_size)
+    if model.runtime.device.type == "cpu" and not model.runtime.lane:
+        yield from embed_in_threads(lists, model, decoder, workers=workers, kind=kind)
+    else:
+        from sscd_cli.embedding.on_gpu import embed_beside_gpu
+
+        yield from embed_beside_gpu(lists, model, decoder, workers=workers, kind=kind)
+    if lists.error is not None:
+        raise lists.error
 
 
 def _rows(some: Embedded, ledger: Ledger, result: EmbedResult) -> list[Row]:

@@ -147,7 +147,7 @@ def _decoded(jpeg: Compressed, decoder: Decoder) -> tuple[Row, Tensor | None]:
 def embed_beside_gpu(
     lists: Lists, model: Model, decoder: Decoder, *, workers: int, kind: OutputKind
 ) -> Iterator[Embedded]:
-    """Embed lists of images as `embed_stream` does, on what the workers decode ahead."""
+    """Embed lists of images as `local.embed_stream` does, on what the workers decode ahead."""
     unit = lists.size if model.spec.recipe.square else 1
     decoder = replace(decoder, leaves_jpegs=decodes_jpegs(model, decoder.recipe))
     batches = load_batches(lists, decoder, workers=workers, pin_memory=True)

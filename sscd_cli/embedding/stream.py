@@ -178,36 +178,16 @@ def default_workers(model: Model) -> int:
     return min(core_count(), most)
 
 
-def embed_stream(
-    refs: Iterable[ImageRef],
-    model: Model,
-    decoder: Decoder,
-    *,
-    batch_size: int,
-    workers: int,
-    kind: OutputKind = "descriptor",
+def embed_in_threads(
+    lists: Lists, model: Model, decoder: Decoder, *, workers: int, kind: OutputKind
 ) -> Iterator[Embedded]:
-    """Embed images in lists of `batch_size`, in their order; nothing is listed up front.
+    """Embed lists of images as `local.embed_stream` does, on the cores alone."""
+    unit = min(lists.size, CPU_BATCH) if model.spec.recipe.square else 1
 
-    Args: workers: threads on a CPU, processes beside a GPU; 0 does everything in this thread.
-    Limits: memory is a few batches a worker.
-    Raises: SscdError: a decoding process died. What iterating over `refs` raises comes after the
-    images before it.
-    """
-    lists = Lists(refs, batch_size)
-    if model.runtime.device.type == "cpu" and not model.runtime.lane:
-        unit = min(batch_size, CPU_BATCH) if model.spec.recipe.square else 1
+    def work(some: list[ImageRef]) -> Embedded:
+        return started(model, unit, kind, decoder.batch(some))()
 
-        def work(some: list[ImageRef]) -> Embedded:
-            return started(model, unit, kind, decoder.batch(some))()
-
-        yield from _in_threads(work, lists, model.runtime, workers)
-    else:
-        from sscd_cli.embedding.on_gpu import embed_beside_gpu
-
-        yield from embed_beside_gpu(lists, model, decoder, workers=workers, kind=kind)
-    if lists.error is not None:
-        raise lists.error
+    yield from _in_threads(work, lists, model.runtime, workers)
 
 
 def started(model: Model, unit: int, kind: OutputKind, batch: Batch) -> Wait:

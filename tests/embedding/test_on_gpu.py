@@ -15,7 +15,8 @@ from PIL import Image
 from sscd_cli.commands import embed
 from sscd_cli.descriptors.shards import shard_paths, shard_provenance
 from sscd_cli.embedding.job import Job
-from sscd_cli.embedding.stream import Decoder, embed_stream
+from sscd_cli.embedding.local import embed_stream
+from sscd_cli.embedding.stream import Decoder
 from sscd_cli.images.compressed import left_compressed
 from sscd_cli.images.decode import DEFAULT_LIMITS, read
 from sscd_cli.images.preprocess import Recipe

@@ -13,7 +13,8 @@ import pytest
 import torch
 from conftest import picture
 
-from sscd_cli.embedding.stream import Decoder, Embedded, embed_stream
+from sscd_cli.embedding.local import embed_stream
+from sscd_cli.embedding.stream import Decoder, Embedded
 from sscd_cli.errors import SscdError
 from sscd_cli.images.decode import Copied, Unreadable, hash_bytes
 from sscd_cli.images.refs import ImageRef

@@ -22,7 +22,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sscd_cli.embedding import on_gpu as beside
-from sscd_cli.embedding.stream import Decoder, Embedded, embed_stream
+from sscd_cli.embedding.local import embed_stream
+from sscd_cli.embedding.stream import Decoder, Embedded
 from sscd_cli.errors import SscdError
 from sscd_cli.images.sources import iter_images
 from sscd_cli.models.load import Model, load_model
