@@ -68,7 +68,7 @@ class Clustering:
         self._cluster()
         self._leave_out_mixed()
         self._look()
-        if self.looks.shots_abound:  # still more so among lower pairs
+        if self.looks.threshold_says_little:  # still less among lower pairs
             self._leave_out_lower_pairs()
             self._cluster_and_look()
         self._part_from_shots()

@@ -318,8 +318,9 @@ def _note_second_look(found: DedupResult | AgainstResult) -> None:
     if confirmed or others:
         terminal.note(looks_text(len(looks.verdicts), confirmed, others))
     if doubted := len(looks.may_be_shots):
+        which = "many other shots are" if looks.shots_abound else "pixels confirm few of the pairs"
         terminal.warn(
-            f"many other shots are above the threshold {found.threshold:.4g}, so that it says "
+            f"{which} above the threshold {found.threshold:.4g}, so that it says "
             f"little here; what pixels cannot tell ({counted(doubted, 'pairs')}) is marked look "
             f"at, and not removable; {_NONETHELESS}"
         )

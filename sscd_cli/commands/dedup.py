@@ -140,8 +140,8 @@ class DedupResult:
         verdict = self.looks.verdicts.get(row)
         if verdict == OTHER_SHOT:
             return "another shot: its pixels differ in places"
-        if verdict == CANNOT_TELL and self.looks.shots_abound:
-            return "pixels cannot tell, and most of what is so alike here are other shots"
+        if verdict == CANNOT_TELL and self.looks.threshold_says_little:
+            return "pixels cannot tell, and the threshold says little here"
         is_lower = self.found.look_at[row] and self.found.similarity[row] < self.sure_from
         if is_lower and verdict != CONFIRMED:
             return f"below {self.sure_from:.4g}, and not confirmed by its pixels"

@@ -150,7 +150,10 @@ def test_where_other_shots_abound_what_pixels_cannot_tell_stays_to_be_looked_at(
     assert said["other.png"] == (True, "other shot")
     assert said["tiny.png"] == (True, "cannot tell")
     assert "many other shots are above the threshold" in ran.err
-    assert "pixels cannot tell, and most of what" in sscd(*WORDS, "html").out.decode()
+    assert (
+        "pixels cannot tell, and the threshold says little here"
+        in sscd(*WORDS, "html").out.decode()
+    )
     assert sscd(*WORDS, "paths").lines == ["copy00.png", "copy01.png"]
 
 
@@ -163,6 +166,22 @@ def test_it_may_go_where_other_shots_are_rare_or_the_threshold_is_believed(
     ran = sscd(*WORDS, "paths")
     assert "tiny.png" in ran.lines
     assert "many other shots" not in ran.err
+
+
+@pytest.mark.parametrize(("untold", "copies", "stay"), [(5, 0, True), (4, 0, False), (5, 3, False)])
+def test_where_pixels_confirm_few_pairs_what_they_cannot_tell_stays(
+    sscd: Run, tmp_path: Path, untold: int, copies: int, stay: bool
+) -> None:
+    one = PAGES[0]
+    tiny = {f"tiny{n}.png": one.resize((40 - n, 40)) for n in range(untold)}
+    smaller = {f"copy{n}.png": one.resize((425 - 2 * n, 550)) for n in range(copies)}
+    save(tmp_path, {"a.png": one, **smaller, **tiny})
+    ran = sscd(*WORDS, "paths")
+    assert [name for name in ran.lines if "tiny" in name] == ([] if stay else sorted(tiny))
+    assert [name for name in ran.lines if "copy" in name] == sorted(smaller)
+    warned = "pixels confirm few of the pairs above the threshold 0.75, so that it says little here"
+    assert (warned in ran.err) == stay
+    assert {*tiny} <= {*sscd(*WORDS, "paths", "--yes").lines}
 
 
 @pytest.mark.parametrize("abound", [True, False])

@@ -265,7 +265,7 @@ def test_a_signal_keeps_the_open_shard_and_says_so(
         os.write(names[1], f"{photos}/{name}\n".encode())
     deadline = time.monotonic() + 120
     while not (photos.parent / "d" / ".lock").exists():  # it waits for more names now
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
     time.sleep(1)
     for _ in range(2):  # as `timeout` does, the second while the shard is written
