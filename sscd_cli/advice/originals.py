@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import lru_cache
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from sscd_cli.advice.pictures import picture_of
 from sscd_cli.advice.pixels.originals import Look, Verdict, compare
 from sscd_cli.descriptors.read import DescriptorSet
-from sscd_cli.machines.hardware import core_count
+from sscd_cli.machines.forks import on_all_cores
 from sscd_cli.machines.stages import each
 from sscd_cli.matching.copies import Clusters
 from sscd_cli.matching.keepers import deciding_word, keep_order
@@ -86,13 +85,12 @@ class Originals:
             for rows in _groups(found, order_N, shots_M)
             if next(self._to_compare(found, rows, self._beaten_of(rows)), None)
         ]
-        with ThreadPoolExecutor(core_count()) as pool:
-            found_out = pool.map(lambda rows: self._judged(found, rows), groups)
-            for judged in each(found_out, "telling originals from copies", len(groups)):
-                for pair, verdict in judged.items():
-                    self._keep(pair, verdict)
-                for row in {row for pair in judged for row in pair}:
-                    self.beaten[row] = self._is_beaten(row)
+        found_out = on_all_cores(lambda rows: self._judged(found, rows), groups)
+        for judged in each(found_out, "telling originals from copies", len(groups)):
+            for pair, verdict in judged.items():
+                self._keep(pair, verdict)
+            for row in {row for pair in judged for row in pair}:
+                self.beaten[row] = self._is_beaten(row)
         return bool(groups)
 
     def _keep(self, pair: tuple[int, int], verdict: Verdict | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Set
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -17,7 +16,7 @@ from sscd_cli.advice.pictures import picture_of
 from sscd_cli.advice.pixels.verdict import second_look, small
 from sscd_cli.choices import CANNOT_TELL, CONFIRMED, OTHER_SHOT
 from sscd_cli.descriptors.read import DescriptorSet
-from sscd_cli.machines.hardware import core_count
+from sscd_cli.machines.forks import on_all_cores
 from sscd_cli.machines.stages import stage
 from sscd_cli.matching.copies import Clusters, Copies
 from sscd_cli.matching.doubts import Doubts
@@ -39,6 +38,8 @@ class SecondLooks:
     is (see `DedupOptions.believed`), whatever other pairs turn out to be. known: of each pair of
     rows that was looked at, its verdict, and whether only the time tells it. lower: those of the
     images that are too little alike to be copies (see `sure_from`) unless they are confirmed.
+    cautious: pixels must confirm more than a few of what is above the threshold, for else it says
+    little; a leak is told without.
     """
 
     verdicts: Mapping[int, str] = field(default_factory=dict)
@@ -46,6 +47,7 @@ class SecondLooks:
     believed: bool = False
     known: Mapping[frozenset[int], tuple[str | None, bool]] = field(default_factory=dict)
     lower: Set[int] = frozenset()
+    cautious: bool = True
 
     def at(self, stored: DescriptorSet, found: Clusters, doubts: Doubts) -> SecondLooks:
         """Look at each removable image and its keeper, unless they are exact copies.
@@ -131,16 +133,15 @@ class SecondLooks:
             (keeper, {place: int(copy_P[place]) for place in group})
             for keeper, group in groupby(places, key=lambda place: int(keeper_P[place]))
         ]
-        with ThreadPoolExecutor(core_count()) as pool:
-            sides = keepers, copies, lower
-            found = pool.map(lambda group: _verdicts(*sides, *group), groups)
-            verdicts: dict[int, str] = {}
-            by_time: set[int] = set()
-            with stage("second look", len(places)) as work:
-                for (said, late), (_, looked_at) in zip(found, groups, strict=True):
-                    verdicts |= said
-                    by_time |= late
-                    work.add(len(looked_at))
+        sides = keepers, copies, lower
+        found = on_all_cores(lambda group: _verdicts(*sides, *group), groups)
+        verdicts: dict[int, str] = {}
+        by_time: set[int] = set()
+        with stage("second look", len(places)) as work:
+            for (said, late), (_, looked_at) in zip(found, groups, strict=True):
+                verdicts |= said
+                by_time |= late
+                work.add(len(looked_at))
         return cls(verdicts, by_time)
 
     @classmethod
@@ -183,13 +184,14 @@ class SecondLooks:
             open_ = [place for place, verdict in said.items() if verdict != CONFIRMED]
             has_copy[pairs.left[np.setdiff1d(chosen, open_)]] = True
             begin, end = end, 2 * end
-        looks = cls(verdicts, believed=believed)
+        looks = cls(verdicts, believed=believed, cautious=False)
         if looks.threshold_says_little:
             return looks
         has_copy[pairs.left[np.setdiff1d(np.flatnonzero(counting_P), looks.in_doubt)]] = True
         places, rank = pairs.ranked(np.flatnonzero(lower_P & ~has_copy[pairs.left]))
         said = look(places[rank < _FEW], lower=True)
-        return cls(verdicts | said, believed=believed, lower=said.keys())
+        said_all = verdicts | said
+        return cls(said_all, believed=believed, lower=said.keys(), cautious=False)
 
     def count(self, verdict: str) -> int:
         """How many images have a verdict."""
@@ -198,7 +200,7 @@ class SecondLooks:
     @cached_property
     def threshold_says_little(self) -> bool:
         """Whether many other shots pass it here, or pixels confirm few of the pairs that do."""
-        return not self.believed and (self.shots_abound or self._confirms_few)
+        return not self.believed and (self.shots_abound or (self.cautious and self._confirms_few))
 
     @property
     def shots_abound(self) -> bool:

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from sscd_cli.advice.pixels.alignment import Floats
 
-_MARGIN = 16  # pixels, at the least, by which a picture goes on mirrored
-
 
 def blurred(picture: Floats, deviation: float) -> Floats:
-    """Blur by a Gaussian of a deviation in pixels."""
-    return between(picture, (deviation, None))
+    """Blur by a Gaussian of a deviation in pixels; the picture goes on mirrored."""
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), deviation), np.float32)
 
 
-def between(picture: Floats, band: tuple[float, float | None]) -> Floats:
+def between(picture: Floats, band: tuple[float, float]) -> Floats:
     """Return what a blur by the first deviation leaves and one by the second takes."""
-    height, width = picture.shape
-    more = [_fast(side + 2 * _MARGIN) - side - _MARGIN for side in picture.shape]
-    padded = np.pad(picture, [(_MARGIN, extra) for extra in more], mode="reflect")
     finest, coarsest = band
-    square = frequencies(padded.shape)
-    response = gaussian(square, finest)
-    if coarsest is not None:
-        response = response - gaussian(square, coarsest)
-    made = np.fft.irfft2(np.fft.rfft2(padded) * response, padded.shape)
-    cut = slice(_MARGIN, _MARGIN + height), slice(_MARGIN, _MARGIN + width)
-    return np.ascontiguousarray(made[cut], np.float32)
+    return blurred(picture, finest) - blurred(picture, coarsest)
 
 
 def frequencies(shape: tuple[int, ...]) -> Floats:
@@ -58,26 +50,28 @@ def deviations(picture: Floats, side: int) -> Floats:
 
 def ends_around(values: Floats) -> tuple[Floats, Floats]:
     """Return the least and the greatest of each pixel and its eight neighbours."""
-    low = high = np.pad(values, 1, mode="edge")
-    for _ in range(2):
-        low = np.minimum(np.minimum(low[:-2], low[1:-1]), low[2:]).T
-        high = np.maximum(np.maximum(high[:-2], high[1:-1]), high[2:]).T
+    square = np.ones((3, 3), np.uint8)
+    low, high = (
+        np.asarray(end(values, square, borderType=cv2.BORDER_REPLICATE), np.float32)
+        for end in (cv2.erode, cv2.dilate)
+    )
     return low, high
+
+
+def grey_of(rgb: NDArray[Any]) -> Floats:
+    """Return the mean of the colours of a picture (h, w, 3)."""
+    grey: Floats = rgb.astype(np.float32, copy=False) @ np.full(3, 1 / 3, np.float32)
+    return grey
+
+
+def block_means(values: NDArray[Any], side: int) -> NDArray[Any]:
+    """Return the mean of each whole block of a side, (h / side, w / side), or of each colour."""
+    rows, columns = (long // side for long in values.shape[:2])
+    whole = values[: rows * side, : columns * side].astype(np.float32, copy=False)
+    return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA))
 
 
 def _window_means(values: Floats, side: int) -> Floats:
     """Return the mean of each square of a side that lies within, by its first corner."""
     means = cv2.blur(values, (side, side), anchor=(0, 0))
     return np.asarray(means[: 1 - side or None, : 1 - side or None], np.float32)
-
-
-def _fast(size: int) -> int:
-    """Return the next size that has no prime factor above 5."""
-    while True:
-        rest = size
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return size
-        size += 1

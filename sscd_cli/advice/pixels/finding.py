@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from sscd_cli.advice.pixels.alignment import correlation
+from sscd_cli.advice.pixels.filters import grey_of
 from sscd_cli.advice.pixels.recoding import CodedPart
 
 Floats = NDArray[np.float32]
@@ -16,6 +18,7 @@ Floats = NDArray[np.float32]
 _SCALES = np.geomspace(0.97, 0.4, 16)  # of the part, in shares of the picture that holds it
 _WINDOW = 192  # pixels at full resolution that are looked for
 _TONE, _PLAIN = 8, 0.7  # grey levels, and the share of a band that is of one tone
+_FLAT = 0.25  # squared grey levels of a window: sums of so little are rounding
 _SAME = 0.9  # correlation of them where they are found
 
 
@@ -36,7 +39,6 @@ def found(holder: Floats, part: Floats, own: float = 0.0) -> Spot:
     exact, the others lie a little inside of the edges or outside, which `goes_on` is made for.
     """
     height, width = holder.shape
-    spectrum = _spectrum(holder)
     best = Spot(-1.0)
     fit = min(width / part.shape[1], height / part.shape[0])
     for scale in (*_SCALES * fit, own):
@@ -44,7 +46,7 @@ def found(holder: Floats, part: Floats, own: float = 0.0) -> Spot:
         if min(w, h) < 16 or w > width or h > height or (w, h) == (width, height):
             continue
         small = np.asarray(Image.fromarray(part).resize((w, h), Image.Resampling.BOX))
-        place = _best_place(holder, spectrum, small)
+        place = _best_place(holder, small)
         if place.score > best.score:
             best = place
     return best
@@ -62,45 +64,26 @@ def offset(holder: CodedPart, part: CodedPart, guess: tuple[int, int]) -> tuple[
     )
     around = inner.left + guess[0] - margin, inner.top + guess[1] - margin
     outer = holder.cut(around, _WINDOW + 2 * margin)
-    grey, small = (p.pixels.mean(axis=2, dtype=np.float32) for p in (outer, inner))
+    grey, small = (grey_of(coded.pixels) for coded in (outer, inner))
     if min(small.shape) < 48 or grey.shape[0] < small.shape[0] or grey.shape[1] < small.shape[1]:
         return None
-    place = _best_place(grey, _spectrum(grey), small)
+    place = _best_place(grey, small)
     if place.score < _SAME:
         return None
     return outer.left + place.left - inner.left, outer.top + place.top - inner.top
 
 
-def _spectrum(grey: Floats) -> NDArray[np.complexfloating]:
-    return np.fft.rfft2(grey, (2 * grey.shape[0], 2 * grey.shape[1]))
-
-
-def _best_place(holder: Floats, spectrum: NDArray[np.complexfloating], part: Floats) -> Spot:
-    """Find a part at its own size by correlation."""
-    height, width = holder.shape
-    h, w = part.shape
-    shape = (2 * height, 2 * width)
-    part = part - part.mean()
-    product = np.fft.irfft2(spectrum * np.conj(np.fft.rfft2(part, shape)), shape)
-    product = product[: height - h + 1, : width - w + 1]
-    spread = _spread(holder, w, h)
-    score = product / (np.sqrt((part**2).sum()) * np.sqrt(spread) + 1e-3)
+def _best_place(holder: Floats, part: Floats) -> Spot:
+    """Find a part at its own size by correlation; what is flat is like nothing."""
+    score = cv2.matchTemplate(holder, part, cv2.TM_CCOEFF_NORMED)
+    inside = slice(score.shape[0]), slice(score.shape[1])
+    mean, squares = (
+        sums(holder, cv2.CV_64F, part.shape[::-1], anchor=(0, 0))[inside]
+        for sums in (cv2.boxFilter, cv2.sqrBoxFilter)
+    )
+    score[squares - mean**2 < _FLAT] = 0
     top, left = np.unravel_index(score.argmax(), score.shape)
-    return Spot(float(score[top, left]), int(left), int(top), w, h)
-
-
-def _spread(image: Floats, width: int, height: int) -> Floats:
-    """Return the sum of squared distances from the mean in each window."""
-
-    def windows(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        total = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-        below = total[height:] - total[:-height]
-        sums: NDArray[np.float64] = below[:, width:] - below[:, :-width]
-        return sums
-
-    exact = image.astype(np.float64)
-    spread = windows(exact**2) - windows(exact) ** 2 / (width * height)
-    return np.maximum(spread, 1.0).astype(np.float32)
+    return Spot(float(score[top, left]), int(left), int(top), part.shape[1], part.shape[0])
 
 
 def goes_on(image: Floats, place: Spot) -> bool:

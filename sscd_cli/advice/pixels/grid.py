@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.advice.pixels.filters import grey_of
+
 Floats = NDArray[np.float32]
 
 _SIDE = 8  # pixels of a block
@@ -25,7 +27,7 @@ def holds_grid(pixels: NDArray[np.uint8]) -> bool:
 
     Args: pixels: (h, w, 3) uint8.
     """
-    grey = pixels.mean(axis=2, dtype=np.float32)
+    grey = grey_of(pixels)
     if min(grey.shape) < 2 * _SIDE:
         return False
     own = _nothing(grey)

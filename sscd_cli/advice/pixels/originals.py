@@ -16,6 +16,7 @@ from PIL import Image
 
 from sscd_cli.advice.pixels.alignment import correlation
 from sscd_cli.advice.pixels.canvas import canvas_of
+from sscd_cli.advice.pixels.filters import block_means, grey_of
 from sscd_cli.advice.pixels.finding import Spot, found, goes_on, offset
 from sscd_cli.advice.pixels.recoding import VIEWS, CodedPart, View, first_of, scaled
 from sscd_cli.images.coding import Coding
@@ -119,7 +120,7 @@ def _told(one: Look, other: Look, view: View | None) -> Verdict | None:
     coded = None if view is None else _coded_verdict(one, other, view)
     if coded is not None:
         return coded
-    alike = correlation(_grey(one.whole), _grey(other.whole))
+    alike = correlation(grey_of(one.whole), grey_of(other.whole))
     verdict = None
     if alike < _ALIKE:
         verdict = _part_verdict(one, other, alike) or _canvas_verdict(one, other)
@@ -157,7 +158,7 @@ def _canvas_verdict(one: Look, other: Look) -> Verdict | None:
         return Verdict(1 - turned, "on a frame or canvas")
     if more < 0.025 or less > 0.012 or _ring(one, other) < _TONE:
         return None
-    if correlation(_grey(one.whole), _grey(other.whole)) > 1 - more / 4:
+    if correlation(grey_of(one.whole), grey_of(other.whole)) > 1 - more / 4:
         return None  # room for a canvas would have moved what it holds
     return Verdict(int(one.canvas > other.canvas), "on a frame or canvas")
 
@@ -230,7 +231,7 @@ def _change(view: View, one: Floats, other: Floats) -> str:
 def _size_verdict(one: Look, other: Look, view: View) -> Verdict | None:
     if 0.95 < one.pixels / other.pixels < 1.05:
         return None
-    if correlation(_grey(one.whole), view.of(_grey(other.whole))) < _ONE_VIEW:
+    if correlation(grey_of(one.whole), view.of(grey_of(other.whole))) < _ONE_VIEW:
         return Verdict(None)
     looks = one, other
     shapes = [look.size[0] / look.size[1] for look in looks]
@@ -275,7 +276,7 @@ def _overlay_verdict(one: Floats, other: Floats) -> Verdict | None:
     edge = np.zeros_like(mask)
     edge[1:] |= mask[1:] != mask[:-1]
     edge[:, 1:] |= mask[:, 1:] != mask[:, :-1]
-    strength = [_slope(_grey(picture))[edge].mean() for picture in (one, other)]
+    strength = [_slope(grey_of(picture))[edge].mean() for picture in (one, other)]
     if max(strength) < 1.15 * min(strength):
         return None
     return Verdict(int(strength[0] > strength[1]), "with something laid over it")
@@ -290,7 +291,7 @@ def _tone_verdict(one: Look, other: Look, view: View) -> Verdict | None:
         return Verdict(clean, "with noise" if clean is not None else "")
     same = ~_laid_over(one.whole, turned)
     colours = _colour(one.whole[same]), _colour(turned[same])
-    spread = [float(_grey(look.whole).std()) + 1 for look in (one, other)]
+    spread = [float(grey_of(look.whole).std()) + 1 for look in (one, other)]
     pale = _less((colours[0] / spread[0], colours[1] / spread[1]), 0.45)
     if pale is not None and colours[1 - pale] > 3:
         return Verdict(1 - pale, "with less colour")
@@ -325,7 +326,7 @@ def _clipped(one: Floats, other: Floats) -> float:
 
 def _colour(whole: Floats) -> float:
     """Return what is left of colour, in grey levels, once brightness is known: 0 of sepia."""
-    grey = _grey(whole).ravel()
+    grey = grey_of(whole).ravel()
     basis = np.stack([np.ones_like(grey), grey, grey**2 / 255], axis=1)
     tints = (whole[..., ::2] - whole[..., 1:2]).reshape(-1, 2)
     fit, *_ = np.linalg.lstsq(basis, tints, rcond=None)
@@ -334,15 +335,10 @@ def _colour(whole: Floats) -> float:
 
 def _view(one: Look, other: Look) -> View | None:
     """Return how the other picture is to be turned to be as the first one; None if another."""
-    grey, others = _grey(one.whole), _grey(other.whole)
+    grey, others = grey_of(one.whole), grey_of(other.whole)
     scores = [correlation(grey, view.of(others)) for view in VIEWS]
     best = int(np.argmax(scores))
     return VIEWS[best] if scores[best] >= 0.6 else None
-
-
-def _grey(rgb: Floats) -> Floats:
-    grey: Floats = rgb.mean(axis=-1)
-    return grey
 
 
 def _slope(grey: Floats) -> Floats:
@@ -362,8 +358,7 @@ def _blocks(values: Floats) -> Floats:
     """Return the mean of each block of 8 × 8."""
     height, width = (max(8, side // 8 * 8) for side in values.shape)
     values = np.resize(values, (height, width)) if min(values.shape) < 8 else values
-    cut = values[:height, :width]
-    means: Floats = cut.reshape(height // 8, 8, width // 8, 8).mean(axis=(1, 3)).ravel()
+    means: Floats = block_means(values, 8).ravel()
     return means
 
 

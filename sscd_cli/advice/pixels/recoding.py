@@ -12,10 +12,12 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sscd_cli.advice.pixels.filters import block_means, grey_of
 from sscd_cli.advice.pixels.grid import holds_grid
 from sscd_cli.advice.pixels.tones import toned
 from sscd_cli.images.coding import Coding
@@ -281,19 +283,12 @@ def _usual_loss(coding: Coding, pixels: Pixels) -> float:
 
 def _apart(one: Pixels, other: Pixels) -> Floats:
     """Return the mean difference of each block."""
-    return _block_means(np.abs(one.astype(np.int16) - other).mean(axis=2, dtype=np.float32))
+    return grey_of(block_means(cv2.absdiff(one, other), _GRID)).ravel()
 
 
 def _rich(pixels: Pixels) -> NDArray[np.bool_]:
     """Return which blocks hold more than most of them do, and more than nearly nothing."""
-    grey = pixels.mean(axis=2, dtype=np.float32)
-    spread = _block_means(grey**2) - _block_means(grey) ** 2
+    grey = grey_of(pixels)
+    spread = (block_means(grey**2, _GRID) - block_means(grey, _GRID) ** 2).ravel()
     rich: NDArray[np.bool_] = (spread >= np.median(spread)) & (spread > _SPREAD)
     return rich
-
-
-def _block_means(values: Floats) -> Floats:
-    rows, columns = (side // _GRID for side in values.shape)
-    blocks = values[: rows * _GRID, : columns * _GRID].reshape(rows, _GRID, columns, _GRID)
-    means: Floats = blocks.mean(axis=(1, 3)).ravel()
-    return means

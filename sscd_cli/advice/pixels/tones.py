@@ -100,18 +100,19 @@ def _with_curve(given: Floats, start: Floats, y: Floats) -> tuple[Floats, NDArra
 
 def _mixed(x: Floats, y: Floats) -> Floats:
     """Return by what to multiply each column, and what to add, to get most of the values."""
-    columns = np.concatenate([x[::_EVERY], np.full((len(x[::_EVERY]), 1), 255)], axis=1)
     y = y[::_EVERY]
+    columns = np.full((x.shape[1] + 1, len(y)), 255, np.float64)
+    columns[:-1] = x[::_EVERY].T
     inner = (y > 3) & (y < 252)
     use = inner
-    mix: NDArray[np.float64] = np.zeros(columns.shape[1])
+    mix: NDArray[np.float64] = np.zeros(len(columns))
     for _ in range(3):
-        chosen = columns[use].astype(np.float64)
-        if len(chosen) < 64:
+        if use.sum() < 64:
             break
-        squares = chosen.T @ chosen + 10 * np.eye(len(mix))
-        mix = np.asarray(np.linalg.solve(squares, chosen.T @ y[use]), np.float64)
-        off = np.abs(columns @ mix - y)
+        chosen = columns * use
+        squares = chosen @ columns.T + 10 * np.eye(len(mix))
+        mix = np.asarray(np.linalg.solve(squares, chosen @ y), np.float64)
+        off = np.abs(mix @ columns - y)
         use = inner & (off < max(3.0, 3 * float(np.median(off[use]))))
     mix[-1] *= 255
     return mix.astype(np.float32)
