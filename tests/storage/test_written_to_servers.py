@@ -179,13 +179,13 @@ def test_what_is_written_to_a_bucket_is_compared_and_withdrawn_if_it_differs(
     servers.write_url(f"{bucket}/s.tar", packed(tmp_path, "tar"))
     source, output = f"{bucket}/{name}", f"{bucket}/out-{name}"
     assert tiny("dedup", source, "-f", "jsonl", "-o", "r.jsonl").status == 0
-    read = reading.read_bytes
+    read = reading.read_held
 
     def spoilt(ref: Any, limit: int) -> Any:
-        data, status = read(ref, limit)
-        return (data[:-1] if "/out" in ref.path and ref.id == "2.png" else data), status
+        data, name = read(ref, limit)
+        return (data[:-1] if "/out" in ref.path and ref.id == "2.png" else data), name
 
-    monkeypatch.setattr("sscd_cli.commands.filter.read_bytes", spoilt)
+    monkeypatch.setattr("sscd_cli.commands.filter.read_held", spoilt)
     ran = tiny("filter", source, "--remove", "r.jsonl", "-o", output)
     assert "what was written differs" in error_line(ran)
     assert not servers.exists(output)
