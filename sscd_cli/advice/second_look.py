@@ -190,8 +190,7 @@ class SecondLooks:
         has_copy[pairs.left[np.setdiff1d(np.flatnonzero(counting_P), looks.in_doubt)]] = True
         places, rank = pairs.ranked(np.flatnonzero(lower_P & ~has_copy[pairs.left]))
         said = look(places[rank < _FEW], lower=True)
-        said_all = verdicts | said
-        return cls(said_all, believed=believed, lower=said.keys(), cautious=False)
+        return replace(looks, verdicts=verdicts | said, lower=said.keys())
 
     def count(self, verdict: str) -> int:
         """How many images have a verdict."""
