@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -38,8 +37,9 @@ class SecondLooks:
     is (see `DedupOptions.believed`), whatever other pairs turn out to be. known: of each pair of
     rows that was looked at, its verdict, and whether only the time tells it. lower: those of the
     images that are too little alike to be copies (see `sure_from`) unless they are confirmed.
-    cautious: pixels must confirm more than a few of what is above the threshold, for else it says
-    little; a leak is told without.
+    removing: what is a copy may be removed, so that pixels must confirm more than a few of what is
+    above the threshold, for else it says little; a gate counts what they cannot tell. image_of: of
+    pairs of two datasets, by their places, the row of ours.
     """
 
     verdicts: Mapping[int, str] = field(default_factory=dict)
@@ -47,7 +47,8 @@ class SecondLooks:
     believed: bool = False
     known: Mapping[frozenset[int], tuple[str | None, bool]] = field(default_factory=dict)
     lower: Set[int] = frozenset()
-    cautious: bool = True
+    removing: bool = True
+    image_of: Indices | None = None
 
     def at(self, stored: DescriptorSet, found: Clusters, doubts: Doubts) -> SecondLooks:
         """Look at each removable image and its keeper, unless they are exact copies.
@@ -155,6 +156,7 @@ class SecondLooks:
         lower_P: NDArray[np.bool_],
         *,
         believed: bool,
+        removing: bool,
     ) -> SecondLooks:
         """Look at pairs between two datasets, known by their places, of which one a row is enough.
 
@@ -163,7 +165,7 @@ class SecondLooks:
         row that has no copy else, if the threshold says something here.
 
         Args: counting_P: the pairs that count. certain_P: which of them do whatever their pixels
-            say. lower_P: those that are copies only if they are confirmed.
+            say. lower_P: those that are copies only if they are confirmed. removing: see above.
         """
 
         def look(places: Indices, *, lower: bool = False) -> dict[int, str]:
@@ -184,7 +186,7 @@ class SecondLooks:
             open_ = [place for place, verdict in said.items() if verdict != CONFIRMED]
             has_copy[pairs.left[np.setdiff1d(chosen, open_)]] = True
             begin, end = end, 2 * end
-        looks = cls(verdicts, believed=believed, cautious=False)
+        looks = cls(verdicts, believed=believed, removing=removing, image_of=pairs.left)
         if looks.threshold_says_little:
             return looks
         has_copy[pairs.left[np.setdiff1d(np.flatnonzero(counting_P), looks.in_doubt)]] = True
@@ -199,33 +201,36 @@ class SecondLooks:
     @cached_property
     def threshold_says_little(self) -> bool:
         """Whether many other shots pass it here, or pixels confirm few of the pairs that do."""
-        return not self.believed and (self.shots_abound or (self.cautious and self._confirms_few))
+        return not self.believed and (self.shots_abound or (self.removing and self._confirms_few))
 
     @property
     def shots_abound(self) -> bool:
         """Whether many other shots are above the threshold."""
-        return self._above[OTHER_SHOT] * _COPIES_A_SHOT > self._above[CONFIRMED]
+        return len(self._above(OTHER_SHOT)) * _COPIES_A_SHOT > len(self._above(CONFIRMED))
 
     @property
     def _confirms_few(self) -> bool:
-        untold = self._above[CANNOT_TELL]
-        return untold >= _UNTOLD and untold > _UNTOLD_A_COPY * self._above[CONFIRMED]
+        copies, untold = map(self._images, (self._above(CONFIRMED), self._above(CANNOT_TELL)))
+        count = len(untold - copies)
+        return count >= _UNTOLD and count > _UNTOLD_A_COPY * len(copies)
 
-    @cached_property
-    def _above(self) -> Counter[str]:
-        return Counter(said for row, said in self.verdicts.items() if row not in self.lower)
+    def _images(self, rows: Indices) -> set[int]:
+        return set((rows if self.image_of is None else self.image_of[rows]).tolist())
+
+    def _above(self, verdict: str) -> Indices:
+        return self._rows(lambda row, said: said == verdict and row not in self.lower)
 
     @property
     def shots(self) -> Indices:
         """Which are other shots of their keepers, and not lower."""
-        return self._rows(lambda row, said: said == OTHER_SHOT and row not in self.lower)
+        return self._above(OTHER_SHOT)
 
     @property
     def may_be_shots(self) -> Indices:
         """Which might go, if the threshold said more here."""
         if not self.threshold_says_little:
             return np.zeros(0, np.int64)
-        return self._rows(lambda row, said: said == CANNOT_TELL and row not in self.lower)
+        return self._above(CANNOT_TELL)
 
     @property
     def in_doubt(self) -> Indices:

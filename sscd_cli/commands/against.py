@@ -159,7 +159,8 @@ def run(options: DedupOptions, embedding: EmbedOptions | None = None) -> Against
     if not options.second_look:
         return found
     found = with_frames(found)
-    return looked_at(found, options.believed, found.sure, found.same, found.lower)
+    said = found.sure, found.same, found.lower
+    return looked_at(found, *said, believed=options.believed, removing=True)
 
 
 def _without_rejected(found: AgainstResult, decisions: Decisions) -> AgainstResult:
@@ -196,17 +197,20 @@ def with_frames(found: AgainstResult) -> AgainstResult:
 
 def looked_at(
     found: AgainstResult,
-    believed: bool,
     counting: NDArray[np.bool_],
     certain: NDArray[np.bool_],
     lower: NDArray[np.bool_],
+    *,
+    believed: bool,
+    removing: bool,
 ) -> AgainstResult:
     """Look at the pixels of pairs: what may be another shot is to be looked at.
 
     Args: as of `SecondLooks.at_pairs`; exact copies are certain.
     """
     sides = found.stored, found.other, found.pairs
-    looks = SecondLooks.at_pairs(*sides, counting, certain | found.same, lower, believed=believed)
+    counts = counting, certain | found.same, lower
+    looks = SecondLooks.at_pairs(*sides, *counts, believed=believed, removing=removing)
     sure = found.sure.copy()
     sure[list(looks.lower)] = True
     sure[looks.in_doubt] = False

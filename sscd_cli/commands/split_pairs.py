@@ -108,7 +108,8 @@ class Judge:
         )
         is_open = status == _CODES[UNSURE]
         counting = status == _CODES[NEW]
-        looked = against.looked_at(found, settings.believed, counting, told, found.lower & is_open)
+        said = counting, told, found.lower & is_open
+        looked = against.looked_at(found, *said, believed=settings.believed, removing=False)
         status[found.sure & ~looked.sure] = _CODES[UNSURE]
         status[is_open & looked.sure] = _CODES[NEW]
         status[is_open & looked.sure & known] = _CODES[KNOWN]

@@ -184,6 +184,29 @@ def test_where_pixels_confirm_few_pairs_what_they_cannot_tell_stays(
     assert {*tiny} <= {*sscd(*WORDS, "paths", "--yes").lines}
 
 
+@pytest.mark.parametrize(("untold", "copies", "stay"), [(5, 0, True), (4, 0, False), (5, 3, False)])
+def test_of_two_sets_what_pixels_cannot_tell_may_not_go_but_counts_as_leaked(
+    sscd: Run, tmp_path: Path, untold: int, copies: int, stay: bool
+) -> None:
+    one = PAGES[0]
+    tiny = {f"tiny{n}.png": one.resize((40 - n, 40)) for n in range(untold)}
+    smaller = {f"copy{n}.png": one.resize((425 - 2 * n, 550)) for n in range(copies)}
+    save(tmp_path, smaller | tiny)
+    (tmp_path / "theirs").mkdir()
+    # what is confirmed beside one of them may be untold beside others, however many
+    save(
+        tmp_path / "theirs",
+        {"a.png": one, "b.png": one.resize((41, 41)), "c.png": one.resize((42, 42))},
+    )
+    words = ("dedup", "--against", "theirs/descriptors", "-f", "paths")
+    ran = sscd(*words)
+    assert ran.lines == sorted(smaller if stay else smaller | tiny)
+    assert ("pixels confirm few of the pairs above" in ran.err) == stay
+    assert sscd(*words, "--yes").lines == sorted(smaller | tiny)
+    gate = sscd("leaks", "descriptors", "--against", "theirs/descriptors", "-f", "json")
+    assert json.loads(gate.out)["new"] == untold + copies
+
+
 @pytest.mark.parametrize("abound", [True, False])
 def test_where_other_shots_abound_less_alike_pairs_are_left_out(
     sscd: Run, tmp_path: Path, abound: bool
