@@ -11,7 +11,7 @@
 not for these data. 3 is for what is missing, damaged, full, out of reach or there already: a file,
 an extra, a device, a server.
 
-One unreadable image is never an error: it is a value (`images.decode.Unreadable`) that
+One unreadable image is never an error: it is a value (`images.read.Unreadable`) that
 travels to the report.
 """
 

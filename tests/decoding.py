@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sscd_cli.images.decode import Limits, Unreadable, decode
+from sscd_cli.images.decode import decode
 from sscd_cli.images.opening import open_image
 from sscd_cli.images.preprocess import RECIPES
+from sscd_cli.images.read import Limits, Unreadable
 from sscd_cli.images.refs import ImageRef
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.descriptors.read import DescriptorSet
-from sscd_cli.images.read import is_here, is_unchanged, stored_ref
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.images.status import is_here, is_unchanged, stored_ref
 from sscd_cli.storage.servers import is_url
 
 

@@ -9,7 +9,8 @@ from PIL.Image import Image
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.images.decode import picture_if_any
 from sscd_cli.images.opening import Picture, some_frames
-from sscd_cli.images.read import local_ref, read_bytes
+from sscd_cli.images.read import read_bytes
+from sscd_cli.images.status import local_ref
 
 
 def picture_of(stored: DescriptorSet, row: int) -> Picture | None:

@@ -15,7 +15,7 @@ from sscd_cli.advice.second_look import SecondLooks
 from sscd_cli.commands import embed
 from sscd_cli.decisions.records import Decisions, decisions_at
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable, refuse_unlike
-from sscd_cli.images.read import is_file
+from sscd_cli.images.status import is_file
 from sscd_cli.joining import tasks as join
 from sscd_cli.machines.stages import stage
 from sscd_cli.matching.decided import decided_between

@@ -26,8 +26,8 @@ from sscd_cli.decisions.plan import (
 )
 from sscd_cli.decisions.records import decisions_at
 from sscd_cli.errors import UsageError, reason_of
-from sscd_cli.images.read import is_file, stored_ref
 from sscd_cli.images.sources import protection
+from sscd_cli.images.status import is_file, stored_ref
 from sscd_cli.machines.stages import each, stage
 from sscd_cli.options.apply import ApplyOptions
 from sscd_cli.reports.reading import opened as opened_report

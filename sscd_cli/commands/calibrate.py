@@ -20,8 +20,8 @@ from sscd_cli.errors import NoImagesError, SscdError, UsageError
 from sscd_cli.evaluation.calibration import Assumed, Calibration, Similarities, calibrate
 from sscd_cli.evaluation.self_copies import copy_similarities
 from sscd_cli.images.decode import load_image
-from sscd_cli.images.read import stored_ref
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.images.status import stored_ref
 from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.machines.stages import each, stage
 from sscd_cli.matching.doubts import as_keys

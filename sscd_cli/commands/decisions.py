@@ -11,8 +11,9 @@ from typing import Any
 
 from sscd_cli.decisions.records import HASH, append_decisions, read_decisions, read_records
 from sscd_cli.errors import SscdError, UsageError, reason_of
-from sscd_cli.images.decode import Decoded, content_hash, decode
-from sscd_cli.images.read import stored_ref
+from sscd_cli.images.decode import Decoded, decode
+from sscd_cli.images.read import content_hash
+from sscd_cli.images.status import stored_ref
 from sscd_cli.options.decisions import ListDecisionsOptions, MergeOptions, RevokeOptions
 
 Decision = Mapping[str, Any]

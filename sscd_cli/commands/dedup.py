@@ -18,7 +18,7 @@ from sscd_cli.decisions.records import Decisions, decisions_at
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.descriptors.tables import as_table
 from sscd_cli.errors import SscdError
-from sscd_cli.images.read import is_file
+from sscd_cli.images.status import is_file
 from sscd_cli.joining import report as join_report
 from sscd_cli.joining import tasks as join
 from sscd_cli.joining.job import JoinJob

@@ -16,8 +16,8 @@ from sscd_cli.embedding.job import Job
 from sscd_cli.embedding.local import embed_stream
 from sscd_cli.embedding.stream import default_batch, default_workers
 from sscd_cli.errors import UsageError
-from sscd_cli.images.read import stat_image
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.images.status import stat_image
 from sscd_cli.joining.tasks import device_of
 from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.matching.join import JoinPlan, plan_join

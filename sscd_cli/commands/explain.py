@@ -12,7 +12,7 @@ from sscd_cli.embedding.provenance import model_of, spec_of
 from sscd_cli.errors import SscdError
 from sscd_cli.evaluation.explanation import explain
 from sscd_cli.images.decode import load_image
-from sscd_cli.images.read import stored_ref
+from sscd_cli.images.status import stored_ref
 from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.machines.stages import stage
 from sscd_cli.models.load import Model

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sscd_cli.choices import Action
 from sscd_cli.decisions import trash
-from sscd_cli.images.decode import content_hash
+from sscd_cli.images.read import content_hash
 from sscd_cli.images.refs import QUARANTINE
 from sscd_cli.storage.files import sync_folder
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from sscd_cli.choices import Action
 from sscd_cli.decisions.acts import LINKS, Act, is_one_file
 from sscd_cli.errors import SscdError, reason_of
-from sscd_cli.images.decode import content_hash
-from sscd_cli.images.read import is_file, stored_ref
+from sscd_cli.images.read import content_hash
 from sscd_cli.images.refs import QUARANTINE, split_columns
 from sscd_cli.images.signatures import Sidecars, is_image_name
+from sscd_cli.images.status import is_file, stored_ref
 from sscd_cli.reports.removals import Removal, refuse_changed, refuse_unfit_keeper
 from sscd_cli.reports.reported import Key
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from sscd_cli.errors import UsageError
-from sscd_cli.images.decode import content_hash as hash_of
+from sscd_cli.images.read import content_hash as hash_of
 
 
 def check() -> None:

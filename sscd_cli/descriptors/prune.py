@@ -11,14 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sscd_cli.descriptors.read import Names, newest_rows, read_rows
-from sscd_cli.descriptors.schema import NAME_COLUMNS, names_from_columns
+from sscd_cli.descriptors.schema import NAME_COLUMNS, names_from_columns, to_parquet
 from sscd_cli.descriptors.shards import (
     common_provenance,
     existing_shards,
     locked,
     read_shard,
     remove_leftovers,
-    to_parquet,
 )
 from sscd_cli.storage.files import whole_file, writing
 

@@ -31,6 +31,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sscd_cli.descriptors.provenance import Descriptor, Provenance
 from sscd_cli.errors import ModelError, printable
@@ -135,6 +136,27 @@ def _descriptor_column(
     return pa.FixedSizeListArray.from_arrays(
         pa.array(values.reshape(-1)), provenance.dimensions, mask=missing
     )
+
+
+_GROUP_ROWS = 1024  # each is laid out whole before it is written, at 14 kB a row
+
+
+def to_parquet(table: pa.Table) -> pa.Buffer:
+    """Return a shard's bytes: descriptors plain (they do not compress), pages with checksums."""
+    stream = pa.BufferOutputStream()
+    compression = dict.fromkeys(table.column_names, "zstd")
+    del compression["descriptor"]
+    compression["descriptor.list.element"] = "none"
+    pq.write_table(
+        table,
+        stream,
+        compression=compression,
+        use_dictionary=["source", "status", "error", "format"],
+        write_statistics=False,
+        write_page_checksum=True,
+        row_group_size=_GROUP_ROWS,
+    )
+    return stream.getvalue()
 
 
 def descriptor_values(column: pa.ChunkedArray, dimensions: int) -> Descriptor:

@@ -141,27 +141,6 @@ def remove_leftovers(folder: Path, task: Task | None = None) -> None:
             path.unlink(missing_ok=True)
 
 
-_GROUP_ROWS = 1024  # each is laid out whole before it is written, at 14 kB a row
-
-
-def to_parquet(table: pa.Table) -> pa.Buffer:
-    """Return a shard's bytes: descriptors plain (they do not compress), pages with checksums."""
-    stream = pa.BufferOutputStream()
-    compression = dict.fromkeys(table.column_names, "zstd")
-    del compression["descriptor"]
-    compression["descriptor.list.element"] = "none"
-    pq.write_table(
-        table,
-        stream,
-        compression=compression,
-        use_dictionary=["source", "status", "error", "format"],
-        write_statistics=False,
-        write_page_checksum=True,
-        row_group_size=_GROUP_ROWS,
-    )
-    return stream.getvalue()
-
-
 def read_shard(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read some columns of a shard or all, with every page's checksum verified.
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sscd_cli.descriptors.parts import Part, read_parts
 from sscd_cli.descriptors.provenance import Provenance, difference
-from sscd_cli.descriptors.schema import Row, to_table
+from sscd_cli.descriptors.schema import Row, to_parquet, to_table
 from sscd_cli.descriptors.shards import (
     locked,
     refuse_foreign_folder,
@@ -22,7 +22,6 @@ from sscd_cli.descriptors.shards import (
     shard_path,
     shard_paths,
     shard_provenance,
-    to_parquet,
 )
 from sscd_cli.errors import ModelError, SscdError, StoreError
 from sscd_cli.machines.tasks import Task
@@ -39,7 +38,7 @@ class ShardWriter:
     was to come, too; any other exception drops them, for they may be what is wrong.
 
     Of a dataset that several machines write, a writer for one `task` holds that part's lock, names
-    its shards after it, and keeps the part's record (see `shards`). command: the line that the
+    its shards after it, and keeps the part's record (see `parts`). command: the line that the
     tasks share. A run over everything completes what tasks of the same command began.
 
     Raises: StoreError: on entering, if the folder holds images, another model's shards or a

@@ -21,10 +21,10 @@ from sscd_cli.descriptors.schema import name_digest
 from sscd_cli.descriptors.shards import dataset_at, shard_paths, shard_provenance
 from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.errors import NoImagesError, StoreError
-from sscd_cli.images.read import still_there
 from sscd_cli.images.refs import Columns, ImageRef, Survey, most_common
 from sscd_cli.images.signatures import PDF
 from sscd_cli.images.sources import iter_images
+from sscd_cli.images.status import still_there
 from sscd_cli.machines.tasks import Task
 from sscd_cli.text import counted
 
@@ -198,7 +198,7 @@ class Job:
     def decoder(self, model: Model, known: Callable[[bytes], bool] | None = None) -> Decoder:
         """Return what decodes as the job and the model say."""
         from sscd_cli.embedding.stream import Decoder
-        from sscd_cli.images.decode import Limits
+        from sscd_cli.images.read import Limits
 
         recipe = model.spec.recipe.chosen(self.exif, self.decode)
         return Decoder(recipe, Limits(self.max_pixels, self.max_bytes), known)

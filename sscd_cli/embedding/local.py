@@ -30,9 +30,10 @@ from sscd_cli.embedding.stream import (
     embed_in_threads,
 )
 from sscd_cli.embedding.stream import Row as ImageRow
-from sscd_cli.images.decode import Decoded, Unreadable
-from sscd_cli.images.read import stat_image
+from sscd_cli.images.decode import Decoded
+from sscd_cli.images.read import Unreadable
 from sscd_cli.images.refs import ImageRef
+from sscd_cli.images.status import stat_image
 from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.machines.stages import stage
 

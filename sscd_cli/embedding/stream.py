@@ -22,17 +22,9 @@ from numpy.typing import NDArray
 
 from sscd_cli.choices import OutputKind
 from sscd_cli.images.compressed import Compressed, left_compressed
-from sscd_cli.images.decode import (
-    DEFAULT_LIMITS,
-    Contents,
-    Copied,
-    Decoded,
-    Limits,
-    Unreadable,
-    decode_contents,
-    read,
-)
+from sscd_cli.images.decode import Decoded, decode_contents
 from sscd_cli.images.preprocess import Recipe
+from sscd_cli.images.read import DEFAULT_LIMITS, Contents, Copied, Limits, Unreadable, read
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.machines.hardware import core_count
 from sscd_cli.models.load import Model

@@ -12,9 +12,10 @@ from typing import Any
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from sscd_cli.images.decode import Contents, Decoded, Limits
+from sscd_cli.images.decode import Decoded
 from sscd_cli.images.opening import TURNED_SIDEWAYS, identified, orientation_of
 from sscd_cli.images.preprocess import Recipe, shrink_while_decoding
+from sscd_cli.images.read import Contents, Limits
 
 _BEGIN, _END = b"\xff\xd8\xff", b"\xff\xd9"
 _TAIL = 64  # bytes: some writers pad their files

@@ -1,11 +1,10 @@
-"""From the name of an image to its pixels, and to what is measured of it.
+"""From the bytes of an image to its pixels, and to what is measured of it.
 
-An image that cannot be read is a value with a reason (`Unreadable`), never an exception.
+An image that cannot be decoded is a value with a reason (`Unreadable`), never an exception.
 """
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,28 +15,16 @@ import numpy.typing as npt
 from blake3 import blake3
 from PIL import Image
 
-from sscd_cli.choices import MAX_BYTES, MAX_PIXELS
 from sscd_cli.errors import SscdError
 from sscd_cli.images.colours import strips_of
 from sscd_cli.images.opening import Picture, capture_time, open_picture, quarters, some_frames
 from sscd_cli.images.preprocess import Recipe
-from sscd_cli.images.read import read_bytes, stat_image
+from sscd_cli.images.read import DEFAULT_LIMITS, Contents, Limits, Unreadable, read
 from sscd_cli.images.reasons import MissingFormatError, reason_of_failure
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.resize import Pixels, grey_cells, size_of
 from sscd_cli.machines.hardware import lacking
 from sscd_cli.storage.servers import without_file_scheme
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Above these an image is unreadable: pixels of the original, bytes of the file."""
-
-    pixels: int = MAX_PIXELS
-    file_bytes: int = MAX_BYTES
-
-
-DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,44 +51,6 @@ class Decoded:
     pixel_hash: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """A file whose very bytes are known already, so that it was not decoded."""
-
-    ref: ImageRef
-    file_bytes: int
-    mtime_ns: int
-    content_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """An image that could not be read, why (one line), and as much as is known of the file.
-
-    content_hash: None, too, for an image above `Limits.pixels`, which a higher limit may let in.
-    """
-
-    ref: ImageRef
-    error: str
-    file_bytes: int | None
-    mtime_ns: int | None
-    content_hash: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """The bytes of a file and what identifies them; `content_hash` as in `Decoded`."""
-
-    ref: ImageRef
-    data: bytes
-    mtime_ns: int
-    content_hash: bytes
-
-    def as_copied(self) -> Copied:
-        """What stands for these bytes when they need not be decoded."""
-        return Copied(self.ref, len(self.data), self.mtime_ns, self.content_hash)
-
-
 def decode(
     ref: ImageRef,
     recipe: Recipe | None = None,
@@ -115,20 +64,6 @@ def decode(
     if isinstance(contents, Unreadable):
         return contents
     return decode_contents(contents, recipe, limits)
-
-
-def read(ref: ImageRef, limits: Limits) -> Contents | Unreadable:
-    """Read the bytes of `ref`; any failure becomes an `Unreadable`.
-
-    Raises: what says that the machine lacks memory or open files (see `hardware.lacking`).
-    """
-    try:
-        data, status = read_bytes(ref, limits.file_bytes)
-    except Exception as error:
-        if lacking(error) in {"memory", "open files"}:
-            raise
-        return _missing(ref, error)
-    return Contents(ref, data, status.mtime_ns, hash_bytes(data))
 
 
 def decode_contents(
@@ -164,17 +99,6 @@ def decode_contents(
         None if recipe is None else content_of(pixels),
         _pixel_hash(picture.upright) if whole else None,
     )
-
-
-def hash_bytes(data: bytes) -> bytes:
-    """Return the BLAKE2b-128 of some bytes, 16 bytes."""
-    return hashlib.blake2b(data, digest_size=16).digest()
-
-
-def content_hash(path: str) -> str:
-    """Return the BLAKE2b-128 of a file's bytes, hexadecimal. Raises: OSError."""
-    with open(path, "rb") as file:  # noqa: PTH123
-        return hash_bytes(file.read()).hex()
 
 
 def _pixel_hash(image: Pixels) -> bytes:
@@ -257,15 +181,6 @@ def load_sized(path: str, recipe: Recipe) -> npt.NDArray[np.uint8]:
 
 def _ref(path: str) -> ImageRef:
     return ImageRef(path, "", without_file_scheme(path))
-
-
-def _missing(ref: ImageRef, error: Exception) -> Unreadable:
-    """The `Unreadable` of a file whose bytes could not be read."""
-    try:
-        status = stat_image(ref)
-    except Exception:
-        return Unreadable(ref, reason_of_failure(error), None, None, None)
-    return Unreadable(ref, reason_of_failure(error), status.file_bytes, status.mtime_ns, None)
 
 
 # of 275 photographs and drawings the least has 325 (the moon in an evening sky, a line chart);

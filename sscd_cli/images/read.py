@@ -1,142 +1,108 @@
-"""The bytes behind an `ImageRef`, from a file or from a container.
+"""The bytes behind an `ImageRef`, from a file or from a container, and what identifies them.
 
-Only regular files are read: a pipe or a device could wait for ever.
+Only regular files are read: a pipe or a device could wait for ever. An image that cannot be read is
+a value with a reason (`Unreadable`), never an exception.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
-import time
-from functools import lru_cache
+from dataclasses import dataclass
 
-from sscd_cli.choices import MAX_BYTES
+from sscd_cli.choices import MAX_BYTES, MAX_PIXELS
 from sscd_cli.errors import reason_of
-from sscd_cli.images.containers.kinds import is_container, open_container
+from sscd_cli.images.containers.kinds import open_container
 from sscd_cli.images.containers.listing import named_image
-from sscd_cli.images.refs import (
-    ElsewhereError,
-    FileStatus,
-    ImageRef,
-    MissingMemberError,
-    split_columns,
-)
-from sscd_cli.storage.servers import exists, is_url, join, list_folder, look, read_url
+from sscd_cli.images.reasons import reason_of_failure
+from sscd_cli.images.refs import ElsewhereError, FileStatus, ImageRef
+from sscd_cli.images.status import container_time, stat_image, status_on_server
+from sscd_cli.machines.hardware import lacking
+from sscd_cli.storage.servers import is_url, read_url
 
 
-def stored_ref(source: str, id: str) -> ImageRef:
-    """Return where an image lies whose key was stored: the inverse of what `iter_images` names."""
-    if not source:
-        return ImageRef(id, source, id)
-    if is_container(source):
-        path = split_columns(source)[0]
-        if is_url(path) or os.path.isfile(path):  # noqa: PTH113
-            return ImageRef(id, source, path, id)
-    return ImageRef(id, source, join(source, id))
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Above these an image is unreadable: pixels of the original, bytes of the file."""
+
+    pixels: int = MAX_PIXELS
+    file_bytes: int = MAX_BYTES
 
 
-def local_ref(source: str, id: str) -> ImageRef | None:
-    """Return the same of an image on this machine; None of one on a server."""
-    return None if is_url(source or id) else stored_ref(source, id)
+DEFAULT_LIMITS = Limits()
 
 
-def is_file(source: str, id: str) -> bool:
-    """Say whether a stored image is a file of this machine, and not in an archive or elsewhere."""
-    if is_container(source) and not os.path.isdir(split_columns(source)[0]):  # noqa: PTH112
-        return False
-    return not is_url(stored_ref(source, id).path)
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A file whose very bytes are known already, so that it was not decoded."""
+
+    ref: ImageRef
+    file_bytes: int
+    mtime_ns: int
+    content_hash: bytes
 
 
-def is_here(source: str) -> bool:
-    """Say whether anything at all lies where a stored source was."""
-    try:
-        return not source or exists(split_columns(source)[0])
-    except OSError:
-        return False
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An image that could not be read, why (one line), and as much as is known of the file.
+
+    content_hash: None, too, for an image above `Limits.pixels`, which a higher limit may let in.
+    """
+
+    ref: ImageRef
+    error: str
+    file_bytes: int | None
+    mtime_ns: int | None
+    content_hash: bytes | None
 
 
-def still_there(source: str, id: str) -> bool:
-    """Say whether a stored image still has a file, as far as can be known.
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The bytes of a file and what identifies them; `content_hash` as in `Decoded`."""
 
-    True where its whole source is elsewhere (a disk that is not mounted leaves an empty folder
-    or none), and for any failure but the file's being gone.
+    ref: ImageRef
+    data: bytes
+    mtime_ns: int
+    content_hash: bytes
+
+    def as_copied(self) -> Copied:
+        """What stands for these bytes when they need not be decoded."""
+        return Copied(self.ref, len(self.data), self.mtime_ns, self.content_hash)
+
+
+def read(ref: ImageRef, limits: Limits) -> Contents | Unreadable:
+    """Read the bytes of `ref`; any failure becomes an `Unreadable`.
+
+    Raises: what says that the machine lacks memory or open files (see `hardware.lacking`).
     """
     try:
-        stat_image(stored_ref(source, id))
-    except (FileNotFoundError, NotADirectoryError, MissingMemberError):
-        return bool(source) and _is_elsewhere(split_columns(source)[0])
+        data, status = read_bytes(ref, limits.file_bytes)
+    except Exception as error:
+        if lacking(error) in {"memory", "open files"}:
+            raise
+        return _missing(ref, error)
+    return Contents(ref, data, status.mtime_ns, hash_bytes(data))
+
+
+def _missing(ref: ImageRef, error: Exception) -> Unreadable:
+    """The `Unreadable` of a file whose bytes could not be read."""
+    try:
+        status = stat_image(ref)
     except Exception:
-        return True
-    return True
+        return Unreadable(ref, reason_of_failure(error), None, None, None)
+    return Unreadable(ref, reason_of_failure(error), status.file_bytes, status.mtime_ns, None)
 
 
-def _is_elsewhere(path: str) -> bool:
-    """Say whether a source is no file and holds nothing. Asked for each image that is gone."""
-    try:
-        if is_url(path):
-            return _is_empty_there(path, _minute())
-        if look(path).is_file:
-            return False
-        with os.scandir(path) as entries:
-            return next(entries, None) is None
-    except OSError:
-        return True
+def hash_bytes(data: bytes) -> bytes:
+    """Return the BLAKE2b-128 of some bytes, 16 bytes."""
+    return hashlib.blake2b(data, digest_size=16).digest()
 
 
-@lru_cache(maxsize=64)
-def _is_empty_there(url: str, minute: int) -> bool:
-    return not look(url).is_file and not list_folder(url)
-
-
-def stat_image(ref: ImageRef) -> FileStatus:
-    """Return the status of `ref` without reading the image.
-
-    Of a file on a server that was just listed it is what the list said.
-    Raises: OSError, ValueError, EOFError, and the errors of a damaged container: there is none.
-    """
-    if ref.member is not None:
-        mtime_ns = _container_time(ref.path)
-        return FileStatus(open_container(ref.source, mtime_ns).size(ref), mtime_ns)
-    if is_url(ref.path):
-        return _status_on_server(ref)
-    status = os.stat(ref.path)  # noqa: PTH116  # no Path for each of ten million files
-    return FileStatus(status.st_size, storable_time(status.st_mtime_ns))
-
-
-def _status_on_server(ref: ImageRef) -> FileStatus:
-    if ref.place is not None:
-        return FileStatus(ref.place.size, ref.place.mtime_ns)
-    entry = look(ref.path)
-    if entry.is_folder:
-        raise OSError("a folder, not a file")
-    return FileStatus(entry.size, entry.mtime_ns)
-
-
-def _container_time(path: str) -> int:
-    """Return when a container was written, as it is known for a minute of one on a server."""
-    if is_url(path):
-        return _remote_time(path, _minute(), os.getpid())
-    return storable_time(os.stat(path).st_mtime_ns)  # noqa: PTH116
-
-
-def storable_time(mtime_ns: int) -> int:
-    """Return the nearest time that 64 bits of nanoseconds can tell: of the years 1677 to 2262."""
-    return max(-(1 << 63), min(mtime_ns, (1 << 63) - 1))
-
-
-def _minute() -> int:
-    return int(time.monotonic() // 60)
-
-
-@lru_cache(maxsize=64)
-def _remote_time(url: str, minute: int, process: int) -> int:
-    return look(url).mtime_ns
-
-
-def is_unchanged(ref: ImageRef, file_bytes: int, mtime_ns: int) -> bool:
-    """Say whether an image has the size and time that were stored. Raises: as `stat_image`."""
-    status = stat_image(ref)
-    return status.mtime_ns == mtime_ns and status.file_bytes in {None, file_bytes}
+def content_hash(path: str) -> str:
+    """Return the BLAKE2b-128 of a file's bytes, hexadecimal. Raises: OSError."""
+    with open(path, "rb") as file:  # noqa: PTH123
+        return hash_bytes(file.read()).hex()
 
 
 def read_bytes(ref: ImageRef, max_bytes: int = MAX_BYTES) -> tuple[bytes, FileStatus]:
@@ -151,7 +117,7 @@ def read_bytes(ref: ImageRef, max_bytes: int = MAX_BYTES) -> tuple[bytes, FileSt
     if ref.member is not None:
         return _read_member(ref, max_bytes)
     if is_url(ref.path):
-        status = _status_on_server(ref)
+        status = status_on_server(ref)
         _check_size(status.file_bytes or 0, max_bytes)
         return read_url(ref.path, status.file_bytes or 0), status
     # without O_NONBLOCK, opening a pipe waits for its writer
@@ -165,7 +131,7 @@ def read_bytes(ref: ImageRef, max_bytes: int = MAX_BYTES) -> tuple[bytes, FileSt
         os.close(descriptor)
     if len(data) != local.st_size:
         raise OSError("the file changed while it was read")
-    return data, FileStatus(len(data), storable_time(local.st_mtime_ns))
+    return data, FileStatus.of(local)
 
 
 def _read_named(ref: ImageRef, name: str, max_bytes: int) -> bytes:
@@ -199,13 +165,13 @@ def read_held(ref: ImageRef, max_bytes: int) -> tuple[bytes, bytes]:
     if ref.member is None:
         return read_bytes(ref, max_bytes)[0], b""
     try:
-        return open_container(ref.source, _container_time(ref.path)).read(ref, max_bytes), b""
+        return open_container(ref.source, container_time(ref.path)).read(ref, max_bytes), b""
     except ElsewhereError as error:
         return b"", os.fsencode(str(error))
 
 
 def _read_member(ref: ImageRef, max_bytes: int) -> tuple[bytes, FileStatus]:
-    mtime_ns = _container_time(ref.path)
+    mtime_ns = container_time(ref.path)
     container = open_container(ref.source, mtime_ns)
     _check_size(container.size(ref) or 0, max_bytes)
     try:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from sscd_cli.choices import OTHER_SHOT
 from sscd_cli.errors import UsageError, printable
-from sscd_cli.images.read import is_file
+from sscd_cli.images.status import is_file
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
 from sscd_cli.reports.header import COMMENT, METADATA_KEY, Header
 from sscd_cli.reports.reported import Decide, ReportedCluster, undecided

@@ -15,7 +15,7 @@ from sscd_cli.choices import LOOK_AT, OTHER_SHOT
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.descriptors.tables import write_table
 from sscd_cli.errors import printable
-from sscd_cli.images.read import is_file
+from sscd_cli.images.status import is_file
 from sscd_cli.matching.join import Pairs
 from sscd_cli.reports.clusters import facts, likeness
 from sscd_cli.reports.formats import csv_report, json_lines, path_lines

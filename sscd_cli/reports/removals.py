@@ -13,8 +13,9 @@ from itertools import chain
 
 from sscd_cli.choices import LOOK_AT
 from sscd_cli.errors import SscdError
-from sscd_cli.images.decode import Limits, Unreadable, decode, read
-from sscd_cli.images.read import is_file, stored_ref
+from sscd_cli.images.decode import decode
+from sscd_cli.images.read import Limits, Unreadable, read
+from sscd_cli.images.status import is_file, stored_ref
 from sscd_cli.reports.reading import Report, refusing
 from sscd_cli.reports.reported import Key, Record, ReportedImage
 

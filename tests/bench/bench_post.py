@@ -29,7 +29,7 @@ from sscd_cli.descriptors.read import stream_comparable
 from sscd_cli.embedding.provenance import provenance_of
 from sscd_cli.evaluation.copies_report import CopiesReport
 from sscd_cli.evaluation.self_copies import evaluate_copies
-from sscd_cli.images.decode import hash_bytes
+from sscd_cli.images.read import hash_bytes
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
 from sscd_cli.models.load import Model, load_model

@@ -12,7 +12,7 @@ from conftest import Ran, Run, Store, error_line, names_in, picture
 from other_shots import pages
 
 from sscd_cli.decisions.records import append_decisions
-from sscd_cli.images.decode import content_hash
+from sscd_cli.images.read import content_hash
 
 A, B, C, D = np.eye(8)[:4]
 

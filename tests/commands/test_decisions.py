@@ -14,7 +14,7 @@ from PIL import Image
 
 from sscd_cli.decisions.heirs import decided_among
 from sscd_cli.decisions.records import Decisions, append_decisions, read_decisions
-from sscd_cli.images.decode import content_hash
+from sscd_cli.images.read import content_hash
 from sscd_cli.matching.copies import Copies
 from sscd_cli.matching.decided import decided_between, without_rejected
 from sscd_cli.matching.join import Pairs

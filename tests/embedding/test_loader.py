@@ -18,8 +18,9 @@ from PIL import Image
 from sscd_cli.embedding.on_gpu import load_batches
 from sscd_cli.embedding.stream import Batch, Decoder, Lists
 from sscd_cli.errors import SscdError
-from sscd_cli.images.decode import Copied, Decoded, Limits, Unreadable, decode, hash_bytes
+from sscd_cli.images.decode import Decoded, decode
 from sscd_cli.images.preprocess import RECIPES
+from sscd_cli.images.read import Copied, Limits, Unreadable, hash_bytes
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
 

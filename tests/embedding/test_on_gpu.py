@@ -18,8 +18,8 @@ from sscd_cli.embedding.job import Job
 from sscd_cli.embedding.local import embed_stream
 from sscd_cli.embedding.stream import Decoder
 from sscd_cli.images.compressed import left_compressed
-from sscd_cli.images.decode import DEFAULT_LIMITS, read
 from sscd_cli.images.preprocess import Recipe
+from sscd_cli.images.read import DEFAULT_LIMITS, read
 from sscd_cli.images.sources import iter_images
 from sscd_cli.models.load import Model, load_model
 from sscd_cli.models.runtime import nvjpeg

@@ -16,7 +16,7 @@ from conftest import picture
 from sscd_cli.embedding.local import embed_stream
 from sscd_cli.embedding.stream import Decoder, Embedded
 from sscd_cli.errors import SscdError
-from sscd_cli.images.decode import Copied, Unreadable, hash_bytes
+from sscd_cli.images.read import Copied, Unreadable, hash_bytes
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
 from sscd_cli.models import load

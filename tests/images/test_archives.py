@@ -20,9 +20,10 @@ from conftest import names_in
 
 from sscd_cli.errors import SscdError
 from sscd_cli.images.containers import tar
-from sscd_cli.images.read import read_bytes, stat_image, stored_ref
+from sscd_cli.images.read import read_bytes
 from sscd_cli.images.refs import MissingMemberError, Survey
 from sscd_cli.images.sources import iter_images
+from sscd_cli.images.status import stat_image, stored_ref
 
 
 def ids(*sources: object, **options: object) -> list[str]:

@@ -18,12 +18,13 @@ from tables import contents, refs, written
 from sscd_cli.descriptors.read import read_descriptors
 from sscd_cli.errors import SscdError
 from sscd_cli.images.containers import parquet
-from sscd_cli.images.read import is_unchanged, read_bytes, stat_image, stored_ref
+from sscd_cli.images.read import read_bytes
 from sscd_cli.images.refs import (
     MissingMemberError,
     Survey,
 )
 from sscd_cli.images.sources import iter_images
+from sscd_cli.images.status import is_unchanged, stat_image, stored_ref
 
 ROWS = [f"image {number}".encode() for number in range(10)]
 

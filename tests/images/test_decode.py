@@ -14,13 +14,14 @@ import pytest
 from decoding import encoded, gradient, unreadable, written
 from PIL import Image
 
-from sscd_cli.images.decode import Decoded, Limits, decode
+from sscd_cli.images.decode import Decoded, decode
 from sscd_cli.images.opening import open_image
 from sscd_cli.images.preprocess import RECIPES
-from sscd_cli.images.read import stat_image
+from sscd_cli.images.read import Limits
 from sscd_cli.images.refs import FileStatus
 from sscd_cli.images.resize import resize
 from sscd_cli.images.sources import iter_images
+from sscd_cli.images.status import stat_image
 
 
 def test_width_and_height_are_of_the_upright_original(tmp_path: Path) -> None:

@@ -18,12 +18,14 @@ from decoding import encoded, gradient, ref_to, unreadable, written
 from PIL import Image
 
 from sscd_cli.images import colours, guards, opening
-from sscd_cli.images import decode as decoding
-from sscd_cli.images.decode import Decoded, Limits, Unreadable, decode, hash_bytes
+from sscd_cli.images.decode import Decoded, decode
 from sscd_cli.images.formats import register
 from sscd_cli.images.preprocess import RECIPES
+from sscd_cli.images.read import Limits, Unreadable, hash_bytes
 from sscd_cli.images.reasons import REASON_CHARACTERS
 from sscd_cli.images.sources import iter_images
+
+STEPS = ("sscd_cli.images.decode.open_picture", "sscd_cli.images.read.read_bytes")
 
 
 def test_truncated_jpeg_is_listed_not_fatal(tmp_path: Path) -> None:
@@ -176,12 +178,12 @@ def test_any_exception_becomes_a_one_line_reason(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(decoding, "open_picture", fail)
+    monkeypatch.setattr(STEPS[0], fail)
     result = unreadable(written(tmp_path, b"x"))
     assert 0 < len(result.error) <= REASON_CHARACTERS
 
 
-@pytest.mark.parametrize("step", ["open_picture", "read_bytes"])
+@pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("error", [MemoryError(), OSError(24, "Too many open files")], ids=str)
 def test_what_the_machine_lacks_is_no_fault_of_an_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, step: str
@@ -189,7 +191,7 @@ def test_what_the_machine_lacks_is_no_fault_of_an_image(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(decoding, step, fail)
+    monkeypatch.setattr(step, fail)
     with pytest.raises(type(error)):
         decode(written(tmp_path, b"x"))
 
@@ -286,19 +288,19 @@ def test_a_damaged_member_is_told_in_words(tmp_path: Path, monkeypatch: pytest.M
     def fail(*_: object, **__: object) -> None:
         raise zipfile.BadZipFile("Bad CRC-32 for file 'a.jpg'")
 
-    monkeypatch.setattr(decoding, "read_bytes", fail)
+    monkeypatch.setattr(STEPS[1], fail)
     assert unreadable(written(tmp_path, b"x")).error == "Bad CRC-32 for file 'a.jpg'"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("step", ["open_picture", "read_bytes"])
+@pytest.mark.parametrize("step", STEPS)
 def test_interrupts_pass_through(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], step: str
 ) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(decoding, step, interrupt)
+    monkeypatch.setattr(step, interrupt)
     with pytest.raises(error):
         decode(written(tmp_path, b"x"))
 

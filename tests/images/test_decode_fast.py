@@ -16,8 +16,9 @@ from blake3 import blake3
 from PIL import Image
 
 from sscd_cli.images import opening
-from sscd_cli.images.decode import Decoded, Limits, Unreadable, decode
+from sscd_cli.images.decode import Decoded, decode
 from sscd_cli.images.preprocess import RECIPES, Recipe
+from sscd_cli.images.read import Limits, Unreadable
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.resize import resize, size_of
 

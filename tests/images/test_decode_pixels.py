@@ -13,8 +13,9 @@ import pytest
 from decoding import encoded, gradient, pixels, ref_to, unreadable, written
 from PIL import Image, ImageOps
 
-from sscd_cli.images.decode import Decoded, decode, hash_bytes
+from sscd_cli.images.decode import Decoded, decode
 from sscd_cli.images.opening import open_image
+from sscd_cli.images.read import hash_bytes
 
 ODD = Path(__file__).parents[3] / "shared" / "data" / "odd"
 PNGSUITE = sorted((ODD / "pngsuite" / "png").glob("*.png"))

@@ -16,8 +16,9 @@ from drawn_pictures import draw_picture
 from PIL import Image
 
 from sscd_cli.images import formats, guards, opening, signatures
-from sscd_cli.images.decode import Unreadable, decode
+from sscd_cli.images.decode import decode
 from sscd_cli.images.opening import open_image
+from sscd_cli.images.read import Unreadable
 from sscd_cli.images.reasons import RefusedError
 from sscd_cli.images.refs import ImageRef
 

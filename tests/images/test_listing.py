@@ -13,9 +13,9 @@ from conftest import picture
 from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.images.containers.listing import iter_records
 from sscd_cli.images.containers.relisting import rewrite_listing
-from sscd_cli.images.read import stored_ref
 from sscd_cli.images.refs import Columns, ImageRef, Survey
 from sscd_cli.images.sources import iter_images
+from sscd_cli.images.status import stored_ref
 
 COCO = {
     "images": [{"id": 7, "file_name": "b/2.jpg"}, {"id": 9, "file_name": "1.jpg"}],

@@ -11,7 +11,8 @@ import pytest
 from drawn_pictures import draw_picture
 from PIL import Image
 
-from sscd_cli.images.decode import DEFAULT_LIMITS, Decoded, Limits, Unreadable, decode
+from sscd_cli.images.decode import Decoded, decode
+from sscd_cli.images.read import DEFAULT_LIMITS, Limits, Unreadable
 from sscd_cli.images.refs import ImageRef
 
 PICTURE = draw_picture(5, 96, 64)

@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sscd_cli.images.decode import DEFAULT_LIMITS, Decoded, Limits, Unreadable, decode
+from sscd_cli.images.decode import Decoded, decode
 from sscd_cli.images.opening import UPRIGHT, open_image
+from sscd_cli.images.read import DEFAULT_LIMITS, Limits, Unreadable
 from sscd_cli.images.refs import ImageRef
 
 GALLERY = Path(__file__).parents[1] / "data" / "gallery"

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from sscd_cli.errors import SscdError, UsageError
-from sscd_cli.images.read import still_there
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.signatures import is_image_name
 from sscd_cli.images.sources import expand, iter_images
+from sscd_cli.images.status import still_there
 
 STRANGE_NAMES = [b"two words.jpg", b"new\nline.jpg", b"\xff\xfe.jpg", "grün 照片.jpg".encode()]
 

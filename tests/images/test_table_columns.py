@@ -10,12 +10,12 @@ import pytest
 from tables import contents, refs, written
 
 from sscd_cli.errors import UsageError
-from sscd_cli.images.read import stored_ref
 from sscd_cli.images.refs import (
     Columns,
     join_columns,
     split_columns,
 )
+from sscd_cli.images.status import stored_ref
 
 ROWS = [f"image {number}".encode() for number in range(10)]
 

@@ -12,8 +12,9 @@ from drawn_pictures import draw_picture
 from PIL import Image
 from tiffs import tiff
 
-from sscd_cli.images.decode import Decoded, Limits, Unreadable, decode
+from sscd_cli.images.decode import Decoded, decode
 from sscd_cli.images.opening import some_frames
+from sscd_cli.images.read import Limits, Unreadable
 from sscd_cli.images.refs import ImageRef
 
 COLOURS = np.asarray(draw_picture(5, 96, 64))

@@ -16,8 +16,9 @@ from conftest import Run, error_line, picture
 from servers import FileServer, Proxy, running
 
 from sscd_cli.descriptors.read import read_descriptors
-from sscd_cli.images.read import is_here, read_bytes, stat_image, still_there, stored_ref
+from sscd_cli.images.read import read_bytes
 from sscd_cli.images.sources import iter_images
+from sscd_cli.images.status import is_here, stat_image, still_there, stored_ref
 from sscd_cli.storage import servers
 from sscd_cli.storage.block_cache import BlockCache
 

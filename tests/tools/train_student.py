@@ -29,8 +29,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from sscd_cli.images.decode import Unreadable, decode
+from sscd_cli.images.decode import decode
 from sscd_cli.images.preprocess import RECIPES, recipe_of
+from sscd_cli.images.read import Unreadable
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.images.sources import iter_images
 from sscd_cli.models.files.safetensors_file import save_network

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from sscd_cli.errors import SscdError
-from sscd_cli.images.read import stored_ref
+from sscd_cli.images.status import stored_ref
 from sscd_cli.images.thumbnail import thumbnail
 from sscd_cli.reports.leaks.document import document
 from sscd_cli.reports.leaks.github import github

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from sscd_cli.errors import SscdError, printable
-from sscd_cli.images.read import stored_ref
+from sscd_cli.images.status import stored_ref
 from sscd_cli.images.thumbnail import thumbnail
 from sscd_cli.machines.hardware import core_count
 from sscd_cli.reports.reported import ReportedImage
