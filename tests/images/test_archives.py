@@ -272,10 +272,68 @@ def test_bins_in_an_archive_are_skipped_and_counted(tmp_path: Path, name: str) -
     assert survey.bins == {"#recycle": 1, "@eaDir": 1}
 
 
-def test_a_zip_that_was_cut_off_is_not_called_another_kind(tmp_path: Path) -> None:
-    path = zipped(tmp_path / "a.zip", ("a.png", b"x"))
-    path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(SscdError, match="truncated or damaged: no directory at its end"):
+class Pipe(io.BytesIO):
+    """What nobody can go back in, so that sizes follow what they are of."""
+
+    def seek(self, *_: object) -> int:
+        raise io.UnsupportedOperation
+
+    tell = seek
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("target", [io.BytesIO, Pipe])
+@pytest.mark.parametrize("zip64", [False, True])
+def test_a_zip_that_was_cut_off_keeps_the_members_before(
+    tmp_path: Path, kind: int, target: type[io.BytesIO], zip64: bool
+) -> None:
+    members = {f"{n}é.jpg": random.Random(n).randbytes(2000) + b"PK\7\x08" * n for n in range(5)}
+    file = target()
+    with zipfile.ZipFile(file, "w", kind) as archive:
+        for name, data in members.items():
+            with archive.open(name, "w", force_zip64=zip64) as member:
+                member.write(data)
+    whole = file.getvalue()
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        starts = [info.header_offset for info in archive.infolist()]
+    ends = [*starts[1:], whole.index(b"PK\1\2")]
+    path = tmp_path / "a.cbz"
+    for size in (*range(0, ends[-1], 97), *range(ends[-1], len(whole), 5)):
+        path.write_bytes(whole[:size])
+        *images, last = iter_images([str(path)], survey=Survey())
+        count = sum(end <= size for end in ends)
+        read = {ref.id: read_bytes(ref, 1 << 20)[0] for ref in images[:count]}
+        assert read == dict(list(members.items())[:count])
+        for cut in images[count:]:
+            with pytest.raises(OSError, match="the archive is truncated"):
+                read_bytes(cut, 1 << 20)
+        assert len(images) <= count + 1
+        assert last.fault is not None
+        if size >= 4:
+            reason = f"truncated or damaged at byte {[0, *ends][count]}: no whole directory"
+            assert last.fault.reason.startswith(reason)
+
+
+def test_a_large_member_of_a_zip_that_was_cut_off_is_found(tmp_path: Path) -> None:
+    file, large = Pipe(), random.Random(0).randbytes(3 << 20)
+    for size in range((1 << 20) - 70, (1 << 20) - 40):  # a descriptor across two chunks
+        with zipfile.ZipFile(file := Pipe(), "w") as archive:
+            archive.writestr("a.png", large[:size])
+            archive.writestr("b.png", large)
+        (tmp_path / "a.zip").write_bytes(file.getvalue()[:-50])
+        *images, _ = iter_images([str(tmp_path / "a.zip")], survey=Survey())
+        assert [read_bytes(ref, 1 << 23)[0] for ref in images] == [large[:size], large]
+
+
+@pytest.mark.parametrize("at", [7, 29, 30])
+def test_a_zip_with_neither_directory_nor_sound_headers_is_named(tmp_path: Path, at: int) -> None:
+    path = zipped(tmp_path / "a.zip", ("é.png", b"x" * 9))
+    data = bytearray(path.read_bytes()[:-30])
+    data[at] ^= 255
+    path.write_bytes(data)
+    *_, last = iter_images([str(path)], survey=Survey())
+    assert last.fault is not None
+    with pytest.raises(SscdError, match="truncated or damaged at byte"):
         ids(path)
 
 

@@ -8,14 +8,13 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Set
 from pathlib import PurePosixPath
-from typing import IO
 
+from sscd_cli.images.containers.cut_zip import MEMBER, CutZip
 from sscd_cli.images.refs import ImageRef, MissingMemberError, Survey
 from sscd_cli.images.signatures import is_hidden, is_image_name
 from sscd_cli.storage.servers import open_binary
 
 CHUNK_BYTES = 1 << 20
-MEMBER = b"PK\3\4"  # how each begins, and so the file
 ENCRYPTED = 1  # a bit of a member's flags
 
 
@@ -29,7 +28,8 @@ class ZipContainer:
     def __init__(self, source: str, mtime_ns: int) -> None:
         self._source = source
         self._file = open_binary(source)
-        self._zip = _opened(self._file)
+        self._damage: zipfile.BadZipFile | None = None
+        self._zip = self._opened()
         self._beside = Survey()
         images = list(self._listed())
         self._images = dict(images)
@@ -39,6 +39,19 @@ class ZipContainer:
         for file in ("_zip", "_file"):
             if hasattr(self, file):
                 getattr(self, file).close()
+
+    def _opened(self) -> zipfile.ZipFile:
+        """Open the archive, cut off or not. Raises: zipfile.BadZipFile: it is none."""
+        try:
+            return zipfile.ZipFile(self._file)
+        except zipfile.BadZipFile:
+            self._file.seek(0)
+            if self._file.read(len(MEMBER)) != MEMBER:
+                raise zipfile.BadZipFile("not a zip archive") from None
+        left = CutZip(self._file)
+        why = f"truncated or damaged at byte {left.end}: no whole directory at its end"
+        self._damage = zipfile.BadZipFile(why)
+        return left
 
     def _listed(self) -> Iterator[tuple[str, zipfile.ZipInfo]]:
         for info in self._zip.infolist():
@@ -53,11 +66,16 @@ class ZipContainer:
                 self._beside.leave_out(key)
 
     def refs(self, survey: Survey | None = None) -> Iterator[ImageRef]:
-        """Name the members with an image extension, as stored."""
+        """Name the members with an image extension, as stored.
+
+        Raises: zipfile.BadZipFile: its directory is lost, after the members before the damage.
+        """
         if survey is not None:
             survey.add(self._beside)
         for key, info in self._images.items():
             yield ImageRef(key, self._source, self._source, info.filename)
+        if self._damage is not None:
+            raise self._damage
 
     def size(self, ref: ImageRef) -> int:
         """Return a member's unpacked size. Raises: MissingMemberError: there is none."""
@@ -67,9 +85,11 @@ class ZipContainer:
         """Return a member's bytes, their checksum verified.
 
         It is unpacked bit by bit, for a damaged directory may tell too small a size.
-        Raises: zipfile.BadZipFile, zlib.error: damaged. OSError: encrypted.
+        Raises: zipfile.BadZipFile, zlib.error: damaged. OSError: encrypted, or cut off.
         """
         info = self._info(ref)
+        if isinstance(self._zip, CutZip) and info is self._zip.cut:
+            raise OSError("the archive is truncated")
         if info.flag_bits & ENCRYPTED:
             raise OSError("encrypted with a password: unpack the archive")
         with self._zip.open(info) as member:
@@ -79,17 +99,6 @@ class ZipContainer:
         if ref.id not in self._images:
             raise MissingMemberError("no such file in the archive")
         return self._images[ref.id]
-
-
-def _opened(file: IO[bytes]) -> zipfile.ZipFile:
-    """Open an archive. Raises: zipfile.BadZipFile: it is damaged, or none."""
-    try:
-        return zipfile.ZipFile(file)
-    except zipfile.BadZipFile:
-        file.seek(0)
-        is_cut = file.read(len(MEMBER)) == MEMBER
-        why = "truncated or damaged: no directory at its end" if is_cut else "not a zip archive"
-        raise zipfile.BadZipFile(why) from None
 
 
 def rewrite_zip(source: str, target: str, removed: Set[str]) -> int:
