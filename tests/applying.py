@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from conftest import Run, Store, picture, records_of
 
 A, B, C = np.eye(8)[:3]
 
 
-def reported_photos(sscd: Run, tmp_path: Path, store: Store) -> Path:
+@pytest.fixture
+def report(sscd: Run, tmp_path: Path, store: Store) -> Path:
     """Report on keepers a and c, an exact copy, an edited one and sidecars; return the report."""
     photos = tmp_path / "photos"
     a = picture(photos / "a.png", 1, (60, 60))

@@ -18,23 +18,28 @@ from servers import Proxy, s3_server
 from sscd_cli.storage import servers
 
 
-def server_of_buckets() -> Iterator[Proxy]:
-    """Return a server with a bucket, which s3fs finds by the variables of AWS."""
-    with pytest.MonkeyPatch.context() as patch, s3_server() as server:
-        patch.setenv("AWS_ENDPOINT_URL", server.url)
-        patch.setenv("AWS_ACCESS_KEY_ID", "someone")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_MAX_ATTEMPTS", "1")  # our own tries are under test, and do not wait
-        patch.setattr(servers, "PAUSE", 0.01)
-        import s3fs
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Proxy]:
+    """Return a server with a bucket."""
+    import s3fs
 
-        s3fs.S3FileSystem().mkdir("photos")
+    with s3_server() as server:
+        s3fs.S3FileSystem(key="someone", secret="secret", endpoint_url=server.url).mkdir("photos")
         yield server
 
 
-def filled_bucket(s3: Proxy, tmp_path: Path) -> str:
-    """Return a place of the test's own in the bucket, with pictures 0, 1, 2 and a copy of 0."""
+@pytest.fixture
+def bucket(s3: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return a place of the test's own in the bucket, with pictures 0, 1, 2 and a copy of 0.
+
+    s3fs finds the server by the variables of AWS.
+    """
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # our own tries are under test, and do not wait
+    monkeypatch.setattr(servers, "PAUSE", 0.01)
     s3.faults.clear()
     url = f"s3://photos/{tmp_path.name}"
     for name, data in pictures(tmp_path).items():

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from conftest import MTIME, Ran, Run, Store, picture, records_of
 
 A, B, C = np.eye(8)[:3]
+BY_FACTS = ("--keep", "resolution,bytes")  # drawn pictures do not show what descriptors say
 
 
 def near(base: Any, similarity: float, free: int) -> Any:
@@ -34,7 +36,10 @@ def copies(folder: Path, *names: str) -> dict[Path, Any]:
     return files
 
 
-def reported(sscd: Run, tmp_path: Path, store: Store) -> Any:
+@pytest.fixture
+def deduped(sscd: Run, tmp_path: Path, store: Store) -> Any:
+    """Return a function that stores descriptors and reports on them."""
+
     def run(files: dict[Path, Any], *words: str, root: Path | None = None) -> Ran:
         store(tmp_path / "descriptors", files, root=root)
         return sscd("dedup", "-f", "jsonl", *words)

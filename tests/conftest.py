@@ -24,6 +24,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+# modules with fixtures of several tests
+pytest_plugins = (
+    *("applying", "buckets", "clustering", "divided"),
+    *("filtering", "leak_sets", "reviewing"),
+)
+
 DATA = Path(__file__).parent / "data"
 SSCD = Path(sys.executable).with_name("sscd")
 MTIME = 1_700_000_000

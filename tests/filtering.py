@@ -10,7 +10,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from conftest import Run
+import pytest
+from conftest import Run, picture
+
+COPIES = {"b.png": "a.png", "d.png": "c.png"}  # what is removable in `pictures`
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> dict[str, bytes]:
+    """Return five pictures, two of which are exact copies of others."""
+    images = {
+        name: picture(tmp_path / "made" / name, seed, (40, 30)).read_bytes()
+        for name, seed in {"a.png": 1, "c.png": 2, "e.png": 3}.items()
+    }
+    return dict(sorted({**images, **{new: images[old] for new, old in COPIES.items()}}.items()))
 
 
 def folder_of(path: Path, files: Mapping[str, bytes]) -> Path:

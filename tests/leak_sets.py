@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conftest import DATA, MTIME, Store
+import pytest
+from conftest import DATA, MTIME, Ran, Run, Store
 
 FORMATS = {
     "text": "leaks.txt",
@@ -20,6 +22,8 @@ FORMATS = {
 
 PICTURES = sorted(path for path in (DATA / "gallery").glob("*.jpg") if path.name != "torn.jpg")
 TRAIN, EXACT, EDITED, STRANGERS = 16, 4, 8, 7
+
+Gate = Callable[..., Ran]
 
 
 def placed(folder: Path, name: str, source: Path) -> Path:
@@ -37,7 +41,8 @@ def vector(axis: int, cosine: float = 1.0, other: int = 0) -> Any:
     return row
 
 
-def planted_sets(tmp_path: Path, store: Store) -> Path:
+@pytest.fixture
+def sets(tmp_path: Path, store: Store) -> Path:
     """Twenty test images: 12 have a copy among 16 training images, one has a near one."""
     train = {
         placed(tmp_path / "train", path.name, path): vector(axis)
@@ -59,3 +64,8 @@ def planted_sets(tmp_path: Path, store: Store) -> Path:
     store(tmp_path / "train.d", train, look_at=0.4)
     store(tmp_path / "test.d", {**test, torn: "image file is truncated"}, look_at=0.4)
     return tmp_path
+
+
+@pytest.fixture
+def gate(sscd: Run, sets: Path) -> Gate:
+    return lambda *words: sscd("leaks", "test.d", "--against", "train.d", *words)

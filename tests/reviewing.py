@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from browser import Browser, browser
 from conftest import Run, picture
 from review_reports import clusters_report, member, pair_of_pictures
 
+# of the texts below the two pictures: their names
+KEPT, COPY = "#one-text .file span:last-child", "#other-text .file span:last-child"
 
-def opened_browser(tmp_path: Path) -> Iterator[Browser]:
+
+@pytest.fixture
+def chromium(tmp_path: Path) -> Iterator[Browser]:
     with browser(tmp_path / "profile") as opened:
         yield opened
         assert opened.errors == []
@@ -18,7 +23,8 @@ def opened_browser(tmp_path: Path) -> Iterator[Browser]:
         assert {host.partition(":")[0] for host in hosts} <= {"", "127.0.0.1"}
 
 
-def three_reported_pairs(sscd: Run, tmp_path: Path) -> str:
+@pytest.fixture
+def three_pairs(sscd: Run, tmp_path: Path) -> str:
     """Make a page of three pairs of pictures and return its address."""
     pairs = [pair_of_pictures(tmp_path, n, n / 10, band=f"band {n}") for n in (5, 7, 9)]
     report = clusters_report(tmp_path / "report.jsonl", pairs)

@@ -6,16 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from applying import reported_photos, state
-from conftest import Ran, Run, Store, error_line, names_in, picture
+from applying import state
+from conftest import Ran, Run, error_line, names_in, picture
 
 from sscd_cli.decisions import acts
 from sscd_cli.decisions.records import append_decisions
-
-
-@pytest.fixture
-def report(sscd: Run, tmp_path: Path, store: Store) -> Path:
-    return reported_photos(sscd, tmp_path, store)
 
 
 def quarantined(folder: Path) -> list[str]:

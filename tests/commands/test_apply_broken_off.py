@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from applying import reported_photos, state
-from conftest import Run, Store, error_line
+from applying import state
+from conftest import Run, error_line
 from killed_runs import state as whole_state
 
 from sscd_cli.decisions import acts
@@ -18,11 +18,6 @@ from sscd_cli.decisions.folder_times import FolderTimes
 from sscd_cli.decisions.journal import Journal
 
 TESTS = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def report(sscd: Run, tmp_path: Path, store: Store) -> Path:
-    return reported_photos(sscd, tmp_path, store)
 
 
 def ages(folder: Path) -> dict[str, int]:

@@ -12,22 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clustering import clusters, copies, near, reported
+from clustering import BY_FACTS, A, B, C, clusters, copies, near
 from conftest import MTIME, Run, Store, drawn_provenance, error_line, picture, records_of
 
 from sscd_cli.scoring.post import PostProcessing
 
-A, B, C = np.eye(8)[:3]
 
-BY_FACTS = ("--keep", "resolution,bytes")  # drawn pictures do not show what descriptors say
-
-
-@pytest.fixture
-def report(sscd: Run, tmp_path: Path, store: Store) -> Any:
-    return reported(sscd, tmp_path, store)
-
-
-def test_every_removable_image_has_a_keeper_at_the_threshold(report: Any, tmp_path: Path) -> None:
+def test_every_removable_image_has_a_keeper_at_the_threshold(deduped: Any, tmp_path: Path) -> None:
     files = {
         picture(tmp_path / "a.png", 1, (60, 60)): A,
         picture(tmp_path / "b.png", 2, (50, 50)): near(A, 0.8, 3),
@@ -35,7 +26,7 @@ def test_every_removable_image_has_a_keeper_at_the_threshold(report: Any, tmp_pa
         picture(tmp_path / "c.png", 3, (40, 40)): near(near(A, 0.8, 3), 0.8, 4),
         picture(tmp_path / "d.png", 4): B,
     }
-    assert clusters(report(files, *BY_FACTS)) == [{"a.png": True, "b.png": False, "c.png": True}]
+    assert clusters(deduped(files, *BY_FACTS)) == [{"a.png": True, "b.png": False, "c.png": True}]
 
 
 @pytest.mark.parametrize(
@@ -43,14 +34,14 @@ def test_every_removable_image_has_a_keeper_at_the_threshold(report: Any, tmp_pa
     [("leader", {"a.png", "c.png"}), ("components", {"a.png"}), ("complete", {"a.png", "c.png"})],
 )
 def test_linkage_decides_what_a_chain_keeps(
-    report: Any, tmp_path: Path, linkage: str, kept: set[str]
+    deduped: Any, tmp_path: Path, linkage: str, kept: set[str]
 ) -> None:
     files = {
         picture(tmp_path / "a.png", 1, (60, 60)): A,
         picture(tmp_path / "b.png", 2, (50, 50)): near(A, 0.8, 3),
         picture(tmp_path / "c.png", 3, (40, 40)): near(near(A, 0.8, 3), 0.8, 4),
     }
-    (found,) = clusters(report(files, "--linkage", linkage, *BY_FACTS))
+    (found,) = clusters(deduped(files, "--linkage", linkage, *BY_FACTS))
     assert {name for name, keep in found.items() if keep} == kept
 
 
@@ -66,14 +57,14 @@ def test_linkage_decides_what_a_chain_keeps(
         (" newest , path", "new.png"),
     ],
 )
-def test_keep_words_choose_the_keeper(report: Any, tmp_path: Path, keep: str, kept: str) -> None:
+def test_keep_words_choose_the_keeper(deduped: Any, tmp_path: Path, keep: str, kept: str) -> None:
     files = {
         picture(tmp_path / "large.png", 10, (50, 40)): A,
         picture(tmp_path / "heavy.bmp", 11, (49, 40)): A,
         picture(tmp_path / "old.png", 1): A,
         picture(tmp_path / "new.png", 99): A,
     }
-    (found,) = clusters(report(files, "--keep", keep))
+    (found,) = clusters(deduped(files, "--keep", keep))
     assert [name for name, keeps in found.items() if keeps] == [kept]
 
 
@@ -92,10 +83,10 @@ def test_of_equal_copies_the_same_one_stays_whatever_the_input_order(
     assert len(reports) == 1
 
 
-def test_a_cluster_keeps_its_name_in_another_dataset(report: Any, tmp_path: Path) -> None:
-    first = report(copies(tmp_path / "photos", "a.png", "b.png"))
+def test_a_cluster_keeps_its_name_in_another_dataset(deduped: Any, tmp_path: Path) -> None:
+    first = deduped(copies(tmp_path / "photos", "a.png", "b.png"))
     shutil.rmtree(tmp_path / "descriptors")
-    moved = report(
+    moved = deduped(
         {picture(tmp_path / "x.png", 5): B, **copies(tmp_path / "new", "z.png", "y.png")}
     )
     (ours,), (theirs,) = records_of(first.out), records_of(moved.out)
@@ -112,10 +103,10 @@ def test_sources_narrow_the_report_to_their_images(tiny: Run, tmp_path: Path) ->
     assert tiny("dedup", "-f", "paths").out.count(b"\n") == 2
 
 
-def test_exact_and_groups_find_the_same_copies(report: Any, tmp_path: Path) -> None:
+def test_exact_and_groups_find_the_same_copies(deduped: Any, tmp_path: Path) -> None:
     files = copies(tmp_path, "a.png", "b.png") | {picture(tmp_path / "x.png", 5): B}
-    exact = report(files, "--method", "exact")
-    assert clusters(exact) == clusters(report(files, "--method", "groups"))
+    exact = deduped(files, "--method", "exact")
+    assert clusters(exact) == clusters(deduped(files, "--method", "groups"))
 
 
 def test_against_reports_the_images_here_that_have_a_copy_there(
@@ -204,7 +195,7 @@ def bias(row: Any) -> float:
 
 
 def test_normalised_similarities_are_those_of_the_definition(
-    report: Any, sscd: Run, tmp_path: Path, store: Store
+    deduped: Any, sscd: Run, tmp_path: Path, store: Store
 ) -> None:
     background(tmp_path / "post", transform="none")
     x, y, z = A, near(A, 0.9, 3), near(B, 0.95, 4)
@@ -215,7 +206,7 @@ def test_normalised_similarities_are_those_of_the_definition(
         picture(tmp_path / "b.png", 4): B,
     }
     words = ("--post", "post", "--score-norm", "1.0[0,1]", "-t")
-    ran = report(files, *BY_FACTS, *words, "0.4")
+    ran = deduped(files, *BY_FACTS, *words, "0.4")
     assert z @ B > x @ y
     assert clusters(ran) == [{"x.png": True, "y.png": False}]
     (found,) = records_of(ran.out)
@@ -226,7 +217,7 @@ def test_normalised_similarities_are_those_of_the_definition(
     assert found["scale"].startswith("cosine, normalised 1.00[0,1] by 4 images ")
     assert ", cosine, normalised 1.00[0,1] by 4 images" in ran.err
     lower = z @ B - (bias(z) + bias(B)) / 2 - 1e-4
-    assert len(clusters(report(files, *words, str(lower)))) == 2
+    assert len(clusters(deduped(files, *words, str(lower)))) == 2
 
     store(tmp_path / "theirs", {picture(tmp_path / "t.png", 9): x})
     ran = sscd("dedup", "-f", "jsonl", "--against", "theirs", *words, "0.1")
@@ -237,11 +228,11 @@ def test_normalised_similarities_are_those_of_the_definition(
     assert ", cosine, normalised 1.00[0,1] by 4 images" in ran.err
 
 
-def test_dedup_compares_what_post_makes_of_descriptors(report: Any, tmp_path: Path) -> None:
+def test_dedup_compares_what_post_makes_of_descriptors(deduped: Any, tmp_path: Path) -> None:
     post = PostProcessing.load(background(tmp_path / "post", transform="center"))
     x, y = near(B, 0.9, 3), near(B, 0.9, 4)
     files = {picture(tmp_path / f"{i}.png", i): row for i, row in enumerate((x, y))}
-    ran = report(files, "--post", "post", "-t", "0.1")
+    ran = deduped(files, "--post", "post", "-t", "0.1")
     (found,) = records_of(ran.out)
     left, right = post.apply(np.stack([x, y]).astype(np.float32))
     assert found["weakest_link"] == pytest.approx(float(left @ right), abs=1e-5)
@@ -251,21 +242,21 @@ def test_dedup_compares_what_post_makes_of_descriptors(report: Any, tmp_path: Pa
 
 @pytest.mark.parametrize("more", [[], ["--against", "descriptors"]])
 def test_no_threshold_of_cosines_cuts_another_scale(
-    report: Any, tmp_path: Path, more: list[str]
+    deduped: Any, tmp_path: Path, more: list[str]
 ) -> None:
     background(tmp_path / "post", transform="none")
     files = {picture(tmp_path / "x.png", 1): A}
-    ran = report(files, "--post", "post", "--score-norm", "1.0[0,1]", *more)
+    ran = deduped(files, "--post", "post", "--score-norm", "1.0[0,1]", *more)
     assert ran.status == 2
     assert error_line(ran) == (
         "the model's own threshold is one of plain cosine, and --post and --score-norm put "
         "similarities on another scale; name one of that scale with --threshold"
     )
-    assert report(files, "--post", "post", *more).status == 0  # none: still plain cosine
+    assert deduped(files, "--post", "post", *more).status == 0  # none: still plain cosine
 
 
 def test_images_that_normalise_themselves_are_told_of(
-    report: Any, sscd: Run, tmp_path: Path, store: Store
+    deduped: Any, sscd: Run, tmp_path: Path, store: Store
 ) -> None:
     background(tmp_path / "post", transform="center")
     inside, outside = near(B, 0.95, 6), near(B, 0.95, 5)
@@ -273,8 +264,8 @@ def test_images_that_normalise_themselves_are_told_of(
     words = ("--post", "post", "-t", "0.1")
     normed = (*words, "--score-norm", "1.0[0,1]")
     warning = "sscd: warning: the background of --post holds 1 image of these, which"
-    assert warning in report(files, *normed).err
-    assert "background of --post" not in report(files, *words).err
+    assert warning in deduped(files, *normed).err
+    assert "background of --post" not in deduped(files, *words).err
     store(tmp_path / "theirs", {picture(tmp_path / "t.png", 9): A})
     assert warning in sscd("dedup", "--against", "theirs", *normed).err
     assert warning in sscd("dedup", "-d", "theirs", "--against", "descriptors", *normed).err

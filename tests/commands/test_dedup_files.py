@@ -8,23 +8,13 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from clustering import clusters, copies, near, reported
+from clustering import BY_FACTS, A, B, clusters, copies, near
 from conftest import MTIME, Run, Store, picture, records_of
 
-A, B, C = np.eye(8)[:3]
 
-BY_FACTS = ("--keep", "resolution,bytes")  # drawn pictures do not show what descriptors say
-
-
-@pytest.fixture
-def report(sscd: Run, tmp_path: Path, store: Store) -> Any:
-    return reported(sscd, tmp_path, store)
-
-
-def test_a_vanished_keeper_makes_nothing_removable(report: Any, sscd: Run, tmp_path: Path) -> None:
-    assert report(copies(tmp_path, "keeper.png", "copy.png"), "-f", "paths").out == b"copy.png\n"
+def test_a_vanished_keeper_makes_nothing_removable(deduped: Any, sscd: Run, tmp_path: Path) -> None:
+    assert deduped(copies(tmp_path, "keeper.png", "copy.png"), "-f", "paths").out == b"copy.png\n"
     (tmp_path / "keeper.png").unlink()
     ran = sscd("dedup", "-f", "paths")
     assert (ran.status, ran.out) == (0, b"")

@@ -14,22 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Run, names_in, picture, records_of
-from filtering import folder_of, members, report, rewrite, summary, tar_of, zip_of
+from conftest import Run, names_in, records_of
+from filtering import COPIES, folder_of, members, report, rewrite, summary, tar_of, zip_of
 
 from sscd_cli.commands import filter as filtering
-
-COPIES = {"b.png": "a.png", "d.png": "c.png"}  # what is removable in `pictures`
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> dict[str, bytes]:
-    """Return five pictures, two of which are exact copies of others."""
-    images = {
-        name: picture(tmp_path / "made" / name, seed, (40, 30)).read_bytes()
-        for name, seed in {"a.png": 1, "c.png": 2, "e.png": 3}.items()
-    }
-    return dict(sorted({**images, **{new: images[old] for new, old in COPIES.items()}}.items()))
 
 
 @pytest.mark.parametrize("name", ["s.tar", "s.tar.gz"])

@@ -12,28 +12,15 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from conftest import DATA, Ran, Run, Store, names_in, picture
+from conftest import DATA, Run, Store, names_in, picture
 from leak_schemas import refuse_wrong
-from leak_sets import FORMATS, STRANGERS, planted_sets, vector
+from leak_sets import FORMATS, STRANGERS, Gate, vector
 from PIL import Image
 
 from sscd_cli.decisions.records import append_decisions
 from sscd_cli.reports.leaks import junit, markdown, sarif
 
 GOLDEN = DATA / "golden"
-
-
-@pytest.fixture
-def sets(tmp_path: Path, store: Store) -> Path:
-    return planted_sets(tmp_path, store)
-
-
-Gate = Callable[..., Ran]
-
-
-@pytest.fixture
-def gate(sscd: Run, sets: Path) -> Gate:
-    return lambda *words: sscd("leaks", "test.d", "--against", "train.d", *words)
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Ran, Run, Store, error_line, picture
+from conftest import Run, Store, error_line, picture
 from leak_schemas import refuse_wrong
-from leak_sets import FORMATS, planted_sets, vector
+from leak_sets import FORMATS, Gate, vector
 from other_shots import pages
 
 from sscd_cli.advice.second_look import SecondLooks
 from sscd_cli.reports.leaks import sarif
-
-
-@pytest.fixture
-def sets(tmp_path: Path, store: Store) -> Path:
-    return planted_sets(tmp_path, store)
-
-
-Gate = Callable[..., Ran]
-
-
-@pytest.fixture
-def gate(sscd: Run, sets: Path) -> Gate:
-    return lambda *words: sscd("leaks", "test.d", "--against", "train.d", *words)
 
 
 def test_names_from_outside_break_no_format(sscd: Run, tmp_path: Path, store: Store) -> None:

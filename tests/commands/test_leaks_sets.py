@@ -12,12 +12,7 @@ import numpy as np
 import pytest
 from conftest import Run, Store, names_in, picture
 from leak_schemas import refuse_wrong
-from leak_sets import EDITED, EXACT, FORMATS, PICTURES, placed, planted_sets, vector
-
-
-@pytest.fixture
-def sets(tmp_path: Path, store: Store) -> Path:
-    return planted_sets(tmp_path, store)
+from leak_sets import EDITED, EXACT, FORMATS, PICTURES, placed, vector
 
 
 def test_images_are_embedded_first_and_compared_with_each_other_only(

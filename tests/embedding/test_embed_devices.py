@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run, error_line, names_in
-from divided import photos, rows  # noqa: F401
+from divided import rows
 
 
 @pytest.mark.usefixtures("photos")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run, Store, error_line, picture
-from divided import photos, rows, vectors  # noqa: F401
+from divided import rows, vectors
 
 slow = pytest.mark.slow
 needs_ray = pytest.mark.usefixtures("ray")
@@ -94,7 +94,7 @@ def start(model: Path, hook: str, *words: str) -> subprocess.Popen[str]:
 
 
 @pytest.fixture
-def one(tiny: Run, photos: Path) -> list[tuple[str, bytes]]:  # noqa: F811
+def one(tiny: Run, photos: Path) -> list[tuple[str, bytes]]:
     assert tiny("embed", "photos", "-d", "one", *SMALL).status == 0
     return rows(Path("one"))
 

@@ -1,7 +1,5 @@
 """Several machines, each with its part of the images, end as one machine would have."""
 
-# ruff: noqa: F811  # a fixture has the name of the parameters that it fills
-
 from __future__ import annotations
 
 import shutil
@@ -12,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run, error_line, names_in, picture
-from divided import COUNT, photos, rows  # noqa: F401
+from divided import COUNT, rows
 
 from sscd_cli.errors import UsageError
 from sscd_cli.machines.tasks import Task, all_tasks

@@ -6,27 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from browser import Browser
 from conftest import Run, picture
 from review_reports import clusters_report, hash_of, member, pair_of_pictures
-from reviewing import cluster_of, opened_browser, three_reported_pairs
-
-KEPT, COPY = "#one-text .file span:last-child", "#other-text .file span:last-child"
-
-
-@pytest.fixture
-def chromium(tmp_path: Path) -> Iterator[Browser]:
-    yield from opened_browser(tmp_path)
-
-
-@pytest.fixture
-def three_pairs(sscd: Run, tmp_path: Path) -> str:
-    return three_reported_pairs(sscd, tmp_path)
+from reviewing import COPY, KEPT, cluster_of
 
 
 def saved(chromium: Browser, tmp_path: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from buckets import filled_bucket, packed, pictures, server_of_buckets
+from buckets import packed, pictures
 from conftest import Run, error_line, picture
 from servers import FileServer, Proxy, running
 
@@ -21,16 +21,6 @@ from sscd_cli.images.sources import iter_images
 from sscd_cli.images.status import is_here, stat_image, still_there, stored_ref
 from sscd_cli.storage import servers
 from sscd_cli.storage.block_cache import BlockCache
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[Proxy]:
-    yield from server_of_buckets()
-
-
-@pytest.fixture
-def bucket(s3: Proxy, tmp_path: Path) -> str:
-    return filled_bucket(s3, tmp_path)
 
 
 def test_a_bucket_is_embedded_found_unchanged_and_searched_for_copies(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from buckets import filled_bucket, packed, pictures, server_of_buckets
+from buckets import packed, pictures
 from conftest import Run, error_line, names_in, picture
 from servers import Proxy
 
@@ -18,16 +17,6 @@ from sscd_cli.images.sources import iter_images
 from sscd_cli.storage import servers
 from sscd_cli.storage.files import whole_file
 from sscd_cli.storage.places import place
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[Proxy]:
-    yield from server_of_buckets()
-
-
-@pytest.fixture
-def bucket(s3: Proxy, tmp_path: Path) -> str:
-    return filled_bucket(s3, tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["tar", "parquet"])
