@@ -68,7 +68,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in headers:
             if name.lower() not in OWN_HEADERS:
                 self.send_header(name, value)
-        self.send_header("Content-Length", str(len(sent)) if fault == "short" else length)
+        if length:
+            self.send_header("Content-Length", str(len(sent)) if fault == "short" else length)
         self.send_header("Connection", "close")
         self.end_headers()
         self.close_connection = True
@@ -82,7 +83,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class _Files(Handler):
-    """Files of a folder, with ranges unless the name begins with "whole"."""
+    """Files of a folder, with ranges unless the name begins with "whole".
+
+    Of one whose name begins with "unsized" it is not said how long it is.
+    """
 
     server: FileServer  # type: ignore[assignment]
 
@@ -100,12 +104,13 @@ class _Files(Handler):
             if path.suffix == ".html":
                 headers.append(("Content-Type", "text/html; charset=utf-8"))
             span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or "")
-            if span and not path.name.startswith("whole"):
+            unsized = path.name.startswith("unsized")
+            if span and not unsized and not path.name.startswith("whole"):
                 start, end = int(span[1]), min(int(span[2]), len(data) - 1)
                 headers.append(("Content-Range", f"bytes {start}-{end}/{len(data)}"))
                 self._send(206, headers, data[start : end + 1], fault)
             else:
-                headers.append(("Content-Length", str(len(data))))
+                headers.append(("Content-Length", "" if unsized else str(len(data))))
                 self._send(200, headers, data, fault)
 
     do_GET = do_HEAD = _answer  # noqa: N815

@@ -119,7 +119,9 @@ def read_bytes(ref: ImageRef, max_bytes: int = MAX_BYTES) -> tuple[bytes, FileSt
     if is_url(ref.path):
         status = status_on_server(ref)
         _check_size(status.file_bytes or 0, max_bytes)
-        return read_url(ref.path, status.file_bytes or 0), status
+        data = read_url(ref.path, status.file_bytes)
+        _check_size(len(data), max_bytes)
+        return data, status
     # without O_NONBLOCK, opening a pipe waits for its writer
     descriptor = os.open(ref.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

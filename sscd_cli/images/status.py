@@ -83,12 +83,16 @@ def stat_image(ref: ImageRef) -> FileStatus:
 
     Of a file on a server that was just listed it is what the list said.
     Raises: OSError, ValueError, EOFError, and the errors of a damaged container: there is none.
+        OSError, too: nothing of it tells whether it has changed.
     """
     if ref.member is not None:
         mtime_ns = container_time(ref.path)
         return FileStatus(open_container(ref.source, mtime_ns).size(ref), mtime_ns)
     if is_url(ref.path):
-        return status_on_server(ref)
+        status = status_on_server(ref)
+        if status.file_bytes is None and not status.mtime_ns:
+            raise OSError("the server tells neither its size nor its time")
+        return status
     return FileStatus.of(os.stat(ref.path))  # noqa: PTH116  # no Path for each of ten million files
 
 

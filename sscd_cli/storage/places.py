@@ -77,7 +77,7 @@ class RemotePath(PosixPath):
         """Return size and time; nothing else is known."""
         entry = servers.look(str(self))
         kind = stat.S_IFDIR if entry.is_folder else stat.S_IFREG
-        fields = (kind, 0, 0, 1, 0, 0, entry.size, 0, entry.mtime_ns // 10**9, 0)
+        fields = (kind, 0, 0, 1, 0, 0, entry.size or 0, 0, entry.mtime_ns // 10**9, 0)
         # a program may set all but the nanoseconds by their place
         return os.stat_result(fields, {"st_mtime_ns": entry.mtime_ns})
 

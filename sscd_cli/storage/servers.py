@@ -50,12 +50,13 @@ T = TypeVar("T")
 
 
 class Entry(NamedTuple):
-    """What a path leads to. mtime_ns: where a server tells no time, a negative number that stands
-    for the version, or 0. version: what a server calls the contents, or ""."""
+    """What a path leads to. size: in bytes, None where a server does not say. mtime_ns: where it
+    tells no time, a negative number that stands for the version, or 0. version: what a server calls
+    the contents, or ""."""
 
     is_folder: bool
     is_file: bool
-    size: int
+    size: int | None
     mtime_ns: int
     version: str = ""
 
@@ -139,8 +140,13 @@ def matching(pattern: str) -> list[str]:
     return sorted(found, key=os.fsencode)
 
 
-def read_url(url: str, size: int) -> bytes:
-    """Return the `size` bytes of a file on a server. Raises: OSError: it has not as many."""
+def read_url(url: str, size: int | None) -> bytes:
+    """Return the `size` bytes of a file on a server, None is all of them.
+
+    Raises: OSError: it has not as many.
+    """
+    if size is None:
+        return bytes(_asked(url, lambda fs, name: fs.cat_file(name)))
     if not size:
         return b""
     # asking for one more byte shows a file that has grown, and spares the question for its size
@@ -242,6 +248,8 @@ class _RemoteFile(io.RawIOBase):
     """A file on a server, read in blocks; `entry` is what it was when it was opened."""
 
     def __init__(self, url: str, entry: Entry) -> None:
+        if entry.size is None:
+            raise OSError("the server does not say how large it is: fetch the file")
         self._url = url
         self._size = entry.size
         # what may be another file the next time shares its blocks with none
@@ -352,8 +360,14 @@ def _http_cause(url: str, error: OSError) -> BaseException | None:
 def _entry(info: Mapping[str, Any]) -> Entry:
     is_folder = info["type"] == "directory"
     version = next((str(info[key]) for key in VERSIONS if info.get(key)), "")
-    size, mtime_ns = int(info.get("size") or 0), _mtime_ns(info, version)
-    return Entry(is_folder, not is_folder, size, mtime_ns, version)
+    size = info.get("size", 0)
+    return Entry(
+        is_folder,
+        not is_folder,
+        size=None if size is None and not is_folder else int(size or 0),
+        mtime_ns=_mtime_ns(info, version),
+        version=version,
+    )
 
 
 def _mtime_ns(info: Mapping[str, Any], version: str) -> int:

@@ -176,7 +176,7 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]
 
 @pytest.mark.parametrize(
     ("name", "fault"),
-    [(name, "") for name in ("a.png", "s.tar", "whole.tar", "s.zip", "s.parquet")]
+    [(name, "") for name in ("a.png", "unsized.png", "s.tar", "whole.tar", "s.zip", "s.parquet")]
     + [("a.png", "short"), ("s.tar", "500"), ("whole.tar", "cut"), ("s.zip", "short")],
 )
 def test_files_come_by_http_with_ranges_or_without(
@@ -195,6 +195,18 @@ def test_files_come_by_http_with_ranges_or_without(
     assert not web.faults
     for ref in refs:
         assert read_bytes(stored_ref(ref.source, ref.id), 1 << 20) == found[refs.index(ref)]
+
+
+def test_a_file_of_unknown_size_is_an_image_but_no_archive(
+    tiny: Run, tmp_path: Path, web: FileServer
+) -> None:
+    picture(web.folder / "unsized.png", 1)
+    (web.folder / "unsized.tar").write_bytes(packed(tmp_path, "tar"))
+    image, archive = f"{web.url}/unsized.png", f"{web.url}/unsized.tar"
+    assert "1 image: 1 embedded" in tiny("embed", image).err
+    assert "0 embedded, 0 exact copies, 0 unreadable, 1 unchanged" in tiny("embed", image).err
+    assert "more than the limit of 99" in tiny("embed", image, "--max-bytes", "99", "-d", "n").err
+    assert "the server does not say how large it is" in error_line(tiny("embed", archive))
 
 
 def test_a_list_may_name_files_on_servers(tiny: Run, tmp_path: Path, web: FileServer) -> None:

@@ -140,7 +140,7 @@ def _remote(url: str, key: str, survey: Survey) -> _Folder:
     }
     entries.pop(b"", None)
     names = sorted(entries, reverse=True)
-    places = {name: Place(0, e.size, e.mtime_ns) for name, e in entries.items() if e.is_file}
+    places = {name: Place(0, e.size or 0, e.mtime_ns) for name, e in entries.items() if e.is_file}
     return _Folder(key, names, (0, hash(url)), places)
 
 
