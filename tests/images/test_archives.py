@@ -8,6 +8,7 @@ import lzma
 import os
 import random
 import shutil
+import struct
 import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -295,7 +296,12 @@ def test_a_zip_that_was_cut_off_keeps_the_members_before(
                 member.write(data)
     whole = file.getvalue()
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
-        starts = [info.header_offset for info in archive.infolist()]
+        infos = archive.infolist()
+    starts = [info.header_offset for info in infos]
+    if target is Pipe and not zip64:  # some writers say both before and after
+        for info in infos:
+            at, sizes = info.header_offset + 14, (info.CRC, info.compress_size, info.file_size)
+            whole = whole[:at] + struct.pack("<3I", *sizes) + whole[at + 12 :]
     ends = [*starts[1:], whole.index(b"PK\1\2")]
     path = tmp_path / "a.cbz"
     for size in (*range(0, ends[-1], 97), *range(ends[-1], len(whole), 5)):

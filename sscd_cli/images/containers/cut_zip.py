@@ -39,7 +39,7 @@ class CutZip(zipfile.ZipFile):
         size = file.seek(0, os.SEEK_END)
         while info := _header(file, self.end):
             start = file.tell()
-            if info.flag_bits & SIZES_FOLLOW and not info.compress_size:
+            if info.flag_bits & SIZES_FOLLOW:
                 end = _end_by_descriptor(file, info)
             else:
                 end = start + info.compress_size
