@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
@@ -28,12 +28,32 @@ QUARANTINE = ".sscd-quarantine"
 class Place(NamedTuple):
     """Where an image's bytes lie in its container, or in the whole of a file on a server.
 
-    mtime_ns: when the container or the file was written.
+    mtime_ns: when the container or the file was written. pieces: of a sparse file, where in it they
+    begin and how long they are; they follow one another from `offset` on, and all else is zeros.
     """
 
     offset: int
     size: int
     mtime_ns: int
+    pieces: tuple[tuple[int, int], ...] | None = None
+
+    def runs(self) -> Iterator[tuple[int | None, int]]:
+        """Yield where each run of bytes lies, None for zeros, and its length.
+
+        Raises: OSError: the pieces overlap, or are longer than the file.
+        """
+        if self.pieces is None:
+            yield self.offset, self.size
+            return
+        at, done = self.offset, 0
+        for begin, length in (*self.pieces, (self.size, 0)):
+            if length == begin == 0:  # it ends the list of some writers
+                continue
+            if not done <= begin <= begin + length <= self.size:
+                raise OSError("a sparse file of which the pieces do not fit")
+            yield None, begin - done
+            yield at, length
+            at, done = at + length, begin + length
 
 
 ROWS = "rows"

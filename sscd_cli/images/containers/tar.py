@@ -6,6 +6,7 @@ Of their members it is known where they lie, and what links among them lead to.
 from __future__ import annotations
 
 import copy
+import io
 import posixpath
 import tarfile
 import threading
@@ -45,9 +46,7 @@ class Members:
         elif target:
             self.links[key] = target
         else:
-            plain = member.isreg() and not member.issparse()
-            place = Place(member.offset_data, member.size, self._mtime_ns) if plain else None
-            self.files[key] = place
+            self.files[key] = _place_of(member, self._mtime_ns) if member.isreg() else None
 
     def way(self, key: str) -> list[str]:
         """Return the keys from a link to what it leads to, without its own."""
@@ -65,6 +64,11 @@ class Members:
 def key_of(member: tarfile.TarInfo) -> str:
     """Return a member's name as a key: without "." steps and doubled slashes."""
     return str(PurePosixPath(member.name))
+
+
+def _place_of(member: tarfile.TarInfo, mtime_ns: int) -> Place:
+    pieces: Any = member.sparse  # pairs of a beginning and a length, or None
+    return Place(member.offset_data, member.size, mtime_ns, pieces and tuple(pieces))
 
 
 def target_of(member: tarfile.TarInfo) -> str:
@@ -165,6 +169,8 @@ class TarContainer:
                 places, members = self._listed(lambda key: is_image_name(key) or key in targets)
             for key, (name, _) in places.images.items():
                 places.images[key] = name, members.place(key)
+                if places.images[key][1] is None and (way := members.way(key)):
+                    places.broken[key] = way[-1]
             return places
 
     def _listed(self, wanted: Callable[[str], bool]) -> tuple[_Places, Members]:
@@ -186,18 +192,19 @@ class TarContainer:
         return self._place(ref).size
 
     def read(self, ref: ImageRef, max_bytes: int) -> bytes:
-        """Return a member's bytes. Raises: OSError: the archive is truncated."""
+        """Return a member's bytes. Raises: OSError: the archive is truncated; a sparse file has
+        more than `max_bytes`."""
         place = self._place(ref)
+        if place.pieces is not None and place.size > max_bytes:
+            raise OSError(f"{place.size} bytes are more than the limit of {max_bytes}")
+        data = io.BytesIO()
         with self._lock:
             if self._stream is not self._file and place.offset < self._stream.tell():
                 self._rewinds += 1
                 if self._rewinds > REWINDS:
                     self._unpack()
-            self._stream.seek(place.offset)
-            data = self._stream.read(place.size)
-        if len(data) != place.size:
-            raise OSError("the archive is truncated")
-        return data
+            _copy_file(self._stream, data, place)
+        return data.getvalue()
 
     def _unpack(self) -> None:
         """Unpack what is packed where the disk has room; slow is better than not at all."""
@@ -215,15 +222,21 @@ class TarContainer:
             return ref.place
         _, place = self._places.images.get(ref.id, ("", None))
         if place is None:
-            raise MissingMemberError("not a regular file in the archive")
+            target = self._places.broken.get(ref.id)
+            what = f"a link to {target}, which is no file in" if target else "not a regular file in"
+            raise MissingMemberError(f"{what} the archive")
         return place
 
 
 @dataclass
 class _Places:
-    """Each image's member name, and its place; no place for what is no file in the archive."""
+    """Each image's member name, and its place; no place for what is no file in the archive.
+
+    broken: what those of them that are links lead to in the end.
+    """
 
     images: dict[str, tuple[str, Place | None]] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
     beside: Survey = field(default_factory=Survey)
 
     def add(self, key: str, name: str) -> None:
@@ -340,8 +353,17 @@ def _write_file(stream: IO[bytes], output: IO[bytes], link: tarfile.TarInfo, pla
     # headers in the style of PAX come along only where there are some
     style: Any = tarfile.PAX_FORMAT if member.pax_headers else tarfile.GNU_FORMAT
     output.write(member.tobuf(style, "utf-8", "surrogateescape"))
-    _copy(stream, output, place.offset, place.offset + place.size)
+    _copy_file(stream, output, place)
     output.write(bytes(-place.size % tarfile.BLOCKSIZE))
+
+
+def _copy_file(stream: IO[bytes], output: IO[bytes], place: Place) -> None:
+    for start, length in place.runs():
+        if start is None:
+            for begin in range(0, length, CHUNK_BYTES):
+                output.write(bytes(min(CHUNK_BYTES, length - begin)))
+        else:
+            _copy(stream, output, start, start + length)
 
 
 def _copy(stream: IO[bytes], output: IO[bytes], start: int, end: int) -> None:
