@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from sscd_cli.images.decode import decode
-from sscd_cli.images.opening import open_image
+from sscd_cli.images.opening import open_picture
 from sscd_cli.images.preprocess import RECIPES
 from sscd_cli.images.read import Limits, Unreadable
 from sscd_cli.images.refs import ImageRef
@@ -27,8 +28,15 @@ def gradient(width: int = 40, height: int = 30) -> Image.Image:
     return Image.fromarray(np.stack([across, down, 255 - across], axis=-1).astype(np.uint8))
 
 
+def open_image(data: bytes, **options: Any) -> Image.Image:
+    """Return all pixels of `open_picture` as an RGB image that knows its `format`."""
+    picture = open_picture(data, **options)
+    picture.image.format = picture.format
+    return picture.image
+
+
 def pixels(data: bytes, **options: bool) -> np.ndarray:
-    image = open_image(data, **options)  # type: ignore[arg-type]
+    image = open_image(data, **options)
     assert image.mode == "RGB"
     return np.asarray(image).astype(int)
 

@@ -25,11 +25,11 @@ from sscd_cli.embedding.stream import (
     Decoder,
     Embedded,
     Lists,
+    Outcome,
     default_batch,
     default_workers,
     embed_in_threads,
 )
-from sscd_cli.embedding.stream import Row as ImageRow
 from sscd_cli.images.decode import Decoded
 from sscd_cli.images.read import Unreadable
 from sscd_cli.images.refs import ImageRef
@@ -72,7 +72,7 @@ def run_here(job: Job, progress: EmbedProgress) -> EmbedResult:
             rows = [row for row in _rows(some, ledger, result) if not ledger.knows_failure(row)]
             writing = time.perf_counter()
             ledger.note(rows, writer.add(rows))
-            drawn.difference_update((row.ref.source, row.ref.id) for row in some.rows)
+            drawn.difference_update((image.ref.source, image.ref.id) for image in some.outcomes)
             result.seconds["write"] += time.perf_counter() - writing
             result.elapsed = time.perf_counter() - started
             progress(result)
@@ -162,12 +162,12 @@ def _rows(some: Embedded, ledger: Ledger, result: EmbedResult) -> list[Row]:
     by_content: dict[bytes, Known] = {}
     return [
         _row(image, some.descriptors.get(index), by_content, ledger, result)
-        for index, image in enumerate(some.rows)
+        for index, image in enumerate(some.outcomes)
     ]
 
 
 def _row(
-    image: ImageRow,
+    image: Outcome,
     descriptor: NDArray[np.float32] | None,
     by_content: dict[bytes, Known],
     ledger: Ledger,
@@ -191,8 +191,15 @@ def _row(
     if known is None:
         assert isinstance(image, Decoded)  # a `Copied` is one because the ledger holds it
         assert descriptor is not None
-        said = (getattr(image, field.name) for field in fields(Known)[1:])
-        known = Known(descriptor, *said)
+        known = Known(
+            descriptor,
+            image.width,
+            image.height,
+            image.format,
+            image.frames,
+            image.content,
+            image.pixel_hash,
+        )
         result.embedded += 1
     else:
         result.copies += 1

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from sscd_cli.choices import OutputKind
-from sscd_cli.embedding.stream import Batch, Decoder, Embedded, Lists, Row, Wait, started
+from sscd_cli.embedding.stream import Batch, Decoder, Embedded, Lists, Outcome, Pending, started
 from sscd_cli.errors import SscdError
 from sscd_cli.images.compressed import Compressed
 from sscd_cli.images.decode import Decoded, content_of, decode_contents
@@ -48,12 +48,12 @@ class _Batches(Dataset[TensorBatch]):
 
     def __getitems__(self, refs: list[ImageRef]) -> TensorBatch:
         made = self._decoder.batch(refs)
-        groups = [(i, torch.from_numpy(rows).permute(0, 3, 1, 2)) for i, rows in made.groups]
+        groups = [(i, torch.from_numpy(pixels).permute(0, 3, 1, 2)) for i, pixels in made.groups]
         jpegs = {
             index: replace(jpeg, data=torch.frombuffer(bytearray(jpeg.data), dtype=torch.uint8))
             for index, jpeg in made.jpegs.items()
         }
-        return TensorBatch(made.rows, groups, made.read_seconds, made.decode_seconds, jpegs)
+        return TensorBatch(made.outcomes, groups, made.read_seconds, made.decode_seconds, jpegs)
 
 
 def load_batches(
@@ -66,7 +66,7 @@ def load_batches(
     """Read, decode and resize lists of images, each to a batch.
 
     Args: workers: processes, each two batches ahead; 0 decodes in this one. They see what
-    `decoder.known` knew when the first batch was asked for. pin_memory: ignored without CUDA.
+    `Decoder.known` knew when the first batch was asked for. pin_memory: ignored without CUDA.
     Raises: SscdError: a worker died.
     """
     batches = _started(decoder, lists, workers, pin_memory)
@@ -114,12 +114,14 @@ def completed(batch: Batch, decoder: Decoder, model: Model) -> Batch:
     if not batch.jpegs:
         return batch
     start = time.perf_counter()
-    rows, device = list(batch.rows), str(model.runtime.device)
+    outcomes, device = list(batch.outcomes), str(model.runtime.device)
     members: defaultdict[torch.Size, list[int]] = defaultdict(list)
     pictures: dict[int, Tensor] = {}
     made = nvjpeg.pictures(batch.jpegs.values(), decoder.recipe, device)
     for (index, jpeg), there in zip(batch.jpegs.items(), made, strict=True):
-        rows[index], here = (jpeg.row, None) if there is not None else _decoded(jpeg, decoder)
+        outcomes[index], here = (
+            (jpeg.decoded, None) if there is not None else _decoded(jpeg, decoder)
+        )
         picture = there if here is None else here.to(device)
         if picture is not None:
             pictures[index] = picture
@@ -127,21 +129,21 @@ def completed(batch: Batch, decoder: Decoder, model: Model) -> Batch:
     stacks = [(i, torch.stack([pictures[index] for index in i])) for i in members.values()]
     for indices, stack in stacks:
         for index, pixels in zip(indices, stack.permute(0, 2, 3, 1).cpu().numpy(), strict=True):
-            row = rows[index]
-            assert isinstance(row, Decoded)  # it has pixels
-            rows[index] = replace(row, content=content_of(pixels))
+            outcome = outcomes[index]
+            assert isinstance(outcome, Decoded)  # it has pixels
+            outcomes[index] = replace(outcome, content=content_of(pixels))
     groups = [*batch.groups, *((np.array(i, np.int64), stack) for i, stack in stacks)]
     seconds = batch.decode_seconds + time.perf_counter() - start
-    return Batch(rows, groups, batch.read_seconds, seconds)
+    return Batch(outcomes, groups, batch.read_seconds, seconds)
 
 
-def _decoded(jpeg: Compressed, decoder: Decoder) -> tuple[Row, Tensor | None]:
-    """Return the row of a file that the GPU refused, and its pixels if it can be read."""
-    row = decode_contents(jpeg.contents(), decoder.recipe, decoder.limits)
-    if not isinstance(row, Decoded) or row.pixels is None:
-        return row, None
-    pixels = torch.from_numpy(row.pixels.copy()).permute(2, 0, 1)
-    return replace(row, pixels=None), pixels
+def _decoded(jpeg: Compressed, decoder: Decoder) -> tuple[Outcome, Tensor | None]:
+    """Return what became of a file that the GPU refused, and its pixels if it can be read."""
+    outcome = decode_contents(jpeg.contents(), decoder.recipe, decoder.limits)
+    if not isinstance(outcome, Decoded) or outcome.pixels is None:
+        return outcome, None
+    pixels = torch.from_numpy(outcome.pixels.copy()).permute(2, 0, 1)
+    return replace(outcome, pixels=None), pixels
 
 
 def embed_beside_gpu(
@@ -155,9 +157,9 @@ def embed_beside_gpu(
     yield from ahead(waits, 1 if model.runtime.lane else 0)
 
 
-def ahead(begun: Iterator[Wait], count: int) -> Iterator[Embedded]:
+def ahead(begun: Iterator[Pending], count: int) -> Iterator[Embedded]:
     """Wait for each, when `count` more were started; before an error, for all that were."""
-    waiting: deque[Wait] = deque()
+    waiting: deque[Pending] = deque()
     try:
         for wait in begun:
             waiting.append(wait)

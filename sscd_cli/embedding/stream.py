@@ -3,7 +3,7 @@
 On a CPU each worker is a thread that takes some images all the way, from reading to the network,
 on its own share of the cores: nothing is handed over, and no core waits for another. Beside a GPU
 workers are processes that decode ahead of it, for Python itself is too slow there. Nothing is
-listed up front, rows stay in the order of their sources whatever the number of workers, and an
+listed up front, images stay in the order of their sources whatever the number of workers, and an
 unreadable image takes its place as a row with a reason. Loads no torch on a CPU.
 """
 
@@ -37,9 +37,9 @@ GPU_BATCH = 128
 MOST_THREADS = 8  # each holds the activations of a batch, and Python's lock gets in the way
 AHEAD = 2  # lists of images that wait for each thread
 
-Row = Decoded | Copied | Unreadable
+Outcome = Decoded | Copied | Unreadable
 LEFT_BYTES = 1 << 28  # of compressed files in a batch; what is over is decoded with the rest
-# `processes` makes torch tensors of the pixels
+# `on_gpu` makes torch tensors of the pixels
 Group = tuple[NDArray[np.int64], Any]
 
 
@@ -47,13 +47,13 @@ Group = tuple[NDArray[np.int64], Any]
 class Batch:
     """Some consecutive images and the pixels of those that could be decoded.
 
-    rows: in the order of the sources; `pixels` of a `Decoded` is None. groups: one for each size
-    of image in the batch, (indices into `rows`, int64 (B,); pixels, uint8 (B, H, W, 3)).
-    jpegs: by index into `rows`, what was left to a GPU.
+    outcomes: in the order of the sources; `pixels` of a `Decoded` is None. groups: one for each
+    size of image in the batch, (indices into `outcomes`, int64 (B,); pixels, uint8 (B, H, W, 3)).
+    jpegs: by index into `outcomes`, what was left to a GPU.
     read_seconds, decode_seconds: spent in the worker.
     """
 
-    rows: list[Row]
+    outcomes: list[Outcome]
     groups: list[Group]
     read_seconds: float = 0.0
     decode_seconds: float = 0.0
@@ -97,12 +97,12 @@ class Decoder:
         """Return what became of each image."""
         batch = Batch([], [])
         for ref in refs:
-            batch.rows.append(self._row(ref, batch))
-        batch.groups = _stacked(batch.rows)
-        batch.rows = [_without_pixels(row) for row in batch.rows]
+            batch.outcomes.append(self._outcome(ref, batch))
+        batch.groups = _stacked(batch.outcomes)
+        batch.outcomes = [_without_pixels(outcome) for outcome in batch.outcomes]
         return batch
 
-    def _row(self, ref: ImageRef, batch: Batch) -> Row:
+    def _outcome(self, ref: ImageRef, batch: Batch) -> Outcome:
         start = time.perf_counter()
         contents = read(ref, self.limits)
         batch.read_seconds += time.perf_counter() - start
@@ -112,11 +112,11 @@ class Decoder:
             return contents.as_copied()
         start = time.perf_counter()
         if self.leaves_jpegs and (jpeg := self._left(contents, batch)):
-            batch.jpegs[len(batch.rows)] = jpeg
-            return jpeg.row
-        row = decode_contents(contents, self.recipe, self.limits)
+            batch.jpegs[len(batch.outcomes)] = jpeg
+            return jpeg.decoded
+        outcome = decode_contents(contents, self.recipe, self.limits)
         batch.decode_seconds += time.perf_counter() - start
-        return row
+        return outcome
 
     def _left(self, contents: Contents, batch: Batch) -> Compressed | None:
         left = sum(len(jpeg.data) for jpeg in batch.jpegs.values())
@@ -125,38 +125,38 @@ class Decoder:
         return left_compressed(contents, self.recipe, self.limits)
 
 
-def _stacked(rows: list[Row]) -> list[Group]:
+def _stacked(outcomes: list[Outcome]) -> list[Group]:
     """Stack the pixels of one size each."""
     members: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     images: dict[int, NDArray[np.uint8]] = {}
-    for index, row in enumerate(rows):
-        if isinstance(row, Decoded) and row.pixels is not None:
-            images[index] = row.pixels
-            members[row.pixels.shape].append(index)
+    for index, outcome in enumerate(outcomes):
+        if isinstance(outcome, Decoded) and outcome.pixels is not None:
+            images[index] = outcome.pixels
+            members[outcome.pixels.shape].append(index)
     return [
         (np.array(indices, dtype=np.int64), np.stack([images[index] for index in indices]))
         for indices in members.values()
     ]
 
 
-def _without_pixels(row: Row) -> Row:
-    return replace(row, pixels=None) if isinstance(row, Decoded) else row
+def _without_pixels(outcome: Outcome) -> Outcome:
+    return replace(outcome, pixels=None) if isinstance(outcome, Decoded) else outcome
 
 
 @dataclass(frozen=True)
 class Embedded:
     """Some consecutive images.
 
-    rows: in the order of the sources. descriptors: (D,) float32 by index into `rows`, for each
-    image that was decoded. seconds: spent on "read", "decode" and "network".
+    outcomes: in the order of the sources. descriptors: (D,) float32 by index into `outcomes`, for
+    each image that was decoded. seconds: spent on "read", "decode" and "network".
     """
 
-    rows: list[Row]
+    outcomes: list[Outcome]
     descriptors: dict[int, NDArray[Any]]
     seconds: dict[str, float]
 
 
-Wait = Callable[[], Embedded]
+Pending = Callable[[], Embedded]
 
 
 def default_batch(model: Model) -> int:
@@ -182,7 +182,7 @@ def embed_in_threads(
     yield from _in_threads(work, lists, model.runtime, workers)
 
 
-def started(model: Model, unit: int, kind: OutputKind, batch: Batch) -> Wait:
+def started(model: Model, unit: int, kind: OutputKind, batch: Batch) -> Pending:
     """Begin to run the network over a batch, and return what waits for its end."""
     began = time.perf_counter()
     waits = [model.runtime.start(_filled(pixels, unit), kind) for _, pixels in batch.groups]
@@ -196,7 +196,7 @@ def started(model: Model, unit: int, kind: OutputKind, batch: Batch) -> Wait:
             descriptors.update(zip(indices.tolist(), found, strict=True))
         network = beginning + time.perf_counter() - again
         seconds = {"read": batch.read_seconds, "decode": batch.decode_seconds, "network": network}
-        return Embedded(batch.rows, descriptors, seconds)
+        return Embedded(batch.outcomes, descriptors, seconds)
 
     return wait
 

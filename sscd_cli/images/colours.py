@@ -135,6 +135,9 @@ class Levels:
         return Image.fromarray(np.dstack([grey, alpha]))
 
 
+VALUE_NEED = 16  # bytes that `eight_bits` takes for each value, beside the values themselves
+
+
 def eight_bits(values: npt.NDArray[Any], samples: Samples) -> npt.NDArray[np.uint8]:
     """Bring numbers of any type to 0..255, all bands by one rule; what holds no value is 0.
 

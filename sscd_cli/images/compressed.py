@@ -16,29 +16,31 @@ from sscd_cli.images.decode import Decoded
 from sscd_cli.images.opening import TURNED_SIDEWAYS, identified, orientation_of
 from sscd_cli.images.preprocess import Recipe, shrink_while_decoding
 from sscd_cli.images.read import Contents, Limits
+from sscd_cli.images.signatures import JPEG
 
-_BEGIN, _END = b"\xff\xd8\xff", b"\xff\xd9"
+_END = b"\xff\xd9"
 _TAIL = 64  # bytes: some writers pad their files
 _GREY, _COLOURS = [1], [1, 2, 3]  # of components: grey, and YCbCr as JFIF numbers it
 
 
 @dataclass(frozen=True, slots=True)
 class Compressed:
-    """A JPEG file and what `decode_contents` would say of it, but for its content.
+    """A JPEG file that is still to be decoded.
 
-    data: the file's bytes; `processes` makes an array of them that travels well. orientation: by
-    EXIF's numbers, how the pixels have to be turned. size: width and height that the network sees.
+    decoded: what `decode_contents` would return, but for its content and pixels. data: the file's
+    bytes; `on_gpu` makes a tensor of them. orientation: by EXIF's numbers, how the pixels have to
+    be turned. size: width and height that the network sees.
     """
 
-    row: Decoded
+    decoded: Decoded
     data: Any
     orientation: int
     size: tuple[int, int]
 
     def contents(self) -> Contents:
         """Return the file as it was read, for who decodes it after all."""
-        row = self.row
-        return Contents(row.ref, bytes(self.data), row.mtime_ns, row.content_hash)
+        known = self.decoded
+        return Contents(known.ref, bytes(self.data), known.mtime_ns, known.content_hash)
 
 
 def left_compressed(contents: Contents, recipe: Recipe, limits: Limits) -> Compressed | None:
@@ -47,7 +49,7 @@ def left_compressed(contents: Contents, recipe: Recipe, limits: Limits) -> Compr
     None, too, for whatever is odd in it, down to a missing end: Pillow then says what it is.
     """
     data = contents.data
-    if recipe.decode != "fast" or not data.startswith(_BEGIN) or _END not in data[-_TAIL:]:
+    if recipe.decode != "fast" or not data.startswith(JPEG) or _END not in data[-_TAIL:]:
         return None
     try:
         image = identified(data, limits.pixels)
@@ -61,11 +63,11 @@ def left_compressed(contents: Contents, recipe: Recipe, limits: Limits) -> Compr
     if image.size == full:
         return None
     width, height = full[::-1] if orientation in TURNED_SIDEWAYS else full
-    row = Decoded(
+    decoded = Decoded(
         *(contents.ref, None, width, height, "JPEG", len(data)),
         *(contents.mtime_ns, contents.content_hash),
     )
-    return Compressed(row, data, orientation, recipe.size_of(width, height))
+    return Compressed(decoded, data, orientation, recipe.size_of(width, height))
 
 
 def _is_plain(image: Image.Image) -> bool:

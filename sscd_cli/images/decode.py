@@ -166,9 +166,9 @@ def picture_if_any(ref: ImageRef, *, exif: bool) -> Picture | None:
         return None
 
 
-def load_image(ref: ImageRef, *, exif: bool = True, recipe: Recipe | None = None) -> Image.Image:
+def load_image(ref: ImageRef, *, exif: bool = True) -> Image.Image:
     """Return the RGB image of `load_picture`, upright, without metadata."""
-    return load_picture(ref, exif=exif, recipe=recipe).image
+    return load_picture(ref, exif=exif).image
 
 
 def load_sized(path: str, recipe: Recipe) -> npt.NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from PIL import Image
 
+from sscd_cli.images.colours import PHOTOMETRIC
 from sscd_cli.images.guards import DECODING, RAW_PIXEL, refuse_bomb
 from sscd_cli.images.reasons import MissingFormatError, RefusedError
 from sscd_cli.images.signatures import PNG, starts_as
@@ -23,7 +24,6 @@ from sscd_cli.images.tiff import (
     COLOUR_FILTER_ARRAY,
     DNG_VERSION,
     NEW_SUBFILE_TYPE,
-    PHOTOMETRIC,
     SUB_IFDS,
     first_tags,
     is_cut,

@@ -219,15 +219,8 @@ def _plain_jpeg(image: Image.Image, data: bytes, exif: bool) -> npt.NDArray[np.u
     return pixels
 
 
-def open_image(data: bytes, *, exif: bool = True, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Return all pixels of `open_picture` as an RGB image that knows its `format`."""
-    picture = open_picture(data, exif=exif, max_pixels=max_pixels)
-    picture.image.format = picture.format
-    return picture.image
-
-
 def upright_rgb(image: Image.Image | npt.NDArray[np.uint8], *, exif: bool = True) -> Image.Image:
-    """Return a Pillow image of any mode, or an array, as `open_image` returns the file it is from.
+    """Return a Pillow image of any mode, or an array, as `open_picture` makes one of its file.
 
     Args: image: arrays are uint8 (H, W, 3), or (H, W) for grey ones, and upright.
     """

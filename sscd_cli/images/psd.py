@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sscd_cli.images.colours import Samples, eight_bits, plain_rgb
+from sscd_cli.images.colours import VALUE_NEED, Samples, eight_bits, plain_rgb
 from sscd_cli.images.guards import DECODING, refuse_bomb
 from sscd_cli.images.reasons import MissingFormatError, RefusedError
 
@@ -22,7 +22,6 @@ _LARGE = 2  # the version of PSB
 _TYPES = {8: ">u1", 16: ">u2", 32: ">f4"}
 _MODES = {1: ("L", 1), 3: ("RGB", 3), 4: ("CMYK", 4), 8: ("L", 1)}
 _RAW, _RUNS, _ZIPPED = range(3)
-_CONVERSION = 16  # bytes for each value, beside those of the file
 
 
 def open_psd(data: bytes, max_pixels: int) -> Image.Image:
@@ -43,7 +42,7 @@ def open_psd(data: bytes, max_pixels: int) -> Image.Image:
         raise RefusedError("PSD of a kind that is not read")
     refuse_bomb(width, height, max_pixels)
     name, colours = _MODES[mode]
-    with DECODING.taken(width * height * (bands * bits // 8 + colours * _CONVERSION), max_pixels):
+    with DECODING.taken(width * height * (bands * bits // 8 + colours * VALUE_NEED), max_pixels):
         size = bands * height * width * bits // 8
         counts = ">u4" if version == _LARGE else ">u2"
         raw = _unpacked(data[at + 2 :], packing, bands * height, size, counts)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sscd_cli.images.colours import Samples, eight_bits, plain_rgb
+from sscd_cli.images.colours import VALUE_NEED, Samples, eight_bits, plain_rgb
 from sscd_cli.images.guards import DECODING, refuse_bomb
 from sscd_cli.images.psd import open_psd
 from sscd_cli.images.reasons import MissingFormatError, RefusedError
@@ -29,7 +29,6 @@ _FRAMES = (
 _FRAME_MARKERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 _SCAN = 0xDA
 _USUAL_FRAME, _USUAL_BITS = b"\xc0", b"\x08"
-_CONVERSION = 16  # bytes for each value
 
 
 class Rare(NamedTuple):
@@ -76,7 +75,7 @@ def _pfm(data: bytes, header: re.Match[bytes], max_pixels: int) -> Image.Image:
     if not count or len(data) - header.end() < 4 * count:
         raise RefusedError("truncated PNM")
     order = "<" if header[3].startswith(b"-") else ">"
-    with DECODING.taken(count * _CONVERSION, max_pixels):
+    with DECODING.taken(count * VALUE_NEED, max_pixels):
         values = np.frombuffer(data, f"{order}f4", count, header.end())
         return _rgb(values.reshape(height, width, 3)[::-1], Samples())  # from the bottom up
 
@@ -88,7 +87,7 @@ def _jpeg(data: bytes, at: int, max_pixels: int, kind: str, decoder: str) -> Ima
         import imagecodecs
     except ImportError as error:
         raise MissingFormatError(kind, "tiff") from error
-    with DECODING.taken(width * height * 3 * _CONVERSION, max_pixels):
+    with DECODING.taken(width * height * 3 * VALUE_NEED, max_pixels):
         try:
             values = getattr(imagecodecs, decoder)(data)
         except RuntimeError as error:

@@ -102,7 +102,8 @@ def hash_bytes(data: bytes) -> bytes:
 def content_hash(path: str) -> str:
     """Return the BLAKE2b-128 of a file's bytes, hexadecimal. Raises: OSError."""
     with open(path, "rb") as file:  # noqa: PTH123
-        return hash_bytes(file.read()).hex()
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+    return digest.hexdigest()
 
 
 def read_bytes(ref: ImageRef, max_bytes: int = MAX_BYTES) -> tuple[bytes, FileStatus]:

@@ -17,23 +17,24 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sscd_cli.images.colours import Samples, eight_bits, plain_rgb
+from sscd_cli.images.colours import BITS, VALUE_NEED, Samples, eight_bits, plain_rgb
 from sscd_cli.images.guards import DECODING, refuse_bomb
 from sscd_cli.images.reasons import MissingFormatError, RefusedError
 from sscd_cli.machines.hardware import lacking
 
 # tags, and values of theirs
-NEW_SUBFILE_TYPE, PHOTOMETRIC, SUB_IFDS, DNG_VERSION = 254, 262, 330, 50706
+NEW_SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 254, 330, 50706
 WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT, TILES = 256, 257, 322, 323, 324
-BITS, PLANES, SEPARATE = 258, 284, 2
+PLANES, SEPARATE = 284, 2
 COLOUR_FILTER_ARRAY, LONG = 32803, 4
+_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 PANASONIC_START = 280  # where the pixels of an RW2 file begin
 _MOST_DIRECTORIES, _MOST_PIECES = 64, 1 << 20
 
 
 def first_tags(data: bytes) -> dict[int, int]:
     """Return the tags of a TIFF file's first directory, each with its first value; {} if none."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    order = _ORDERS.get(data[:4])
     if order is None or len(data) < 8:
         return {}
     (start,) = struct.unpack_from(f"{order}I", data, 4)
@@ -56,7 +57,7 @@ def is_cut(data: bytes) -> bool:
 
 def _pieces(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield where the strips and tiles of a TIFF file lie, of all its directories, and how long."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    order = _ORDERS.get(data[:4])
     todo = [struct.unpack_from(f"{order}I", data, 4)[0]] if order and len(data) >= 8 else []
     seen: set[int] = set()
     while todo and len(seen) < _MOST_DIRECTORIES:
@@ -109,7 +110,6 @@ _MODES = {
 # by what the first extra sample is: alpha by which colours are multiplied already, or are not
 _WITH_ALPHA = {("L", 1): "La", ("RGB", 1): "RGBa", ("L", 2): "LA", ("RGB", 2): "RGBA"}
 _NEVER = 1 << 16  # bands
-_CONVERSION = 16  # bytes for each value, beside those of the file
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
@@ -157,7 +157,7 @@ def open_tiff(
 def _rgb(page: Any, max_pixels: int) -> Image.Image:
     refuse_bomb(page.imagewidth, page.imagelength, max_pixels)
     count = page.imagewidth * page.imagelength * page.samplesperpixel
-    with DECODING.taken(page.nbytes + count * _CONVERSION, max_pixels):
+    with DECODING.taken(page.nbytes + count * VALUE_NEED, max_pixels):
         mode, bands = _MODES.get(page.photometric.name, ("", _NEVER))
         if page.photometric.name == "MINISBLACK" and page.samplesperpixel >= 3:
             mode, bands = "RGB", 3  # the first three of many

@@ -14,8 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sscd_cli.edits.augmentations import Augmentation
 from sscd_cli.errors import SscdError
-from sscd_cli.images.opening import open_image
-from sscd_cli.images.read import read_bytes
+from sscd_cli.images.decode import load_image
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.machines.device import start_worker
 
@@ -48,7 +47,7 @@ class Views(Dataset[Item]):
         unreadable: list[int] = []
         for _ in range(_TRIES):
             try:
-                return open_ref(self.refs[index]), unreadable
+                return load_image(self.refs[index]), unreadable
             except Exception:
                 unreadable.append(index)
                 index = rng.randrange(len(self.refs))
@@ -97,17 +96,11 @@ def view_batches(
     )
 
 
-def open_ref(ref: ImageRef) -> Image.Image:
-    """Return the RGB image; raises any `Exception` for a damaged one (see `open_image`)."""
-    data, _ = read_bytes(ref)
-    return open_image(data)
-
-
 def readable(refs: Sequence[ImageRef], longest_side: int) -> Iterator[Image.Image]:
     """Yield the images that can be read, shrunk to the longest side where they are larger."""
     for ref in refs:
         try:
-            image = open_ref(ref)
+            image = load_image(ref)
         except Exception:
             continue
         image.thumbnail((longest_side, longest_side))

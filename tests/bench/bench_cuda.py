@@ -124,7 +124,7 @@ def decoding_alone(model: Model, folder: Path, *, on_gpu: bool) -> Decoded:
         pin_memory=model.runtime.device.type == "cuda",
     )
     made = [completed(batch, decoder, model) for batch in batches]
-    rate = sum(len(batch.rows) for batch in made) / (time.perf_counter() - started)
+    rate = sum(len(batch.outcomes) for batch in made) / (time.perf_counter() - started)
     return Decoded(rate, [batch.groups for batch in made])
 
 

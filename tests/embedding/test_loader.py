@@ -56,16 +56,16 @@ def batches(source: Path, workers: int, **options: object) -> list[Batch]:
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_rows_and_pixels_are_those_of_decoding_one_by_one(folder: Path, workers: int) -> None:
     found = batches(folder, workers)
-    assert [len(batch.rows) for batch in found] == [4, 4, 3]
+    assert [len(batch.outcomes) for batch in found] == [4, 4, 3]
     refs = list(iter_images([str(folder)]))
-    assert [row.ref for batch in found for row in batch.rows] == refs
+    assert [row.ref for batch in found for row in batch.outcomes] == refs
     for batch in found:
         seen = {}
         for indices, pixels in batch.groups:
             assert pixels.dtype == torch.uint8
             assert pixels.is_contiguous(memory_format=torch.channels_last)
             seen |= dict(zip(indices.tolist(), pixels.permute(0, 2, 3, 1).numpy(), strict=True))
-        for index, row in enumerate(batch.rows):
+        for index, row in enumerate(batch.outcomes):
             expected = decode(row.ref, SHORT)
             if isinstance(expected, Unreadable):
                 assert row == expected
@@ -91,13 +91,13 @@ def test_a_group_holds_all_images_of_one_size(folder: Path) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_known_bytes_are_copied_rows_and_not_decoded(folder: Path, workers: int) -> None:
     known = {hash_bytes(b"no image"), *(hash_bytes(picture(i)) for i in (0, 5))}
-    rows = [row for b in batches(folder, workers, known=known.__contains__) for row in b.rows]
+    rows = [row for b in batches(folder, workers, known=known.__contains__) for row in b.outcomes]
     assert [i for i, row in enumerate(rows) if isinstance(row, Copied)] == [0, 4, 5]
 
 
 def test_limits_reach_the_decoder(folder: Path) -> None:
     found = batches(folder, 0, limits=Limits(pixels=5))
-    assert all(isinstance(row, Unreadable) for batch in found for row in batch.rows)
+    assert all(isinstance(row, Unreadable) for batch in found for row in batch.outcomes)
     assert all(batch.groups == [] for batch in found)
 
 
@@ -138,7 +138,7 @@ def test_error_of_a_source_waits_for_the_images_before_it(folder: Path, workers:
 
     lists = Lists(refs(), 2)
     found = load_batches(lists, Decoder(SKEW), workers=workers)
-    assert [len(batch.rows) for batch in found] == [2, 1]
+    assert [len(batch.outcomes) for batch in found] == [2, 1]
     assert str(lists.error) == "the folder is gone; bring it back"
 
 

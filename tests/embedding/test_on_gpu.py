@@ -83,7 +83,7 @@ def embedded(folder: Path, model: Model, workers: int = 0) -> dict[str, tuple[An
     return {
         row.ref.id: (row, some.descriptors.get(index))
         for some in embed_stream(refs, model, decoder, batch_size=4, workers=workers)
-        for index, row in enumerate(some.rows)
+        for index, row in enumerate(some.outcomes)
     }
 
 

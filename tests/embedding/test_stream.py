@@ -47,19 +47,21 @@ def stream(model: Model, refs: Iterator[ImageRef], workers: int, **known: object
 def test_threads_give_what_one_thread_gives(model: Model, folder: Path, workers: int) -> None:
     one = stream(model, iter_images([str(folder)]), 0)
     many = stream(model, iter_images([str(folder)]), workers)
-    assert [row for some in many for row in some.rows] == [row for some in one for row in some.rows]
+    assert [row for some in many for row in some.outcomes] == [
+        row for some in one for row in some.outcomes
+    ]
     for ours, theirs in zip(many, one, strict=True):
         assert ours.descriptors.keys() == theirs.descriptors.keys()
         for index, descriptor in theirs.descriptors.items():
             assert np.array_equal(ours.descriptors[index], descriptor)
-            assert not isinstance(ours.rows[index], Unreadable)
+            assert not isinstance(ours.outcomes[index], Unreadable)
     assert sum(len(some.descriptors) for some in many) == COUNT - 1
 
 
 def test_descriptors_are_those_of_the_model(model: Model, folder: Path) -> None:
     found = stream(model, iter_images([str(folder)]), 2)
     ours = {
-        some.rows[index].ref.path: descriptor
+        some.outcomes[index].ref.path: descriptor
         for some in found
         for index, descriptor in some.descriptors.items()
     }
@@ -98,7 +100,7 @@ def test_threads_ask_what_is_known_by_now(model: Model, folder: Path) -> None:
     decoder = Decoder(model.spec.recipe, known=known.__contains__)
     refs = iter_images([str(folder)])
     for some in embed_stream(refs, model, decoder, batch_size=1, workers=1):
-        rows += some.rows
+        rows += some.outcomes
         known |= {hash_bytes(data)}
     assert [isinstance(row, Copied) for row in rows[-2:]] == [True, True]
 
@@ -130,7 +132,7 @@ def test_an_error_of_a_source_comes_after_the_images_before_it(
         raise SscdError("the folder is gone", "bring it back")
 
     found = embed_stream(refs(), model, Decoder(model.spec.recipe), batch_size=4, workers=workers)
-    assert [len(next(found).rows) for _ in range(2)] == [4, 2]
+    assert [len(next(found).outcomes) for _ in range(2)] == [4, 2]
     with pytest.raises(SscdError, match="the folder is gone"):
         next(found)
 

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from decoding import encoded, gradient, unreadable, written
+from decoding import encoded, gradient, open_image, unreadable, written
 from PIL import Image
 
 from sscd_cli.images.decode import Decoded, decode
-from sscd_cli.images.opening import open_image
 from sscd_cli.images.preprocess import RECIPES
 from sscd_cli.images.read import Limits
 from sscd_cli.images.refs import FileStatus

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from decoding import encoded, gradient, pixels, ref_to, unreadable, written
+from decoding import encoded, gradient, open_image, pixels, ref_to, unreadable, written
 from PIL import Image, ImageOps
 
 from sscd_cli.images.decode import Decoded, decode
-from sscd_cli.images.opening import open_image
 from sscd_cli.images.read import hash_bytes
 
 ODD = Path(__file__).parents[3] / "shared" / "data" / "odd"

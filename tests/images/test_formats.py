@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Run
+from decoding import open_image
 from drawn_pictures import draw_picture
 from PIL import Image
 
 from sscd_cli.images import formats, guards, opening, signatures
 from sscd_cli.images.decode import decode
-from sscd_cli.images.opening import open_image
 from sscd_cli.images.read import Unreadable
 from sscd_cli.images.reasons import RefusedError
 from sscd_cli.images.refs import ImageRef

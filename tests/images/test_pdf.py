@@ -10,12 +10,13 @@ from threading import Thread
 import numpy as np
 import pytest
 from conftest import Run
+from decoding import open_image
 from drawn_pictures import draw_picture
 from PIL import Image
 
 from sscd_cli.images import signatures
 from sscd_cli.images.decode import Decoded, decode
-from sscd_cli.images.opening import open_image, open_picture, some_frames
+from sscd_cli.images.opening import open_picture, some_frames
 from sscd_cli.images.read import Unreadable
 from sscd_cli.images.refs import ImageRef
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from decoding import open_image
 from numpy.typing import NDArray
 from PIL import Image
 
 from sscd_cli.images.decode import Decoded, decode
-from sscd_cli.images.opening import UPRIGHT, open_image
+from sscd_cli.images.opening import UPRIGHT
 from sscd_cli.images.read import DEFAULT_LIMITS, Limits, Unreadable
 from sscd_cli.images.refs import ImageRef
 

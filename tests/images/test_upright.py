@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Run
-from decoding import encoded
+from decoding import encoded, open_image
 from drawn_pictures import draw_picture
 from PIL import Image
 
 import sscd_cli
 from sscd_cli.images.formats import jxl_orientation, register
-from sscd_cli.images.opening import UPRIGHT, open_image, upright_rgb
+from sscd_cli.images.opening import UPRIGHT, upright_rgb
 
 register()
 Image.init()

@@ -10,10 +10,11 @@ from drawn_pictures import save_pictures
 from small_training import training_of
 
 from sscd_cli.edits import augmentations as augment
+from sscd_cli.images.decode import load_image
 from sscd_cli.models.network import Network
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.training.loss import LossParts
-from sscd_cli.training.views import Views, open_ref, squashed
+from sscd_cli.training.views import Views, squashed
 
 IMAGES, SIZE, EPOCHS = 64, 32, 18
 
@@ -51,7 +52,7 @@ def test_a_few_dozen_steps_tell_64_pictures_apart(
     )
     training = training_of(options, refs)
     network = training.network
-    originals = squashed([open_ref(ref) for ref in refs], SIZE)
+    originals = squashed([load_image(ref) for ref in refs], SIZE)
     unseen = Views(refs, mild(SIZE), seed=99)
     views = torch.stack([unseen[0, index][0][0] for index in range(IMAGES)])
     before = retrieved(network, originals, views)

@@ -55,7 +55,7 @@ def _parts(jpegs: Iterable[Compressed]) -> Iterator[list[Compressed]]:
     part: list[Compressed] = []
     total = 0
     for jpeg in jpegs:
-        pixels = jpeg.row.width * jpeg.row.height
+        pixels = jpeg.decoded.width * jpeg.decoded.height
         if part and total + pixels > MOST_PIXELS:
             yield part
             part, total = [], 0
