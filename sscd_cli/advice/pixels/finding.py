@@ -7,7 +7,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from sscd_cli.advice.pixels.alignment import correlation
 from sscd_cli.advice.pixels.filters import grey_of
@@ -45,7 +44,7 @@ def found(holder: Floats, part: Floats, own: float = 0.0) -> Spot:
         w, h = round(part.shape[1] * scale), round(part.shape[0] * scale)
         if min(w, h) < 16 or w > width or h > height or (w, h) == (width, height):
             continue
-        small = np.asarray(Image.fromarray(part).resize((w, h), Image.Resampling.BOX))
+        small = np.asarray(cv2.resize(part, (w, h), interpolation=cv2.INTER_AREA), np.float32)
         place = _best_place(holder, small)
         if place.score > best.score:
             best = place

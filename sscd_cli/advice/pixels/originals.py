@@ -32,7 +32,7 @@ _NOISE = 7  # of grain: that of a noise of 2 grey levels
 # mostly have been made again from its source, it has to be less
 _STEEP, _STEEP_JPEG = 0.195, 0.1
 _ALIKE, _FOUND = 0.97, 0.86  # correlation: of two whole pictures, of a part and its place
-_ONE_VIEW = 0.85  # the same, of two sizes of one picture
+_TURNED, _ONE_VIEW = 0.6, 0.85  # the same: of two that show one thing, of two sizes of one picture
 _TONE = 10  # grey levels by which what is at the edges may differ, as with noise
 _OTHER_TONES = 3  # grey levels by which pictures differ to the eye
 _CLIPPED, _ONE_SIDED, _MUCH = 0.008, 0.003, 0.05  # shares of values that were cut off
@@ -112,18 +112,19 @@ class Look:
 
 def compare(one: Look, other: Look) -> Verdict | None:
     """Say which is the original; None where both show the same, and nothing tells."""
-    view = _view(one, other)
-    return _told(one, other, view) or (Verdict(None) if _differ(one.whole, other.whole) else None)
+    return _told(one, other) or (Verdict(None) if _differ(one.whole, other.whole) else None)
 
 
-def _told(one: Look, other: Look, view: View | None) -> Verdict | None:
+def _told(one: Look, other: Look) -> Verdict | None:
+    alike = _likeness(one, other)
+    best = max(VIEWS, key=lambda view: alike[view])
+    view = best if alike[best] >= _TURNED else None
     coded = None if view is None else _coded_verdict(one, other, view)
     if coded is not None:
         return coded
-    alike = correlation(grey_of(one.whole), grey_of(other.whole))
     verdict = None
-    if alike < _ALIKE:
-        verdict = _part_verdict(one, other, alike) or _canvas_verdict(one, other)
+    if max(alike.values()) < _ALIKE:
+        verdict = _part_verdict(one, other, alike[View()]) or _canvas_verdict(one, other)
     if verdict is not None or view is None:
         return verdict
     return _size_verdict(one, other, view) or _seen_verdict(one, other, view)
@@ -333,12 +334,10 @@ def _colour(whole: Floats) -> float:
     return float((tints - basis @ fit).std())
 
 
-def _view(one: Look, other: Look) -> View | None:
-    """Return how the other picture is to be turned to be as the first one; None if another."""
+def _likeness(one: Look, other: Look) -> dict[View, float]:
+    """Return the correlation of all of one picture with all of the other in each of its views."""
     grey, others = grey_of(one.whole), grey_of(other.whole)
-    scores = [correlation(grey, view.of(others)) for view in VIEWS]
-    best = int(np.argmax(scores))
-    return VIEWS[best] if scores[best] >= 0.6 else None
+    return {view: correlation(grey, view.of(others)) for view in VIEWS}
 
 
 def _slope(grey: Floats) -> Floats:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -221,15 +222,8 @@ def _places(differs: Mask, own: tuple[Mask, ...]) -> tuple[tuple[int, int], tupl
 
     Returns: all of them, and those in which the other one has next to nothing of its own.
     """
-    off = np.pad(_counted(differs) > 1, 1)
-    label = np.where(off, np.arange(1, off.size + 1).reshape(off.shape), 0)
-    while True:
-        grown = np.where(off, np.pad(_greatest(label), 1), 0)
-        if (grown == label).all():
-            break
-        label = grown
-    label = label[1:-1, 1:-1].ravel()
-    ours, theirs = (np.bincount(label, _counted(mask).ravel(), off.size + 1)[1:] for mask in own)
+    count, label = cv2.connectedComponents((_counted(differs) > 1).astype(np.uint8))
+    ours, theirs = (np.bincount(label.ravel(), _counted(mask).ravel(), count)[1:] for mask in own)
     held = [int((has >= _OWN).sum()) for has in (ours, theirs)]
     apart = [
         int(((has >= _CLEARLY) & (other <= _NEXT_TO_NONE * has)).sum())
@@ -243,9 +237,3 @@ def _counted(mask: Mask) -> NDArray[np.int64]:
     height, width = (side // _CELL * _CELL for side in mask.shape)
     cells = mask[:height, :width].reshape(height // _CELL, _CELL, width // _CELL, _CELL)
     return np.asarray(cells.sum(axis=(1, 3)))
-
-
-def _greatest(label: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the greatest label of each cell that is not at the edge and its neighbours."""
-    rows = np.maximum(np.maximum(label[:-2], label[1:-1]), label[2:])
-    return np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])

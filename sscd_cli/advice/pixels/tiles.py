@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,9 +52,9 @@ class Tiles:
         x, y = (corners - _REACH).T
         tile = tile - tile.mean(axis=(1, 2), keepdims=True)
         window = views(other, (_WINDOW, _WINDOW))[y, x]
-        shape = (_WINDOW, _WINDOW)
-        spectrum = np.conj(np.fft.rfft2(tile, shape)) * np.fft.rfft2(window, shape)
-        product = np.fft.irfft2(spectrum, shape)[:, :_SHIFTS, :_SHIFTS] / TILE**2
+        product = np.zeros((len(tile), _SHIFTS, _SHIFTS), np.float32)
+        for at, both in enumerate(zip(window, tile, strict=True)):
+            product[at] = cv2.matchTemplate(*both, cv2.TM_CCORR) / TILE**2
         ours = np.sqrt((tile**2).mean(axis=(1, 2)))
         theirs = views(deviations(other, TILE), (_SHIFTS, _SHIFTS))[y, x]
         found = (product / np.maximum(ours[:, None, None] * theirs, 0.5)).astype(np.float32)
