@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import sys
 import tarfile
@@ -41,7 +42,7 @@ from sscd_cli.text import counted
 
 FAILURES = (
     *(OSError, EOFError, ValueError, RuntimeError, zlib.error),
-    *(tarfile.TarError, zipfile.BadZipFile),
+    *(tarfile.TarError, lzma.LZMAError, zipfile.BadZipFile),
 )
 
 UNREAD = b"unread"

@@ -17,7 +17,7 @@ from sscd_cli.images.signatures import bin_of, suffix_of
 
 # a table, and the columns chosen in it
 CHOSEN = re.compile(
-    r"(.+\.(?:parquet|pq|arrow|csv|tsv|jsonl|ndjson))#((?:image|id)=[^#]*)",
+    r"(.+\.(?:parquet|pq|arrow|feather|ipc|csv|tsv|jsonl|ndjson))#((?:image|id)=[^#]*)",
     re.IGNORECASE | re.DOTALL,
 )
 USUAL = ("image", "file_name", "img", "jpg", "path", "file", "filename", "url")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fnmatch
 import glob
 import io
+import lzma
 import os
 import re
 import sys
@@ -57,7 +58,7 @@ from sscd_cli.text import counted
 
 FAILURES = (
     *(OSError, EOFError, ValueError, NotImplementedError, RecursionError),
-    *(tarfile.TarError, zlib.error, zipfile.BadZipFile),
+    *(tarfile.TarError, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
 )
 NESTED = "its values are nested too deeply"
 BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d+\.\.\d+)\}")

@@ -215,6 +215,22 @@ def test_a_damaged_byte_in_a_compressed_tar_is_a_fault(tmp_path: Path) -> None:
     assert [ref.fault is not None for ref in iter_images([str(path)], survey=Survey())][-1]
 
 
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_any_damage_of_what_is_packed_is_a_row(tiny: Run, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.tar.{kind}"
+    with tarfile.open(path, f"w:{kind}") as archive:  # type: ignore[call-overload]
+        for n in range(3):
+            archive.add(picture(tmp_path / "p" / f"{n}.png", n, (400, 300)), f"{n}.png")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+    picture(tmp_path / "b.png", 9)
+    ran = tiny("embed", path, tmp_path / "b.png", "--strict")
+    assert ran.status == 4
+    assert f"a.tar.{kind}: the archive cannot be read to its end" in ran.err
+    assert str(tmp_path / "b.png") in stored(tmp_path / "descriptors")[0]
+
+
 def test_a_folder_of_archives_alone_is_read(tiny: Run, tmp_path: Path, shards: list[Path]) -> None:
     folder = tmp_path / "all" / "deep"
     folder.mkdir(parents=True)

@@ -183,25 +183,6 @@ def test_a_row_may_hold_several_images(tmp_path: Path, kind: str) -> None:
             read_bytes(stored_ref(str(path), key), 1 << 20)
 
 
-@pytest.mark.parametrize("kind", ["stream", "file"])
-def test_arrow_files_are_tables_too(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "data-00000-of-00001.arrow"
-    table = pa.table({"image": structs(ROWS)})
-    begin = pa.ipc.new_stream if kind == "stream" else pa.ipc.new_file
-    with begin(str(path), table.schema) as writer:
-        writer.write_table(table, max_chunksize=3)
-    (tmp_path / "cache-1.arrow").write_bytes(path.read_bytes())
-    (tmp_path / "state.json").write_text("{}")
-    images = refs(tmp_path)  # the folder, as `datasets.save_to_disk` leaves it
-    assert [ref.source for ref in images] == [str(path)] * 10
-    assert contents(images) == ROWS
-    assert contents([stored_ref(str(path), "7")]) == [ROWS[7]]
-    path.write_bytes(path.read_bytes()[:-100])
-    if kind == "file":
-        with pytest.raises(SscdError, match="cannot read the archive"):
-            refs(path)
-
-
 def test_a_row_without_an_image_is_unreadable_and_a_missing_row_is_missing(tmp_path: Path) -> None:
     path = written(tmp_path / "a.parquet", {"image": structs([ROWS[0], None])})
     with pytest.raises(OSError, match="the row holds no image"):
@@ -263,21 +244,3 @@ def test_copies_in_a_parquet_file_are_reported_by_row(tmp_path: Path, tiny: Run)
     assert "0 unchanged" in tiny("embed", "a.parquet").err
     error = error_line(tiny("embed", "a.parquet", "--image-column", "photo"))
     assert error == f"{path} has no column photo; choose one with --image-column (image)"
-
-
-def test_a_truncated_arrow_stream_keeps_its_first_batches(tiny: Run, tmp_path: Path) -> None:
-    images = [picture(tmp_path / "p" / f"{n}.png", n, (200, 150)).read_bytes() for n in range(3)]
-    path = tmp_path / "data.arrow"
-    table = pa.table({"image": structs(list(images))})
-    with pa.ipc.new_stream(str(path), table.schema) as writer:
-        writer.write_table(table, max_chunksize=1)
-    path.write_bytes(path.read_bytes()[: -len(images[2])])
-    ran = tiny("embed", path, "-d", tmp_path / "d", "--strict")
-    assert ran.status == 4
-    assert "the archive cannot be read to its end" in ran.err
-    assert "(after 2 images)" in ran.err
-    assert list(read_descriptors(tmp_path / "d").ids) == ["0", "1"]
-    (tmp_path / "none.jsonl").touch()
-    ran = tiny("filter", path, "--remove", tmp_path / "none.jsonl", "-o", tmp_path / "out.arrow")
-    assert ran.status == 3
-    assert not (tmp_path / "out.arrow").exists()

@@ -21,7 +21,7 @@ PACKED_TAR = (
 TAR = (".tar", *PACKED_TAR)
 ZIP = (".zip", ".cbz")
 PARQUET = (".parquet", ".pq")
-ARROW = (".arrow",)  # what `datasets` saves to disk
+ARROW = (".arrow", ".feather", ".ipc")  # what `datasets`, pandas and Polars save
 SHARED = (*PACKED_TAR, *PARQUET, *ARROW)
 
 
@@ -136,7 +136,7 @@ def _kind(source: str) -> _Kind | None:
         from sscd_cli.images.containers.zip import ZipContainer, rewrite_zip
 
         return _Kind(ZipContainer, rewrite_zip)
-    if name.endswith((*PARQUET, *ARROW)):
+    if is_table(name):
         from sscd_cli.images.containers.parquet import (
             open_arrow,
             open_parquet,

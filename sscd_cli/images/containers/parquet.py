@@ -1,8 +1,8 @@
-"""Parquet files as tables of images, and Arrow files, as Hugging Face's `datasets` saves them."""
+"""Parquet files as tables of images, and Arrow files, as `datasets` and `to_feather` save them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from sscd_cli.text import FOOTER_KEY
 
 READ_BYTES = 1 << 20
 FILE_MAGIC = b"ARROW1"  # of Arrow
+FEATHER = ".feather"
+FEATHER_1 = b"FEA1"
+_BEFORE_STREAM = 8  # bytes
 
 
 def open_parquet(source: str, mtime_ns: int) -> TableContainer:
@@ -115,7 +118,8 @@ def open_arrow(source: str, mtime_ns: int) -> TableContainer:
 class ArrowTable:
     """An Arrow file or stream, mapped into memory: each of its batches is a group of rows.
 
-    One on a server is fetched as a whole.
+    One on a server is fetched as a whole. Of a file a batch is unpacked when it is asked for, if
+    it is packed; of a stream all are held.
     """
 
     def __init__(self, path: str) -> None:
@@ -123,55 +127,82 @@ class ArrowTable:
         with arrow_errors():
             here: Path = self._held.enter_context(file_here(place(path)))
             mapped = self._held.enter_context(pa.memory_map(str(here)))
-            self._batches, self.damage = _batches(mapped)
-        if not self._batches:
-            raise self.damage or OSError("it holds no rows")
-        self.schema = self._batches[0].schema
-        self.counts = [len(batch) for batch in self._batches]
+            self.is_file = _is_file(mapped)
+            begin = _of_file if self.is_file else _of_stream
+            self.schema, self._batch, self.counts, self.damage = begin(mapped)
+        if self.damage and not self.counts:
+            raise self.damage
 
     def close(self) -> None:
         """Close the file."""
         self._held.close()
 
     def batches(self, group: int, column: str) -> Iterator[pa.Array]:
-        """Yield a column of a group at once, for it takes no memory of its own."""
-        yield self._batches[group].column(column)
+        """Yield a column of a group at once: where it is not packed it takes no memory."""
+        yield self._batch(group).column(column)
 
     def rows(self, group: int) -> pa.Table:
         """Return a group with all its columns."""
-        return pa.Table.from_batches([self._batches[group]])
+        return pa.Table.from_batches([self._batch(group)])
 
     def may_claim_too_much(self, group: int) -> bool:
         """Say no: the rows are there."""
         return False
 
 
-def _batches(file: pa.NativeFile) -> tuple[list[pa.RecordBatch], OSError | None]:
-    """Return the batches of a file or stream, and what keeps the rest of it from being read."""
-    is_file = file.read(len(FILE_MAGIC)) == FILE_MAGIC
-    file.seek(0)
-    if is_file:
-        reader = pa.ipc.open_file(file)
-        return [reader.get_batch(number) for number in range(reader.num_record_batches)], None
-    found: list[pa.RecordBatch] = []
+_Batch = Callable[[int], pa.RecordBatch]
+_Opened = tuple[pa.Schema, _Batch, list[int], OSError | None]
+
+
+def _of_file(file: pa.NativeFile) -> _Opened:
+    """Return schema, batches and their lengths, and what keeps the rest from being read.
+
+    A file is a stream between a mark and a list of its batches, which is lost if it was cut off.
+    """
     try:
-        with arrow_errors():
-            for batch in pa.ipc.open_stream(file):
+        reader = pa.ipc.open_file(file)
+    except (pa.ArrowException, OSError):
+        file.seek(_BEFORE_STREAM)
+        schema, batch, counts, damage = _of_stream(file)
+        return schema, batch, counts, damage or OSError("truncated or damaged at its end")
+    counts = [len(reader.get_batch(number)) for number in range(reader.num_record_batches)]
+    return reader.schema, reader.get_batch, counts, None
+
+
+def _of_stream(stream: pa.NativeFile) -> _Opened:
+    found: list[pa.RecordBatch] = []
+    schema, damage = pa.schema([]), None
+    try:
+        with arrow_errors(), pa.ipc.open_stream(stream) as reader:
+            schema = reader.schema
+            for batch in reader:
                 found.append(batch)  # what came before an error stays
     except OSError as error:
-        return found, error
-    return found, None
+        damage = error
+    return schema, found.__getitem__, [len(batch) for batch in found], damage
+
+
+def _is_file(file: pa.NativeFile) -> bool:
+    """Whether it is an Arrow file, and no stream. Raises: OSError: it is of a kind before both."""
+    start = file.read(len(FILE_MAGIC))
+    file.seek(0)
+    if start.startswith(FEATHER_1):
+        raise OSError("Feather of version 1: write it again with to_feather of today")
+    return bool(start == FILE_MAGIC)
 
 
 def rewrite_arrow(source: str, target: str, removed: Set[str]) -> int:
-    """Write an Arrow file as a stream, as `rewrite_parquet` does."""
+    """Write an Arrow file or stream as such, as `rewrite_parquet` does; Feather is packed."""
     path, columns = split_columns(source)
     with closing(ArrowTable(path)) as table:
         if table.damage is not None:
             raise table.damage
         rewriting = Rewriting(path, table, columns, removed)
         groups = map(table.rows, range(len(table.counts)))
-        with arrow_errors(), pa.ipc.new_stream(target, rewriting.schema) as writer:
+        begin = pa.ipc.new_file if table.is_file else pa.ipc.new_stream
+        packing = "lz4" if path.lower().endswith(FEATHER) else None
+        how = pa.ipc.IpcWriteOptions(compression=packing)
+        with arrow_errors(), begin(target, rewriting.schema, options=how) as writer:
             for kept in rewriting.kept(groups):
                 writer.write_table(kept)
     return 0
