@@ -38,8 +38,8 @@ from sscd_cli.matching.join import JoinPlan
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.reports.clusters import Cluster, describe
-from sscd_cli.reports.formats import columns_of
-from sscd_cli.reports.header import METADATA_KEY, Header
+from sscd_cli.reports.formats import columns_of, rows_of
+from sscd_cli.reports.header import Header
 from sscd_cli.scoring.scale import Scale
 from sscd_cli.scoring.threshold import (
     calibrated_file,
@@ -162,7 +162,7 @@ class DedupResult:
 
     def to_arrow(self) -> pa.Table:
         """Return a row an image of a cluster, as the reports in CSV and Parquet have them."""
-        return as_table(columns_of(self), {METADATA_KEY: self.header().line().encode()})
+        return as_table(columns_of(rows_of(self)), self.header().metadata())
 
     def to_pandas(self) -> Any:
         """Return `to_arrow` as a DataFrame. Raises: SscdError: there is no pandas."""

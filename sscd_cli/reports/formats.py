@@ -10,10 +10,11 @@ from dataclasses import asdict, fields
 from typing import Any, BinaryIO
 
 from sscd_cli.choices import OTHER_SHOT
+from sscd_cli.descriptors.tables import write_table
 from sscd_cli.errors import UsageError, printable
 from sscd_cli.images.status import is_file
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
-from sscd_cli.reports.header import COMMENT, METADATA_KEY, Header
+from sscd_cli.reports.header import COMMENT, Header
 from sscd_cli.reports.reported import Decide, ReportedCluster, undecided
 from sscd_cli.reports.review.page import page
 from sscd_cli.text import bytes_text, counted
@@ -44,7 +45,7 @@ def write_clusters(
     """
     columns = (*COLUMNS, "explanation") if explained else COLUMNS
     if format == "parquet":
-        _write_parquet(clusters, header, stream, columns)
+        write_parquet(stream, header, columns, rows_of(clusters))
         return
     pieces: dict[str, Callable[[], Iterator[str]]] = {
         "text": lambda: _text(clusters),
@@ -174,18 +175,19 @@ def path_lines(paths: Iterable[str], null: bool) -> Iterator[str]:
     yield "".join(lines)
 
 
-def _write_parquet(
-    clusters: Iterable[Cluster], header: Header, stream: BinaryIO, names: Sequence[str]
+def write_parquet(
+    stream: BinaryIO, header: Header, names: Sequence[str], rows: Iterable[dict[str, Any]]
 ) -> None:
-    from sscd_cli.descriptors.tables import write_table
+    """Write a report as one Parquet file, its header in the metadata of the schema."""
+    write_table(stream, columns_of(rows, names), header.metadata())
 
-    write_table(stream, columns_of(clusters, names), {METADATA_KEY: header.line().encode()})
 
-
-def columns_of(clusters: Iterable[Cluster], names: Sequence[str] = COLUMNS) -> dict[str, list[Any]]:
-    """Return the records of `rows_of` column by column."""
+def columns_of(
+    rows: Iterable[dict[str, Any]], names: Sequence[str] = COLUMNS
+) -> dict[str, list[Any]]:
+    """Return records column by column."""
     columns: dict[str, list[Any]] = {name: [] for name in names}
-    for row in rows_of(clusters):
+    for row in rows:
         for name, value in row.items():
             columns[name].append(value)
     return columns

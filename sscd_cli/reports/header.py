@@ -53,7 +53,6 @@ class Header:
         command: str = "",
     ) -> Header:
         """Describe what was found in a dataset, here and now."""
-
         return cls(
             report="matches" if against else "clusters",
             dataset=absolute(stored.folder),
@@ -69,13 +68,17 @@ class Header:
 
     def record(self) -> dict[str, Any]:
         """Return the record, the counts flat in it."""
-        said: dict[str, Any] = {**TOOL, **asdict(self)}
-        counts: Mapping[str, int] = said.pop("counts")
-        return {**said, **counts}
+        record: dict[str, Any] = {**TOOL, **asdict(self)}
+        counts: Mapping[str, int] = record.pop("counts")
+        return {**record, **counts}
 
     def line(self) -> str:
         """Return the record as one line of JSON."""
         return json.dumps(self.record()) + "\n"
+
+    def metadata(self) -> dict[bytes, bytes]:
+        """Return the record as the metadata of a Parquet schema."""
+        return {METADATA_KEY: self.line().encode()}
 
     def end(self) -> str:
         """Return the last record of JSON Lines."""

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from sscd_cli.choices import LOOK_AT, OTHER_SHOT
 from sscd_cli.descriptors.read import DescriptorSet
-from sscd_cli.descriptors.tables import write_table
 from sscd_cli.errors import printable
 from sscd_cli.images.status import is_file
 from sscd_cli.matching.join import Pairs
 from sscd_cli.reports.clusters import facts, likeness
-from sscd_cli.reports.formats import csv_report, json_lines, path_lines
-from sscd_cli.reports.header import METADATA_KEY, Header
+from sscd_cli.reports.formats import csv_report, json_lines, path_lines, write_parquet
+from sscd_cli.reports.header import Header
 from sscd_cli.reports.reported import Decide, ReportedMatch, undecided
 from sscd_cli.reports.review.page import clusters_of_matches, page
 from sscd_cli.storage.places import shown_path, working_folder
@@ -31,9 +30,8 @@ class Match:
 
     checked: both files were looked for and are there, as they were when they were embedded.
     width to source: what is known of our image, as of a `clusters.Member`; other_width to
-    other_source: the same of the copy. band: one of `clusters.BANDS`. verdict: of a
-    second look, as of a `clusters.Member`. scale: of the similarity,
-    "cosine" or what was done before and after.
+    other_source: the same of the copy. band: one of `choices.BANDS`. verdict: of a
+    second look, as of a `clusters.Member`. scale: of the similarity, see `scoring.scale`.
     """
 
     path: str
@@ -106,7 +104,7 @@ def write_matches(
     base: str = ".",
     decide: Decide = undecided,
 ) -> None:
-    """Write matches to a binary stream in one of `formats.FORMATS`.
+    """Write matches to a binary stream in one of `choices.ReportFormat`.
 
     paths: our files that have a copy there which was found and is no image of ours, each once,
     one a line or NUL-separated; none that is only to be looked at. jsonl, csv and parquet begin
@@ -115,9 +113,7 @@ def write_matches(
     Raises: UsageError: a path holds a line break and `null` is not given.
     """
     if format == "parquet":
-        rows = [asdict(match) for match in matches]
-        columns = {name: [row[name] for row in rows] for name in COLUMNS}
-        write_table(stream, columns, {METADATA_KEY: header.line().encode()})
+        write_parquet(stream, header, COLUMNS, map(asdict, matches))
         return
     for line in _lines(matches, header, format, null, base, decide):
         stream.write(line.encode("utf-8", "surrogateescape"))

@@ -192,3 +192,30 @@ def test_chance_is_told_of_sets_that_are_large_enough(
     assert told["leaked"] / 3 < told["expected_by_chance"] < told["leaked"] * 3
     text = sscd("leaks", "test.d", "--against", "train.d", "-t", "0.6", "--yes").out.decode()
     assert re.search(r"expected by chance    about [\d.]+, of images that are no copies\n", text)
+
+
+def test_github_counts_the_images_that_no_annotation_names(
+    sscd: Run, tmp_path: Path, store: Store
+) -> None:
+    pictures = {
+        seed: picture(tmp_path / "photos" / f"{seed}.png", seed).read_bytes() for seed in range(3)
+    }
+
+    def stored(name: str, **files: int) -> None:
+        paths = {tmp_path / name / f"{file}.png": seed for file, seed in files.items()}
+        (tmp_path / name).mkdir()
+        for path, seed in paths.items():
+            path.write_bytes(pictures[seed])
+        store(tmp_path / f"{name}.d", {path: np.eye(3)[seed] for path, seed in paths.items()})
+
+    stored("test", a=0, b=1)
+    stored("train", **{f"a{n}": 0 for n in range(12)}, b=1)
+    github = sscd("leaks", "test.d", "--against", "train.d", "-f", "github").lines
+    assert sum(" is train/a" in line for line in github) == 9
+    assert github[-1] == "1 image more; --format json names all"
+    names = "uvwxyz"
+    for name in names:
+        stored(name, c=2)
+    *ours, last = (f"{name}.d" for name in names)
+    github = sscd("leaks", *ours, "--against", last, "-f", "github").lines
+    assert github[-1] == "5 images more; --format json names all"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sscd_cli.errors import printable
-from sscd_cli.reports.leaks.record import NEW, GateReport, Leak
+from sscd_cli.reports.leaks.record import NEW, GateReport
+from sscd_cli.text import counted
 
 MOST = 10  # annotations of a kind that GitHub shows of a step: the verdicts, and leaks
 _LEVELS = {"failed": "error", "warned": "warning", "passed": "notice"}
@@ -16,19 +17,12 @@ def github(report: GateReport) -> Iterator[str]:
     for pair in report.pairs:
         yield _command(_LEVELS[pair.verdict], pair.title, pair.sentence)
     level = "error" if report.verdict == "failed" else "warning"
-    most = MOST - len(report.pairs)
-    for leak in report.worst(most):
-        if leak.status == NEW:
-            yield _annotation(leak, level)
-    new = sum(pair.counts.new for pair in report.pairs)
-    if new > most:
-        yield f"{new - most:,} images more; --format json names all\n"
-
-
-def _annotation(leak: Leak, level: str) -> str:
-    match = leak.match
-    said = f"{match.path} is {match.other}: {match.band}, similarity {match.similarity:.3f}"
-    return _command(level, "leak", said, file=match.path)
+    shown = [leak for leak in report.worst(MOST - len(report.pairs)) if leak.status == NEW]
+    for leak in shown:
+        yield _command(level, "leak", leak.sentence, file=leak.match.path)
+    leaking = {leak.match.path for leak in report.leaks() if leak.status == NEW}
+    if more := leaking - {leak.match.path for leak in shown}:
+        yield f"{counted(len(more), 'images')} more; --format json names all\n"
 
 
 def _command(level: str, title: str, message: str, file: str = "") -> str:

@@ -40,8 +40,8 @@ def _suite(root: Element, report: LeakReport) -> None:
     case = SubElement(suite, "testcase", {"classname": "sscd.leaks", "name": name})
     named = "\n".join([*map(_line, report.worst(MOST)), *_rest(report)])
     if report.verdict == "failed":
-        said = {"type": "leakage", "message": printable(report.sentence)}
-        SubElement(case, "failure", said).text = named
+        failure = {"type": "leakage", "message": printable(report.sentence)}
+        SubElement(case, "failure", failure).text = named
     else:
         output = f"{report.verdict}: {printable(report.sentence)}\n{named}"
         SubElement(case, "system-out").text = output.rstrip("\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import Any, Literal
 
 from sscd_cli.choices import BANDS, LOOK_AT
@@ -33,6 +34,18 @@ class Leak:
     @property
     def fingerprint(self) -> str:
         return "-".join(sorted((self.match.content_hash, self.match.other_content_hash)))
+
+    @property
+    def sentence(self) -> str:
+        """Say which two images are alike, and how."""
+        match = self.match
+        return f"{match.path} is {match.other}: {match.band}, similarity {match.similarity:.3f}"
+
+    @property
+    def rank(self) -> tuple[int, int, float]:
+        """By which the leaks that matter most come first: new ones, and the most alike."""
+        match = self.match
+        return STATUSES.index(self.status), BANDS.index(match.band), -match.similarity
 
     def record(self) -> dict[str, Any]:
         """Return it as one flat record."""
@@ -69,16 +82,6 @@ class Counts:
         return self.leaked / self.images
 
 
-def title_of(verdict: Verdict) -> str:
-    """Return what heads a report."""
-    return f"sscd leaks: {verdict}"
-
-
-def _rank(leak: Leak) -> tuple[int, int, float]:
-    match = leak.match
-    return STATUSES.index(leak.status), BANDS.index(match.band), -match.similarity
-
-
 @dataclass(frozen=True)
 class LeakReport:
     """What was found between two sets.
@@ -99,25 +102,25 @@ class LeakReport:
     leaks: Callable[[], Iterator[Leak]]
 
     def worst(self, most: int) -> list[Leak]:
-        """Return the leaks that matter most: new ones first, the most alike first."""
-        return heapq.nsmallest(most, self.leaks(), key=_rank)
+        """Return the leaks that matter most, the worst first."""
+        return heapq.nsmallest(most, self.leaks(), key=attrgetter("rank"))
 
     @property
     def title(self) -> str:
-        return title_of(self.verdict)
+        return f"sscd leaks: {self.verdict}"
 
     @property
     def sentence(self) -> str:
         """Say how much leaks and what that is held against."""
         counts = self.counts
-        said = (
+        share = (
             f"{counts.leaked:,} of {counted(counts.images, 'images')} of {self.test} "
             f"({counts.share:.1%}) have a copy among {counts.others:,} of {self.train}"
         )
         if not counts.leaked:
-            return said
+            return share
         held = "more than" if self.verdict == "failed" else "within"
-        return f"{said}: {counts.new:,} new, {held} the {self.max_leakage} allowed"
+        return f"{share}: {counts.new:,} new, {held} the {self.max_leakage} allowed"
 
     def facts(self) -> Iterator[tuple[str, str]]:
         """Yield what else there is to say, in words for people: a name and its value each."""
@@ -149,10 +152,6 @@ class GateReport:
         found = {report.verdict for report in self.pairs}
         return next(verdict for verdict in VERDICTS if verdict in found)
 
-    @property
-    def title(self) -> str:
-        return title_of(self.verdict)
-
     def leaks(self) -> Iterator[Leak]:
         """Yield the leaks of all pairs of sets."""
         for report in self.pairs:
@@ -160,7 +159,7 @@ class GateReport:
 
     def worst(self, most: int) -> list[Leak]:
         """Return the leaks that matter most, as `LeakReport.worst`."""
-        return heapq.nsmallest(most, self.leaks(), key=_rank)
+        return heapq.nsmallest(most, self.leaks(), key=attrgetter("rank"))
 
     def table(self) -> list[list[str]]:
         """Return what each set has of each later one, in words: a row of names, then a row a set.
@@ -172,7 +171,7 @@ class GateReport:
         names = list(dict.fromkeys(report.train for report in self.pairs))
         rows: dict[str, dict[str, str]] = {}
         for report in self.pairs:
-            said = f"{report.counts.leaked:,} ({report.counts.share:.1%})"
-            rows.setdefault(report.test, {})[report.train] = said
+            cell = f"{report.counts.leaked:,} ({report.counts.share:.1%})"
+            rows.setdefault(report.test, {})[report.train] = cell
         body = ([test, *(cells.get(name, "") for name in names)] for test, cells in rows.items())
         return [["", *names], *body]

@@ -76,12 +76,11 @@ def _invocation(report: GateReport, shown: int) -> dict[str, Any]:
 
 def _result(leak: Leak, new: str) -> dict[str, Any]:
     match = leak.match
-    said = f"{match.path} is {match.other}: {match.band}, similarity {match.similarity:.3f}"
     result: dict[str, Any] = {
         "ruleId": _RULES[match.band],
         "ruleIndex": BANDS.index(match.band),
         "level": new if leak.status == NEW else "note",
-        "message": {"text": printable(said)},
+        "message": {"text": printable(leak.sentence)},
         "locations": [_location(match.path)],
         "relatedLocations": [_location(match.other)],
         "partialFingerprints": {"contentPair/v1": leak.fingerprint},

@@ -134,14 +134,14 @@ def _row(cluster: ReportedCluster, decided: Decided) -> list[Any]:
             *(kind(image), image.mtime_ns // 1_000_000, image.content_hash),
             *(image.pixel_hash, image.band, image.verdict, image.reason, image.explanation),
             *(int(image.fixed), int(is_shown_by_browser(image))),
-            *_said(image, cluster.images[keeper], decided),
+            *_decision(image, cluster.images[keeper], decided),
         ]
         for image, keeper in zip(cluster.images, keepers, strict=True)
     ]
     return [cluster.name, cluster.weakest_link, images]
 
 
-def _said(image: ReportedImage, keeper: ReportedImage, decided: Decided) -> tuple[str, ...]:
+def _decision(image: ReportedImage, keeper: ReportedImage, decided: Decided) -> tuple[str, ...]:
     """Return what was decided of an image and its keeper: the verdict and what stays."""
     if image is keeper or not decided:
         return ()
