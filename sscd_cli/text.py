@@ -1,6 +1,9 @@
-"""How the tool calls itself, and how it writes numbers and sizes."""
+"""How the tool calls itself, how it writes numbers and sizes, and how it reads JSON."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 VERSION = "0.1.0"
 FOOTER_KEY = b"sscd"  # of what a shard of descriptors says of itself
@@ -29,3 +32,13 @@ def bytes_text(count: int) -> str:
             break
         size, unit = size / 1000, larger
     return f"{size:.1f} {unit}" if unit != "B" and size < 9.95 else f"{size:.0f} {unit}"
+
+
+def from_json(text: str | bytes, *, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """Return what JSON says. Raises: ValueError: it is none, or nested deeper than Python reads."""
+    import json
+
+    try:
+        return json.loads(text, parse_constant=parse_constant)
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None

@@ -30,7 +30,7 @@ from sscd_cli.models.load import load_model
 from sscd_cli.models.network import Network
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.storage.files import whole_file
-from sscd_cli.text import VERSION, counted
+from sscd_cli.text import VERSION, counted, from_json
 from sscd_cli.training.distributed import World, join_world, leave_world, wait_for_all
 from sscd_cli.training.log import (
     StepLog,
@@ -226,7 +226,7 @@ def _compare(options: TrainOptions) -> None:
     """
     recipe, path = _recipe(options), options.output / OPTIONS
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
     for name in ("seed", "holdout", "batch_size", "optimizer"):

@@ -20,7 +20,7 @@ from pathlib import Path
 from sscd_cli.decisions.records import HASH, Pair
 from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.storage.files import output_file
-from sscd_cli.text import TOOL
+from sscd_cli.text import TOOL, from_json
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -34,7 +34,7 @@ class KnownLeak:
 def read_baseline(file: Path) -> set[KnownLeak]:
     """Return the pairs of a baseline. Raises: UsageError: it is none, or cannot be read."""
     try:
-        pairs = json.loads(file.read_bytes())["baseline"]
+        pairs = from_json(file.read_bytes())["baseline"]
         if not all(HASH.fullmatch(hash) for pair in pairs for hash in pair):
             raise ValueError("a pair of it is no pair of content hashes")
         return {_known(*pair) for pair in pairs}

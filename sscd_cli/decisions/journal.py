@@ -23,7 +23,7 @@ from sscd_cli.decisions.folder_times import FolderTimes, Times, times_of
 from sscd_cli.errors import SscdError, UsageError, reason_of
 from sscd_cli.storage.files import sync_folder
 from sscd_cli.storage.locks import lock
-from sscd_cli.text import TOOL
+from sscd_cli.text import TOOL, from_json
 
 _FOLDERS = ("before", "after")
 _STATES = ("done", "dropped", "undoing", "undone")
@@ -104,7 +104,7 @@ class Journal:
 
     def _read(self, lines: Sequence[bytes]) -> None:
         for line in lines:
-            for word, value in json.loads(line).items():
+            for word, value in from_json(line).items():
                 if word == "intent":
                     self._note(Act(**value))
                 elif word in _STATES:
@@ -159,12 +159,12 @@ def _begun(path: Path, file: FileIO, head: Mapping[str, Any] | None) -> Journal:
         return journal
     try:
         first, *lines = whole.removesuffix(b"\n").split(b"\n")
-        found = json.loads(first)
+        found = from_json(first)
         if found["journal"] != 1:
             raise ValueError("its version is unknown")
         journal = Journal(path, file, found)
         journal._read(lines)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else reason_of(error)
         what = f"{path} is no journal of sscd apply: {reason}"
         raise UsageError(what, "name the file that sscd apply named") from None

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from sscd_cli.errors import SscdError
+from sscd_cli.text import from_json
 
 VERDICTS = ("same", "keep_both", "not_duplicate", "other_shot", "revoked")
 HASH = re.compile("[0-9a-f]{32}")
@@ -96,9 +97,9 @@ def read_records(file: Path) -> list[dict[str, Any]]:
     with file.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             try:
-                decision = json.loads(line)
+                decision = from_json(line)
                 check_decision(decision)
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
+            except (ValueError, KeyError, TypeError) as error:
                 why, hint = _unlike_a_decision(line, error)
                 raise SscdError(f"line {number} of {file} is {why}", hint) from None
             records.append(decision)

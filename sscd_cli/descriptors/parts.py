@@ -20,6 +20,7 @@ from pathlib import Path
 from sscd_cli.errors import StoreError
 from sscd_cli.machines.tasks import Task, all_tasks
 from sscd_cli.storage.files import whole_file
+from sscd_cli.text import from_json
 
 _RECORD = re.compile(r"part-\d+of\d+-[0-9a-f]{8}\.json")
 _NAMED = 10  # parts that an error lists by name
@@ -99,7 +100,7 @@ def _missing(parts: Iterable[Part], count: int) -> list[Task]:
 
 def _read(path: Path) -> Part:
     try:
-        record = json.loads(path.read_bytes())
+        record = from_json(path.read_bytes())
         return Part(Task.parse(record["task"]), tuple(record["words"]), record["done"] is True)
     except (OSError, ValueError, KeyError, TypeError) as error:
         fix = "delete it and run that task again"

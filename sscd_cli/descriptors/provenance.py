@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from sscd_cli.text import from_json
+
 Descriptor = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 
 
@@ -55,7 +57,7 @@ class Provenance:
 
         Raises: ValueError: not JSON. KeyError, TypeError: a field without a default is missing.
         """
-        stored = json.loads(text)
+        stored = from_json(text)
         wanted = (f.name for f in fields(cls) if f.default is MISSING or f.name in stored)
         return cls(**{name: stored[name] for name in wanted})
 

@@ -33,6 +33,7 @@ from sscd_cli.matching.copies import SAMPLE_ROWS, Recall
 from sscd_cli.matching.join import Pairs
 from sscd_cli.scoring.threshold import look_at, resolve
 from sscd_cli.storage.files import whole_file, writing
+from sscd_cli.text import from_json
 
 EXACT_ROWS = 10_000_000  # with 512 dimensions, some 30 core hours
 _FOLDER = re.compile(r"join-[0-9a-f]{16}(-[0-9a-f]{16})?")
@@ -155,7 +156,7 @@ def _save_groups(path: Path, groups: Groups) -> None:
 
 def _load_groups(path: Path) -> Groups:
     try:
-        record = json.loads(path.read_bytes())
+        record = from_json(path.read_bytes())
         choices = record["choices"]
         if choices is None:
             return Groups(None, None)

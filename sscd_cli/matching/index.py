@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sscd_cli.errors import StoreError, UsageError, reason_of
 from sscd_cli.matching.products import Indices
 from sscd_cli.storage.files import whole_file
-from sscd_cli.text import counted
+from sscd_cli.text import counted, from_json
 
 EXACT_ROWS = 200_000  # up to here a flat index answers in a fraction of a second
 PROBES = 64  # of 4 √N lists: recall 0.997 or better at cosine 0.75
@@ -278,7 +278,7 @@ def _file_digest(path: Path) -> str:
 
 def _read_manifest(path: Path) -> tuple[Manifest, str]:
     """Return the manifest and the digest of the index file beside it."""
-    record = json.loads(path.read_bytes())
+    record = from_json(path.read_bytes())
     if record["version"] != _VERSION:
         raise ValueError(f"it is of version {record['version']}, this is {_VERSION}")
     shards = tuple(ShardStamp(**shard) for shard in record["shards"])

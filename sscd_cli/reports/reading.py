@@ -7,7 +7,6 @@ says, and names what stays for each image that goes.
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typing import Any, BinaryIO, TypeVar
 from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.reports.header import COMMENT, METADATA_KEY
 from sscd_cli.reports.reported import NAMES, Record, ReportedCluster, ReportedMatch
+from sscd_cli.text import from_json
 
 T = TypeVar("T")
 _PARSED: dict[str, Callable[[str], Any]] = {
@@ -99,8 +99,6 @@ def refusing(name: str) -> Iterator[None]:
         yield
     except EOFError as error:
         raise SscdError(f"{name} is cut: {error}", again) from None
-    except RecursionError:
-        raise SscdError(f"{name} is no report of sscd dedup: nested too deeply", again) from None
     except OSError as error:
         raise SscdError(f"cannot read {name}: {reason_of(error)}", again) from None
     except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
@@ -151,7 +149,7 @@ def _text(line: bytes) -> str:
 
 
 def _object(line: bytes) -> Record:
-    found = json.loads(_text(line), parse_constant=_refuse_constant)
+    found = from_json(_text(line), parse_constant=_refuse_constant)
     if not isinstance(found, dict):
         raise ValueError("a line is no JSON object")
     return found

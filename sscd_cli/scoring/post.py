@@ -32,7 +32,7 @@ from sscd_cli.descriptors.provenance import Descriptor, Provenance, difference
 from sscd_cli.errors import StoreError, UsageError, reason_of
 from sscd_cli.scoring.moments import Moments, Sample, principal_axes, rank
 from sscd_cli.storage.files import file_here, output_file, writing
-from sscd_cli.text import counted
+from sscd_cli.text import counted, from_json
 
 Floats = npt.NDArray[np.float32]
 
@@ -261,7 +261,7 @@ def _read(path: Path) -> PostProcessing:
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
-        story = json.loads((file.metadata() or {})["sscd_post"])
+        story = from_json((file.metadata() or {})["sscd_post"])
         tensors = {name: file.get_tensor(name) for name in ("axes", "background", "mean")}
     if story["version"] != _VERSION or story["digest"] != _digest(*tensors.values()):
         raise ValueError("another version, or changed since it was written")

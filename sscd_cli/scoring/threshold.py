@@ -13,6 +13,7 @@ from sscd_cli.errors import SscdError, StoreError, UsageError, printable
 from sscd_cli.scoring.scale import COSINE, Scale
 from sscd_cli.storage.files import output_file, writing
 from sscd_cli.storage.places import place
+from sscd_cli.text import from_json
 
 _VERSION = 1
 
@@ -46,7 +47,7 @@ class CalibratedThreshold:
     def load(cls, path: Path) -> CalibratedThreshold:
         """Read what `save` wrote. Raises: StoreError: it is something else, or cannot be read."""
         try:
-            stored: dict[str, Any] = json.loads(path.read_bytes())
+            stored: dict[str, Any] = from_json(path.read_bytes())
             if stored.pop("version") != _VERSION:
                 raise ValueError("it is of another version of sscd")
             made_by = Provenance.from_json(json.dumps(stored.pop("provenance")).encode())

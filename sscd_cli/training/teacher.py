@@ -25,6 +25,7 @@ from sscd_cli.images.decode import Decoded, decode
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.models.load import Model
 from sscd_cli.storage.files import whole_file
+from sscd_cli.text import from_json
 from sscd_cli.training.log import writing
 
 CODES, MADE_OF = "codes.npy", "codes.json"
@@ -59,7 +60,7 @@ def _kept(folder: Path, shape: tuple[int, int], made_of: dict[str, str]) -> np.m
     if about.exists():
         try:
             codes = np.lib.format.open_memmap(path, mode="r+")
-            same = json.loads(about.read_text(encoding="utf-8")) == made_of
+            same = from_json(about.read_text(encoding="utf-8")) == made_of
         except (OSError, ValueError) as error:
             raise SscdError(f"{path} is damaged", f"delete it and {MADE_OF}") from error
         if not same or codes.shape != shape:

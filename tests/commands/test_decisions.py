@@ -245,7 +245,7 @@ def test_of_two_sets_pixels_inherit_and_the_same_bytes_come_first() -> None:
         ("[1]", "no decision: it is no JSON object; mend or remove that line"),
         ('{"left"', "no decision: it is no JSON object; mend or remove that line"),
         ("\xff", "no decision: it is no JSON object; mend or remove that line"),
-        ("[" * 100_000, "no decision: it is no JSON object; mend or remove that line"),
+        ("[" * 100_000, "no decision: its values are nested too deeply; mend or remove that line"),
     ],
 )
 def test_a_line_that_is_no_decision_is_named_with_what_to_do(

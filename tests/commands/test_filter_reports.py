@@ -142,7 +142,7 @@ def test_a_nested_line_is_no_report(tiny: Run, tmp_path: Path, pictures: dict[st
     first, *_ = report(tiny, "photos").read_bytes().split(b"\n")
     nested = b'{"members":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     why = refused(tiny, b"\n".join([first, nested, b'{"end": true}', b""]))
-    assert why == "r is no report of sscd dedup: nested too deeply"
+    assert why == "r is no whole report of sscd dedup: its values are nested too deeply"
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv", "parquet"])

@@ -213,7 +213,7 @@ def test_the_next_batch_is_begun_before_one_is_waited_for(
         *("end 3", "wait 2", "wait 3"),
     ]
     for ours, theirs in zip(found, expected, strict=True):
-        assert ours.rows == theirs.rows
+        assert ours.outcomes == theirs.outcomes
         assert ours.descriptors.keys() == theirs.descriptors.keys()
         for index, descriptor in theirs.descriptors.items():
             assert ours.descriptors[index].tobytes() == descriptor.tobytes()

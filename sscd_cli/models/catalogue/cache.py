@@ -17,6 +17,7 @@ from sscd_cli.errors import ModelError, reason_of
 from sscd_cli.models.catalogue.published import Published
 from sscd_cli.storage.files import whole_file
 from sscd_cli.storage.locks import lock
+from sscd_cli.text import from_json
 
 RECORDS = "digests.json"
 
@@ -90,7 +91,7 @@ def read_records() -> dict[str, FirstDownload]:
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot read {path}: {error}", "delete it") from error
     try:
-        return {file: FirstDownload(**entry) for file, entry in json.loads(text).items()}
+        return {file: FirstDownload(**entry) for file, entry in from_json(text).items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} is damaged", "delete it; digests are recorded anew") from error
 

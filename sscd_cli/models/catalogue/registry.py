@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from sscd_cli.models.catalogue.published import (
     Source,
 )
 from sscd_cli.models.files.onnx_graph import inspect_onnx, is_onnx, layout_of
-from sscd_cli.models.files.weights import inspect_weights
+from sscd_cli.models.files.weights import inspect_weights, parsed_note
 from sscd_cli.storage.servers import is_url
 
 BUNDLED = MODEL  # the default is the one that is
@@ -186,10 +185,7 @@ def _described(path: Path) -> ModelSpec:
 def _described_onnx(path: Path) -> ModelSpec:
     file = inspect_onnx(path)
     layout = layout_of(file)
-    try:
-        story = json.loads(file.notes.get("sscd", "{}"))
-    except ValueError:
-        story = {}
+    story = parsed_note(file.notes.get("sscd", ""))
     side = layout.side
     taken = Recipe(f"skew-{side}", side, square=True) if side else None
     return _by_its_story(path, story, ("onnx", layout.dimensions), file_digest(path), taken)

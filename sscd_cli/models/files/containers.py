@@ -7,7 +7,6 @@ Source: safetensors format description; torch `serialization.py` and `jit/docs/s
 
 from __future__ import annotations
 
-import json
 import struct
 import zipfile
 import zlib
@@ -23,6 +22,7 @@ from sscd_cli.errors import ModelError
 from sscd_cli.machines.hardware import lacking
 from sscd_cli.models.files.tensors import ITEM_BYTES, StoredTensor, as_shape, contiguous
 from sscd_cli.models.files.unpickle import Opaque, Refused, read_pickle
+from sscd_cli.text import from_json
 
 LEGACY_MAGIC = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
 
@@ -114,10 +114,7 @@ def _safetensors(file: BufferedIOBase, size: int) -> ModelContents:
     (length,) = struct.unpack("<Q", file.read(8))
     if length > min(size - 8, MAX_HEADER):
         raise ValueError("the header is longer than the file")
-    try:
-        header = json.loads(file.read(length))
-    except RecursionError as error:
-        raise ValueError("the header is nested too deeply") from error
+    header = from_json(file.read(length))
     notes = header.pop("__metadata__", None) or {}
     if not isinstance(notes, dict):
         raise ValueError("its metadata is no table")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from sscd_cli.models.files.containers import (
 from sscd_cli.models.files.layouts import infer_trunk, to_torchvision
 from sscd_cli.models.files.tensors import FLOATS, StoredTensor
 from sscd_cli.models.files.unpickle import Opaque
+from sscd_cli.text import from_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,7 +112,7 @@ def _notes(contents: ModelContents) -> dict[str, Any]:
     notes: dict[str, Any] = {}
     for name in _NOTES:
         if name in contents.notes:
-            notes[name] = _parsed(contents.notes[name])
+            notes[name] = parsed_note(contents.notes[name])
     if isinstance(contents.tree, dict) and contents.kind != "safetensors":
         notes |= {name: contents.tree[name] for name in _NOTES if name in contents.tree}
         arguments = contents.tree.get("hyper_parameters", {})
@@ -123,10 +123,11 @@ def _notes(contents: ModelContents) -> dict[str, Any]:
     return notes
 
 
-def _parsed(text: str) -> Any:
+def parsed_note(text: str) -> Any:
+    """Return what a file says of itself as JSON, or else as the text that it is."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return from_json(text)
+    except ValueError:
         return text
 
 

@@ -6,7 +6,6 @@ for a pool, and nothing spins. Nothing of a file runs but operators that ONNX Ru
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from sscd_cli.errors import ModelError, UsageError
 from sscd_cli.images.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from sscd_cli.machines.device import Device
 from sscd_cli.models.files.onnx_graph import inspect_onnx, layout_of
+from sscd_cli.text import from_json
 
 CPU = Device("cpu")
 
@@ -44,7 +44,7 @@ class OnnxRuntime:
     def exported_from(self) -> str | None:
         """Return the SHA-256 of the weight file of which this is another form, if it says."""
         try:
-            found = json.loads(self._session.get_modelmeta().custom_metadata_map["sscd"])
+            found = from_json(self._session.get_modelmeta().custom_metadata_map["sscd"])
             return str(found["exported_from"])
         except (KeyError, ValueError, TypeError):
             return None

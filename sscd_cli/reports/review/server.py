@@ -6,7 +6,6 @@ of each address: no other user of the machine, and no page of another site.
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import threading
@@ -18,6 +17,7 @@ from typing import Any
 
 from sscd_cli.errors import SscdError
 from sscd_cli.machines.hardware import core_count
+from sscd_cli.text import from_json
 
 LOOPBACK = "127.0.0.1"
 MOST_BYTES = 16 << 20  # of decisions in one request
@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return
         try:
-            decisions = json.loads(self.rfile.read(size))
+            decisions = from_json(self.rfile.read(size))
             with self.server.writing:
                 self.server.site.write(decisions)
         except (ValueError, KeyError, TypeError) as error:
