@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from sscd_cli.cli import terminal
@@ -15,6 +16,7 @@ from sscd_cli.text import counted
 
 if TYPE_CHECKING:
     from sscd_cli.commands.evaluate.self_copies import EvalSelfResult
+    from sscd_cli.evaluation.copies_report import CopiesReport
 
 
 def eval_self(
@@ -49,11 +51,12 @@ def _table(result: EvalSelfResult) -> Iterator[str]:
             f"{row.edit:<20} {row.strength:<16} {row.recall:>7.3f} {row.micro_ap:>7.3f} "
             f"{row.accuracy_at_1:>7.3f}"
         )
-    yield (
-        f"recall at {report.precision:.0%} precision, which is at threshold {report.threshold:.4f};"
-        " first: the original is the nearest"
+    reached = _reached(report)
+    where = (
+        "which no threshold reaches" if reached is None else f"which is at threshold {reached:.4f}"
     )
-    for threshold in (report.threshold, result.threshold):
+    yield f"recall at {report.precision:.0%} precision, {where}; first: the original is the nearest"
+    for threshold in (reached, result.threshold):
         if threshold is None:
             continue
         yield (
@@ -61,6 +64,11 @@ def _table(result: EvalSelfResult) -> Iterator[str]:
             f"{report.false_pairs_per_1000(threshold):.2f} pairs of different originals "
             "for 1,000 originals"
         )
+
+
+def _reached(report: CopiesReport) -> float | None:
+    """Return from where on the wanted precision holds; None where it nowhere does."""
+    return report.threshold if isfinite(report.threshold) else None
 
 
 def _json(result: EvalSelfResult) -> str:
@@ -76,7 +84,7 @@ def _json(result: EvalSelfResult) -> str:
             "copies": report.total.copies,
             "micro_ap": report.micro_ap,
             "recall": report.recall,
-            "threshold": report.threshold,
+            "threshold": _reached(report),
             "edits": [asdict(row) for row in report.rows],
             "by_edit": [asdict(row) for row in report.by_name],
         }
