@@ -19,6 +19,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 FEWEST = 32  # things to do: for fewer a process takes longer to begin than it saves
+MOST_A_TIME = 16  # handed over to a process, which costs more than looking for a file
 _PR_SET_PDEATHSIG = 1
 
 
@@ -42,7 +43,7 @@ def on_all_cores(work: Callable[[T], R], things: Sequence[T]) -> Iterator[R]:
     forks = sys.platform == "linux" and len(things) >= FEWEST
     pool, task = (_forked(work), _work_held) if forks else (ThreadPoolExecutor(core_count()), work)
     try:
-        yield from pool.map(task, things)
+        yield from pool.map(task, things, chunksize=min(MOST_A_TIME, 1 + len(things) // FEWEST))
     except BrokenProcessPool as error:
         what = "a process of this run was killed, perhaps for lack of memory"
         raise SscdError(what, "free some, and run the same command again") from error
