@@ -17,7 +17,8 @@ from sscd_cli.images.signatures import bin_of, suffix_of
 
 # a table, and the columns chosen in it
 CHOSEN = re.compile(
-    r"(.+\.(?:parquet|pq|arrow|feather|ipc|csv|tsv|jsonl|ndjson))#((?:image|id)=[^#]*)",
+    r"(.+\.(?:parquet|pq|arrow|feather|ipc|(?:csv|tsv|jsonl|ndjson)(?:\.(?:gz|bz2|xz|zst))?))"
+    r"#((?:image|id)=[^#]*)",
     re.IGNORECASE | re.DOTALL,
 )
 USUAL = ("image", "file_name", "img", "jpg", "path", "file", "filename", "url")

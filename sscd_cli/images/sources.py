@@ -29,7 +29,8 @@ from typing import NamedTuple, cast
 from sscd_cli.errors import SscdError, UsageError, cannot_read, reason_of
 from sscd_cli.images.containers.folder import iter_folder
 from sscd_cli.images.containers.kinds import is_container, is_table, open_container
-from sscd_cli.images.containers.listing import NamelessError, is_listing, iter_listing, iter_names
+from sscd_cli.images.containers.listing import NamelessError, is_listing, iter_listing
+from sscd_cli.images.containers.piped_names import iter_names
 from sscd_cli.images.refs import (
     FOUND,
     QUARANTINE,

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import os
+import random
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from conftest import picture
 
 from sscd_cli.errors import SscdError, UsageError
+from sscd_cli.images.containers.kinds import rewriter, suffix
 from sscd_cli.images.containers.listing import iter_records
 from sscd_cli.images.containers.relisting import rewrite_listing
 from sscd_cli.images.refs import Columns, ImageRef, Survey
@@ -169,6 +175,8 @@ def test_json_that_is_no_coco_is_refused(tmp_path: Path, text: str) -> None:
         ("names.txt", "b/2.jpg\r\n\r\n1.jpg\r\n"),
         ("bom.txt", "\ufeffb/2.jpg\n1.jpg"),
         ("bare.jsonl", '"b/2.jpg"\n"1.jpg"\n'),
+        ("labels.txt", "b/2.jpg 65\n1.jpg 970\r\n"),  # as of ImageNet and Caffe
+        ("scores.txt", "\ufeffb/2.jpg\t-1.5  0\n1.jpg\t.25  1"),
     ],
 )
 def test_lists_are_read_as_people_have_them(tmp_path: Path, name: str, text: str) -> None:
@@ -176,6 +184,71 @@ def test_lists_are_read_as_people_have_them(tmp_path: Path, name: str, text: str
     path = listed(tmp_path / name, text)
     assert [ref.id for ref in refs(path)] == ["b/2.jpg", "1.jpg"]
     assert "".join(record.text for record in iter_records(str(path), "")) == text
+
+
+def test_a_name_that_ends_in_a_number_is_whole_where_a_file_has_it(tmp_path: Path) -> None:
+    (tmp_path / "b.jpg 5").touch()
+    path = listed(tmp_path / "a.txt", "b.jpg 5\nc.jpg 6\n")
+    assert [ref.id for ref in refs(path)] == ["b.jpg 5", "c.jpg 6"]
+    path = listed(tmp_path / "a.txt", "a.jpg 5\nsome notes 6\n7\nc 2.jpg 6 7\n")
+    assert [ref.id for ref in refs(path)] == ["a.jpg", "some notes 6", "7", "c 2.jpg"]
+
+
+def test_labels_stay_with_the_names_of_a_list_that_is_written_again(tmp_path: Path) -> None:
+    path = listed(tmp_path / "a.txt", "a.jpg 0\nb.jpg 1\r\nc.jpg 2")
+    rewrite_listing(str(path), str(tmp_path / "b.txt"), {"a.jpg"})
+    assert (tmp_path / "b.txt").read_bytes() == b"b.jpg 1\r\nc.jpg 2"
+
+
+PACK = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": lambda data: pa.compress(data, "zstd", asbytes=True),
+}
+UNPACK = {
+    ".gz": gzip.decompress,
+    ".bz2": bz2.decompress,
+    ".xz": lzma.decompress,
+    ".zst": lambda data: pa.CompressedInputStream(pa.BufferReader(data), "zstd").read(),
+}
+
+
+@pytest.mark.parametrize("packing", PACK)
+@pytest.mark.parametrize("name", [*LISTS, "a.txt", "array.json"])
+def test_a_packed_list_is_read_and_written_as_it_is(
+    tmp_path: Path, packing: str, name: str
+) -> None:
+    texts = LISTS | {"a.txt": "b/2.jpg\n1.jpg\n", "array.json": '["b/2.jpg", "1.jpg"]'}
+    plain, path = tmp_path / name, tmp_path / f"{name}{packing}"
+    plain.write_text(texts[name], newline="")
+    path.write_bytes(PACK[packing](plain.read_bytes()))
+    assert [ref.id for ref in refs(path)] == ["b/2.jpg", "1.jpg"]
+    assert rewriter(str(path)) is not None
+    assert suffix(path.name) == plain.suffix + packing
+    for source in (plain, path):
+        rewrite_listing(str(source), str(tmp_path / f"new-{source.name}"), {"1.jpg"})
+    new = UNPACK[packing]((tmp_path / f"new-{path.name}").read_bytes())
+    assert new == (tmp_path / f"new-{name}").read_bytes()
+
+
+def test_a_column_of_a_packed_list_is_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"left,right\n1.jpg,2.jpg\n"))
+    assert [ref.id for ref in iter_images([f"{path}#image=right"])] == ["2.jpg"]
+
+
+@pytest.mark.parametrize("packing", PACK)
+def test_a_packed_list_that_was_cut_off_keeps_rows_and_is_named(
+    tmp_path: Path, packing: str
+) -> None:
+    names = [f"{random.Random(n).random()}.jpg" for n in range(200_000)]
+    data = PACK[packing]("\n".join(names).encode())
+    (tmp_path / f"a.txt{packing}").write_bytes(data[:-100])
+    *images, last = iter_images([str(tmp_path / f"a.txt{packing}")], survey=Survey())
+    assert last.fault is not None
+    assert [ref.id for ref in images] == names[: len(images)]
+    assert packing == ".zst" or images
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])

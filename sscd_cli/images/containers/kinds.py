@@ -9,7 +9,8 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import NamedTuple, Protocol
 
-from sscd_cli.images.containers.listing import is_listing
+from sscd_cli.images.containers.listing import extension_of, is_listing
+from sscd_cli.images.containers.packing import without_packing
 from sscd_cli.images.refs import ImageRef, Survey, split_columns
 
 KEPT_OPEN = 32
@@ -114,7 +115,7 @@ def rewriter(source: str) -> Rewrite | None:
     """
     if kind := _kind(source):
         return kind.rewrite
-    if is_listing(split_columns(source)[0].lower()):
+    if is_listing(split_columns(source)[0]):
         from sscd_cli.images.containers.relisting import rewrite_listing
 
         return rewrite_listing
@@ -154,4 +155,6 @@ def suffix(name: str) -> str:
     """Return the extension by which a source is known, in lower case: ".tar.gz", ".csv", ""."""
     name = split_columns(name)[0].lower()
     double = [known for known in TAR if name.endswith(known)]
-    return max(double, key=len) if double else os.path.splitext(name)[1]  # noqa: PTH122
+    if double or not is_listing(name):
+        return max(double, key=len, default=os.path.splitext(name)[1])  # noqa: PTH122
+    return extension_of(name) + name.removeprefix(without_packing(name))

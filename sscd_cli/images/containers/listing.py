@@ -15,12 +15,14 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, TextIO
+from typing import IO, Any, TextIO
 
-from sscd_cli.errors import SscdError, UsageError
+from sscd_cli.errors import SscdError
+from sscd_cli.images.containers.packing import opened, without_packing
 from sscd_cli.images.refs import ImageRef, NotImagesError, image_column
 from sscd_cli.images.signatures import is_image_name
 from sscd_cli.storage.servers import exists, is_url, join, open_binary, without_file_scheme
@@ -30,8 +32,8 @@ LINES = (".jsonl", ".ndjson")
 NAMES = ".txt"
 JSON = ".json"
 MOST_CHARACTERS = 64 << 20  # of a line or a cell, so that no file fills the memory
+MOST_LABELLED = 1 << 14  # characters of a path and its labels
 MOST_LINES = 100_000  # of one row
-CHUNK_BYTES = 1 << 16
 BOM = "\ufeff"
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what PowerShell begins a list with
 Row = dict[str, Any] | str
@@ -63,8 +65,13 @@ class ListRow:
 
 
 def is_listing(source: str) -> bool:
-    """Whether a source's name is that of a list of images."""
-    return source.lower().endswith((*TABLES, *LINES, NAMES, JSON))
+    """Whether a source's name is that of a list of images, packed or not."""
+    return extension_of(source) in {*TABLES, *LINES, NAMES, JSON}
+
+
+def extension_of(path: str) -> str:
+    """Return the extension that tells the kind of a list: ".csv" of `a.csv.gz`."""
+    return os.path.splitext(without_packing(path.lower()))[1]  # noqa: PTH122
 
 
 def iter_listing(path: str, column: str) -> Iterator[ImageRef]:
@@ -100,7 +107,7 @@ def iter_records(path: str, column: str) -> Iterator[ListRow]:
 
     An empty name stands where a row should have one. Raises: as `iter_listing`.
     """
-    if not path.lower().endswith(JSON):
+    if extension_of(path) != JSON:
         yield from _iter_rows(path, column)
         return
     found = read_json(path)
@@ -115,7 +122,7 @@ def read_json(path: str) -> dict[str, Any] | list[Row]:
 
     Raises: as `iter_listing`.
     """
-    with open_binary(path) as file:
+    with _unpacked(path) as file:
         found: Any = json.load(file)
     if found and isinstance(found, list) and all(isinstance(row, dict | str) for row in found):
         return found
@@ -131,10 +138,10 @@ def _is_coco_image(image: object) -> bool:
 
 
 def _iter_rows(path: str, column: str) -> Iterator[ListRow]:
-    extension = os.path.splitext(path.lower())[1]  # noqa: PTH122
+    extension = extension_of(path)
     ends = "\n" if extension == NAMES else ""  # "": a carriage return ends a line, too
     with (
-        open_binary(path) as stream,
+        _unpacked(path) as stream,
         io.TextIOWrapper(stream, _encoding(stream), "surrogateescape", newline=ends) as file,
     ):
         lines = _lines(file)
@@ -146,7 +153,18 @@ def _iter_rows(path: str, column: str) -> Iterator[ListRow]:
             yield from _of_table(path, lines, column, TABLES[extension])
 
 
-def _encoding(stream: BinaryIO) -> str:
+@contextmanager
+def _unpacked(path: str) -> Iterator[IO[bytes]]:
+    """Open a list, packed or not, whatever its name says."""
+    with open_binary(path) as file:
+        if not file.seekable():
+            yield file
+            return
+        with opened(file) as stream:
+            yield stream
+
+
+def _encoding(stream: IO[bytes]) -> str:
     if not stream.seekable():
         return "utf-8"
     start = stream.read(2)
@@ -164,71 +182,34 @@ def _lines(file: TextIO) -> Iterator[str]:
         yield line
 
 
-def iter_names(stream: io.BufferedIOBase, *, from0: bool) -> Iterator[str]:
-    """Yield the names of a list as they arrive, each byte of them kept; empty ones are none.
-
-    UTF-16 is told by its mark at the start, and its names are encoded as those of files are.
-
-    What is read first tells how they are separated: no name holds a NUL, but one may hold a line
-    feed. So the list is one of NULs if it has one among its first bytes, up to a whole name. A
-    carriage return before the end of a line, as Windows writes it, belongs to no name, but to
-    that of a file which exists. from0: the names are separated by NULs.
-    Raises: UsageError: NUL bytes after lines; a list of lines with `from0`.
-    """
-    rest, separator = b"", b"\0" if from0 else b""
-    for chunk in _chunks(stream):
-        rest += chunk
-        if not separator and (b"\0" in rest or b"\n" in rest):
-            separator = b"\0" if b"\0" in rest else b"\n"
-        if separator == b"\n" and b"\0" in chunk:
-            raise UsageError("the list on stdin holds line feeds and NUL bytes", "add --from0")
-        if separator:
-            *names, rest = rest.split(separator)
-            yield from (_as_name(name, separator) for name in names if name)
-            from0 = from0 and not names
-    if from0 and b"\n" in rest:
-        raise UsageError("the list on stdin holds no NUL byte", "leave out --from0")
-    if rest:
-        yield _as_name(rest, separator)
-
-
-def _chunks(stream: io.BufferedIOBase) -> Iterator[bytes]:
-    """Yield what arrives, without a mark at the start, and UTF-16 as names of files."""
-    first = stream.read1(CHUNK_BYTES)
-    while _begins_a_mark(first) and (more := stream.read1(CHUNK_BYTES)):
-        first += more
-    chunks = chain([first], iter(lambda: stream.read1(CHUNK_BYTES), b""))
-    if first.startswith(UTF_16):
-        yield from map(os.fsencode, codecs.iterdecode(chunks, "utf-16", "replace"))
-    else:
-        yield next(chunks).removeprefix(codecs.BOM_UTF8)
-        yield from chunks
-
-
-def _begins_a_mark(start: bytes) -> bool:
-    marks = (*UTF_16, codecs.BOM_UTF8)
-    return any(mark.startswith(start) and mark != start for mark in marks)
-
-
-def _as_name(line: bytes, separator: bytes) -> str:
-    name = os.fsdecode(line)
-    if separator != b"\0" and name.endswith("\r") and not os.path.lexists(name):
-        return name[:-1]
-    return name
-
-
 def _of_names(path: str, lines: Iterable[str]) -> Iterator[ListRow]:
-    """Read a list of one name a line. Raises: SscdError: the first line names no image."""
+    """Read a list of one name a line, or of names with numbers behind them, as labels.
+
+    Its first line tells which. Raises: SscdError: that names no image.
+    """
     folder = os.path.dirname(path)
-    is_list = False
+    is_list = is_labelled = False
     for text in lines:
         name = text.removesuffix("\n").removesuffix("\r")
         name = name if is_list else name.removeprefix(BOM)
         if name and not is_list and not (is_name(name) or _is_there(folder, name)):
-            what = f"{path} is no list of images: its first line names none"
-            raise SscdError(what, "name an image, or a list of one path a line")
+            is_labelled = bool(_unlabelled(name))
+            if not is_labelled:
+                what = f"{path} is no list of images: its first line names none"
+                raise SscdError(what, "name an image, or a list of one path a line")
         is_list = is_list or bool(name)
+        name = (is_labelled and _unlabelled(name)) or name
         yield ListRow(text, (name,) if name else ())
+
+
+def _unlabelled(line: str) -> str:
+    """Return the name of an image before the numbers that end a line; "" if there is none."""
+    parts = [line] if len(line) <= MOST_LABELLED else []
+    while parts and not is_name(parts[0]):
+        parts = parts[0].rsplit(maxsplit=1)
+        if len(parts) == 1 or not parts[1].lstrip("+-").replace(".", "", 1).isdecimal():
+            return ""
+    return parts[0] if parts else ""
 
 
 def _of_lines(path: str, lines: Iterable[str], column: str) -> Iterator[ListRow]:

@@ -18,6 +18,7 @@ CHUNK_BYTES = 1 << 20
 PACKED_BYTES = 1 << 16  # of which gzip makes 64 MiB at most
 LEFT_FREE = 1 << 30  # bytes of the disk where temporary files lie
 GZIP, BZIP2, XZ, ZSTANDARD = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"
+SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 DECOMPRESSORS: dict[bytes, Callable[[], Any]] = {
     GZIP: lambda: zlib.decompressobj(wbits=31),
     BZIP2: bz2.BZ2Decompressor,
@@ -31,6 +32,11 @@ class Unpacked(NamedTuple):
 
     file: IO[bytes]
     damage: Exception | None
+
+
+def without_packing(name: str) -> str:
+    """Return a name in lower case without the suffix that says how the file is packed."""
+    return name.removesuffix(next((end for end in SUFFIXES if name.endswith(end)), ""))
 
 
 def packing(file: IO[bytes]) -> bytes:
@@ -51,6 +57,7 @@ def opened(file: IO[bytes]) -> IO[bytes]:
     if kind == ZSTANDARD:
         stream, damage = unpack(file)
         if damage is not None:
+            stream.close()
             raise damage
         return stream
     if kind == GZIP:

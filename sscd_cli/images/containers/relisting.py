@@ -5,13 +5,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-from collections.abc import Set
-from typing import Any
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from typing import Any, TextIO
 
-from sscd_cli.images.containers.listing import JSON, ListRow, iter_records, named_image, read_json
+from sscd_cli.images.containers.listing import (
+    JSON,
+    ListRow,
+    extension_of,
+    iter_records,
+    named_image,
+    read_json,
+)
+from sscd_cli.images.containers.packing import packing, writer
 from sscd_cli.images.refs import split_columns
+from sscd_cli.storage.servers import open_binary
 
 
 def rewrite_listing(source: str, target: str, removed: Set[str]) -> int:
@@ -21,14 +32,24 @@ def rewrite_listing(source: str, target: str, removed: Set[str]) -> int:
     Raises: OSError, ValueError: the list cannot be read.
     """
     path, columns = split_columns(source)
-    if path.lower().endswith(JSON):
+    if extension_of(path) == JSON:
         return _rewrite_json(path, target, columns.image, removed)
-    with open(  # noqa: PTH123
-        target, "w", encoding="utf-8", errors="surrogateescape", newline=""
-    ) as output:
+    with _written(path, target, "surrogateescape") as output:
         for record in iter_records(path, columns.image):
             output.write(_kept(path, record, removed) or "")
     return 0
+
+
+@contextmanager
+def _written(path: str, target: str, errors: str) -> Iterator[TextIO]:
+    """Open what becomes of a list, packed as it is."""
+    with open_binary(path) as file:
+        kind = packing(file) if file.seekable() else b""
+    with (
+        writer(kind, target) as stream,
+        io.TextIOWrapper(stream, "utf-8", errors, newline="") as output,
+    ):
+        yield output
 
 
 def _kept(path: str, record: ListRow, removed: Set[str]) -> str | None:
@@ -49,7 +70,7 @@ def _rewrite_json(path: str, target: str, column: str, removed: Set[str]) -> int
         found = [json.loads(text) if text else row for row, text in texts if text is not None]
     else:
         along = _without(found, path, removed)
-    with open(target, "w", encoding="utf-8") as output:  # noqa: PTH123
+    with _written(path, target, "strict") as output:
         json.dump(found, output, ensure_ascii=False)
     return along
 
