@@ -66,10 +66,10 @@ def _text(result: EvalPairsResult) -> Iterator[str]:
 
 def _named(result: EvalPairsResult) -> Iterator[tuple[str, Point | None]]:
     """Yield the points that someone may ask for by name."""
-    from sscd_cli.evaluation.pair_report import PRECISIONS
+    from sscd_cli.evaluation.pair_report import WANTED_PRECISIONS
 
     yield result.chosen_by, result.chosen
-    for precision in PRECISIONS:
+    for precision in WANTED_PRECISIONS:
         yield f"{precision:.0%} precision", result.report.at_precision(precision)
     yield "best F1", result.report.best_f1
 

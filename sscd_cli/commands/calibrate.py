@@ -25,7 +25,7 @@ from sscd_cli.images.status import stored_ref
 from sscd_cli.machines.hardware import keep_large_allocations
 from sscd_cli.machines.stages import each, stage
 from sscd_cli.matching.doubts import as_keys
-from sscd_cli.matching.join import cross_pairs, similarity
+from sscd_cli.matching.join import cross_pairs, similarity_matrix
 from sscd_cli.models.load import Model
 from sscd_cli.options.calibrate import CalibrateOptions
 from sscd_cli.options.embed import EmbedOptions
@@ -210,7 +210,7 @@ def _floor(
     if share >= 1:
         return float(-1.0 - bias_N.max())
     some = rows[:: max(1, len(rows) // _ROWS_OF_SAMPLE)]
-    sample = similarity(descriptors_ND[some], descriptors_ND)
+    sample = similarity_matrix(descriptors_ND[some], descriptors_ND)
     sample -= (bias_N[some][:, None] + bias_N) / 2
     return float(np.quantile(sample, 1 - share))
 

@@ -144,7 +144,7 @@ def similarity(
     if contrast := _difference(left, right):
         raise UsageError(f"these cannot be compared: {contrast}", "embed both with the same model")
     rows = (s.descriptors if isinstance(s, DescriptorSet) else s for s in (left, right))
-    return join.similarity(*rows)
+    return join.similarity_matrix(*rows)
 
 
 def _difference(left: Any, right: Any) -> str | None:

@@ -18,7 +18,7 @@ from sscd_cli.decisions.records import read_decisions
 from sscd_cli.errors import SscdError
 from sscd_cli.evaluation.strangers import expected_pairs, images_among
 from sscd_cli.matching.decided import decided_between
-from sscd_cli.matching.join import Pairs, similarity
+from sscd_cli.matching.join import Pairs, similarity_matrix
 from sscd_cli.options.dedup import DedupOptions
 from sscd_cli.options.leaks import LeaksOptions
 from sscd_cli.reports.leaks.record import (
@@ -197,7 +197,7 @@ def _expected(found: AgainstResult, options: LeaksOptions, scale: Scale) -> floa
         side[np.sort(rng.permutation(len(side))[:most])] if len(side) > most else side
         for side in sides
     )
-    sample = similarity(ours, theirs)
+    sample = similarity_matrix(ours, theirs)
     bias = scale.bias(ours)
     if bias is not None:
         sample -= bias[:, None]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sscd_cli.evaluation.mixture import SHAPES_G, Mixture, fit
 
-Floats = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 STEP = 0.005  # between two thresholds
@@ -54,7 +54,7 @@ class Similarities:
     left: Indices
     right: Indices
     copies: NDArray[np.float32]
-    weights: Floats
+    weights: Doubles
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ class Curve:
     that shows none does not rule them out.
     """
 
-    threshold: Floats
-    precision: Floats
-    recall: Floats
-    look_alikes: Floats
-    copies: Floats
+    threshold: Doubles
+    precision: Doubles
+    recall: Doubles
+    look_alikes: Doubles
+    copies: Doubles
 
     def at(self, place: int) -> tuple[Interval, Interval]:
         """Return precision and recall at one threshold, by its number."""
@@ -161,10 +161,10 @@ class _Fitted:
     copies are among the pairs looked at; copies_share is that of those above the floor.
     """
 
-    edges: Floats
-    recall: Floats
-    look_alikes: Floats
-    copies: Floats
+    edges: Doubles
+    recall: Doubles
+    look_alikes: Doubles
+    copies: Doubles
     copies_share: float
     rng: np.random.Generator
 
@@ -197,15 +197,15 @@ def _fit(known: Similarities, pairs_K: Indices, rng: np.random.Generator) -> _Fi
     )
 
 
-def _edges(similarity_K: Floats) -> Floats:
+def _edges(similarity_K: Doubles) -> Doubles:
     """Return thresholds on round numbers from below all similarities to above them and 1."""
     low = np.floor(similarity_K.min() / STEP)
     high = np.floor(max(1.0, similarity_K.max()) / STEP + 1e-6) + 1
-    edges: Floats = np.round(np.arange(low, high + 1) * STEP, 6)
+    edges: Doubles = np.round(np.arange(low, high + 1) * STEP, 6)
     return edges
 
 
-def _recall(known: Similarities, edges_T: Floats, rng: np.random.Generator) -> Floats:
+def _recall(known: Similarities, edges_T: Doubles, rng: np.random.Generator) -> Doubles:
     """Return the weighted share of made copies at or above each edge, (B, T)."""
     images = len(known.copies)
     drawn_BI = rng.multinomial(images, np.full(images, 1 / images), 1 + REPLICATES)
@@ -214,11 +214,11 @@ def _recall(known: Similarities, edges_T: Floats, rng: np.random.Generator) -> F
         np.stack([(known.copies >= edge) @ known.weights for edge in edges_T], axis=1)
         / known.weights.sum()
     )
-    recall: Floats = drawn_BI @ found_IT / images
+    recall: Doubles = drawn_BI @ found_IT / images
     return recall
 
 
-def _choose_shapes(mixture: Mixture, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _choose_shapes(mixture: Mixture, rng: np.random.Generator) -> tuple[Doubles, Doubles]:
     """Return copies (B,) and look-alikes (B, T): of row 0 the mean over shapes, else of one."""
     upto = mixture.likelihood.cumsum(axis=1)
     shape = (rng.random((len(upto), 1)) > upto).sum(axis=1).clip(max=len(SHAPES_G) - 1)
@@ -254,14 +254,14 @@ def _expect(fitted: _Fitted, known: Similarities, wanted: float, assumed: Assume
     return Calibration(wanted, images, Interval(*per_image.tolist()), curve)
 
 
-def _of_another_sample(figure_BT: Floats) -> Floats:
+def _of_another_sample(figure_BT: Doubles) -> Doubles:
     """Return what samples as large as ours would show, where ours is off as the replicates are."""
     replicates_BT = figure_BT[1:]
-    another: Floats = np.clip(replicates_BT + replicates_BT[::-1] - figure_BT[0], 0, 1)
+    another: Doubles = np.clip(replicates_BT + replicates_BT[::-1] - figure_BT[0], 0, 1)
     return another
 
 
-def _precision(copies_BT: Floats, look_alikes_BT: Floats, rng: np.random.Generator) -> Floats:
+def _precision(copies_BT: Doubles, look_alikes_BT: Doubles, rng: np.random.Generator) -> Doubles:
     """Return the expected precision and the interval of what another set would show, (3, T).
 
     A set in which nothing is found shows no precision; where none shows any, all is possible.
@@ -274,14 +274,14 @@ def _precision(copies_BT: Floats, look_alikes_BT: Floats, rng: np.random.Generat
     return _with_interval(expected_T, drawn)
 
 
-def _draw_set(expected_BT: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
+def _draw_set(expected_BT: Doubles, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return how many pairs one set has at or above each threshold, where so many are expected."""
     between = np.maximum(-np.diff(expected_BT, append=0.0, axis=1), 0.0)
     above: NDArray[np.int64] = rng.poisson(between)[:, ::-1].cumsum(axis=1)[:, ::-1]
     return above
 
 
-def _with_interval(value: NDArray[np.float64], replicates_B: Floats) -> Floats:
+def _with_interval(value: NDArray[np.float64], replicates_B: Doubles) -> Doubles:
     """Return the value and the quantiles of its replicates, stacked."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(replicates_B, (tail, 1 - tail), axis=0)

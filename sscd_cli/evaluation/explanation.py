@@ -6,7 +6,6 @@ fine ones. An edit explains a pair if with it the images are much nearer than as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +22,7 @@ from sscd_cli.edits.candidates import (
     shrink,
 )
 from sscd_cli.edits.named import RGBImage
-
-Embed = Callable[[Sequence[RGBImage]], NDArray[np.float32]]
+from sscd_cli.evaluation.self_copies import Embed
 
 SAME = 0.95  # similarity from which two images are the same picture as they are
 LEAST = 0.85  # similarity that an edit must reach to explain a pair

@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 NOT_FOUND = np.iinfo(np.int64).max
 
-Curve = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+# precision, recall and threshold at each place of a ranking
+PrecisionRecall = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
-def precision_recall(scores_P: ArrayLike, is_match_P: ArrayLike, positives: int) -> Curve:
+def precision_recall(scores_P: ArrayLike, is_match_P: ArrayLike, positives: int) -> PrecisionRecall:
     """Return precision, recall and threshold after each pair, in the order of falling scores.
 
     Pairs of one score are ordered with the matches last, the worst case, so that nobody gains
@@ -39,7 +40,7 @@ def precision_recall(scores_P: ArrayLike, is_match_P: ArrayLike, positives: int)
     return found / np.arange(1, scores.size + 1), found / positives, scores[order]
 
 
-def threshold_curve(scores_P: ArrayLike, is_match_P: ArrayLike, positives: int) -> Curve:
+def threshold_curve(scores_P: ArrayLike, is_match_P: ArrayLike, positives: int) -> PrecisionRecall:
     """Return precision, recall and threshold for each distinct score, the largest first.
 
     What a threshold really gives: pairs of one score are accepted together.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 
 # From exponential to as heavy as the tails of uniform collections (receipts, one kind of shoe)
 SHAPES_G = np.array([1e-6, 0.05, 0.1, 0.15])
@@ -30,12 +30,12 @@ class Mixture:
     edge, and likelihood, (B, G), of each shape, adding to 1 over the shapes.
     """
 
-    copies: Floats
-    look_alikes: Floats
-    likelihood: Floats
+    copies: Doubles
+    look_alikes: Doubles
+    likelihood: Doubles
 
 
-def fit(counts_BX: Floats, copies_BX: Floats, edges_T: Floats) -> Mixture:
+def fit(counts_BX: Doubles, copies_BX: Doubles, edges_T: Doubles) -> Mixture:
     """Split the pairs counted in bins into copies and look-alikes.
 
     Args: counts_BX: pairs in each bin, fractions allowed; the first row is the set itself and the
@@ -64,15 +64,17 @@ def fit(counts_BX: Floats, copies_BX: Floats, edges_T: Floats) -> Mixture:
 
 
 def _expected(
-    counts: Floats, like_copies: Floats, edges_T: Floats, share: Floats, scale: Floats
-) -> tuple[Floats, Floats]:
+    counts: Doubles, like_copies: Doubles, edges_T: Doubles, share: Doubles, scale: Doubles
+) -> tuple[Doubles, Doubles]:
     """Return how many pairs of each bin are look-alikes, and the bin's share of all pairs."""
     rest = (1 - share) * -np.diff(_survival(edges_T, scale), axis=-1)
-    density: Floats = np.maximum(share * like_copies + rest, _LEAST)
+    density: Doubles = np.maximum(share * like_copies + rest, _LEAST)
     return counts * rest / density, density
 
 
-def _best(counts: Floats, of_tail: Floats, edges_T: Floats, scale: Floats) -> tuple[Floats, Floats]:
+def _best(
+    counts: Doubles, of_tail: Doubles, edges_T: Doubles, scale: Doubles
+) -> tuple[Doubles, Doubles]:
     """Return the share of copies and the tail's scale that make the split likeliest."""
     excess_X, shape = (edges_T[:-1] + edges_T[1:]) / 2 - edges_T[0], SHAPES_G[:, None]
     number = np.maximum(of_tail.sum(axis=-1, keepdims=True), _LEAST)
@@ -83,16 +85,16 @@ def _best(counts: Floats, of_tail: Floats, edges_T: Floats, scale: Floats) -> tu
     return np.maximum(share, 0.0), np.maximum(scale, 1e-4)
 
 
-def _survival(edges_T: Floats, scale: Floats) -> Floats:
+def _survival(edges_T: Doubles, scale: Doubles) -> Doubles:
     """Return the share of look-alikes at or above each edge; 1 at the floor."""
     shape = SHAPES_G[:, None]
     stretched = np.log1p(shape * (edges_T - edges_T[0]) / scale)
-    survival: Floats = np.exp(-stretched / shape)
+    survival: Doubles = np.exp(-stretched / shape)
     return survival
 
 
-def _smooth(copies_BX: Floats) -> Floats:
+def _smooth(copies_BX: Doubles) -> Doubles:
     """Return the share of copies in each bin; every bin gets a little."""
     total = np.maximum(copies_BX.sum(axis=-1, keepdims=True), _LEAST)
-    shares: Floats = (1 - _UNLIKE_ANY) * copies_BX / total + _UNLIKE_ANY / copies_BX.shape[-1]
+    shares: Doubles = (1 - _UNLIKE_ANY) * copies_BX / total + _UNLIKE_ANY / copies_BX.shape[-1]
     return shares

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sscd_cli.errors import SscdError, UsageError
-from sscd_cli.evaluation.pair_report import PRECISIONS, PairReport, Point
+from sscd_cli.evaluation.pair_report import WANTED_PRECISIONS, PairReport, Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,15 +95,15 @@ def _draw_precision_over_recall(
 def _mark_precisions(axes: Axes, report: PairReport) -> None:
     """Put a dot where each of the wanted precisions is reached with the most recall."""
     labels: dict[tuple[float, float], list[str]] = {}
-    for precision in PRECISIONS:
+    for precision in WANTED_PRECISIONS:
         point = report.at_precision(precision)
         if point and point.recall is not None and point.precision is not None:
             place = point.recall, point.precision
             labels.setdefault(place, []).append(f"{100 * precision:.0f}")
-    for place, words in labels.items():
+    for place, percents in labels.items():
         axes.plot(*place, "o", color=_BLUE, markersize=5, zorder=4)
         axes.annotate(
-            f"{', '.join(words)} %",
+            f"{', '.join(percents)} %",
             place,
             xytext=(5, 4),
             textcoords="offset points",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sscd_cli.evaluation import metrics
 
-PRECISIONS = (0.90, 0.95, 0.99)
+WANTED_PRECISIONS = (0.90, 0.95, 0.99)
 _STEP = 0.05
 _ROWS = 20
 
@@ -64,7 +64,7 @@ class PairReport:
         return sum(self.copies_of_group.values())
 
     @cached_property
-    def curve(self) -> metrics.Curve:
+    def curve(self) -> metrics.PrecisionRecall:
         """Precision, recall and threshold at each distinct score of a copy, the largest first.
 
         Between two of them recall stays and precision only falls.

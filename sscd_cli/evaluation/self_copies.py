@@ -19,7 +19,7 @@ from sscd_cli.edits.named import EDITS, Edit, RGBImage
 from sscd_cli.evaluation.copies_report import CopiesReport, Floats
 
 Embed = Callable[[Sequence[RGBImage]], Floats]
-Bias = Callable[[Floats], Floats | None]
+BiasOf = Callable[[Floats], Floats | None]
 ImagesDone = Callable[[int], None]
 Each = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
 
@@ -43,7 +43,7 @@ def evaluate_copies(
     keep: int = 10,
     precision: float = 0.9,
     progress: ImagesDone | None = None,
-    bias: Bias = _no_bias,
+    bias: BiasOf = _no_bias,
     each: Each = map,
 ) -> CopiesReport:
     """Make a copy of every original by every edit and search it among all originals and more.
@@ -93,7 +93,7 @@ def copy_similarities(
     *,
     edits: Sequence[Edit] = EDITS,
     seed: int = 0,
-    bias: Bias = _no_bias,
+    bias: BiasOf = _no_bias,
     progress: ImagesDone | None = None,
     each: Each = map,
 ) -> Floats:

@@ -53,7 +53,7 @@ class JoinJob:
 
 
 @dataclass(frozen=True)
-class Groups:
+class Pruning:
     """How many groups each row joins, None if every cell is looked at, and what that will find."""
 
     choices: int | None
@@ -109,26 +109,26 @@ class Join:
         there = {path.name for path in folder.glob("tile-*.parquet")}
         return [tile for tile in self.plan.tiles(task) if f"{tile.name}.parquet" not in there]
 
-    def block(self, number: int, groups: Groups) -> Block:
+    def block(self, number: int, pruning: Pruning) -> Block:
         """Read a block of rows."""
-        return Block.of(*self.rows.read(*self.plan.span(number)), groups.choices)
+        return Block.of(*self.rows.read(*self.plan.span(number)), pruning.choices)
 
-    def groups(self, folder: Path) -> Groups:
+    def pruning(self, folder: Path) -> Pruning:
         """Return what one of the tasks finds out for all, whoever comes first.
 
         Costs a pass over all descriptors: 2,000 rows are compared with all others.
         """
         if self.method == "exact":
-            return Groups(None, None)
+            return Pruning(None, None)
         path = folder / _GROUPS
         if not path.exists():
-            _save_groups(path, self._sampled())
-        return _load_groups(path)
+            _save_pruning(path, self._sampled())
+        return _load_pruning(path)
 
-    def _sampled(self) -> Groups:
+    def _sampled(self) -> Pruning:
         blocks = (self.rows.read(*self.plan.span(number))[1] for number in self.plan.blocks)
         sample = self.rows.sample(SAMPLE_ROWS)
-        return Groups(*sampled_choices(sample, blocks, self.threshold, self.job.min_recall))
+        return Pruning(*sampled_choices(sample, blocks, self.threshold, self.job.min_recall))
 
     def remove_older(self) -> int:
         """Remove the joins of what the dataset was before, if nobody is at work there; count them.
@@ -146,21 +146,21 @@ class Join:
         return removed
 
 
-def _save_groups(path: Path, groups: Groups) -> None:
-    recall = groups.recall
+def _save_pruning(path: Path, pruning: Pruning) -> None:
+    recall = pruning.recall
     found = (recall.found, recall.expected) if recall else (0, 0)
-    record = {"choices": groups.choices, "found": found[0], "expected": found[1]}
+    record = {"choices": pruning.choices, "found": found[0], "expected": found[1]}
     with writing(path.parent), whole_file(path) as file:
         file.write(json.dumps(record).encode())
 
 
-def _load_groups(path: Path) -> Groups:
+def _load_pruning(path: Path) -> Pruning:
     try:
         record = from_json(path.read_bytes())
         choices = record["choices"]
         if choices is None:
-            return Groups(None, None)
-        return Groups(int(choices), Recall(int(record["found"]), int(record["expected"])))
+            return Pruning(None, None)
+        return Pruning(int(choices), Recall(int(record["found"]), int(record["expected"])))
     except (OSError, ValueError, KeyError, TypeError) as error:
         fix = f"delete {path.parent} and run its tasks again"
         raise StoreError(f"{path} is damaged", fix) from error

@@ -64,7 +64,7 @@ def run(job: JoinJob, saw: Saw | None = None, *, descriptors: bool = False) -> J
     rows = rows[counted[rows]]
     stored = join.rows.described(rows, descriptors=descriptors or found.forest)
     copies = copies_of(found, rows, join.threshold, stored.descriptors)
-    copies = replace(copies, recall=join.groups(folder).recall)
+    copies = replace(copies, recall=join.pruning(folder).recall)
     unreadable = newest & ~census.readable
     images = int(counted.sum()), int(unreadable.sum())
     return Joined(stored, copies, join.sure, *images, _alike(join, counted))

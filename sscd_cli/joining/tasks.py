@@ -58,8 +58,8 @@ def run(job: JoinJob, task: Task, progress: Progress = lambda done, total: None)
         with writing(folder):
             Part(task, join.command).save(folder)
         tiles, lacking = join.plan.tiles(task), join.lacking(folder, task)
-        groups = join.groups(folder)
-        block = lru_cache(maxsize=2)(partial(join.block, groups=groups))
+        pruning = join.pruning(folder)
+        block = lru_cache(maxsize=2)(partial(join.block, pruning=pruning))
         for done, tile in enumerate(lacking, len(tiles) - len(lacking)):
             progress(done, len(tiles))
             pairs = join_tile(block(tile.left), block(tile.right), join.threshold, gpu)
@@ -82,7 +82,7 @@ def run_on_cluster(job: JoinJob, share: Share) -> None:
     join = Join.of(job)
     with writing(join.folder):
         join.folder.mkdir(exist_ok=True)
-    join.groups(join.folder)  # once for all
+    join.pruning(join.folder)  # once for all
     total = len(join.plan.tiles())
     work = partial(_run_task, job)
     with stage("tiles") as tiles, RayCluster(share) as ray:

@@ -16,7 +16,7 @@ from sscd_cli.matching.products import (
     Float32Product,
     Indices,
     Product,
-    Rows,
+    RowNumbers,
     shorten,
 )
 
@@ -90,7 +90,7 @@ def product_of(
     return Float32Product(left, right, cut)
 
 
-def _as_slice(rows: Indices) -> Rows:
+def _as_slice(rows: Indices) -> RowNumbers:
     """Return consecutive rows as a slice, which copies nothing."""
     consecutive = rows[-1] - rows[0] == len(rows) - 1
     return slice(int(rows[0]), int(rows[-1]) + 1) if consecutive else rows

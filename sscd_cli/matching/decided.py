@@ -34,11 +34,11 @@ def without_rejected(
     if not rejected or copies.forest_at is not None:
         return copies, 0
     picture_N = exact_copies(columns)
-    said = _by_pictures(dict.fromkeys(rejected), columns, picture_N, pixels)
+    verdicts = _by_pictures(dict.fromkeys(rejected), columns, picture_N, pixels)
     _, first = np.unique(copies.group, return_index=True)
     picture_U = picture_N[first]
     left, right = picture_U[copies.pairs.left], picture_U[copies.pairs.right]
-    out = np.isin(_key(left, right, len(picture_N)), np.array(list(said), np.int64))
+    out = np.isin(_key(left, right, len(picture_N)), np.array(list(verdicts), np.int64))
     return replace(copies, pairs=copies.pairs.chosen(~out)), int(out.sum())
 
 
@@ -64,11 +64,11 @@ def decided_between(
     found: dict[int, T] = {}
     for known in (columns, bytes_only):
         picture_N = exact_copies(known)
-        said = _by_pictures(decided, known, picture_N, pixels)
+        verdicts = _by_pictures(decided, known, picture_N, pixels)
         left, right = picture_N[pairs.left], picture_N[len(ours["content_hash"]) + pairs.right]
         key_P = _key(left, right, len(picture_N))
-        places = np.flatnonzero(np.isin(key_P, np.array(list(said), np.int64)))
-        found |= {int(place): said[int(key_P[place])] for place in places}
+        places = np.flatnonzero(np.isin(key_P, np.array(list(verdicts), np.int64)))
+        found |= {int(place): verdicts[int(key_P[place])] for place in places}
     return found
 
 

@@ -107,7 +107,7 @@ def _grouping(rows_ND: NDArray[Any], cut: float, side: int, choices: int) -> Gro
     return Grouping(side, choices, sketch, LOADING_TORCH + sketch.seconds + seconds / core_count())
 
 
-def candidates(
+def cells_of_groups(
     rows_ND: NDArray[Any], cut: float, how: Grouping
 ) -> Iterator[tuple[Indices, Indices]]:
     """Yield (left, right) with left < right: nearly every pair at or above `cut`, many repeated.
@@ -126,8 +126,8 @@ def candidates(
             crowd[groups[group]] = True
         # the rows near one direction of the first set are few enough to stay in the cache
         for first in range(0, len(groups), how.side):
-            together = [rows for rows in groups[first : first + how.side] if 1 < len(rows) <= most]
-            for batch in _batches(together, len(rows_ND)):
+            searched = [rows for rows in groups[first : first + how.side] if 1 < len(rows) <= most]
+            for batch in _batches(searched, len(rows_ND)):
                 yield _within(product, batch)
     for block in triangle(product, np.flatnonzero(crowd)):
         yield block.marked()
@@ -164,9 +164,9 @@ def _batches(groups: list[NDArray[np.int32]], nobody: int) -> Iterator[NDArray[n
     largest_first = iter(sorted(groups, key=len, reverse=True))
     for largest in largest_first:
         size = -(-len(largest) // _PAD) * _PAD
-        together = [largest, *islice(largest_first, max(1, _CELLS // size**2) - 1)]
-        batch = np.full((len(together), size), nobody, np.int32)
-        for row, group in zip(batch, together, strict=True):
+        alike = [largest, *islice(largest_first, max(1, _CELLS // size**2) - 1)]
+        batch = np.full((len(alike), size), nobody, np.int32)
+        for row, group in zip(batch, alike, strict=True):
             row[: len(group)] = group
         yield batch
 

@@ -21,7 +21,7 @@ from sscd_cli.machines.hardware import has_cuda_driver, memory_bytes
 from sscd_cli.machines.stages import each
 from sscd_cli.matching import sketches
 from sscd_cli.matching.cells import cells_across, cells_within, tiles_within
-from sscd_cli.matching.groups import MISSED, Grouping, candidates, plan_groups
+from sscd_cli.matching.groups import MISSED, Grouping, cells_of_groups, plan_groups
 from sscd_cli.matching.products import Comparison, Indices, plan, plan_sketches
 
 Bias = NDArray[np.float32]
@@ -204,7 +204,7 @@ def find_pairs(
     least = least_cosine(threshold, bias_N)
     how = how or plan_join(descriptors_ND, least, method, device)
     if how.groups:
-        cells: Ends = candidates(descriptors_ND, least - MARGIN, how.groups)
+        cells: Ends = cells_of_groups(descriptors_ND, least - MARGIN, how.groups)
     elif how.device:
         from sscd_cli.matching.cuda import marked_cells
 
@@ -285,7 +285,7 @@ def similarities(
     return similarity
 
 
-def similarity(left_ND: NDArray[Any], right_MD: NDArray[Any]) -> NDArray[np.float32]:
+def similarity_matrix(left_ND: NDArray[Any], right_MD: NDArray[Any]) -> NDArray[np.float32]:
     """Return the cosine similarities of two sets of descriptors, float32 (N, M), in [-1, 1].
 
     Either may be one descriptor (D,); its axis is then missing from the result.

@@ -25,7 +25,7 @@ from sscd_cli.matching.sketches import LENGTHS, random_axes, sketch_cut
 
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float32]
-Rows = slice | Indices
+RowNumbers = slice | Indices
 
 ROWS, COLUMNS = 1024, 2048  # of a tile: its scores stay in the cache
 _SAMPLE = 1024
@@ -39,7 +39,7 @@ _TAIL_ERROR = 1e-6
 class Product(Protocol):
     """Shortened rows of two sets and the comparison of their products with a cut."""
 
-    def above(self, rows: Rows, columns: Rows) -> NDArray[np.bool_]:
+    def above(self, rows: RowNumbers, columns: RowNumbers) -> NDArray[np.bool_]:
         """Return which products are at or above the cut, bool (R, C), valid until the next."""
 
 
@@ -179,7 +179,7 @@ class Float32Product:
         self._scores = np.empty(ROWS * COLUMNS, np.float32)
         self._above = np.empty(ROWS * COLUMNS, np.bool_)
 
-    def above(self, rows: Rows, columns: Rows) -> NDArray[np.bool_]:
+    def above(self, rows: RowNumbers, columns: RowNumbers) -> NDArray[np.bool_]:
         left, right = self._left[rows], self._right[columns]
         shape = len(left), len(right)
         scores = self._scores[: shape[0] * shape[1]].reshape(shape)

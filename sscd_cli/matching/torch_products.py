@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sscd_cli.matching.products import Comparison, Rows, shortened_blocks
+from sscd_cli.matching.products import Comparison, RowNumbers, shortened_blocks
 
 ERROR = 0.0065  # (2 · 2^-9 + 2^-18) · 1.002 + 2^-9, and some for lengths that are not quite 1
 
@@ -31,7 +31,7 @@ class TorchProduct:
         self._above = np.empty(0, np.bool_)
         self._cut = _upper_half(cut - ERROR) if how.bfloat16 else np.float32(cut)
 
-    def above(self, rows: Rows, columns: Rows) -> NDArray[np.bool_]:
+    def above(self, rows: RowNumbers, columns: RowNumbers) -> NDArray[np.bool_]:
         left, right = self._left[rows], self._right[columns]
         scores, above = self._buffers((len(left), len(right)))
         torch.mm(left, right.T, out=scores)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+Doubles = npt.NDArray[np.float64]
 
 _ROWS = 8192  # in float64 at once
 
@@ -36,19 +36,19 @@ class Moments:
             self._products_DD += block.T @ block
 
     @property
-    def mean(self) -> Floats:
+    def mean(self) -> Doubles:
         """float64 (D,); zero before the first row."""
         return self._sum_D / max(1, self.count)
 
     @property
-    def covariance(self) -> Floats:
+    def covariance(self) -> Doubles:
         """float64 (D, D), of the rows as a population: divided by N."""
-        covariance: Floats = self._products_DD / max(1, self.count)
+        covariance: Doubles = self._products_DD / max(1, self.count)
         covariance -= np.outer(self.mean, self.mean)
         return covariance
 
 
-def principal_axes(covariance_DD: Floats) -> tuple[Floats, Floats]:
+def principal_axes(covariance_DD: Doubles) -> tuple[Doubles, Doubles]:
     """Return the variance along each principal axis, falling, and the axes as rows, (D, D).
 
     An axis has no natural sign: its largest component is made positive, so that the same sample
@@ -60,7 +60,7 @@ def principal_axes(covariance_DD: Floats) -> tuple[Floats, Floats]:
     return variance_D, axes_DD * np.sign(np.take_along_axis(axes_DD, largest, axis=1))
 
 
-def rank(variance_D: Floats, dtype: npt.DTypeLike) -> int:
+def rank(variance_D: Doubles, dtype: npt.DTypeLike) -> int:
     """Return in how many directions a sample of unit vectors varies by more than rounding.
 
     dtype: in which the sample was stored. A direction whose variance is no larger than what
@@ -80,7 +80,7 @@ class Sample:
     def __init__(self, size: int, seed: int) -> None:
         self._size = size
         self._random = np.random.default_rng(seed)
-        self._lots: list[Floats] = []
+        self._lots: list[Doubles] = []
         self._blocks: list[npt.NDArray[Any]] = []
 
     def add(self, rows_ND: npt.NDArray[Any]) -> None:
