@@ -77,12 +77,12 @@ def save_tiny_model(path: Path, seed: int) -> Path:
         torch.manual_seed(seed)
         network = Network("mini", 16)
     recipe = Recipe("tiny-32", 32, square=True)
-    story = {
+    metadata = {
         "name": "tiny",
         "preprocessing": {k: v for k, v in asdict(recipe).items() if k != "max_aspect"},
         "threshold": {"value": 0.999999, "source": "only exact copies"},
     }
-    save_network(path, network, story)
+    save_network(path, network, metadata)
     return path
 
 

@@ -26,7 +26,7 @@ def lively(trunk: str) -> Network:
     return network.eval()
 
 
-def network_and_story(path: Path) -> tuple[Network, Any]:
+def network_and_metadata(path: Path) -> tuple[Network, Any]:
     """A network of a file, and what the file says of it."""
     weights = inspect_weights(path)
     return read_network(weights), weights.notes["sscd"]

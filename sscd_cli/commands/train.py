@@ -298,7 +298,7 @@ def _measure_threshold(training: Training, held_out: list[ImageRef], size: int) 
 def _export(
     training: Training, options: TrainOptions, path: Path, threshold: float | None, held_out: int
 ) -> None:
-    story = {
+    metadata = {
         "name": options.name,
         "preprocessing": {
             "name": f"square-{options.inference_size}",
@@ -307,7 +307,7 @@ def _export(
             "resample": "bilinear",
         },
         "training": _recipe(options),
-        **_teacher_story(options.teacher),
+        **_teacher_metadata(options.teacher),
         "images": training.order.count,
         "epochs": training.epoch,
         "tool": f"sscd {VERSION}",
@@ -315,12 +315,12 @@ def _export(
     }
     if threshold is not None:
         source = f"no two of {held_out} held-out images reach it"
-        story["threshold"] = {"value": threshold, "source": source}
+        metadata["threshold"] = {"value": threshold, "source": source}
     with writing(path):
-        save_network(path, training.network, story)
+        save_network(path, training.network, metadata)
 
 
-def _teacher_story(name: str | None) -> dict[str, Any]:
+def _teacher_metadata(name: str | None) -> dict[str, Any]:
     if name is None:
         return {}
 

@@ -168,7 +168,7 @@ class Ledger:
         """Say whether a file of these bytes has a descriptor."""
         return self._places.get(content_hash) is not None
 
-    def held(self, content_hash: bytes) -> bool:
+    def held_at_start(self, content_hash: bytes) -> bool:
         """Say whether a file of these bytes had a descriptor when the ledger was opened.
 
         Unlike `holds` it answers the same all along, in this process and in forked ones.

@@ -37,7 +37,7 @@ _CHECKED_AT_ONCE = 4096  # rows
 _OFF_UNIT = 0.02  # of a squared length; 512 values in float16 move it by 0.001 at most
 
 
-class Transform(Protocol):
+class DescriptorTransform(Protocol):
     """What may be done to descriptors as they are read, such as `scoring.post` learns."""
 
     @property
@@ -169,7 +169,7 @@ def read_descriptors(
     folder: str | Path,
     *,
     columns: Sequence[str] = COLUMNS,
-    post: Transform | None = None,
+    post: DescriptorTransform | None = None,
     of_length_1: bool = False,
 ) -> DescriptorSet:
     """Read the newest row of each image.
@@ -208,7 +208,7 @@ def read_descriptors(
 
 
 def read_comparable(
-    folder: Path, *, columns: Sequence[str] = COLUMNS, post: Transform | None = None
+    folder: Path, *, columns: Sequence[str] = COLUMNS, post: DescriptorTransform | None = None
 ) -> DescriptorSet:
     """Read a dataset whose rows can be compared by cosine; otherwise as `read_descriptors`.
 
@@ -325,7 +325,7 @@ def _descriptors(
     paths: Sequence[Path],
     masks: Sequence[npt.NDArray[np.bool_]],
     provenance: Provenance,
-    post: Transform | None,
+    post: DescriptorTransform | None,
     of_length_1: bool,
 ) -> Descriptor:
     """Fill one array shard by shard with the rows that count, post-processed if asked for."""

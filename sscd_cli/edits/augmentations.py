@@ -237,6 +237,8 @@ def _either(probability: float, first: Augmentation, second: Augmentation) -> Au
     return run
 
 
+# by the name of a set, what makes a view of `size` × `size` pixels: `mixup` mixes views afterwards
+# (`training.mixing`); `copies` is ours, the others are the paper's
 AUGMENTATIONS: dict[str, Callable[[int], Augmentation]] = {
     "simclr": simclr,
     "strong-blur": strong_blur,
@@ -244,5 +246,3 @@ AUGMENTATIONS: dict[str, Callable[[int], Augmentation]] = {
     "mixup": advanced,
     "copies": copies,
 }
-"""Set name → maker of a view of `size` × `size` pixels. `mixup` mixes views afterwards, in batches
-(`training.mixing`); `copies` is ours, the others are the paper's."""

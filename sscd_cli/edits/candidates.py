@@ -16,10 +16,10 @@ from PIL import Image, ImageFilter
 
 from sscd_cli.edits.named import RGBImage, named, turn_hue
 
-Part = tuple[float, float, float, float]  # left, top, width, height, in shares of the image
+Window = tuple[float, float, float, float]  # left, top, width, height, in shares of the image
 Floats = NDArray[np.float32]
 
-# as in the table of `edits`, without strengths where those differ by chance
+# as in the table of `named`, without strengths where those differ by chance
 _TABLE = {
     "flip": ("left-right", "top-bottom"),
     "quarter turn": ("90°", "180°", "270°"),
@@ -50,7 +50,7 @@ class Candidate:
     edit: str
     detail: str
     image: RGBImage
-    box: Part | None = None
+    box: Window | None = None
 
 
 def edits_of(source: RGBImage, target: RGBImage) -> Iterator[Candidate]:
@@ -68,7 +68,7 @@ def edits_of(source: RGBImage, target: RGBImage) -> Iterator[Candidate]:
     yield from _overlaid(source, target)
 
 
-def coarse_boxes(source: RGBImage, target: RGBImage, smallest: float) -> list[Part]:
+def coarse_boxes(source: RGBImage, target: RGBImage, smallest: float) -> list[Window]:
     """Return boxes of the target's shape all over the source, the smallest `smallest` wide."""
     shape = (target.width / target.height) / (source.width / source.height)
     width, height = min(1.0, shape), min(1.0, 1 / shape)
@@ -81,7 +81,7 @@ def coarse_boxes(source: RGBImage, target: RGBImage, smallest: float) -> list[Pa
     return [box for box in boxes if min(box[2:]) < 0.99]
 
 
-def finer_boxes(box: Part, step: float) -> list[Part]:
+def finer_boxes(box: Window, step: float) -> list[Window]:
     """Return the boxes around one, shifted and scaled by `step` of its sides."""
     x, y, w, h = box
     boxes = []
@@ -96,13 +96,13 @@ def finer_boxes(box: Part, step: float) -> list[Part]:
     return [found for found in dict.fromkeys(boxes) if found != box and min(found[2:]) < 0.995]
 
 
-def crop(source: RGBImage, box: Part) -> Candidate:
+def crop(source: RGBImage, box: Window) -> Candidate:
     """Cut a box out."""
     left, top, width, height = pixels_of(box, source.size)
     return Candidate("crop", "", source.crop((left, top, left + width, top + height)), box)
 
 
-def pixels_of(box: Part, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def pixels_of(box: Window, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Return left, top, width and height of a box in an image of `size`, in pixels."""
     x, y, w, h = box
     width, height = size

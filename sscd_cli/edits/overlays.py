@@ -92,14 +92,14 @@ def text(image: Image.Image, rng: random.Random, other: Image.Image, *, lines: i
     edge = (0, 0, 0) if sum(fill) > 382 else (255, 255, 255)
     for _ in range(lines):
         size = rng.uniform(0.07, 0.13) * min(image.size)
-        words = _sentence(rng, rng.randint(2, 5))
-        font = _font(size * min(1.0, 0.96 * image.width / max(1.0, _font(size).getlength(words))))
+        line = _sentence(rng, rng.randint(2, 5))
+        font = _font(size * min(1.0, 0.96 * image.width / max(1.0, _font(size).getlength(line))))
         at = (
-            _between(rng, 0, image.width - font.getlength(words)),
+            _between(rng, 0, image.width - font.getlength(line)),
             _between(rng, 0, image.height - 1.3 * font.size),
         )
         stroke = max(1, round(font.size / 14))
-        draw.text(at, words, fill=fill, font=font, stroke_width=stroke, stroke_fill=edge)
+        draw.text(at, line, fill=fill, font=font, stroke_width=stroke, stroke_fill=edge)
     return result
 
 
@@ -260,9 +260,9 @@ def _cover(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _write(
-    draw: ImageDraw.ImageDraw, at: tuple[float, float], words: str, size: float, fill: Colour
+    draw: ImageDraw.ImageDraw, at: tuple[float, float], line: str, size: float, fill: Colour
 ) -> None:
-    draw.text(at, words, fill=fill, font=_font(size))
+    draw.text(at, line, fill=fill, font=_font(size))
 
 
 @lru_cache(maxsize=64)
@@ -272,8 +272,8 @@ def _font(size: float) -> ImageFont.FreeTypeFont:
     return font
 
 
-def _sentence(rng: random.Random, words: int) -> str:
-    return " ".join(rng.choices(_WORDS, k=words))
+def _sentence(rng: random.Random, count: int) -> str:
+    return " ".join(rng.choices(_WORDS, k=count))
 
 
 def _colour(rng: random.Random) -> Colour:

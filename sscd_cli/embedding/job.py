@@ -114,7 +114,7 @@ EmbedProgress = Callable[[EmbedResult], None]
 class Job:
     """Which images become rows of which dataset, and how; each field is an option of `sscd embed`.
 
-    device: a single one, unless it is for `devices` to divide the job. task: None is all of it.
+    device: a single one, or several to divide the job among (see `tasks`). task: None is all of it.
     """
 
     sources: tuple[str, ...]

@@ -117,7 +117,7 @@ def _embedded(
     refs: Iterator[ImageRef], model: Model, job: Job, ledger: Ledger
 ) -> Iterator[Embedded]:
     # threads see the ledger grow, processes what it held when they were forked
-    known = ledger.holds if model.runtime.device.type == "cpu" else ledger.held
+    known = ledger.holds if model.runtime.device.type == "cpu" else ledger.held_at_start
     return embed_stream(
         refs,
         model,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sscd_cli.edits.candidates import (
     Candidate,
-    Part,
+    Window,
     coarse_boxes,
     crop,
     edits_of,
@@ -153,13 +153,13 @@ class _Attempt:
         similarity = self.embed([candidate.image for candidate in made]) @ self.wanted
         return [self._trial(c, s) for c, s in zip(made, similarity.tolist(), strict=True)]
 
-    def coarse_crops(self) -> list[tuple[float, Part]]:
+    def coarse_crops(self) -> list[tuple[float, Window]]:
         """Try boxes all over the image; return them with their similarities, the best first."""
         is_larger = self.pixels >= self.target.width * self.target.height
         smallest = _SMALLEST[is_larger]
         return self._nearest(coarse_boxes(self.small_source, self.small_target, smallest))
 
-    def finer_crops(self, best: list[tuple[float, Part]]) -> list[Trial]:
+    def finer_crops(self, best: list[tuple[float, Window]]) -> list[Trial]:
         """Go on from the best boxes in ever smaller steps; return the best of all."""
         best = best[:_STARTS]
         for step in _STEPS:
@@ -167,7 +167,7 @@ class _Attempt:
             best = sorted(best + self._nearest(around), reverse=True)[:1]
         return [self._trial(crop(self.small_source, box), found) for found, box in best]
 
-    def _nearest(self, boxes: list[Part]) -> list[tuple[float, Part]]:
+    def _nearest(self, boxes: list[Window]) -> list[tuple[float, Window]]:
         if not boxes:
             return []
         cut = [crop(self.small_source, box).image for box in boxes]

@@ -1,1 +1,1 @@
-"""From names to pixels: where images come from, decoding, resizing, batches."""
+"""From names to pixels: where images come from, decoding, resizing."""

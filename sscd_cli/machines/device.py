@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import dataclass
 
 from sscd_cli.errors import SscdError, UsageError
@@ -47,7 +46,7 @@ def choose_device(name: str) -> Device:
 def choose_precision(name: str, device: Device) -> str:
     """Return "fp32", "bf16", "fp16" or "int8" for the trunk; the head stays in float32.
 
-    "auto" is bf16 on CUDA devices and CPUs that multiply it in hardware, else fp32.
+    "auto" is bf16 on what multiplies it in hardware, else fp16 on CUDA devices and fp32 on CPUs.
     Raises: UsageError: unknown, or not supported by the device.
     """
     if name not in PRECISIONS:
@@ -69,7 +68,7 @@ def start_worker(_: int) -> None:
     """Make a process that decodes ready: one thread, and no end of its own."""
     import torch
 
+    from sscd_cli.machines.forks import leave_stopping_to_parent
+
     torch.set_num_threads(1)
-    # what ends a run may reach the whole process group, and the main process decides when to stop
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    leave_stopping_to_parent()

@@ -66,10 +66,15 @@ class _Quiet(ProcessPoolExecutor):
             return super().submit(*args, **kwargs)
 
 
-def _begin(work: Callable[[Any], Any]) -> None:
-    """Be ready in a new process, which the first one ends, and which does not outlive it."""
+def leave_stopping_to_parent() -> None:
+    """Ignore what ends a run: it may reach all processes, and the first decides when to stop."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+
+
+def _begin(work: Callable[[Any], Any]) -> None:
+    """Be ready in a new process, which does not outlive the first one."""
+    leave_stopping_to_parent()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     _Held.work = work
 

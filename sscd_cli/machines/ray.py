@@ -24,9 +24,9 @@ from typing import Any, Protocol, TypeVar
 from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.machines.tasks import Task, spaced
 
-Outcome = TypeVar("Outcome")
+Result = TypeVar("Result")
 Report = Callable[[Any], None]
-Work = Callable[[Task, Report], Outcome]
+Work = Callable[[Task, Report], Result]
 
 RETRIES = 3  # of a task whose worker died
 REPORT_SECONDS = 1.0
@@ -91,10 +91,10 @@ class RayCluster:
 
     def run(
         self,
-        work: Work[Outcome],
+        work: Work[Result],
         tasks: Sequence[Task],
         progress: Callable[[list[Any]], None] = lambda reports: None,
-    ) -> list[Outcome]:
+    ) -> list[Result]:
         """Run `work(task, report)` for each task somewhere on the cluster.
 
         `progress` is called about once a second with the latest report of each task that made
@@ -199,7 +199,7 @@ def _show(ray: Any, board: Any, progress: Callable[[list[Any]], None]) -> None:
             progress(list(reports.values()))
 
 
-def _run(work: Work[Outcome], task: Task, board: Any, folder: str) -> Outcome:
+def _run(work: Work[Result], task: Task, board: Any, folder: str) -> Result:
     """Run one task in a worker, where relative paths shall mean what they mean to the driver."""
     try:
         os.chdir(folder)

@@ -1,4 +1,4 @@
-"""The options of `sscd train`, as `sscd_cli.options` has those of the other commands."""
+"""The options of `sscd train`."""
 
 from __future__ import annotations
 

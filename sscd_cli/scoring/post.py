@@ -185,7 +185,7 @@ class PostProcessing:
         from safetensors.numpy import save
 
         tensors = self._tensors()
-        story = {
+        metadata = {
             "version": _VERSION,
             "transform": self.transform,
             "images": self.images,
@@ -193,7 +193,7 @@ class PostProcessing:
             "provenance": asdict(self.provenance),
             "digest": _digest(*tensors.values()),
         }
-        payload = save(tensors, {"sscd_post": json.dumps(story, sort_keys=True)})
+        payload = save(tensors, {"sscd_post": json.dumps(metadata, sort_keys=True)})
         with writing(path, "-o"), output_file(path) as file:
             file.write(payload)
 
@@ -261,15 +261,15 @@ def _read(path: Path) -> PostProcessing:
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
-        story = from_json((file.metadata() or {})["sscd_post"])
+        metadata = from_json((file.metadata() or {})["sscd_post"])
         tensors = {name: file.get_tensor(name) for name in ("axes", "background", "mean")}
-    if story["version"] != _VERSION or story["digest"] != _digest(*tensors.values()):
+    if metadata["version"] != _VERSION or metadata["digest"] != _digest(*tensors.values()):
         raise ValueError("another version, or changed since it was written")
     read = PostProcessing(
-        transform=story["transform"],
-        provenance=Provenance.from_json(json.dumps(story["provenance"]).encode()),
-        images=story["images"],
-        date=story["date"],
+        transform=metadata["transform"],
+        provenance=Provenance.from_json(json.dumps(metadata["provenance"]).encode()),
+        images=metadata["images"],
+        date=metadata["date"],
         mean=tensors["mean"],
         axes=tensors["axes"],
         sample=tensors["background"],

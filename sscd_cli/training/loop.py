@@ -28,7 +28,7 @@ from sscd_cli.training.loss import LossParts, sscd_loss
 from sscd_cli.training.mixing import MIXERS
 from sscd_cli.training.optimise import learning_rate, make_optimiser
 from sscd_cli.training.teacher import Teacher
-from sscd_cli.training.views import EpochOrder, Views, made, view_batches
+from sscd_cli.training.views import EpochOrder, Views, drawn_batches, view_batches
 
 LOG_EVERY = 10
 CHECKPOINT = "checkpoint.pt"
@@ -71,7 +71,7 @@ class Training:
         self,
         network: Network,
         refs: Sequence[ImageRef],
-        given: Hyperparameters,
+        settings: Hyperparameters,
         *,
         device: torch.device,
         autocast: bool,
@@ -79,32 +79,32 @@ class Training:
         teacher: Teacher | None = None,
     ) -> None:
         self.teacher = teacher
-        self.given, self.device, self.autocast, self.world = given, device, autocast, world
+        self.settings, self.device, self.autocast, self.world = settings, device, autocast, world
         self.refs = refs
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = _distributed(self.network, world, device)
-        views = Views(refs, AUGMENTATIONS[given.augmentations](given.size), given.seed)
-        self.order = EpochOrder(len(refs), given.seed, world.rank, world.size)
-        self.batch = given.batch_size // world.size
+        views = Views(refs, AUGMENTATIONS[settings.augmentations](settings.size), settings.seed)
+        self.order = EpochOrder(len(refs), settings.seed, world.rank, world.size)
+        self.batch = settings.batch_size // world.size
         self.loader = view_batches(
             views,
             self.order,
             batch_size=self.batch,
-            workers=core_share(world) if given.workers is None else given.workers,
+            workers=core_share(world) if settings.workers is None else settings.workers,
             pin_memory=device.type == "cuda",
         )
         self.steps_per_epoch = len(self.loader)
         if self.steps_per_epoch == 0:
             raise SscdError(
-                f"{len(refs)} training images do not fill a batch of {given.batch_size}",
+                f"{len(refs)} training images do not fill a batch of {settings.batch_size}",
                 "use a smaller --batch-size or more images",
             )
         self.optimiser = make_optimiser(
             self.model,
-            given.optimizer,
+            settings.optimizer,
             self.peak_rate,
-            given.momentum,
-            given.weight_decay,
+            settings.momentum,
+            settings.weight_decay,
         )
         self.epoch = 0
         self.step = 0
@@ -113,18 +113,18 @@ class Training:
     @property
     def peak_rate(self) -> float:
         """The learning rate after the warm-up: the base rate is for a batch of 256."""
-        return self.given.learning_rate * self.given.batch_size / 256
+        return self.settings.learning_rate * self.settings.batch_size / 256
 
     @property
     def total_steps(self) -> int:
-        return self.given.epochs * self.steps_per_epoch
+        return self.settings.epochs * self.steps_per_epoch
 
     def run_epoch(self, report: Callable[[LossParts, float], None]) -> None:
         """Train one epoch; `report` gets the loss and the learning rate of every step."""
         self.model.train()
         self.order.epoch = self.epoch
         shown = self.order.batches(self.batch)
-        with closing(made(self.loader)) as batches:
+        with closing(drawn_batches(self.loader)) as batches:
             for (pixels, unreadable), images in zip(batches, shown, strict=True):
                 self.unreadable.update(unreadable)
                 rate = self._set_rate()
@@ -140,7 +140,7 @@ class Training:
         rate = learning_rate(
             self.step,
             peak=self.peak_rate,
-            warmup=round(self.given.warmup_epochs * self.steps_per_epoch),
+            warmup=round(self.settings.warmup_epochs * self.steps_per_epoch),
             total=self.total_steps,
         )
         for group in self.optimiser.param_groups:
@@ -148,10 +148,10 @@ class Training:
         return rate
 
     def _forward(self, pixels_N3HW: Tensor, shown_B: NDArray[np.int64]) -> LossParts:
-        mixer = MIXERS.get(self.given.augmentations)
+        mixer = MIXERS.get(self.settings.augmentations)
         images = len(pixels_N3HW) // 2
         if mixer:
-            rng = np.random.default_rng((self.given.seed, self.world.rank, self.step))
+            rng = np.random.default_rng((self.settings.seed, self.world.rank, self.step))
             pixels_N3HW, content = mixer(pixels_N3HW, images, rng)
         else:
             content = torch.eye(images, device=self.device).repeat(2, 1)
@@ -165,13 +165,13 @@ class Training:
             gather(views_ND, self.world),
             match_NM,
             identity_NM,
-            temperature=self.given.temperature,
-            entropy_weight=self.given.entropy_weight,
+            temperature=self.settings.temperature,
+            entropy_weight=self.settings.entropy_weight,
             mean_over_positives=mixer is not None,
         )
-        return self._taught(parts, views_ND, content, shown_B) if self.teacher else parts
+        return self._with_teacher(parts, views_ND, content, shown_B) if self.teacher else parts
 
-    def _taught(
+    def _with_teacher(
         self, parts: LossParts, views_ND: Tensor, content_NB: Tensor, shown_B: NDArray[np.int64]
     ) -> LossParts:
         """Add what the teacher says of the images; those that others stand for have no say."""
@@ -179,7 +179,7 @@ class Training:
         sound_B = torch.tensor([index not in self.unreadable for index in shown_B])
         content_NB = content_NB * sound_B.to(content_NB)
         code, distance = self.teacher.loss(views_ND, content_NB, shown_B, self.step)
-        total = code + distance + self.given.contrastive_weight * parts.total
+        total = code + distance + self.settings.contrastive_weight * parts.total
         return replace(parts, total=total, code=code.detach(), cosine=1 - distance.detach())
 
     def save(self, path: Path) -> None:
@@ -250,7 +250,7 @@ def train(
 
     Raises: SscdError: the loss is no longer a number; the last checkpoint is from before.
     """
-    given = training.given
+    settings = training.settings
     clock = _Clock(training)
 
     def report(parts: LossParts, rate: float) -> None:
@@ -264,12 +264,12 @@ def train(
                     f"the loss is {last.loss} at step {last.step}", "use a lower --learning-rate"
                 )
 
-    while training.epoch < given.epochs:
+    while training.epoch < settings.epochs:
         training.run_epoch(report)
         if not training.world.is_first:
             continue
         training.save(folder / CHECKPOINT)
-        due = training.epoch % given.validate_every == 0 or training.epoch == given.epochs
+        due = training.epoch % settings.validate_every == 0 or training.epoch == settings.epochs
         if validate and due:
             measured = clock.validation_log(validate(training.network))
             append_step(folder / LOG, measured)
@@ -287,7 +287,7 @@ class _Clock:
 
     def step_log(self, parts: LossParts, rate: float) -> StepLog:
         now, step, total = time.monotonic(), self.training.step, self.training.total_steps
-        speed = (step - self.marked_step) * self.training.given.batch_size / (now - self.marked)
+        speed = (step - self.marked_step) * self.training.settings.batch_size / (now - self.marked)
         per_step = (now - self.started) / (step - self.first_step)
         self.marked, self.marked_step = now, step
         self.last = {

@@ -87,5 +87,5 @@ def _inset(view_3HW: Tensor, partner_3HW: Tensor, rng: np.random.Generator) -> f
     return side * side
 
 
+# what an augmentation set does to a batch of views after they are made
 MIXERS: dict[str, Mixer] = {"mixup": mix, "copies": inset}
-"""Augmentation set → what it does to a batch of views after they are made."""

@@ -29,8 +29,7 @@ from sscd_cli.text import from_json
 from sscd_cli.training.log import writing
 
 CODES, MADE_OF = "codes.npy", "codes.json"
-MOST_CODES = 32_768
-"""Codes that a view is told from in a step, so that many images need no more memory."""
+MOST_CODES = 32_768  # that a view is told from in a step: many images need no more memory
 _CHUNK = 64
 
 Codes = NDArray[np.float16]

@@ -113,7 +113,7 @@ def squashed(images: Sequence[Image.Image], size: int) -> Tensor:
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
 
 
-def made(loader: DataLoader[Item]) -> Generator[Item, None, None]:
+def drawn_batches(loader: DataLoader[Item]) -> Generator[Item, None, None]:
     """Yield the batches of `loader`; its workers end with the generator, so close it.
 
     Raises: SscdError: a worker died, or nothing is readable.

@@ -95,7 +95,7 @@ def methods(models: Sequence[str]) -> tuple[dict[str, Timed], list[str]]:
     return {network.spec.name: Timed(network.embed) for network in networks} | hashes, stories
 
 
-def story(originals: Photos, networks: list[str], report: CopiesReport) -> Iterator[str]:
+def metadata(originals: Photos, networks: list[str], report: CopiesReport) -> Iterator[str]:
     yield header(("torch", "numpy", "pillow", "pdqhash", "imagehash"))
     yield from networks
     yield f"`python {shlex.join(sys.argv)}`"
@@ -199,7 +199,7 @@ def main() -> None:
         name: evaluate_copies(way, originals, distractors, **how) for name, way in timed.items()
     }
     first = next(iter(reports.values()))
-    blocks = [story(originals, networks, first), table(reports, timed), micro_ap_table(reports)]
+    blocks = [metadata(originals, networks, first), table(reports, timed), micro_ap_table(reports)]
     if not options.hashes_only:
         blocks.append(headline(first, reports["PDQ"]))
     print("\n\n".join("\n".join(block) for block in blocks))

@@ -36,10 +36,10 @@ def evil_model(tmp_path: Path) -> Path:
 
     path = save_tiny_model(tmp_path / "evil.safetensors", seed=0)
     with safe_open(path, "pt") as file:
-        story = json.loads(file.metadata()["sscd"])
-    story |= {"name": EVIL, "licence": EVIL, "threshold": {"value": 0.9, "source": EVIL}}
-    story["preprocessing"]["name"] = EVIL
-    save_file(load_file(path), path, {"sscd": json.dumps(story)})
+        metadata = json.loads(file.metadata()["sscd"])
+    metadata |= {"name": EVIL, "licence": EVIL, "threshold": {"value": 0.9, "source": EVIL}}
+    metadata["preprocessing"]["name"] = EVIL
+    save_file(load_file(path), path, {"sscd": json.dumps(metadata)})
     return path
 
 

@@ -220,4 +220,4 @@ def test_what_this_run_adds_is_known_but_was_not_held_before(tmp_path: Path) -> 
         ]
         ledger.note(added, writer.add(added))
         assert [ledger.holds(digest) for digest in (old, new)] == [True, True]
-        assert [ledger.held(digest) for digest in (old, new)] == [True, False]
+        assert [ledger.held_at_start(digest) for digest in (old, new)] == [True, False]

@@ -27,8 +27,8 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_the_bundled_file_is_of_the_bundled_weights() -> None:
-    story = json.loads(inspect_onnx(BUNDLED_INT8).notes["sscd"])
-    assert story["exported_from"] == find_model(BUNDLED).weights_sha256
+    metadata = json.loads(inspect_onnx(BUNDLED_INT8).notes["sscd"])
+    assert metadata["exported_from"] == find_model(BUNDLED).weights_sha256
 
 
 def test_a_file_of_other_weights_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

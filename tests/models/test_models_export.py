@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import Run, error_line
-from networks import network_and_story
+from networks import network_and_metadata
 from torch import Tensor
 from weight_layouts import RGB_STATS, probe
 
@@ -34,8 +34,8 @@ def save(path: Path, recipe: Recipe, trunk: str = "mini", mean: float | None = N
     network = Network(trunk, 8)
     if mean is not None:
         network.mean = torch.full((3, 1, 1), mean)
-    story = {"name": "tiny", "preprocessing": asdict(recipe), "threshold": THRESHOLD}
-    save_network(path, network, story | {"licence": "CC0-1.0"})
+    metadata = {"name": "tiny", "preprocessing": asdict(recipe), "threshold": THRESHOLD}
+    save_network(path, network, metadata | {"licence": "CC0-1.0"})
     return path
 
 
@@ -74,7 +74,7 @@ def test_a_trace_takes_normalised_pixels_as_the_official_ones_do(
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         found = torch.jit.load(tmp_path / "a.pt")(normalised(probe()))
-        assert (found - network_and_story(model)[0](probe())).abs().max() < 1e-5
+        assert (found - network_and_metadata(model)[0](probe())).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -112,9 +112,9 @@ def test_onnx_of_a_squashing_model_has_its_size_and_says_what_it_is(
     assert (entrance.name, entrance.shape) == ("pixels", ["batch", 3, 160, 160])
     assert (entrance.type, exit.name, exit.shape) == ("tensor(float)", "descriptors", ["batch", 8])
     notes = session.get_modelmeta().custom_metadata_map
-    story = json.loads(notes["sscd"])
-    assert (story["name"], story["licence"], story["trunk"]) == ("tiny", "CC0-1.0", "mini")
-    assert story["preprocessing"] == asdict(RECIPES["mini-160"])
+    metadata = json.loads(notes["sscd"])
+    assert (metadata["name"], metadata["licence"], metadata["trunk"]) == ("tiny", "CC0-1.0", "mini")
+    assert metadata["preprocessing"] == asdict(RECIPES["mini-160"])
     assert json.loads(notes["rgb_stats"])["mean"] == pytest.approx(RGB_STATS["mean"])
     onnx.checker.check_model(onnx.load(tmp_path / "a.onnx"), full_check=True)
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Run, error_line, picture
-from networks import network_and_story
+from networks import network_and_metadata
 from PIL import Image
 from safetensors.torch import save_file
 from weight_layouts import birder_checkpoint, seeded, state
@@ -32,7 +32,7 @@ from sscd_cli.models.files.safetensors_file import save_network
 from sscd_cli.models.load import load_model
 from sscd_cli.models.network import Network
 
-STORY = {
+METADATA = {
     "name": "tiny",
     "preprocessing": {"name": "mini-160", "size": 160, "square": True, "resample": "bilinear"},
     "threshold": {"value": 0.6, "source": "measured"},
@@ -174,13 +174,13 @@ def test_unknown_names_and_empty_files_are_told(tmp_path: Path) -> None:
 
 def test_our_own_file_tells_its_own_story(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    save_network(path, tiny(), STORY)
+    save_network(path, tiny(), METADATA)
     spec = find_model(str(path))
     assert (spec.name, spec.trunk, spec.dimensions) == ("tiny", "mini", 8)
     assert spec.recipe == Recipe("mini-160", 160, square=True)
     assert (spec.threshold, spec.threshold_source) == (0.6, "measured")
-    network, story = network_and_story(path)
-    assert (story["name"], story["preprocessing"]) == ("tiny", STORY["preprocessing"])
+    network, metadata = network_and_metadata(path)
+    assert (metadata["name"], metadata["preprocessing"]) == ("tiny", METADATA["preprocessing"])
     for name, value in tiny().state_dict().items():
         if not name.endswith("num_batches_tracked"):
             assert torch.equal(network.state_dict()[name], value)
@@ -191,7 +191,7 @@ def test_our_own_file_tells_its_own_story(tmp_path: Path) -> None:
 )
 def test_malformed_preprocessing_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
     path = tmp_path / "a.safetensors"
-    save_network(path, tiny(), STORY | {"preprocessing": STORY["preprocessing"] | change})
+    save_network(path, tiny(), METADATA | {"preprocessing": METADATA["preprocessing"] | change})
     with pytest.raises(ModelError, match="malformed preprocessing"):
         find_model(str(path))
 
@@ -220,7 +220,7 @@ def test_statistics_that_a_birder_file_states_are_used(tmp_path: Path) -> None:
 
 
 def test_the_container_makes_no_difference(tmp_path: Path) -> None:
-    save_network(tmp_path / "a", tiny(), STORY)
+    save_network(tmp_path / "a", tiny(), METADATA)
     torch.save(tiny().state_dict(), tmp_path / "b")
     image = Image.fromarray(np.random.default_rng(3).integers(0, 256, (90, 70, 3), np.uint8))
     image = image.resize((288, 288))
@@ -292,7 +292,7 @@ def test_a_page_or_another_network_is_not_installed(mirror: Path, cache: Path) -
     (mirror / "tiny.pt").write_text("<!doctype html><p>Please log in")
     with pytest.raises(ModelError, match=r"is a web page.*; use another source or mirror"):
         store.pull("tiny")
-    save_network(mirror / "tiny.pt", Network("mini", 9), STORY)
+    save_network(mirror / "tiny.pt", Network("mini", 9), METADATA)
     with pytest.raises(ModelError, match=r"holds a mini of 9 dimensions.*; use another source"):
         store.pull("tiny")
     assert not (cache / "tiny.pt").exists() and read_records() == {}

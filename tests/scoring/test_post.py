@@ -253,6 +253,6 @@ def test_the_file_says_what_it_was_learned_from(tmp_path: Path) -> None:
     fitted(drawn(50, 8)).save(tmp_path / "post")
     payload = (tmp_path / "post").read_bytes()
     header = json.loads(payload[8 : 8 + struct.unpack("<Q", payload[:8])[0]])
-    story = json.loads(header["__metadata__"]["sscd_post"])
-    assert (story["transform"], story["images"]) == ("whiten", 50)
-    assert story["provenance"]["model"] == "drawn"
+    metadata = json.loads(header["__metadata__"]["sscd_post"])
+    assert (metadata["transform"], metadata["images"]) == ("whiten", 50)
+    assert metadata["provenance"]["model"] == "drawn"

@@ -68,7 +68,7 @@ class Measured:
     look_at: float
     photographs: int
 
-    def story(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         source = (
             f"no pair of {self.photographs} different photographs reaches it (the highest is "
             f"{self.highest:.3f}); from {self.look_at} on 95 % of the matches of bench_student.py "
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--note", default="")
     options = parser.parse_args()
     network = network_of(options)
-    story = {
+    metadata = {
         "name": BUNDLED,
         "version": VERSION,
         "licence": "MIT AND Apache-2.0",
@@ -103,10 +103,10 @@ def main() -> None:
     sample = str(min(options.train.glob("*.tar")))
     with tempfile.TemporaryDirectory() as folder:
         weights, small = Path(folder, BUNDLED_FILE.name), Path(folder, BUNDLED_INT8.name)
-        written(network, story, weights, sample, small)
+        written(network, metadata, weights, sample, small)
         measured = measure([weights, small], options)
-        story["threshold"] = measured.story()
-        quantised = written(network, story, weights, sample, small)
+        metadata["threshold"] = measured.metadata()
+        quantised = written(network, metadata, weights, sample, small)
         check_size([weights, small])
         for made, place in ((weights, BUNDLED_FILE), (small, BUNDLED_INT8)):
             shutil.copyfile(made, place)
@@ -117,7 +117,7 @@ def main() -> None:
 
 
 def network_of(options: argparse.Namespace) -> Network:
-    """Read the weights of a run, which may have no story yet, and round them to what is stored."""
+    """Read the weights of a run, perhaps still without metadata, rounded to what is stored."""
     network = read_network(inspect_weights(options.model))
     if options.whiten:
         whitened(network, options.pictures, options.last, options.whiten)
@@ -156,9 +156,9 @@ def rounded(values: torch.Tensor) -> torch.Tensor:
 
 
 def written(
-    network: Network, story: dict[str, Any], weights: Path, sample: str, small: Path
+    network: Network, metadata: dict[str, Any], weights: Path, sample: str, small: Path
 ) -> Quantised:
-    save_network(weights, network, story, torch.float16)
+    save_network(weights, network, metadata, torch.float16)
     small.unlink(missing_ok=True)
     return quantise_model(str(weights), sample, small)
 

@@ -27,8 +27,8 @@ STATISTICS = ("weight", "bias", "running_mean", "running_var")
 def main() -> None:
     source, target = map(Path, sys.argv[1:])
     network = started(torch.load(source, map_location="cpu", weights_only=True))
-    story = {"name": "start", "licence": "Apache-2.0"}
-    save_network(target, network, story)
+    metadata = {"name": "start", "licence": "Apache-2.0"}
+    save_network(target, network, metadata)
 
 
 def started(stored: dict[str, Tensor]) -> Network:

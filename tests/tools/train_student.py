@@ -147,8 +147,8 @@ def save(work: Path, network: Network, optimiser: torch.optim.Optimizer, **count
     parts = {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
     torch.save(parts | counts, work / "state.part")
     (work / "state.part").replace(work / "state.pt")
-    story = {"name": "student", "preprocessing": asdict(RECIPES["mini-160"])}
-    save_network(work / "student.safetensors", network, story, torch.float16)
+    metadata = {"name": "student", "preprocessing": asdict(RECIPES["mini-160"])}
+    save_network(work / "student.safetensors", network, metadata, torch.float16)
 
 
 def run(options: argparse.Namespace) -> None:

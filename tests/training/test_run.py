@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from drawn_pictures import draw_picture, save_pictures
-from networks import network_and_story
+from networks import network_and_metadata
 from training_runs import failure, options, run, training_pictures
 
 from sscd_cli.commands import train as verb
@@ -91,15 +91,15 @@ def test_the_model_loads_by_its_path(
     model = load_model(str(result.model), device="cpu", precision="fp32")
     assert (model.spec.name, model.spec.trunk, model.spec.dimensions) == ("tiny", "mini", 16)
     assert (model.spec.recipe.size, model.spec.recipe.square) == (32, True)
-    story = network_and_story(result.model)[1]
-    assert (story["images"], story["epochs"]) == (20, 2)
-    assert story["training"]["data_note"] == "drawn"
+    metadata = network_and_metadata(result.model)[1]
+    assert (metadata["images"], metadata["epochs"]) == (20, 2)
+    assert metadata["training"]["data_note"] == "drawn"
     descriptors = model.embed([draw_picture(1), draw_picture(2)])
     np.testing.assert_allclose(np.linalg.norm(descriptors, axis=1), 1, atol=1e-5)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return network_and_story(folder / "model.safetensors")[0].state_dict()
+    return network_and_metadata(folder / "model.safetensors")[0].state_dict()
 
 
 def die_at(step: int) -> Callable[[StepLog], None]:
@@ -256,8 +256,8 @@ def test_training_goes_on_from_another_models_weights(
         epochs=1,
     )
     again = run(started)
-    network, story = network_and_story(again.model)
-    assert (story["training"]["trunk"], network.dimensions) == ("mini", 16)
+    network, metadata = network_and_metadata(again.model)
+    assert (metadata["training"]["trunk"], network.dimensions) == ("mini", 16)
     first = read_steps(again.log)[0].loss
     assert first < read_steps(result.log)[0].loss, "it starts where the other one ended"
 

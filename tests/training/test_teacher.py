@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import Run, error_line, save_tiny_model
 from drawn_pictures import save_pictures
-from networks import network_and_story
+from networks import network_and_metadata
 from small_training import small_options
 
 from sscd_cli.commands import train as verb
@@ -138,8 +138,8 @@ def test_a_run_comes_nearer_to_its_teacher_and_says_so(
     for step in steps:
         parts = step.code + 1 - step.cosine + 0.1 * step.infonce  # type: ignore[operator]
         assert step.loss == pytest.approx(parts, rel=1e-4)
-    story = network_and_story(result.model)[1]
-    assert story["teacher"]["name"] == "tiny"
+    metadata = network_and_metadata(result.model)[1]
+    assert metadata["teacher"]["name"] == "tiny"
     assert "teacher" not in json.loads((tmp_path / "run" / "options.json").read_text())
 
 
@@ -162,7 +162,8 @@ def test_a_stopped_run_goes_on_with_its_teacher_as_an_undisturbed_one(
     with pytest.raises(KeyboardInterrupt):
         verb.run(options(pictures, tmp_path / "run", tiny_model), stops)
     resumed = run(options(pictures, tmp_path / "run", tiny_model, resume=True))
-    left, right = (network_and_story(result.model)[0].state_dict() for result in (whole, resumed))
+    networks = [network_and_metadata(result.model)[0] for result in (whole, resumed)]
+    left, right = (network.state_dict() for network in networks)
     for name, value in left.items():
         torch.testing.assert_close(right[name], value, atol=1e-4, rtol=1e-3)
 

@@ -18,7 +18,14 @@ from torch import Tensor
 from sscd_cli.edits.augmentations import AUGMENTATIONS
 from sscd_cli.errors import SscdError
 from sscd_cli.images.refs import ImageRef
-from sscd_cli.training.views import EpochOrder, Views, made, readable, squashed, view_batches
+from sscd_cli.training.views import (
+    EpochOrder,
+    Views,
+    drawn_batches,
+    readable,
+    squashed,
+    view_batches,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 SIZE = 32
@@ -36,7 +43,7 @@ def epoch_of(
     order = EpochOrder(len(refs), seed, 0, 1)
     order.epoch = epoch
     loader = view_batches(views, order, batch_size=batch_size, workers=workers, pin_memory=False)
-    return list(made(loader))
+    return list(drawn_batches(loader))
 
 
 def test_views_are_the_same_whatever_the_worker_count(refs: list[ImageRef]) -> None:
@@ -116,7 +123,7 @@ def test_a_killed_worker_is_an_error(refs: list[ImageRef]) -> None:
     order = EpochOrder(len(refs), 0, 0, 1)
     loader = view_batches(views, order, batch_size=2, workers=1, pin_memory=False)
     with pytest.raises(SscdError, match=r"the views cannot be made: .*worker"):
-        list(made(loader))
+        list(drawn_batches(loader))
 
 
 def test_squashed_images_are_whole_and_uint8() -> None:

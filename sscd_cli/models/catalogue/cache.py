@@ -102,7 +102,7 @@ def write_record(file: str, record: FirstDownload) -> None:
     Raises: ModelError: the record is damaged, or the folder cannot be written.
     """
     path = models_folder() / RECORDS
-    with alone(path):
+    with locked(path):
         records = read_records() | {file: record}
         table = {name: asdict(entry) for name, entry in sorted(records.items())}
         try:
@@ -113,7 +113,7 @@ def write_record(file: str, record: FirstDownload) -> None:
 
 
 @contextmanager
-def alone(target: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+def locked(target: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Be the only process that writes `target`, making its folder; `waiting` is called meanwhile.
 
     Raises: ModelError: the folder cannot be written.

@@ -21,7 +21,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from sscd_cli.errors import ModelError, reason_of
-from sscd_cli.models.catalogue.cache import alone, file_digest
+from sscd_cli.models.catalogue.cache import file_digest, locked
 from sscd_cli.models.files.containers import MAX_FILE
 from sscd_cli.storage.files import sync_folder
 from sscd_cli.text import VERSION
@@ -85,7 +85,7 @@ def download(job: Download, progress: DownloadProgress = lambda done, total: Non
     """
     if not _is_web_address(job.url):
         raise ModelError(f"cannot download from {job.url}", "use an http or https address")
-    with alone(job.target, lambda: progress(_length(job.part), job.size)):
+    with locked(job.target, lambda: progress(_length(job.part), job.size)):
         if job.target.is_file():
             return file_digest(job.target)
         digest = _get(job, progress)

@@ -171,12 +171,12 @@ def _described(path: Path) -> ModelSpec:
     for model in PUBLISHED.values():
         if digest in {source.sha256 for source in model.sources}:
             return _spec_of(model, path, digest)
-    taken = None
+    fallback = None
     if weights.is_birder:
         size = _birder_size(weights.notes.get("signature"))
-        taken = Recipe(f"birder-{size}", size, square=True, resample="bicubic")
+        fallback = Recipe(f"birder-{size}", size, square=True, resample="bicubic")
     network = weights.trunk, weights.dimensions
-    spec = _by_its_story(path, weights.notes.get("sscd"), network, digest, taken)
+    spec = _described_by(path, weights.notes.get("sscd"), network, digest, fallback)
     if path == BUNDLED_FILE or digest == _bundled_digest():
         return replace(spec, name=BUNDLED)
     return spec
@@ -185,26 +185,28 @@ def _described(path: Path) -> ModelSpec:
 def _described_onnx(path: Path) -> ModelSpec:
     file = inspect_onnx(path)
     layout = layout_of(file)
-    story = parsed_note(file.notes.get("sscd", ""))
+    metadata = parsed_note(file.notes.get("sscd", ""))
     side = layout.side
-    taken = Recipe(f"skew-{side}", side, square=True) if side else None
-    return _by_its_story(path, story, ("onnx", layout.dimensions), file_digest(path), taken)
+    fallback = Recipe(f"skew-{side}", side, square=True) if side else None
+    return _described_by(path, metadata, ("onnx", layout.dimensions), file_digest(path), fallback)
 
 
-def _by_its_story(
-    path: Path, story: Any, network: tuple[str, int], digest: str, taken: Recipe | None
+def _described_by(
+    path: Path, metadata: Any, network: tuple[str, int], digest: str, fallback: Recipe | None
 ) -> ModelSpec:
-    """Describe a file by what it says of itself.
+    """Describe a file by the metadata that it holds, if these are a table.
 
-    network: its trunk and dimensions. taken: how images are prepared for it where it does not say.
+    network: its trunk and dimensions. fallback: how images are prepared for it where it does not
+    say.
     """
-    story = story if isinstance(story, Mapping) else {}
-    stated = story.get("preprocessing")
-    recipe = _stated_recipe(path, stated) if isinstance(stated, Mapping) else taken
-    threshold, threshold_source, look_at = _threshold(story.get("threshold"))
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    stated = metadata.get("preprocessing")
+    recipe = _stated_recipe(path, stated) if isinstance(stated, Mapping) else fallback
+    threshold, threshold_source, look_at = _threshold(metadata.get("threshold"))
     trunk, dimensions = network
+    name = path.stem if trunk == "onnx" else path.name.partition(".")[0]
     return ModelSpec(
-        name=str(story.get("name", path.stem if trunk == "onnx" else path.name.partition(".")[0])),
+        name=str(metadata.get("name", name)),
         path=path,
         trunk=trunk,
         dimensions=dimensions,
@@ -212,7 +214,7 @@ def _by_its_story(
         threshold=threshold,
         threshold_source=threshold_source,
         weights_sha256=digest,
-        licence=str(story.get("licence", UNKNOWN)),
+        licence=str(metadata.get("licence", UNKNOWN)),
         look_at=look_at,
         recipe_stated=recipe is not None,
     )

@@ -76,8 +76,8 @@ def list_models() -> list[ModelEntry]:
 
 def _bundled_entry() -> ModelEntry:
     spec = find_model(BUNDLED)
-    story = inspect_weights(BUNDLED_FILE).notes.get("sscd", {})
-    training = story.get("training", {})
+    metadata = inspect_weights(BUNDLED_FILE).notes.get("sscd", {})
+    training = metadata.get("training", {})
     return ModelEntry(
         name=BUNDLED,
         path=BUNDLED_FILE,
@@ -85,7 +85,7 @@ def _bundled_entry() -> ModelEntry:
         trunk=spec.trunk,
         dimensions=spec.dimensions,
         speed=SPEEDS[spec.trunk],
-        trained_on=str(story.get("data", training.get("data_note", UNKNOWN))),
+        trained_on=str(metadata.get("data", training.get("data_note", UNKNOWN))),
         augmentations=str(training.get("augmentations", UNKNOWN)),
         preprocessing=spec.recipe,
         threshold=spec.threshold,

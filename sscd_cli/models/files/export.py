@@ -26,7 +26,7 @@ from sscd_cli.errors import ModelError, UsageError, reason_of
 from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.models.catalogue.registry import ASSUMED, ModelSpec, find_model
 from sscd_cli.models.files.onnx_file import run_onnx, save_onnx
-from sscd_cli.models.files.safetensors_file import notes_of, save_tensors
+from sscd_cli.models.files.safetensors_file import notes_of, save_network
 from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.network import Network, gem
 from sscd_cli.storage.files import output_file
@@ -109,14 +109,17 @@ def _difference(network: Network, recipe: Recipe, run: Callable[[Tensor], Tensor
 
 def notes_for(network: Network, spec: ModelSpec) -> dict[str, str]:
     """Return what a file of another format says of the model that it holds."""
-    story = {
+    return notes_of(network, _metadata(spec))
+
+
+def _metadata(spec: ModelSpec) -> dict[str, Any]:
+    return {
         "name": spec.name,
         "preprocessing": asdict(spec.recipe),
         **({} if spec.threshold is None else {"threshold": _threshold(spec)}),
         "licence": spec.licence,
         "exported_from": spec.weights_sha256,
     }
-    return notes_of(network, story)
 
 
 def _threshold(spec: ModelSpec) -> dict[str, Any]:
@@ -133,7 +136,7 @@ def _torchvision(network: Network, spec: ModelSpec, path: Path) -> None:
 
 
 def _safetensors(network: Network, spec: ModelSpec, path: Path) -> None:
-    save_tensors(path, network, notes_for(network, spec))
+    save_network(path, network, _metadata(spec))
 
 
 def _onnx(network: Network, spec: ModelSpec, path: Path) -> None:

@@ -44,7 +44,7 @@ def save_onnx(
     The input is normalised already, as that of the TorchScript files. B is free; H and W are
     `side`, or free for None. `notes` become the file's metadata. centred: the input is
     `LEVEL` below 0..255 instead, and `embedding` and `logits` are outputs, too (see
-    `outputs.compute`).
+    `torch_runtime.compute`).
     Raises: ModelError: the package onnx is not installed.
     """
     with _needed():

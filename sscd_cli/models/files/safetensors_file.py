@@ -1,4 +1,4 @@
-"""Our own model file: one safetensors file, its tensors named as torchvision's, its story as text.
+"""Our own model file: safetensors, named as torchvision's, and metadata that say what it is.
 
 The metadata entry `sscd` is a JSON object with at least `trunk`, `dimensions` and `preprocessing`
 (the recipe's fields); `sscd train` adds the training recipe, the data and the version of the tool.
@@ -19,15 +19,9 @@ from sscd_cli.storage.files import whole_file
 
 
 def save_network(
-    path: Path, network: Network, story: dict[str, Any], dtype: torch.dtype = torch.float32
+    path: Path, network: Network, metadata: dict[str, Any], dtype: torch.dtype = torch.float32
 ) -> None:
-    """Write `network` with its `story`, completely or not at all; floats are stored as `dtype`."""
-    save_tensors(path, network, notes_of(network, story), dtype)
-
-
-def save_tensors(
-    path: Path, network: Network, notes: dict[str, str], dtype: torch.dtype = torch.float32
-) -> None:
+    """Write `network` and what it is, completely or not at all; floats are stored as `dtype`."""
     tensors = {
         name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
         for name, value in network.state_dict().items()
@@ -35,11 +29,11 @@ def save_tensors(
     }
     # the library's own writer lets nobody but the owner read the file
     with whole_file(path) as file:
-        file.write(save(tensors, metadata=notes))
+        file.write(save(tensors, metadata=notes_of(network, metadata)))
 
 
-def notes_of(network: Network, story: dict[str, Any]) -> dict[str, str]:
+def notes_of(network: Network, metadata: dict[str, Any]) -> dict[str, str]:
     """Return what a file of `network` says of itself: texts by name."""
-    story = {"trunk": network.trunk, "dimensions": network.dimensions, **story}
+    metadata = {"trunk": network.trunk, "dimensions": network.dimensions, **metadata}
     stats = {"mean": network.mean.flatten().tolist(), "std": network.std.flatten().tolist()}
-    return {"sscd": json.dumps(story, sort_keys=True), "rgb_stats": json.dumps(stats)}
+    return {"sscd": json.dumps(metadata, sort_keys=True), "rgb_stats": json.dumps(stats)}

@@ -43,8 +43,8 @@ _NOTES = ("sscd", "birder_version", "task", "signature", "rgb_stats")
 class WeightFile:
     """What a weight file is.
 
-    kind: the container (see `containers.Contents`). layout: whose names its tensors bear. tensors:
-    by torchvision's names. notes: what it says of itself, plain values by name; untrusted.
+    kind: the container (see `containers.ModelContents`). layout: whose names its tensors bear.
+    tensors: by torchvision's names. notes: what it says of itself, plain values by name; untrusted.
     """
 
     path: Path

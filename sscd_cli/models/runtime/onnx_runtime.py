@@ -29,7 +29,7 @@ Wait = Callable[[], Rows]
 
 
 class OnnxRuntime:
-    """Turns uint8 pixels into descriptors, as `runtime.Runtime` does, without torch."""
+    """Turns uint8 pixels into descriptors, as `torch_runtime.Runtime` does, without torch."""
 
     lane = None
 
