@@ -21,9 +21,11 @@ RESULTS = BENCH / "RESULTS.md"
 def main(name: str, *options: str) -> None:
     """Replace the section of one benchmark."""
     command = [sys.executable, str(BENCH / f"{name}.py"), *options]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    run = subprocess.run(command, check=False, capture_output=True, text=True)
+    if run.returncode not in {0, 1} or "Traceback" in run.stderr:  # 1: above a limit, rows stay
+        sys.exit(run.stdout + run.stderr)
     typed = shlex.join(["python", f"tests/bench/{name}.py", *map(shown, options)])
-    section = f"{printed.strip()}\n\n`{typed}`"
+    section = f"{run.stdout.strip()}\n\n`{typed}`"
     RESULTS.write_text(replaced(RESULTS.read_text(), name, section))
 
 
