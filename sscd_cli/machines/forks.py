@@ -19,7 +19,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 FEWEST = 32  # things to do: for fewer a process takes longer to begin than it saves
-MOST_A_TIME = 16  # handed over to a process, which costs more than looking for a file
+# handed over at a time, which costs more than to see that a file is gone; progress shows fewer
+MANY, MOST_A_TIME = 256, 15
 _PR_SET_PDEATHSIG = 1
 
 
@@ -43,7 +44,7 @@ def on_all_cores(work: Callable[[T], R], things: Sequence[T]) -> Iterator[R]:
     forks = sys.platform == "linux" and len(things) >= FEWEST
     pool, task = (_forked(work), _work_held) if forks else (ThreadPoolExecutor(core_count()), work)
     try:
-        yield from pool.map(task, things, chunksize=min(MOST_A_TIME, 1 + len(things) // FEWEST))
+        yield from pool.map(task, things, chunksize=1 + min(len(things) // MANY, MOST_A_TIME))
     except BrokenProcessPool as error:
         what = "a process of this run was killed, perhaps for lack of memory"
         raise SscdError(what, "free some, and run the same command again") from error
