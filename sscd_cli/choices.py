@@ -53,6 +53,7 @@ MODEL = "sscd_mini"
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 512 << 20
 PREVIEWS = 1000  # within a page
+SHOWN_ERRORS = 20  # of the images that cannot be read
 PREVIEW_SIDE = 640  # pixels
 CROWD = 32  # look-alikes of one image: more copies than it has, but pages of text have more
 RECALL = 0.99  # the least share of the pairs that must be found, unless said

@@ -54,12 +54,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 # as a folder is worked through: find, decide, act, take back; then what most people never need
-command.add(app, dedup, works=True, first=FIRST)
+command.add(app, dedup, computes=True, first=FIRST)
 for function in (
     *(review, apply, undo, filter, leaks, pair, search),
     *(demo, embed, index, calibrate, fit, train),
 ):
-    command.add(app, function, works=True)
+    command.add(app, function, computes=True)
 app.add_typer(decisions_app, name="decisions")
 app.add_typer(eval_app, name="eval")
 app.add_typer(models_app, name="models")

@@ -10,7 +10,6 @@ import typer
 
 from sscd_cli.choices import EXACT_BYTES
 from sscd_cli.cli import terminal
-from sscd_cli.errors import printable
 from sscd_cli.options.apply import ApplyOptions, UndoOptions
 from sscd_cli.text import bytes_text, counted
 
@@ -42,7 +41,7 @@ def apply(options: ApplyOptions) -> None:
     result = verb.run(options, _typed_count)
     if not options.go:
         for step in result.steps:
-            terminal.print_data(_line(result, step))
+            terminal.print_lines([_line(result, step)])
     _tell(result, options)
     if result.refused and options.go:
         raise typer.Exit(_PARTLY)
@@ -63,9 +62,8 @@ def _line(result: ApplyResult, step: Step) -> str:
     image = removal.image
     exact = image.band == EXACT_BYTES  # of which the reason says no more
     why = image.band if exact else ", ".join(filter(None, (image.band, image.reason)))
-    along = f", with {', '.join(map(printable, step.sidecars))}" if step.sidecars else ""
-    stays = f"{printable(removal.keeper.path)} stays"
-    return f"{result.action}  {printable(image.path)}  ({why}; {stays}{along})"
+    along = f", with {', '.join(step.sidecars)}" if step.sidecars else ""
+    return f"{result.action}  {image.path}  ({why}; {removal.keeper.path} stays{along})"
 
 
 def _tell(result: ApplyResult, options: ApplyOptions) -> None:

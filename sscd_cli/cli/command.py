@@ -34,15 +34,15 @@ def add(
     function: Callable[..., None],
     name: str | None = None,
     *,
-    works: bool = False,
+    computes: bool = False,
     first: Sequence[str] = (),
 ) -> None:
     """Add to a group the command that a function is, see `spread`.
 
-    works: it computes, which takes `LEAST_MEMORY`. first: the options that its help begins with.
+    computes: it computes, which takes `LEAST_MEMORY`. first: the options that its help begins with.
     """
     kind = type("Command", (_Command,), {"first": first})
-    group.command(name, cls=kind)(spread(function, works=works))
+    group.command(name, cls=kind)(spread(function, computes=computes))
 
 
 def group(help: str) -> typer.Typer:
@@ -72,23 +72,24 @@ def _check_ground(least_memory: int) -> None:
 
 
 def spread(
-    function: Callable[..., None], *, talks: bool = True, works: bool = False
+    function: Callable[..., None], *, common: bool = True, computes: bool = False
 ) -> Callable[..., None]:
     """Return a function as Typer wants it, with one parameter for each option.
 
     A parameter with a `Help` is an option. One that is a class of options stands for those of its
     fields that have a `Help`, and the function gets an object of the class. Options of one name
     are one, as the function itself describes it if it does. Those of a class that is annotated
-    with a title stand under it in the help. talks: those of `terminal.State` are options, too.
-    works: as in `add`.
+    with a title stand under it in the help. common: those of `terminal.State` are options, too.
+    computes: as in `add`.
     """
     hints = get_type_hints(function, include_extras=True)
     own = signature(function).parameters
     classes = {name: kind for name, hint in hints.items() if is_dataclass(kind := _bare(hint))}
     defaults = {n: p.default for n, p in own.items() if p.default is not Parameter.empty}
-    words = list(_words(own, hints, [terminal.State] if talks else []))
-    contexts = [] if "context" in own else [_word("context", typer.Context, Parameter.empty)]
-    formats = _formats(words)
+    parameters = list(_parameters(own, hints, [terminal.State] if common else []))
+    if "context" not in own:
+        parameters.append(_parameter("context", typer.Context, Parameter.empty))
+    formats = _formats(parameters)
 
     def run(**given: Any) -> None:
         context = given["context"]
@@ -99,85 +100,85 @@ def spread(
             output = given.get("output")
             given[name] = combinations.format_of(command, output, given[name], known, typed)
         plain = {name: _plain(value) for name, value in given.items() if value is not None}
-        said = defaults | plain
-        if talks:
-            terminal.state = _made(terminal.State, said)
-        _check_ground(LEAST_MEMORY if works else 0)
-        objects = {name: _made(kind, said) for name, kind in classes.items()}
-        with terminal.watched() if works else nullcontext():
-            function(**{name: said[name] for name in own.keys() - objects.keys()}, **objects)
+        values = defaults | plain
+        if common:
+            terminal.state = _made(terminal.State, values)
+        _check_ground(LEAST_MEMORY if computes else 0)
+        objects = {name: _made(kind, values) for name, kind in classes.items()}
+        with terminal.watched() if computes else nullcontext():
+            function(**{name: values[name] for name in own.keys() - objects.keys()}, **objects)
 
     run.__name__, run.__doc__ = function.__name__, function.__doc__
-    run.__signature__ = Signature([*words, *contexts])  # type: ignore[attr-defined]
-    run.__annotations__ = {word.name: word.annotation for word in [*words, *contexts]}
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
 
 
 def _typed(context: Any) -> dict[str, str]:
     """Return the options that stand on the command line, each as it is spelled."""
     return {
-        word.name: _spelled(word, context.params[word.name])
-        for word in context.command.params
-        if getattr(context.get_parameter_source(word.name), "name", "") == "COMMANDLINE"
+        option.name: _spelled(option, context.params[option.name])
+        for option in context.command.params
+        if getattr(context.get_parameter_source(option.name), "name", "") == "COMMANDLINE"
     }
 
 
-def _spelled(word: Any, value: Any) -> str:
-    if isinstance(word, TyperArgument):
-        return str(word.metavar)
-    names: list[str] = word.secondary_opts if value is False else word.opts
+def _spelled(option: Any, value: Any) -> str:
+    if isinstance(option, TyperArgument):
+        return str(option.metavar)
+    names: list[str] = option.secondary_opts if value is False else option.opts
     return max(names, key=len)
 
 
-def _formats(words: Sequence[Parameter]) -> dict[str, Sequence[str]]:
+def _formats(parameters: Sequence[Parameter]) -> dict[str, Sequence[str]]:
     """Return the options that say how an output is written, with the words they take."""
     known: dict[str, Sequence[str]] = {
-        word.name: get_args(get_args(word.annotation)[0])
-        for word in words
-        if word.name in ("format", "model_format")
+        parameter.name: get_args(get_args(parameter.annotation)[0])
+        for parameter in parameters
+        if parameter.name in ("format", "model_format")
     }
-    return known if any(word.name == "output" for word in words) else {}
+    return known if any(parameter.name == "output" for parameter in parameters) else {}
 
 
 def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _made(kind: Any, said: Mapping[str, Any]) -> Any:
-    """Make a class of options of what was said; the rest takes its default."""
+def _made(kind: Any, values: Mapping[str, Any]) -> Any:
+    """Make a class of options of some values; the rest takes its default."""
     names = {field.name for field in fields(kind)}
-    return kind(**{name: said[name] for name in names & said.keys()})
+    return kind(**{name: values[name] for name in names & values.keys()})
 
 
-def _words(
+def _parameters(
     own: Mapping[str, Parameter], hints: Mapping[str, Any], more: list[Any]
 ) -> Iterator[Parameter]:
     """Yield each option once, those of a class in its place."""
     seen = set(own)
     for name, parameter in own.items():
         if is_dataclass(_bare(hints[name])):
-            yield from _words_of(hints[name], seen)
+            yield from _parameters_of(hints[name], seen)
         else:
-            yield _word(name, hints[name], parameter.default)
+            yield _parameter(name, hints[name], parameter.default)
     for kind in more:
-        yield from _words_of(kind, seen)
+        yield from _parameters_of(kind, seen)
 
 
-def _words_of(hint: Any, seen: set[str]) -> Iterator[Parameter]:
+def _parameters_of(hint: Any, seen: set[str]) -> Iterator[Parameter]:
     title = hint.__metadata__[0] if get_origin(hint) is Annotated else None
     hints = get_type_hints(_bare(hint), include_extras=True)
     for field in fields(_bare(hint)):
         if field.name not in seen and get_origin(hints[field.name]) is Annotated:
             seen.add(field.name)
             default = Parameter.empty if field.default is MISSING else field.default
-            yield _word(field.name, hints[field.name], default, title)
+            yield _parameter(field.name, hints[field.name], default, title)
 
 
 def _bare(hint: Any) -> Any:
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
-def _word(name: str, hint: Any, default: Any, title: str | None = None) -> Parameter:
+def _parameter(name: str, hint: Any, default: Any, title: str | None = None) -> Parameter:
     """Return what Typer makes an option of; its own context it takes as it is."""
     if get_origin(hint) is not Annotated:
         return Parameter(name, Parameter.KEYWORD_ONLY, annotation=hint)
@@ -187,9 +188,9 @@ def _word(name: str, hint: Any, default: Any, title: str | None = None) -> Param
     if get_origin(kind) is tuple:
         kind = str if help.separator else list[get_args(kind)[0]]  # type: ignore[misc]
         default = help.separator.join(default) if help.separator else default or None
-    told = _typer_parameter(name, kind, help, default)
-    told.rich_help_panel = title
-    annotation = Annotated[kind, told]  # type: ignore[valid-type]
+    described = _typer_parameter(name, kind, help, default)
+    described.rich_help_panel = title
+    annotation = Annotated[kind, described]  # type: ignore[valid-type]
     return Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
@@ -225,11 +226,11 @@ class _Command(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return what may be typed, each with its own parser; Typer's --help has none."""
-        words: list[Any] = super().get_params(ctx)
-        for word in words:
-            parse = word.type_descriptor.parameter_info.parser or bool
-            word.get_runtime_param = partial(Parsed, parse)
-        return words
+        options: list[Any] = super().get_params(ctx)
+        for option in options:
+            parse = option.type_descriptor.parameter_info.parser or bool
+            option.get_runtime_param = partial(Parsed, parse)
+        return options
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return what follows the command's name, without Typer's braces."""
@@ -239,15 +240,15 @@ class _Command(TyperCommand):
         """Write what the words of the command line mean."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
         rest = "More options" if self.first else "Options"
-        words = {word.name: word for word in self.get_params(ctx)}
-        for name in dict.fromkeys([*self.first, *words]):
-            word = words[name]
-            if (record := word.get_help_record(ctx)) is None:
+        options = {option.name: option for option in self.get_params(ctx)}
+        for name in dict.fromkeys([*self.first, *options]):
+            option = options[name]
+            if (record := option.get_help_record(ctx)) is None:
                 continue
-            if isinstance(word, TyperArgument):
-                sections["Arguments"].append((word.metavar or "", record[1]))
+            if isinstance(option, TyperArgument):
+                sections["Arguments"].append((option.metavar or "", record[1]))
                 continue
-            title = getattr(word, "rich_help_panel", None) or rest
+            title = getattr(option, "rich_help_panel", None) or rest
             sections.setdefault("Options" if name in self.first else title, []).append(record)
         for title, lines in sections.items():
             if lines:

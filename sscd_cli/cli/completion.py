@@ -64,7 +64,7 @@ def _precisions() -> Iterable[str]:
     return PRECISIONS
 
 
-_WORDS: dict[str, Callable[[], Iterable[str]]] = {
+_COMPLETIONS: dict[str, Callable[[], Iterable[str]]] = {
     "model": _models,
     "name": _models,
     "device": lambda: ("auto", "cpu", "cuda"),
@@ -76,14 +76,14 @@ _WORDS: dict[str, Callable[[], Iterable[str]]] = {
 
 def completer(name: str, separator: str) -> Callable[[str], Iterator[str]] | None:
     """Return what completes the value of an option, None where its type or files do."""
-    words = _WORDS.get(name)
-    if words is None:
+    known = _COMPLETIONS.get(name)
+    if known is None:
         return None
 
     def complete(incomplete: str) -> Iterator[str]:
         before, comma, last = (
             incomplete.rpartition(separator) if separator else ("", "", incomplete)
         )
-        yield from (before + comma + word for word in words() if word.startswith(last))
+        yield from (before + comma + word for word in known() if word.startswith(last))
 
     return complete

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from sscd_cli.cli import command, terminal
-from sscd_cli.errors import printable
 from sscd_cli.options.decisions import ListDecisionsOptions, MergeOptions, RevokeOptions
 from sscd_cli.options.shared import Format
 from sscd_cli.text import counted
@@ -31,9 +30,9 @@ def list_decisions(options: ListDecisionsOptions, format: Format = "text") -> No
 
 def _line(record: Any) -> str:
     stays = f"{record['keeper']} stays" if record["keeper"] else ""
-    said = (str(record.get(name) or "") for name in ("when", "who", "note"))
-    words = (f"{record['verdict']:13}", record["left"], record["right"], stays, *said)
-    return printable("  ".join(filter(None, words)))
+    more = (str(record.get(name) or "") for name in ("when", "who", "note"))
+    cells = (f"{record['verdict']:13}", record["left"], record["right"], stays, *more)
+    return "  ".join(filter(None, cells))
 
 
 def revoke(options: RevokeOptions) -> None:

@@ -248,10 +248,10 @@ def _summarise_clusters(found: DedupResult) -> None:
         f"{found.removable:,} removable ({bytes_text(found.removable_bytes)})"
         + (f", {found.look_at:,} to look at" if found.look_at else "")
     )
-    terminal.note(_threshold_words(found))
+    terminal.note(_threshold_line(found))
 
 
-def _threshold_words(found: DedupResult | AgainstResult) -> str:
+def _threshold_line(found: DedupResult | AgainstResult) -> str:
     return f"threshold {found.threshold:.4g} of {found.model}{terminal.scale_note(found.scale)}"
 
 
@@ -267,7 +267,7 @@ def _summarise_matches(found: AgainstResult) -> None:
         f"among {counted(found.others, 'others')}"
         + (f", {found.look_at:,} more have one to look at" if found.look_at else "")
     )
-    terminal.note(_threshold_words(found))
+    terminal.note(_threshold_line(found))
 
 
 def _tell_what_was_left_out(found: DedupResult | AgainstResult) -> None:
@@ -328,11 +328,11 @@ def _note_second_look(found: DedupResult | AgainstResult) -> None:
 
 def looks_text(pairs: int, confirmed: int, others: int) -> str:
     """Return what a second look at pairs found, as a line in which the counts add up."""
-    said = [counted(confirmed, "confirmed copies")] if confirmed else []
-    said += [f"{counted(others, 'other shots')} to look at"] if others else []
+    counts = [counted(confirmed, "confirmed copies")] if confirmed else []
+    counts += [f"{counted(others, 'other shots')} to look at"] if others else []
     unsure = pairs - confirmed - others
-    said += [f"{unsure:,} that pixels cannot tell"] if unsure else []
-    return f"second look at {counted(pairs, 'pairs')}: {', '.join(said)}"
+    counts += [f"{unsure:,} that pixels cannot tell"] if unsure else []
+    return f"second look at {counted(pairs, 'pairs')}: {', '.join(counts)}"
 
 
 def _warn_of_no_paths(count: int) -> None:

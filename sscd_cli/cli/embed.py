@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sscd_cli.choices import SHOWN_ERRORS
 from sscd_cli.cli import terminal
 from sscd_cli.cli.estimate import print_embed_estimate
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import printable
 from sscd_cli.options import shared
 from sscd_cli.options.embed import ClusterOptions, EmbedOptions
 from sscd_cli.storage.places import shown_path, working_folder
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from sscd_cli.commands.embed import EmbedResult
     from sscd_cli.images.refs import Survey
-
-SHOWN = 20  # of the images that could not be read
 
 
 def embed(
@@ -59,9 +57,9 @@ def name_unreadable(errors: Sequence[tuple[str, str]], count: int, *, strict: bo
     """
     say = terminal.print_error if strict else terminal.note
     here = working_folder()
-    for path, error in errors[:SHOWN]:
-        say(f"unreadable: {printable(shown_path(path, here))}: {printable(error)}")
-    more = count - len(errors[:SHOWN])
+    for path, error in errors[:SHOWN_ERRORS]:
+        say(f"unreadable: {shown_path(path, here)}: {error}")
+    more = count - len(errors[:SHOWN_ERRORS])
     if more > 0:
         say(f"unreadable: and {more:,} more")
 

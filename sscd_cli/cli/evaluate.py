@@ -14,4 +14,4 @@ for name, function in (
     ("disc", eval_disc),
     ("copydays", eval_copydays),
 ):
-    command.add(eval_app, function, name, works=True)
+    command.add(eval_app, function, name, computes=True)

@@ -49,24 +49,24 @@ def leaks(
     found = verb.run(options)
     for embedded in found.embedded:
         summarise_embedding(embedded, strict=strict)
-    said = found.report(terminal.command_line)
+    gate = found.report(terminal.command_line)
     for path in report:
         pictures = path.with_name(f"{path.stem}-thumbnails") if thumbnails else None
         with terminal.report_stream(path) as stream:
-            write_leaks(said, LEAK_SUFFIXES[path.suffix.lower()], stream, pictures)
+            write_leaks(gate, LEAK_SUFFIXES[path.suffix.lower()], stream, pictures)
     _write_clean_list(options, found)
     if options.write_baseline:
         terminal.note(f"{options.write_baseline}: the leaks found, which --baseline lets pass")
     with terminal.report_stream(None, prose=format == "text") as stream:
-        write_leaks(said, format, stream)
+        write_leaks(gate, format, stream)
     unreadable = sum(len(split.stored.unreadable) for split in found.sets)
     if unreadable:
         terminal.warn(f"not compared, for they are unreadable: {counted(unreadable, 'images')}")
-    for pair in said.pairs:
+    for pair in gate.pairs:
         _summarise(pair)
     for new in found.resplit:
         _tell_resplit(new)
-    if said.verdict == "failed":
+    if gate.verdict == "failed":
         raise typer.Exit(1)
     if strict and unreadable:
         raise typer.Exit(4)

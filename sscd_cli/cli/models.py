@@ -172,7 +172,7 @@ def quantise(
     )
 
 
-models_app.callback(invoke_without_command=True)(command.spread(list_all, talks=False))
+models_app.callback(invoke_without_command=True)(command.spread(list_all, common=False))
 command.add(models_app, list_models, "list")
 for function in (pull, verify, path, remove, export, quantise):
     command.add(models_app, function)

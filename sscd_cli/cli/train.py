@@ -5,17 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from sscd_cli.choices import SHOWN_ERRORS
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
-from sscd_cli.errors import printable
 from sscd_cli.options.train import TrainOptions
 from sscd_cli.text import counted
 
 if TYPE_CHECKING:
     from sscd_cli.commands.train import TrainResult
     from sscd_cli.training.log import StepLog
-
-SHOWN = 20
 
 
 def train(options: TrainOptions) -> None:
@@ -35,21 +33,22 @@ def train(options: TrainOptions) -> None:
 
 
 def _summarise(result: TrainResult) -> None:
-    for name in result.unreadable[:SHOWN]:
-        terminal.note(f"unreadable, replaced by another image: {printable(name)}")
-    if len(result.unreadable) > SHOWN:
-        terminal.note(f"unreadable: and {len(result.unreadable) - SHOWN:,} more")
+    for name in result.unreadable[:SHOWN_ERRORS]:
+        terminal.note(f"unreadable, replaced by another image: {name}")
+    more = len(result.unreadable) - SHOWN_ERRORS
+    if more > 0:
+        terminal.note(f"unreadable: and {more:,} more")
     if not result.is_first:
         return
     terminal.note(
         f"{result.model}: trained on {counted(result.images, 'images')}; log in {result.log}"
     )
-    terminal.note(_threshold_words(result))
+    terminal.note(_threshold_line(result))
     if result.curves is None:
         terminal.note("no plot of the curves: pip install 'sscd-cli[plot]'")
 
 
-def _threshold_words(result: TrainResult) -> str:
+def _threshold_line(result: TrainResult) -> str:
     held_out = counted(result.held_out, "held-out images")
     if result.threshold is None:
         return f"no threshold: {held_out} do not show one; name one with -t"
@@ -59,8 +58,8 @@ def _threshold_words(result: TrainResult) -> str:
 def _show(step: StepLog) -> None:
     if step.validation is not None:
         cosine = step.validation_cosine
-        told = "" if cosine is None else f", cosine to the teacher {cosine:.4f}"
-        terminal.note(f"epoch {step.epoch}: held-out µAP {step.validation:.4f}{told}")
+        near = "" if cosine is None else f", cosine to the teacher {cosine:.4f}"
+        terminal.note(f"epoch {step.epoch}: held-out µAP {step.validation:.4f}{near}")
         return
     left = timedelta(seconds=round(step.seconds_left))
     taught = "" if step.code is None else f"code {step.code:.3f}, cosine {step.cosine:.3f}, "

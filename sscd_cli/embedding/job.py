@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.choices import Decode, OutputKind
+from sscd_cli.choices import SHOWN_ERRORS, Decode, OutputKind
 from sscd_cli.descriptors.parts import division
 from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.descriptors.prune import prune
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from sscd_cli.embedding.stream import Decoder
     from sscd_cli.models.load import Model
 
-SHOWN_ERRORS = 20
 _SEEN = 8  # bytes of a name's digest that are kept of each image
 
 

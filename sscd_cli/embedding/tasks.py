@@ -19,8 +19,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
+from sscd_cli.choices import SHOWN_ERRORS
 from sscd_cli.embedding.job import (
-    SHOWN_ERRORS,
     EmbedProgress,
     EmbedResult,
     Job,
