@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
+import csv
 import gzip
 import io
 import json
 import lzma
 import os
 import random
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from conftest import picture
+from conftest import Run, error_line, picture
 
+from sscd_cli.descriptors.read import read_descriptors
 from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.images.containers.kinds import rewriter, suffix
 from sscd_cli.images.containers.listing import iter_records
@@ -198,6 +204,33 @@ def test_labels_stay_with_the_names_of_a_list_that_is_written_again(tmp_path: Pa
     path = listed(tmp_path / "a.txt", "a.jpg 0\nb.jpg 1\r\nc.jpg 2")
     rewrite_listing(str(path), str(tmp_path / "b.txt"), {"a.jpg"})
     assert (tmp_path / "b.txt").read_bytes() == b"b.jpg 1\r\nc.jpg 2"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json"])
+@pytest.mark.parametrize("column", ["", "image"])
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"])
+def test_images_in_base64_are_called_that_with_what_makes_them_readable(
+    tiny: Run, tmp_path: Path, name: str, column: str, prefix: str
+) -> None:
+    images = [picture(tmp_path / f"{n}.png", n, (400, 300)).read_bytes() for n in range(2)]
+    texts = [prefix + base64.b64encode(image).decode() for image in images]
+    rows = [{"note": f"two\nlines {n}", "image": text} for n, text in enumerate(texts)]
+    with (tmp_path / name).open("w", newline="") as file:
+        if name.endswith("sv"):
+            csv.writer(file, delimiter="," if name == "a.csv" else "\t").writerows(
+                [["note", "image"], *(list(row.values()) for row in rows)]
+            )
+        else:
+            lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+            file.write(lines if name == "a.jsonl" else json.dumps(rows))
+    error = error_line(tiny("embed", name, *(["--image-column", column] if column else [])))
+    assert error.startswith(f"column image of {tmp_path / name} holds images in base64")
+    program = shlex.split(error.partition("; write it as Parquet: ")[2])
+    assert program.pop(0) == "python"
+    subprocess.run([sys.executable, *program], check=True)
+    assert "2 images: 2 embedded" in tiny("embed", f"{name}.parquet").err
+    sizes = read_descriptors(tmp_path / "descriptors").columns["file_bytes"]
+    assert sizes.tolist() == list(map(len, images))
 
 
 PACK = {

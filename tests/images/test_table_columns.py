@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import random
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,42 @@ def test_a_row_that_holds_only_a_path_is_the_file_of_that_path(tmp_path: Path) -
     assert contents(images[:2]) == [b"here", b"here"]
     with pytest.raises(OSError, match="the row holds only a path, no: No such file"):
         contents(images[2:])
+
+
+def written_out(prefix: str, data: bytes) -> str:
+    """Return an image in base64: in lines, for URLs without padding, or as it is usual."""
+    if "lines" in prefix:
+        return base64.encodebytes(data).decode()
+    if "urls" in prefix:
+        return base64.urlsafe_b64encode(data).decode().rstrip("=")
+    return prefix + base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "lines", "urls", "data:image/png;base64,", "data:image/png;charset=utf-8;base64,"],
+)
+@pytest.mark.parametrize("start", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF1234WEBP"])
+@pytest.mark.parametrize("length", [0, 1, 2, 1000])
+def test_images_in_base64_are_read(tmp_path: Path, prefix: str, start: bytes, length: int) -> None:
+    image = start + random.Random(length).randbytes(length)
+    text = written_out(prefix, image)
+    columns = {"path": [{"url": text}], "list": [[text, text]], "text": [text]}
+    for name, column in columns.items():
+        other = ["/9j/4AAQ.txt" if name == "list" else "a dog"]
+        found = refs(written(tmp_path / f"{name}.parquet", {"caption": other, "foto": column}))
+        assert contents(found) == [image] * (2 if name == "list" else 1)
+
+
+def test_damage_of_one_image_in_base64_costs_that_one(tmp_path: Path) -> None:
+    whole = b"\xff\xd8\xff\xe0" + bytes(300)
+    text = base64.b64encode(whole).decode()
+    path = written(tmp_path / "a.parquet", {"image": [text, text[:-3], "", "no.jpg", text]})
+    images = refs(path)
+    assert contents([images[0], images[4]]) == [whole, whole]
+    for ref, why in zip(images[1:4], ("base64", "holds no image", "only a path"), strict=True):
+        with pytest.raises((OSError, ValueError), match=why):
+            contents([ref])
 
 
 PATHS = ["p/a.jpg", "p/b.jpg", "p/c.jpg"]

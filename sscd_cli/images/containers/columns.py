@@ -1,4 +1,4 @@
-"""Which column of a table holds images: as bytes, or as the paths of files."""
+"""Which column of a table holds images: as bytes, as base64, or as the paths of files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sscd_cli.images.containers.listing import KEYS, is_name
+from sscd_cli.images.containers.written_out import is_written_out
 from sscd_cli.images.refs import image_column
 
 _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
@@ -43,7 +44,7 @@ class Column:
 
     @property
     def may_hold_paths(self) -> bool:
-        """Whether its type is that of paths: text, or `{path}`."""
+        """Whether its type is that of paths, and of base64: text, or `{path}`."""
         return _is(_TEXT, self._kind) or self._path != ""
 
     @property
@@ -51,21 +52,22 @@ class Column:
         texts = (key for key in KEYS if key in self._parts and _is(_TEXT, self._parts[key]))
         return next(texts, "")
 
-    def holds_paths(self, arrays: Iterable[pa.Array]) -> bool:
-        """Whether the first of its values is the name of an image file."""
+    def names_images(self, arrays: Iterable[pa.Array]) -> bool:
+        """Whether the first of its values is the name of an image file, or one in base64."""
         for array in arrays:
             values = pc.list_flatten(array) if self.is_list else array
             values = values.field(self._path) if self._path else values
             found = next((text for value in values if (text := value.as_py())), "")
             if found:
-                return is_name(found)
+                return is_name(found) or is_written_out(found)
         return False
 
 
 def find_column(
     path: str, schema: pa.Schema, chosen: str, arrays: Callable[[str], Iterable[pa.Array]]
 ) -> Column:
-    """Return the column of images, or else of their paths; a chosen one may hold any text.
+    """Return the column of images, or else of texts that are or name some; a chosen one may hold
+    any text.
 
     Args: arrays: returns the values of a column.
     Raises: UsageError: none holds them, or it is not clear which.
@@ -76,7 +78,7 @@ def find_column(
     if chosen in texts:
         return columns[chosen]
     if not found:
-        found = [name for name in texts if columns[name].holds_paths(arrays(name))]
+        found = [name for name in texts if columns[name].names_images(arrays(name))]
     others = [name for name in columns if name not in found]
     return columns[image_column(path, chosen, found, others, found or texts)]
 

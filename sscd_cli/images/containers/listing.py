@@ -21,8 +21,9 @@ from itertools import chain
 from pathlib import PurePosixPath
 from typing import IO, Any, TextIO
 
-from sscd_cli.errors import SscdError
+from sscd_cli.errors import SscdError, UsageError
 from sscd_cli.images.containers.packing import opened, without_packing
+from sscd_cli.images.containers.written_out import is_written_out
 from sscd_cli.images.refs import ImageRef, NotImagesError, image_column
 from sscd_cli.images.signatures import is_image_name
 from sscd_cli.storage.servers import exists, is_url, join, open_binary, without_file_scheme
@@ -343,6 +344,10 @@ class _Search:
         return self._found
 
     def _column(self, row: dict[str, Any]) -> str:
+        for key in {self._chosen} & row.keys() or row:
+            if is_written_out(named(row[key])):
+                what = f"column {key} of {self._path} holds images in base64, and no files"
+                raise UsageError(what, f"write it as Parquet: {_as_parquet(self._path)}")
         if self._chosen and self._chosen in row:
             return self._chosen
         found = [key for key, value in row.items() if _holds_names(value)]
@@ -353,6 +358,23 @@ class _Search:
         """Raise what was wrong with the first row, if no other was better."""
         if self._refused and not self._found:
             raise self._refused
+
+
+def _as_parquet(path: str) -> str:
+    """Return what to type to make a Parquet file of a list."""
+    if (extension := extension_of(path)) == JSON:
+        modules, read = "json, pyarrow", f"pyarrow.Table.from_pylist(json.load(open({path!r})))"
+    else:
+        mark = TABLES.get(extension)
+        kind, parsing = ("csv", f"delimiter={mark!r}, ") if mark else ("json", "")
+        modules = f"pyarrow.{kind} as a"
+        options = (
+            f"a.ReadOptions(block_size=1<<30), a.ParseOptions({parsing}newlines_in_values=True)"
+        )
+        read = f"a.read_{kind}({path!r}, {options})"
+    target = f"{path}.parquet"
+    words = f"import {modules}, pyarrow.parquet as p; p.write_table({read}, {target!r})"
+    return f'python -c "{words}"'
 
 
 def _holds_names(value: object) -> bool:

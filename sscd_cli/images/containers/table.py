@@ -1,8 +1,8 @@
 """Tables with a column of images: an image's id is its row number, or a chosen column's value.
 
 The images are binary values, structs `{bytes, path}` as Hugging Face's `datasets` writes them,
-names of files relative to the folder of the table, or lists of these, whose ids are `row/0`,
-`row/1`, and so on. A struct without bytes names a file, too.
+texts in base64, names of files relative to the folder of the table, or lists of these, whose ids
+are `row/0`, `row/1`, and so on. A struct without bytes names a file, too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from sscd_cli.errors import UsageError, reason_of
 from sscd_cli.images.containers.columns import Column, find_column
 from sscd_cli.images.containers.listing import named
+from sscd_cli.images.containers.written_out import image_in
 from sscd_cli.images.refs import (
     Columns,
     ElsewhereError,
@@ -129,7 +130,7 @@ class TableContainer:
         self._place(ref.id)
 
     def read(self, ref: ImageRef, max_bytes: int) -> bytes:
-        """Return an image. Raises: OSError: the row has none, the file is damaged.
+        """Return an image. Raises: OSError, ValueError: the row has none, the file is damaged.
 
         ElsewhereError: the row names a file.
         """
@@ -144,6 +145,8 @@ class TableContainer:
         if data is not None and not isinstance(data, str):
             return bytes(data)
         if name := named(image):
+            if (data := image_in(name)) is not None:
+                return data
             raise ElsewhereError(name)
         raise OSError("the row holds no image")
 
