@@ -229,7 +229,7 @@ def _compare(options: TrainOptions) -> None:
         before = from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
-    for name in ("seed", "holdout", "batch_size", "optimizer"):
+    for name in ("seed", "holdout", "batch_size", "optimizer", "trunk", "dimensions"):
         if before.get(name, recipe[name]) != recipe[name]:
             raise SscdError(
                 f"the run in {path.parent} had --{name.replace('_', '-')} {before[name]}",

@@ -289,7 +289,7 @@ def test_a_truncated_download_keeps_its_part(site: Site, job: Download) -> None:
 
 def test_no_server_and_no_network_are_told(job: Download, site: Site) -> None:
     closed = replace(job, url="http://127.0.0.1:9/model.pt")
-    assert "Connection refused" in refusal(closed)
+    assert "model.pt: Connection refused; check" in refusal(closed)
     assert "cannot download" in refusal(replace(job, url="http://no.invalid/model.pt"))
     for url in ("file:///etc/passwd", "nonsense", "http://[bad/a", "https:///a", "http://é.org/a"):
         assert "http or https" in refusal(replace(job, url=url))

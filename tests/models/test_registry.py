@@ -25,7 +25,7 @@ from weight_layouts import birder_checkpoint, seeded, state
 from sscd_cli.errors import ModelError, UsageError
 from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.models.catalogue import registry, store
-from sscd_cli.models.catalogue.cache import cache_folder, models_folder, read_records
+from sscd_cli.models.catalogue.cache import RECORDS, cache_folder, models_folder, read_records
 from sscd_cli.models.catalogue.published import PUBLISHED, Published, Source
 from sscd_cli.models.catalogue.registry import BUNDLED, BUNDLED_FILE, find_model
 from sscd_cli.models.files.safetensors_file import save_network
@@ -170,6 +170,15 @@ def test_unknown_names_and_empty_files_are_told(tmp_path: Path) -> None:
     (tmp_path / "a.pt").touch()
     with pytest.raises(ModelError, match="is empty"):
         find_model(str(tmp_path / "a.pt"))
+
+
+def test_a_folder_is_no_model_and_no_record(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        find_model(str(tmp_path))
+    assert str(caught.value).startswith(f"cannot read the model {tmp_path}: Is a directory;")
+    (cache / RECORDS).mkdir(parents=True)
+    with pytest.raises(ModelError, match=f"{RECORDS}: Is a directory;"):
+        read_records()
 
 
 def test_our_own_file_tells_its_own_story(tmp_path: Path) -> None:

@@ -78,7 +78,8 @@ def file_digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ModelError(f"cannot read the model {path}: {error}", "copy it again") from error
+        what = f"cannot read the model {path}: {reason_of(error)}"
+        raise ModelError(what, "copy it again") from error
 
 
 def read_records() -> dict[str, FirstDownload]:
@@ -89,7 +90,7 @@ def read_records() -> dict[str, FirstDownload]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise ModelError(f"cannot read {path}: {error}", "delete it") from error
+        raise ModelError(f"cannot read {path}: {reason_of(error)}", "delete it") from error
     try:
         return {file: FirstDownload(**entry) for file, entry in from_json(text).items()}
     except (ValueError, TypeError, AttributeError) as error:

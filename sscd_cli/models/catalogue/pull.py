@@ -152,10 +152,11 @@ def _attempt(job: Download, progress: DownloadProgress) -> None:
 
 
 def _lost(error: Exception) -> _Again:
-    reason = getattr(error, "reason", None) or error
+    cause = getattr(error, "reason", None) or error
     # a machine without a network should not make its user wait
-    attempts = 2 if isinstance(reason, socket.gaierror) else 1 << 30
-    return _Again(str(reason) or type(reason).__name__, attempts=attempts)
+    attempts = 2 if isinstance(cause, socket.gaierror) else 1 << 30
+    reason = reason_of(cause) if isinstance(cause, Exception) else str(cause)
+    return _Again(reason, attempts=attempts)
 
 
 def _resumable(job: Download) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 from zipfile import ZIP_DEFLATED, ZIP_STORED
 
-from sscd_cli.errors import ModelError
+from sscd_cli.errors import ModelError, reason_of
 from sscd_cli.machines.hardware import lacking
 from sscd_cli.models.files.tensors import ITEM_BYTES, StoredTensor, as_shape, contiguous
 from sscd_cli.models.files.unpickle import Opaque, Refused, read_pickle
@@ -81,7 +81,7 @@ def opened(path: Path) -> Iterator[ModelContents]:
             raise
         raise ModelError(f"{path} is truncated or damaged ({error})", AGAIN) from error
     except (OSError, NotImplementedError, RuntimeError) as error:
-        raise ModelError(f"cannot read the model {path}: {error}", AGAIN) from error
+        raise ModelError(f"cannot read the model {path}: {reason_of(error)}", AGAIN) from error
 
 
 def _contents(path: Path, file: BufferedIOBase) -> ModelContents:
