@@ -19,7 +19,7 @@ from sscd_cli.text import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sscd_cli.commands.embed import EmbedResult
+    from sscd_cli.embedding.job import EmbedResult
     from sscd_cli.images.refs import Survey
 
 

@@ -42,9 +42,10 @@ def leaks(
     empty or not to be read never passes.
     """
     from sscd_cli.commands import leaks as verb
+    from sscd_cli.commands.splits import network_of
     from sscd_cli.reports.leaks.formats import write_leaks
 
-    if network := verb.network_of(options):
+    if network := network_of(options):
         fetch_if_missing(network)
     found = verb.run(options)
     for embedded in found.embedded:

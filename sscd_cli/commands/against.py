@@ -15,6 +15,7 @@ from sscd_cli.advice.second_look import SecondLooks
 from sscd_cli.commands import embed
 from sscd_cli.decisions.records import Decisions, decisions_at
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable, refuse_unlike
+from sscd_cli.embedding.job import EmbedResult
 from sscd_cli.images.status import is_file
 from sscd_cli.joining import tasks as join
 from sscd_cli.machines.stages import stage
@@ -65,7 +66,7 @@ class AgainstResult:
     exact: tuple[NDArray[np.int64], NDArray[np.int64]]
     low_content: int
     stale: int
-    embedded: embed.EmbedResult | None
+    embedded: EmbedResult | None
     stored: DescriptorSet
     other: DescriptorSet
     pairs: Pairs
@@ -114,7 +115,7 @@ class AgainstResult:
     def no_files(self) -> int:
         """Return how many of the leaked images are no files of this machine."""
         names = self.stored.sources, self.stored.ids
-        rows = set(self.pairs.left.tolist())
+        rows = set(self.pairs.left[self.sure].tolist())
         return sum(not is_file(*(column[row] for column in names)) for row in rows)
 
     def header(self, command: str = "") -> Header:
@@ -130,8 +131,8 @@ class AgainstResult:
         return Header.of(self.stored, *how, against=self.other, command=command)
 
     def __iter__(self) -> Iterator[Match]:
-        said = self.sure, self.looks.verdicts
-        return describe(self.stored, self.other, self.pairs, self.checked, *said, self.scale)
+        sides, verdicts = (self.stored, self.other), self.looks.verdicts
+        return describe(*sides, self.pairs, self.checked, self.sure, verdicts, self.scale)
 
 
 def run(options: DedupOptions, embedding: EmbedOptions | None = None) -> AgainstResult:
@@ -159,8 +160,8 @@ def run(options: DedupOptions, embedding: EmbedOptions | None = None) -> Against
     if not options.second_look:
         return found
     found = with_frames(found)
-    said = found.sure, found.same, found.lower
-    return looked_at(found, *said, believed=options.believed, removing=True)
+    which = found.sure, found.same, found.lower
+    return looked_at(found, *which, believed=options.believed, removing=True)
 
 
 def _without_rejected(found: AgainstResult, decisions: Decisions) -> AgainstResult:
@@ -222,7 +223,7 @@ def compare(
     theirs: DescriptorSet,
     options: DedupOptions,
     scale: Scale,
-    embedded: embed.EmbedResult | None = None,
+    embedded: EmbedResult | None = None,
 ) -> AgainstResult:
     """Compare two sets that were read. options: the threshold, what is believed, the device.
 

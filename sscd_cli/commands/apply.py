@@ -126,8 +126,7 @@ def _settle(journal: Journal) -> None:
             perform(act)
             done = True
         journal.mark("done" if done else "dropped", [act])
-    stopped = journal.times.unsettled()
-    journal.settle_times([act for act in journal.acts.values() if act.folders & stopped])
+    journal.settle_stopped()
 
 
 def _planned(report: Removals, options: ApplyOptions, result: ApplyResult, gone: set[str]) -> Plan:
@@ -162,8 +161,8 @@ def _real_path(removal: Removal) -> str:
     return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
 
 
-def _confirm(count: int, told: int | None, confirm: Confirm) -> None:
-    if count and (told if told is not None else confirm(count)) != count:
+def _confirm(count: int, typed: int | None, confirm: Confirm) -> None:
+    if count and (typed if typed is not None else confirm(count)) != count:
         raise UsageError(f"--delete removes {count:,} images for good", f"add --yes {count}")
 
 

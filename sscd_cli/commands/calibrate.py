@@ -15,6 +15,7 @@ from sscd_cli.commands import embed
 from sscd_cli.commands.evaluate.self_copies import LazyImages, held_bytes
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.edits.named import EDITS, Edit
+from sscd_cli.embedding.job import EmbedResult
 from sscd_cli.embedding.provenance import model_of
 from sscd_cli.errors import NoImagesError, SscdError, UsageError
 from sscd_cli.evaluation.calibration import Assumed, Calibration, Similarities, calibrate
@@ -55,7 +56,7 @@ class CalibrateResult:
     sampled: int
     copies: int
     output: Path | None
-    embedded: embed.EmbedResult | None
+    embedded: EmbedResult | None
 
 
 def run(
@@ -94,7 +95,7 @@ def run(
 
 
 def _different_images(
-    options: CalibrateOptions, embedded: embed.EmbedResult | None, scale: Scale
+    options: CalibrateOptions, embedded: EmbedResult | None, scale: Scale
 ) -> DescriptorSet:
     """Return the images asked for, of identical files only the first."""
     columns = ("file_bytes", "mtime_ns", "content_hash")

@@ -48,8 +48,9 @@ def revoke(options: RevokeOptions) -> Decision:
         what = f"nothing was decided of {options.left} and {options.right}"
         raise UsageError(what, "sscd decisions list shows what was")
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    said = {"keeper": None, "who": options.who, "when": when, "note": options.note}
-    append_decisions(options.decisions, [{**last, "verdict": "revoked", **said}])
+    revoked = {"verdict": "revoked", "keeper": None}
+    by = {"who": options.who, "when": when, "note": options.note}
+    append_decisions(options.decisions, [{**last, **revoked, **by}])
     return last
 
 
@@ -66,8 +67,7 @@ def merge(options: MergeOptions) -> MergeResult:
     new = [record for pair, record in last.items() if ours.get(pair) != record]
     if new:
         append_decisions(options.decisions, new)
-    holding = sum(record["verdict"] != "revoked" for record in last.values())
-    return MergeResult(len(new), holding)
+    return MergeResult(len(new), len(read_decisions(options.decisions).verdicts))
 
 
 def _last_of(records: Iterable[Decision]) -> dict[tuple[str, str], Decision]:

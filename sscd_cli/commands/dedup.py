@@ -17,6 +17,7 @@ from sscd_cli.commands import embed
 from sscd_cli.decisions.records import Decisions, decisions_at
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.descriptors.tables import as_table
+from sscd_cli.embedding.job import EmbedResult
 from sscd_cli.errors import SscdError
 from sscd_cli.images.status import is_file
 from sscd_cli.joining import report as join_report
@@ -93,7 +94,7 @@ class DedupResult:
     decided: int
     removable_bytes: int
     recall: Recall | None
-    embedded: embed.EmbedResult | None
+    embedded: EmbedResult | None
     stored: DescriptorSet
     found: Clusters
     originals: Originals
@@ -188,7 +189,7 @@ def run(
         and all that `embed.run` raises.
     """
     calibrated_file(options.threshold, options.descriptors)
-    said = decisions_at(options.decisions, options.descriptors / "decisions.jsonl")
+    decisions = decisions_at(options.decisions, options.descriptors / "decisions.jsonl")
     scale = Scale.load(options.post, options.score_norm)
     refuse_default(options.threshold, scale)
     embed.refuse_unmeasured(options.threshold, embedding)
@@ -197,7 +198,9 @@ def run(
         join.run_on_cluster(options.fill(JoinJob), options.cluster)
     joined = _joined_by_tasks(options, embedded) or _joined_here(options, scale, embedded, announce)
     stored = joined.stored
-    copies, decided = without_rejected(joined.copies, stored.columns, said.rejected, said.pixels)
+    copies, decided = without_rejected(
+        joined.copies, stored.columns, decisions.rejected, decisions.pixels
+    )
     sure_at = sure_from(joined.threshold, stored.provenance, believed=options.believed, scale=scale)
     sources = embedding.sources if embedding else ()
     clustering = _clustering(joined, copies, options, sources, sure_at)
@@ -212,7 +215,7 @@ def run(
         alike=joined.alike,
         crowded=int((clustering.doubts.crowd & found.clustered).sum()),
         low_content=int(clustering.doubts.low.sum()),
-        decisions=said,
+        decisions=decisions,
         decided=decided,
         images=joined.images,
         unreadable=joined.unreadable,
@@ -237,7 +240,7 @@ def run_task(options: DedupOptions, task: Task, progress: Progress) -> join.Join
     return join.run(options.fill(JoinJob), task, progress)
 
 
-def _joined_by_tasks(options: DedupOptions, embedded: embed.EmbedResult | None) -> Joined | None:
+def _joined_by_tasks(options: DedupOptions, embedded: EmbedResult | None) -> Joined | None:
     """Return what tasks have found, all of them, where any have begun."""
     if options.post or options.score_norm:  # tasks compare plainly
         return None
@@ -249,7 +252,7 @@ def _joined_by_tasks(options: DedupOptions, embedded: embed.EmbedResult | None) 
 def _joined_here(
     options: DedupOptions,
     scale: Scale,
-    embedded: embed.EmbedResult | None,
+    embedded: EmbedResult | None,
     announce: Callable[[JoinPlan], None],
 ) -> Joined:
     """Look for the copies in this process."""

@@ -23,12 +23,12 @@ class DemoStep:
     """One command of the chain, and what it is for."""
 
     purpose: str
-    words: tuple[str, ...]
+    arguments: tuple[str, ...]
 
     @property
     def line(self) -> str:
         """Return what one types."""
-        return " ".join(("sscd", *self.words))
+        return " ".join(("sscd", *self.arguments))
 
 
 STEPS = (
@@ -87,7 +87,7 @@ def run(
         begin(folder / "photos", *draw_sample_folder(folder / "photos"))
         for step in STEPS:
             announce(step)
-            command = [sys.executable, "-m", "sscd_cli", *step.words]
+            command = [sys.executable, "-m", "sscd_cli", *step.arguments]
             status = subprocess.run(command, cwd=folder, env=plain, check=False).returncode
             if status:
                 what = f"{step.line} ended with {status}"

@@ -16,8 +16,6 @@ from sscd_cli.options.embed import EmbedOptions
 from sscd_cli.scoring.threshold import unmeasured
 from sscd_cli.storage.servers import is_url
 
-__all__ = ["EmbedProgress", "EmbedResult", "run"]
-
 _TOLD_EVERY = 64  # images of the walk beside the work, for who watches how far it is
 
 
@@ -34,13 +32,13 @@ def run(options: EmbedOptions, progress: EmbedProgress = lambda result: None) ->
     job = options.fill(Job)
     with stage("images") as work, counted_ahead(job, work):
 
-        def told(result: EmbedResult) -> None:
+        def show(result: EmbedResult) -> None:
             work.done = result.embedded + result.copies + result.unreadable + result.unchanged
             work.fresh = result.embedded + result.copies
             work.note = f"{result.unreadable:,} unreadable" if result.unreadable else ""
             progress(result)
 
-        return _run(job, options, told)
+        return _run(job, options, show)
 
 
 def _run(job: Job, options: EmbedOptions, progress: EmbedProgress) -> EmbedResult:

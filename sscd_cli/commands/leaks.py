@@ -8,17 +8,15 @@ from itertools import chain, combinations
 
 import numpy as np
 
-from sscd_cli.commands import embed
 from sscd_cli.commands.resplit import NewSplit, resplit
 from sscd_cli.commands.split_pairs import Judge, SplitPair
-from sscd_cli.commands.splits import Split, network_of, read_splits
+from sscd_cli.commands.splits import Split, read_splits
 from sscd_cli.decisions.baseline import read_baseline, write_baseline
+from sscd_cli.embedding.job import EmbedResult
 from sscd_cli.options.leaks import LeaksOptions
 from sscd_cli.reports.leaks.record import GateReport, LeakReport
 from sscd_cli.scoring.scale import Scale
 from sscd_cli.scoring.threshold import refuse_default
-
-__all__ = ["LeaksResult", "network_of", "run"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +29,7 @@ class LeaksResult:
     options: LeaksOptions
     sets: tuple[Split, ...]
     pairs: tuple[SplitPair, ...]
-    embedded: tuple[embed.EmbedResult, ...]
+    embedded: tuple[EmbedResult, ...]
     resplit: tuple[NewSplit, ...]
 
     def clean_ids(self) -> Iterator[str]:

@@ -65,7 +65,7 @@ def run(options: PairOptions) -> PairResult:
     similarity = np.minimum((left * right).sum(axis=1), 1)
     if (bias := scale.bias(np.concatenate([left, right]))) is not None:
         similarity -= bias.reshape(2, -1).mean(axis=0)
-    at = int(np.where(_tells(seen), similarity, np.inf).argmin())
+    at = int(np.where(_counting(seen), similarity, np.inf).argmin())
     explanation = None
     if options.explain:
         images = [side[at].image for side in _aligned(paths, options.exif)]
@@ -93,7 +93,7 @@ def _aligned(
     return left * (most // len(left)), right * (most // len(right))
 
 
-def _tells(seen: list[list[NDArray[np.uint8]]]) -> NDArray[np.bool_]:
+def _counting(seen: list[list[NDArray[np.uint8]]]) -> NDArray[np.bool_]:
     """Return which frames count: next to nothing in both says nothing, unless all are so."""
     empty = [[content_of(picture) < LOW_CONTENT for picture in side] for side in seen]
     both: NDArray[np.bool_] = np.all(empty, axis=0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from sscd_cli.commands import against
 from sscd_cli.commands.against import AgainstResult
 from sscd_cli.commands.splits import Split
 from sscd_cli.decisions.baseline import KnownLeak
-from sscd_cli.decisions.records import read_decisions
+from sscd_cli.decisions.records import Decisions, read_decisions
 from sscd_cli.errors import SscdError
 from sscd_cli.evaluation.strangers import expected_pairs, images_among
 from sscd_cli.matching.decided import decided_between
@@ -103,13 +102,12 @@ class Judge:
         found = against.compare(test.stored, train.stored, settings, self.scale)
         _refuse_undecided(found)
         found = against.with_frames(found)
-        status, told, known = self._status(
-            found, self.options.decisions or test.home / "decisions.jsonl"
-        )
+        decisions = read_decisions(self.options.decisions or test.home / "decisions.jsonl")
+        status, decided, known = self._status(found, decisions)
         is_open = status == _CODES[UNSURE]
         counting = status == _CODES[NEW]
-        said = counting, told, found.lower & is_open
-        looked = against.looked_at(found, *said, believed=settings.believed, removing=False)
+        which = counting, decided, found.lower & is_open
+        looked = against.looked_at(found, *which, believed=settings.believed, removing=False)
         status[found.sure & ~looked.sure] = _CODES[UNSURE]
         status[is_open & looked.sure] = _CODES[NEW]
         status[is_open & looked.sure & known] = _CODES[KNOWN]
@@ -132,7 +130,7 @@ class Judge:
         return SplitPair(test, train, found, status, counts, verdict, expected)
 
     def _status(
-        self, found: AgainstResult, decisions: Path
+        self, found: AgainstResult, decisions: Decisions
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
         """Return the status of each pair before any is looked at.
 
@@ -141,9 +139,8 @@ class Judge:
         in_baseline = np.zeros(len(found.pairs), np.bool_)
         status = np.where(found.sure, _CODES[NEW], _CODES[UNSURE]).astype(np.uint8)
         columns = found.stored.columns, found.other.columns
-        decided = read_decisions(decisions)
-        said = decided_between(found.pairs, *columns, decided.verdicts, decided.pixels)
-        for number, (verdict, _) in said.items():
+        verdicts = decided_between(found.pairs, *columns, decisions.verdicts, decisions.pixels)
+        for number, (verdict, _) in verdicts.items():
             status[number] = _CODES[NEW if verdict == "same" else ACCEPTED]
         for number, pair in enumerate(_known_leaks(found) if self._by_contents else ()):
             if not pair:
@@ -155,9 +152,9 @@ class Judge:
                 in_baseline[number] = True
                 if status[number] == _CODES[NEW]:
                     status[number] = _CODES[KNOWN]
-        told = np.zeros(len(status), np.bool_)
-        told[list(said)] = True
-        return status, told, in_baseline
+        decided = np.zeros(len(status), np.bool_)
+        decided[list(verdicts)] = True
+        return status, decided, in_baseline
 
 
 def _refuse_undecided(found: AgainstResult) -> None:

@@ -11,7 +11,7 @@ from sscd_cli.choices import MODEL
 from sscd_cli.commands import embed
 from sscd_cli.descriptors.read import DescriptorSet, read_comparable
 from sscd_cli.descriptors.shards import common_provenance, dataset_at, existing_shards
-from sscd_cli.embedding.job import Job
+from sscd_cli.embedding.job import EmbedResult, Job
 from sscd_cli.embedding.provenance import spec_of
 from sscd_cli.errors import NoImagesError, UsageError
 from sscd_cli.options.embed import EmbedOptions
@@ -40,7 +40,7 @@ class Splits:
     """sets: in the order in which they were named. embedded: what embedding each of images did."""
 
     sets: tuple[Split, ...]
-    embedded: tuple[embed.EmbedResult, ...]
+    embedded: tuple[EmbedResult, ...]
 
 
 def names_of(options: LeaksOptions) -> tuple[str, ...]:

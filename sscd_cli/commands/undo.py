@@ -34,8 +34,7 @@ def run(options: UndoOptions) -> UndoResult:
                 journal.mark("done" if settle(act) else "dropped", [act])
             except OSError as error:
                 result.failed.append((act.path, reason_of(error)))
-        stopped = journal.times.unsettled()
-        journal.settle_times([act for act in journal.acts.values() if act.folders & stopped])
+        journal.settle_stopped()
         times = journal.restore_times()
         left = journal.in_state("done", "undoing")
         for act in each(reversed(left), "files", len(left)):

@@ -63,6 +63,11 @@ class Journal:
             self._write([{"after": times}])
             self.times.after(times)
 
+    def settle_stopped(self) -> None:
+        """Note how old the folders are now in which an act was stopped."""
+        stopped = self.times.unsettled()
+        self.settle_times([act for act in self.acts.values() if act.folders & stopped])
+
     def restore_times(self) -> Times:
         """Begin to bring back the times of folders, or go on with it; return which ones."""
         if not self.times.restoring:

@@ -294,3 +294,20 @@ def test_what_was_decided_is_taken_back_by_files_that_show_the_same(
     assert ran.err.startswith(f"taken back in {file}: ")
     assert not read_decisions(file).verdicts
     assert sscd("decisions", "list", "--decisions", file).out == b""
+
+
+def test_merging_counts_what_holds_as_the_list_does(sscd: Run, tmp_path: Path) -> None:
+    a, b, again = (digit * 32 for digit in "abc")
+    pixels = {"left_pixels": "1" * 32, "right_pixels": "2" * 32}
+    append_decisions(tmp_path / "ours", [{**said("keep_both", a, b, when="1"), **pixels}])
+    append_decisions(
+        tmp_path / "theirs",
+        # of the same picture saved again, and of both taken back
+        [
+            {**said("keep_both", a, again, when="2"), **pixels},
+            {**said("revoked", a, again, when="3"), **pixels},
+        ],
+    )
+    ran = sscd("decisions", "merge", "theirs", "--decisions", "ours")
+    assert ran.err == "1 decision added; 0 pairs decided in ours\n"
+    assert sscd("decisions", "list", "--decisions", "ours").out == b""

@@ -185,6 +185,19 @@ def test_paths_are_files_and_what_is_in_archives_is_counted(tiny: Run, tmp_path:
     ) in ran.err
 
 
+def test_what_has_to_be_looked_at_in_an_archive_is_not_called_removable(
+    tiny: Run, tmp_path: Path
+) -> None:
+    with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+        archive.add(picture(tmp_path / "made" / "a.png", 1), "a.png")
+    picture(tmp_path / "other" / "b.png", 2)
+    assert tiny("embed", "other", "-d", "other.d").status == 0
+    ran = tiny("dedup", "photos.tar", "--against", "other.d", "-t", "-1", "-f", "paths")
+    assert (ran.status, ran.out) == (0, b"")
+    assert "0 of 1 image have a copy among 1 other, 1 more have one to look at\n" in ran.err
+    assert "removable" not in ran.err
+
+
 def test_against_images_that_cannot_be_looked_for_no_path_is_removable(
     sscd: Run, tmp_path: Path, store: Store
 ) -> None:
