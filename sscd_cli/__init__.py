@@ -32,7 +32,7 @@ The floor plan; a room knows only those below it, and tests/test_layers.py which
     images        sources and containers, reading, decoding, resizing
     edits         one drawer of edits, for training, evaluation and explanation
     storage       files whole or absent, here and on servers
-    machines      cores, memory and devices; stages, tasks, Ray
+    machines      cores, memory and devices; stages, threads, tasks, Ray
     choices       the closed lists of words, and limits
     errors        all that can go wrong, its exit status, and how it is said in one line
     text          how numbers and sizes are written

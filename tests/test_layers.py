@@ -17,7 +17,7 @@ MODULES = {
     for path in FILES
 }
 # What is below the stages, and may be known to all of them; each knows those before it.
-BASE = ("errors", "text", "choices", "storage", "machines")
+BASE = ("errors", "text", "choices", "machines", "storage")
 # Folder -> the folders it may import, besides those of BASE. Work flows one way: from the command
 # line to commands, from these to what does the work, and never back.
 MAY = {

@@ -10,9 +10,9 @@ unreadable image takes its place as a row with a reason. Loads no torch on a CPU
 from __future__ import annotations
 
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from sscd_cli.images.preprocess import Recipe
 from sscd_cli.images.read import DEFAULT_LIMITS, Contents, Copied, Limits, Unreadable, read
 from sscd_cli.images.refs import ImageRef
 from sscd_cli.machines.hardware import core_count
+from sscd_cli.machines.threads import in_order
 from sscd_cli.models.load import Model
 
 if TYPE_CHECKING:
@@ -226,17 +227,8 @@ def _in_threads(
     if not threads:
         yield from map(work, lists)
         return
-    waiting: deque[Future[Embedded]] = deque()
     with (
         runtime.shared_by(threads) as begin,
         ThreadPoolExecutor(threads, initializer=begin) as pool,
     ):
-        try:
-            for some in lists:
-                waiting.append(pool.submit(work, some))
-                if len(waiting) > AHEAD * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        yield from in_order(pool, AHEAD * threads, work, lists)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from sscd_cli.errors import ModelError, SscdError, SscdWarning, UsageError
 from sscd_cli.machines.device import Device, choose_device, choose_precision
 from sscd_cli.machines.hardware import core_count, has_int8, memory_bytes
 from sscd_cli.machines.stages import stage
+from sscd_cli.machines.threads import in_order
 from sscd_cli.models.catalogue.registry import (
     BUNDLED,
     BUNDLED_FILE,
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from sscd_cli.models.runtime.torch_runtime import Runtime
 
     AnyRuntime = Runtime | OnnxRuntime
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -154,7 +151,7 @@ class Model:
             self.runtime.shared_by(threads) as begin,
             ThreadPoolExecutor(threads, initializer=begin) as pool,
         ):
-            yield partial(_in_order, pool, threads)
+            yield partial(in_order, pool, threads)
 
     def detection_features(self, images: Sequence[Picture]) -> dict[str, NDArray[np.float32]]:
         """Return the feature maps "stage1" to "stage4" of images, float32 (N, C, H, W).
@@ -169,17 +166,6 @@ class Model:
         if self.spec.path == BUNDLED_FILE and isinstance(runtime, OnnxRuntime):
             runtime = _torch_runtime(self.spec, Device("cpu"), "auto")
         return runtime.stage_maps(np.stack(pixels))
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, ahead: int, work: Callable[[T], R], things: Iterable[T]
-) -> Iterator[R]:
-    begun: deque[Future[R]] = deque()
-    for thing in things:
-        begun.append(pool.submit(work, thing))
-        if len(begun) > ahead:
-            yield begun.popleft().result()
-    yield from (future.result() for future in begun)
 
 
 def _watched(images: Iterable[Picture]) -> Iterable[Picture]:

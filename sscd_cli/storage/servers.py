@@ -19,7 +19,6 @@ import shutil
 import stat
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -27,6 +26,7 @@ from typing import IO, Any, BinaryIO, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from sscd_cli.errors import SscdError
+from sscd_cli.machines.threads import in_order
 from sscd_cli.storage.block_cache import BLOCK_BYTES, block_cache
 
 SCHEMES = r"(s3|gs|hf|https?)"
@@ -210,19 +210,10 @@ def at_once(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
 
     Raises: what `work` does; by then no other work goes on.
     """
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import ThreadPoolExecutor
 
-    waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(REQUESTS) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > 2 * REQUESTS:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        yield from in_order(pool, 2 * REQUESTS, work, items)
 
 
 def remove_url(url: str) -> None:
