@@ -69,11 +69,8 @@ def run_here(job: Job, progress: EmbedProgress) -> EmbedResult:
         ledger = Ledger(job.descriptors, provenance, job.task)
         drawn: set[tuple[str, str]] = set()
         for some in _embedded(_changed(refs, ledger, result, drawn), model, job, ledger):
-            rows = [row for row in _rows(some, ledger, result) if not ledger.knows_failure(row)]
-            writing = time.perf_counter()
-            ledger.note(rows, writer.add(rows))
+            _write(some, writer, ledger, result)
             drawn.difference_update((image.ref.source, image.ref.id) for image in some.outcomes)
-            result.seconds["write"] += time.perf_counter() - writing
             result.elapsed = time.perf_counter() - started
             progress(result)
     result.mended = result.survey.whole(ledger.faults)
@@ -155,25 +152,22 @@ def embed_stream(
         raise lists.error
 
 
-def _rows(some: Embedded, ledger: Ledger, result: EmbedResult) -> list[Row]:
-    """Lay out the rows of some images."""
-    for phase, seconds in some.seconds.items():
+def _write(some: Embedded, writer: ShardWriter, ledger: Ledger, result: EmbedResult) -> None:
+    """Write the rows of some images, one after the other: the next may be a copy of the last."""
+    started = time.perf_counter()
+    for index, image in enumerate(some.outcomes):
+        row = _row(image, some.descriptors.get(index), ledger, result)
+        if not ledger.knows_failure(row):
+            ledger.note([row], writer.add([row]))
+    spent = some.seconds | {"write": time.perf_counter() - started}
+    for phase, seconds in spent.items():
         result.seconds[phase] += seconds
-    by_content: dict[bytes, Known] = {}
-    return [
-        _row(image, some.descriptors.get(index), by_content, ledger, result)
-        for index, image in enumerate(some.outcomes)
-    ]
 
 
 def _row(
-    image: Outcome,
-    descriptor: NDArray[np.float32] | None,
-    by_content: dict[bytes, Known],
-    ledger: Ledger,
-    result: EmbedResult,
+    image: Outcome, descriptor: NDArray[np.float32] | None, ledger: Ledger, result: EmbedResult
 ) -> Row:
-    """Turn one image of a batch into a row; a file's exact copy gets the same descriptor."""
+    """Return the row of an image; a file's exact copy gets the same descriptor."""
     row = Row(
         image.ref.id,
         image.ref.source,
@@ -185,10 +179,10 @@ def _row(
         note = result.note_fault if image.ref.fault else result.note_unreadable
         note(image.ref.name, image.error)
         return replace(row, error=image.error)
-    known = by_content.get(image.content_hash)
-    if known is None and ledger.holds(image.content_hash):
+    if ledger.holds(image.content_hash):
         known = ledger.known(image.content_hash)
-    if known is None:
+        result.copies += 1
+    else:
         assert isinstance(image, Decoded)  # a `Copied` is one because the ledger holds it
         assert descriptor is not None
         known = Known(
@@ -201,7 +195,4 @@ def _row(
             image.pixel_hash,
         )
         result.embedded += 1
-    else:
-        result.copies += 1
-    by_content[image.content_hash] = known
     return replace(row, **{field.name: getattr(known, field.name) for field in fields(known)})

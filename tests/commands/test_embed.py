@@ -169,13 +169,12 @@ SLOW = """
 import os, signal, sys, time
 from sscd_cli.embedding import local
 from sscd_cli.__main__ import main
-real = local._rows
+real = local._write
 def slow(some, *rest):
-    rows = real(some, *rest)
     print("batch", flush=True)
     time.sleep(float(os.environ["PAUSE"]))
-    return rows
-local._rows = slow
+    real(some, *rest)
+local._write = slow
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -44,7 +44,7 @@ def hooked_task(options, task, report):  # type: ignore[no-untyped-def]
 
     from sscd_cli.embedding import local
 
-    real, batches = local._rows, 0
+    real, batches = local._write, 0
 
     def hooked(batch, *rest):  # type: ignore[no-untyped-def]
         nonlocal batches
@@ -56,13 +56,13 @@ def hooked_task(options, task, report):  # type: ignore[no-untyped-def]
             if os.environ["HOOK"] == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(60)
-        return real(batch, *rest)
+        real(batch, *rest)
 
-    local._rows = hooked
+    local._write = hooked
     try:
         return local.run_here(replace(options, task=task), report)
     finally:
-        local._rows = real
+        local._write = real
 
 
 SMALL = ("--batch-size", "2", "--shard-rows", "2")

@@ -202,14 +202,13 @@ import sys, time
 from itertools import count
 from sscd_cli.embedding import local
 from sscd_cli.__main__ import main
-real, batches = local._rows, count(1)
+real, batches = local._write, count(1)
 def paused(batch, *rest):
-    rows = real(batch, *rest)
     if next(batches) == 2:
         print("second batch", flush=True)
         time.sleep(60)
-    return rows
-local._rows = paused
+    real(batch, *rest)
+local._write = paused
 sys.exit(main(sys.argv[1:]))
 """
 
