@@ -8,9 +8,9 @@ from typing import Any
 
 import faiss
 import numpy as np
+from conftest import drawn_provenance
 from numpy.typing import NDArray
 
-from sscd_cli.descriptors.provenance import Provenance
 from sscd_cli.descriptors.schema import Row
 from sscd_cli.descriptors.write import ShardWriter
 
@@ -28,18 +28,7 @@ def save_vectors(
 ) -> Path:
     """Write a dataset of float32 descriptors by id; a text instead is why there is none."""
     dimensions = max([dimensions, *(len(v) for v in vectors.values() if not isinstance(v, str))])
-    provenance = Provenance(
-        model="drawn",
-        weights_sha256=weights,
-        dimensions=dimensions,
-        preprocessing={"name": "drawn", "exif": True},
-        dtype="float32",
-        precision="fp32",
-        tool_version="0.1.0",
-        pillow_version="0",
-        threshold=0.75,
-    )
-    with ShardWriter(folder, provenance) as writer:
+    with ShardWriter(folder, drawn_provenance(dimensions, weights_sha256=weights)) as writer:
         writer.add(
             [
                 Row(id, source, error=value)
