@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from sscd_cli.choices import MAX_BYTES, MAX_PIXELS
 from sscd_cli.errors import reason_of
 from sscd_cli.images.containers.kinds import open_container
-from sscd_cli.images.containers.listing import named_image
 from sscd_cli.images.reasons import reason_of_failure
 from sscd_cli.images.refs import ElsewhereError, FileStatus, ImageRef
-from sscd_cli.images.status import container_time, stat_image, status_on_server
+from sscd_cli.images.status import container_time, named_ref, stat_image, status_on_server
 from sscd_cli.machines.hardware import lacking
 from sscd_cli.storage.servers import is_url, read_url
 
@@ -137,12 +136,10 @@ def read_bytes(ref: ImageRef, max_bytes: int = MAX_BYTES) -> tuple[bytes, FileSt
     return data, FileStatus.of(local)
 
 
-def _read_named(ref: ImageRef, name: str, max_bytes: int) -> bytes:
-    """Read a file that a container names, relative to its own folder."""
-    folder = os.path.dirname(ref.path)  # noqa: PTH120
-    path = named_image(folder, name).path
+def _read_named(ref: ImageRef, name: str, max_bytes: int) -> tuple[bytes, FileStatus]:
+    """Read a file that a row names."""
     try:
-        return read_bytes(ImageRef(name, "", path), max_bytes)[0]
+        return read_bytes(named_ref(ref, name), max_bytes)
     except OSError as error:
         raise OSError(f"the row holds only a path, {name}: {reason_of(error)}") from error
 
@@ -176,10 +173,10 @@ def read_held(ref: ImageRef, max_bytes: int) -> tuple[bytes, bytes]:
 def _read_member(ref: ImageRef, max_bytes: int) -> tuple[bytes, FileStatus]:
     mtime_ns = container_time(ref.path)
     container = open_container(ref.source, mtime_ns)
-    _check_size(container.size(ref) or 0, max_bytes)
     try:
+        _check_size(container.size(ref) or 0, max_bytes)
         data = container.read(ref, max_bytes)
     except ElsewhereError as error:
-        data = _read_named(ref, str(error), max_bytes)
+        return _read_named(ref, str(error), max_bytes)
     _check_size(len(data), max_bytes)
     return data, FileStatus(len(data), mtime_ns)

@@ -10,7 +10,14 @@ import time
 from functools import lru_cache
 
 from sscd_cli.images.containers.kinds import is_container, open_container
-from sscd_cli.images.refs import FileStatus, ImageRef, MissingMemberError, split_columns
+from sscd_cli.images.containers.listing import named_image
+from sscd_cli.images.refs import (
+    ElsewhereError,
+    FileStatus,
+    ImageRef,
+    MissingMemberError,
+    split_columns,
+)
 from sscd_cli.storage.servers import exists, is_url, join, list_folder, look
 
 
@@ -81,19 +88,29 @@ def _is_empty_there(url: str, minute: int) -> bool:
 def stat_image(ref: ImageRef) -> FileStatus:
     """Return the status of `ref` without reading the image.
 
-    Of a file on a server that was just listed it is what the list said.
+    Of a file on a server that was just listed it is what the list said; of a row that names a
+    file, that of the file.
     Raises: OSError, ValueError, EOFError, and the errors of a damaged container: there is none.
         OSError, too: nothing of it tells whether it has changed.
     """
     if ref.member is not None:
         mtime_ns = container_time(ref.path)
-        return FileStatus(open_container(ref.source, mtime_ns).size(ref), mtime_ns)
+        try:
+            return FileStatus(open_container(ref.source, mtime_ns).size(ref), mtime_ns)
+        except ElsewhereError as error:
+            return stat_image(named_ref(ref, str(error)))
     if is_url(ref.path):
         status = status_on_server(ref)
         if status.file_bytes is None and not status.mtime_ns:
             raise OSError("the server tells neither its size nor its time")
         return status
     return FileStatus.of(os.stat(ref.path))  # noqa: PTH116  # no Path for each of ten million files
+
+
+def named_ref(ref: ImageRef, name: str) -> ImageRef:
+    """Return the file that a row of a table names, relative to the folder of the table."""
+    folder = os.path.dirname(ref.path)  # noqa: PTH120
+    return ImageRef(name, "", named_image(folder, name).path)
 
 
 def status_on_server(ref: ImageRef) -> FileStatus:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import base64
+import os
 import random
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from conftest import MTIME, Run, picture
+from pyarrow import feather
 from tables import contents, refs, written
 
 from sscd_cli.errors import UsageError
+from sscd_cli.images.containers import parquet
 from sscd_cli.images.refs import (
     Columns,
     join_columns,
@@ -175,3 +180,47 @@ def test_columns_survive_in_a_source(tmp_path: Path) -> None:
         assert split_columns(join_columns("/x#y.parquet", columns)) == ("/x#y.parquet", columns)
     odd = written(tmp_path / "a#id=b.parquet", {"image": ROWS})
     assert contents(refs(odd)) == ROWS
+
+
+STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+NAMED = ["p/a.png", "p/b.png", "p/c.png"]
+AS_NAMES = {
+    "text": pa.array(NAMED),
+    "no bytes": pa.array([{"bytes": None, "path": name} for name in NAMED], STRUCT),
+    "lists": pa.array([NAMED[:2], NAMED[2:]]),
+    "url": pa.array([{"url": name} for name in NAMED]),
+}
+
+
+@pytest.mark.parametrize("kind", AS_NAMES)
+@pytest.mark.parametrize("name", ["a.parquet", "a.feather"])
+def test_a_rerun_notices_a_change_of_a_file_that_a_row_names(
+    tiny: Run, tmp_path: Path, kind: str, name: str
+) -> None:
+    for seed, image in zip((0, 1, 0), NAMED, strict=True):
+        os.utime(picture(tmp_path / image, seed), (MTIME, MTIME))
+    table = pa.table({"image": AS_NAMES[kind]})
+    write = pq.write_table if name == "a.parquet" else feather.write_feather
+    write(table, tmp_path / name)
+    assert "3 images: 2 embedded, 1 exact copy" in tiny("embed", name).err
+    os.utime(tmp_path / name, (MTIME, MTIME))
+    assert "3 unchanged" in tiny("embed", name).err, "only the table was copied"
+    picture(tmp_path / "p" / "b.png", 7)
+    assert "1 embedded, 0 exact copies, 0 unreadable, 2 unchanged" in tiny("embed", name).err
+    assert "1 cluster" in tiny("dedup").err
+    picture(tmp_path / "p" / "c.png", 8)
+    ran = tiny("dedup")
+    assert "0 clusters" in ran.err
+    assert "left out 1 image that vanished or changed" in ran.err
+    (tmp_path / "p" / "c.png").unlink()
+    assert "1 unreadable, 2 unchanged" in tiny("embed", name).err
+
+
+def test_a_text_that_many_rows_share_is_in_memory_once(tmp_path: Path) -> None:
+    text = "x" * (1 << 20) + ".png"
+    path = written(tmp_path / "a.parquet", {"image": [text] * 50})
+    table = parquet.ParquetTable(str(path))
+    before = pa.total_allocated_bytes()
+    (rows,) = table.batches(0, "image")
+    assert len(rows) == 50
+    assert pa.total_allocated_bytes() - before < 8 << 20

@@ -52,15 +52,15 @@ class Column:
         texts = (key for key in KEYS if key in self._parts and _is(_TEXT, self._parts[key]))
         return next(texts, "")
 
-    def names_images(self, arrays: Iterable[pa.Array]) -> bool:
-        """Whether the first of its values is the name of an image file, or one in base64."""
+    def first_text(self, arrays: Iterable[pa.Array]) -> str:
+        """Return the first of its texts, or paths, that is not empty; "" if there is none."""
         for array in arrays:
             values = pc.list_flatten(array) if self.is_list else array
             values = values.field(self._path) if self._path else values
             found = next((text for value in values if (text := value.as_py())), "")
             if found:
-                return is_name(found) or is_written_out(found)
-        return False
+                return str(found)
+        return ""
 
 
 def find_column(
@@ -78,9 +78,22 @@ def find_column(
     if chosen in texts:
         return columns[chosen]
     if not found:
-        found = [name for name in texts if columns[name].names_images(arrays(name))]
+        first = {name: columns[name].first_text(arrays(name)) for name in texts}
+        found = [name for name, text in first.items() if is_name(text) or is_written_out(text)]
     others = [name for name in columns if name not in found]
     return columns[image_column(path, chosen, found, others, found or texts)]
+
+
+def holds_bytes(array: pa.Array) -> bool:
+    """Whether any value of a column is binary, or has a part that is."""
+    kind = array.type
+    if pa.types.is_struct(kind):
+        return any(holds_bytes(array.field(at)) for at in range(kind.num_fields))
+    if _is(_LISTS, kind):
+        return holds_bytes(array.flatten())
+    if pa.types.is_dictionary(kind):
+        return _is(_BYTES, kind.value_type)
+    return _is(_BYTES, kind) and array.null_count < len(array)
 
 
 def _is(tests: Iterable[Any], kind: pa.DataType) -> bool:

@@ -38,7 +38,7 @@ class Container(Protocol):
     def size(self, ref: ImageRef) -> int | None:
         """Return an image's size in bytes, None where only reading it would tell.
 
-        Raises: MissingMemberError: there is no such image.
+        Raises: MissingMemberError: there is no such image. ElsewhereError: as `read`.
         """
 
     def read(self, ref: ImageRef, max_bytes: int) -> bytes:

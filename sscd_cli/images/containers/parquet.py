@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sscd_cli.images.containers.columns import holds_bytes
 from sscd_cli.images.containers.table import BATCH_BYTES, Rewriting, TableContainer, arrow_errors
 from sscd_cli.images.refs import DescriptorsError, split_columns
 from sscd_cli.storage.files import file_here
@@ -17,6 +18,7 @@ from sscd_cli.storage.servers import is_url, open_binary
 from sscd_cli.text import FOOTER_KEY
 
 READ_BYTES = 1 << 20
+MOST_ROWS = 1 << 16  # at once
 FILE_MAGIC = b"ARROW1"  # of Arrow
 FEATHER = ".feather"
 FEATHER_1 = b"FEA1"
@@ -45,9 +47,16 @@ class ParquetTable:
         with arrow_errors():
             source = open_binary(path) if is_url(path) else path
             # without a buffer, the whole column of a group would be read at once
-            self._file = pq.ParquetFile(source, buffer_size=READ_BYTES, pre_buffer=False)
+            how = {"buffer_size": READ_BYTES, "pre_buffer": False}
+            self._file = pq.ParquetFile(source, **how)
+            self.schema = self._file.schema_arrow
+            self._texts = list(_texts(self._file.schema))
+            if self._texts:  # a text that rows share is in memory once, too
+                known = self._file.metadata
+                self._file = pq.ParquetFile(
+                    source, metadata=known, read_dictionary=self._texts, **how
+                )
         groups = range(self._file.num_row_groups)
-        self.schema = self._file.schema_arrow
         self.counts = [self._file.metadata.row_group(group).num_rows for group in groups]
 
     def close(self) -> None:
@@ -57,11 +66,24 @@ class ParquetTable:
 
     def batches(self, group: int, column: str) -> Iterator[pa.Array]:
         """Yield a column of a group: no row is larger than all that it stores."""
-        rows = max(1, BATCH_BYTES // self._stored_bytes(group, column))
+        stored = self._stored_bytes(group, column)
+        if not self.holds_bytes(group, column):  # then many rows are not, either
+            stored //= self.counts[group] or 1
+        rows = min(MOST_ROWS, max(1, BATCH_BYTES // max(1, stored)))
         for batch in self._file.iter_batches(
             rows, row_groups=[group], columns=[column], use_threads=False
         ):
             yield batch.column(0)
+
+    def holds_bytes(self, group: int, column: str) -> bool:
+        """Whether any row of a group may hold an image, and not only name its file."""
+        return any(map(self._are_bytes, self._chunks(group, column)))
+
+    def _are_bytes(self, chunk: pq.ColumnChunkMetaData) -> bool:
+        if chunk.physical_type != "BYTE_ARRAY" or chunk.path_in_schema in self._texts:
+            return False
+        nulls = chunk.statistics.null_count if chunk.is_stats_set else None
+        return bool(nulls is None or nulls < chunk.num_values)
 
     def may_claim_too_much(self, group: int) -> bool:
         """Whether a group stores fewer bytes than rows, as no images do."""
@@ -70,10 +92,19 @@ class ParquetTable:
 
     def _stored_bytes(self, group: int, column: str) -> int:
         """Return the unpacked size of a column; a value that rows share is stored once."""
+        sizes = [chunk.total_uncompressed_size for chunk in self._chunks(group, column)]
+        return max(1, int(sum(sizes)))
+
+    def _chunks(self, group: int, column: str) -> list[pq.ColumnChunkMetaData]:
         metadata = self._file.metadata.row_group(group)
         chunks = (metadata.column(index) for index in range(metadata.num_columns))
-        sizes = [c.total_uncompressed_size for c in chunks if _is_of(c.path_in_schema, column)]
-        return max(1, int(sum(sizes)))
+        return [chunk for chunk in chunks if _is_of(chunk.path_in_schema, column)]
+
+
+def _texts(schema: pq.ParquetSchema) -> Iterator[str]:
+    for number in range(len(schema)):
+        if schema.column(number).logical_type.type == "STRING":
+            yield schema.column(number).path
 
 
 def _is_of(path: str, column: str) -> bool:
@@ -144,6 +175,10 @@ class ArrowTable:
     def rows(self, group: int) -> pa.Table:
         """Return a group with all its columns."""
         return pa.Table.from_batches([self._batch(group)])
+
+    def holds_bytes(self, group: int, column: str) -> bool:
+        """Whether any row of a group holds an image, and does not only name its file."""
+        return holds_bytes(self._batch(group).column(column))
 
     def may_claim_too_much(self, group: int) -> bool:
         """Say no: the rows are there."""

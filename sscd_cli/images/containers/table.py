@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from sscd_cli.errors import UsageError, reason_of
 from sscd_cli.images.containers.columns import Column, find_column
 from sscd_cli.images.containers.listing import named
-from sscd_cli.images.containers.written_out import image_in
+from sscd_cli.images.containers.written_out import image_in, is_written_out
 from sscd_cli.images.refs import (
     Columns,
     ElsewhereError,
@@ -53,6 +53,9 @@ class Table(Protocol):
     def batches(self, group: int, column: str) -> Iterator[pa.Array]:
         """Yield a column of a group, in arrays of about `BATCH_BYTES`, or of one row."""
 
+    def holds_bytes(self, group: int, column: str) -> bool:
+        """Whether any row of a group may hold an image, and not only name its file."""
+
     def may_claim_too_much(self, group: int) -> bool:
         """Whether a group is too small in bytes for its rows, so that they must be counted."""
 
@@ -76,6 +79,7 @@ class TableContainer:
         self._column = find_images(self._path, table, columns.image)
         self._ends = list(accumulate(table.counts))
         self._damage: OSError | None = None
+        self._naming: dict[int, bool] = {}
         self._readings = 0
 
     def __del__(self) -> None:
@@ -126,29 +130,52 @@ class TableContainer:
             yield batch
 
     def size(self, ref: ImageRef) -> None:
-        """Say nothing, for only reading would tell. Raises: MissingMemberError: no such row."""
-        self._place(ref.id)
+        """Say nothing, for only reading would tell.
+
+        Raises: MissingMemberError: no such row. ElsewhereError: the row names a file.
+        """
+        row, number = self._place(ref.id)
+        if self._names_files(bisect_right(self._ends, row)):
+            self._refuse_name(self._image(row, number))
+
+    def _names_files(self, group: int) -> bool:
+        """Whether the rows of a group name files, so that reading one takes little."""
+        if group not in self._naming:
+            texts = self._column.may_hold_paths and not self._table.holds_bytes(
+                group, self._column.name
+            )
+            first = self._column.first_text(self._batches(group)) if texts else ""
+            self._naming[group] = bool(first) and not is_written_out(first)
+        return self._naming[group]
 
     def read(self, ref: ImageRef, max_bytes: int) -> bytes:
         """Return an image. Raises: OSError, ValueError: the row has none, the file is damaged.
 
         ElsewhereError: the row names a file.
         """
-        row, number = self._place(ref.id)
-        with self._lock:
-            image = self._value(row)
-        if number is not None:
-            if image is None or number >= len(image):
-                raise MissingMemberError("no such image in the row")
-            image = image[number]
+        image = self._image(*self._place(ref.id))
         data = image.get("bytes") if isinstance(image, dict) else image
         if data is not None and not isinstance(data, str):
             return bytes(data)
-        if name := named(image):
-            if (data := image_in(name)) is not None:
-                return data
-            raise ElsewhereError(name)
+        if (data := image_in(named(image))) is not None:
+            return data
+        self._refuse_name(image)
         raise OSError("the row holds no image")
+
+    def _image(self, row: int, number: int | None) -> Any:
+        """Return what a row holds, or one of the several. Raises: as `read`."""
+        with self._lock:
+            image = self._value(row)
+        if number is None:
+            return image
+        if image is None or number >= len(image):
+            raise MissingMemberError("no such image in the row")
+        return image[number]
+
+    def _refuse_name(self, image: Any) -> None:
+        """Raise ElsewhereError if that is the name of a file."""
+        if (name := named(image)) and not is_written_out(name):
+            raise ElsewhereError(name)
 
     def _value(self, row: int) -> Any:
         group = bisect_right(self._ends, row)
