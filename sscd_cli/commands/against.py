@@ -127,12 +127,20 @@ class AgainstResult:
             "matches": len(self.pairs),
             "leaked": self.leaked,
         }
-        how = self.threshold, self.scale, counts
-        return Header.of(self.stored, *how, against=self.other, command=command)
+        return Header.of(
+            self.stored, self.threshold, self.scale, counts, against=self.other, command=command
+        )
 
     def __iter__(self) -> Iterator[Match]:
-        sides, verdicts = (self.stored, self.other), self.looks.verdicts
-        return describe(*sides, self.pairs, self.checked, self.sure, verdicts, self.scale)
+        return describe(
+            self.stored,
+            self.other,
+            self.pairs,
+            self.checked,
+            self.sure,
+            self.looks.verdicts,
+            self.scale,
+        )
 
 
 def run(options: DedupOptions, embedding: EmbedOptions | None = None) -> AgainstResult:
@@ -160,8 +168,9 @@ def run(options: DedupOptions, embedding: EmbedOptions | None = None) -> Against
     if not options.second_look:
         return found
     found = with_frames(found)
-    which = found.sure, found.same, found.lower
-    return looked_at(found, *which, believed=options.believed, removing=True)
+    return looked_at(
+        found, found.sure, found.same, found.lower, believed=options.believed, removing=True
+    )
 
 
 def _without_rejected(found: AgainstResult, decisions: Decisions) -> AgainstResult:
@@ -209,9 +218,16 @@ def looked_at(
 
     Args: as of `SecondLooks.at_pairs`; exact copies are certain.
     """
-    sides = found.stored, found.other, found.pairs
-    counts = counting, certain | found.same, lower
-    looks = SecondLooks.at_pairs(*sides, *counts, believed=believed, removing=removing)
+    looks = SecondLooks.at_pairs(
+        found.stored,
+        found.other,
+        found.pairs,
+        counting,
+        certain | found.same,
+        lower,
+        believed=believed,
+        removing=removing,
+    )
     sure = found.sure.copy()
     sure[list(looks.lower)] = True
     sure[looks.in_doubt] = False

@@ -263,10 +263,19 @@ def _joined_here(
     threshold = resolve(options.threshold, stored.provenance, options.descriptors, scale)
     rows, bias = stored.descriptors, scale.bias(stored.descriptors)
     content = ~empty_images(stored, options.low_content)
-    how = options.method, bias, announce, join.device_of(options.device), options.min_recall
-    least = look_at(options.threshold, stored.provenance, threshold)
+    device = join.device_of(options.device)
     with stage("looking for pairs"):
-        copies = find_copies(rows, least, *how, threshold, content)
+        copies = find_copies(
+            rows,
+            look_at(options.threshold, stored.provenance, threshold),
+            options.method,
+            bias_N=bias,
+            announce=announce,
+            device=device,
+            min_recall=options.min_recall,
+            crowd_threshold=threshold,
+            among_N=content,
+        )
     some = random_rows(np.flatnonzero(content))
     alike = resemblance(rows[some], threshold, None if bias is None else bias[some])
     return Joined(stored, copies, threshold, len(stored), len(stored.unreadable), alike)
@@ -282,14 +291,24 @@ def _clustering(
     """Find what may go, and for what. sources: as they were named, if they were."""
     stored, threshold = joined.stored, joined.threshold
     doubts = find_doubts(
-        *(stored, copies, joined.alike, threshold, sure_at),
+        stored,
+        copies,
+        joined.alike,
+        threshold,
+        sure_at,
         low_content=options.low_content,
         second_look=options.second_look,
         believed=options.believed,
     )
     give_memory_back()
-    originals = Originals.of(stored, Policy(options.keep, options.keep_path, sources))
-    looks = SecondLooks(believed=options.believed)
-    how = threshold, options.linkage, doubts, originals, options.second_look, looks
     with stage("clustering"):
-        return Clustering(stored, copies, *how).run()
+        return Clustering(
+            stored,
+            copies,
+            threshold,
+            options.linkage,
+            doubts,
+            Originals.of(stored, Policy(options.keep, options.keep_path, sources)),
+            options.second_look,
+            SecondLooks(believed=options.believed),
+        ).run()

@@ -105,9 +105,14 @@ class Judge:
         decisions = read_decisions(self.options.decisions or test.home / "decisions.jsonl")
         status, decided, known = self._status(found, decisions)
         is_open = status == _CODES[UNSURE]
-        counting = status == _CODES[NEW]
-        which = counting, decided, found.lower & is_open
-        looked = against.looked_at(found, *which, believed=settings.believed, removing=False)
+        looked = against.looked_at(
+            found,
+            status == _CODES[NEW],
+            decided,
+            found.lower & is_open,
+            believed=settings.believed,
+            removing=False,
+        )
         status[found.sure & ~looked.sure] = _CODES[UNSURE]
         status[is_open & looked.sure] = _CODES[NEW]
         status[is_open & looked.sure & known] = _CODES[KNOWN]

@@ -66,13 +66,15 @@ def run(job: JoinJob, saw: Saw | None = None, *, descriptors: bool = False) -> J
     copies = copies_of(found, rows, join.threshold, stored.descriptors)
     copies = replace(copies, recall=join.pruning(folder).recall)
     unreadable = newest & ~census.readable
-    images = int(counted.sum()), int(unreadable.sum())
-    return Joined(stored, copies, join.sure, *images, _alike(join, counted))
-
-
-def _alike(join: Join, counted_R: NDArray[np.bool_]) -> Resemblance:
-    numbers = random_rows(np.flatnonzero(counted_R))
-    return resemblance(join.rows.some(numbers)[1], join.sure)
+    _, some = join.rows.some(random_rows(np.flatnonzero(counted)))
+    return Joined(
+        stored,
+        copies,
+        join.sure,
+        images=int(counted.sum()),
+        unreadable=int(unreadable.sum()),
+        alike=resemblance(some, join.sure),
+    )
 
 
 def _refuse_missing(join: Join) -> None:

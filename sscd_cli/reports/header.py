@@ -26,8 +26,9 @@ class Header:
 
     report: what its records are. dataset, against: absolute, the second one of matches.
     threshold, scale: of all similarities in it. command: as it was typed. folder: to which the
-    paths are relative. counts: "images" with a descriptor, "unreadable" ones, and what the report
-    holds: "clusters", "members", "removable" and "removable_bytes", or "matches" and "leaked".
+    paths are relative. counts: "images" with a descriptor, "unreadable" ones, of matches "others"
+    in the second dataset, and what the report holds: "clusters", "members", "removable" and
+    "removable_bytes", or "matches" and "leaked".
     """
 
     report: Literal["clusters", "matches", "leaks"]
