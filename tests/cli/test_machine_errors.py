@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,6 @@ import pytest
 from conftest import SSCD, Run, Store, error_line, failed, names_in, picture
 
 A = [1.0, 0.0]
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 
 no_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 
@@ -30,70 +26,47 @@ def test_missing_cuda(tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not (tmp_path / "descriptors").exists()
 
 
-@contextmanager
-def small_disk(folder: Path, size: str, mode: str = "rw") -> Iterator[Path]:
-    """Mount a file system of its own; skip where that is not allowed."""
-    folder.mkdir()
-    ran = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},{mode}", "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    )
-    if ran.returncode:
-        pytest.skip("cannot mount a tmpfs")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-@needs_root
 @pytest.mark.parametrize("format", ["torchvision", "torchscript"])
-def test_a_full_disk_holds_no_part_of_a_model(sscd: Run, tmp_path: Path, format: str) -> None:
-    with small_disk(tmp_path / "disk", "100k") as disk:
-        ran = sscd("models", "export", "sscd_mini", "-f", format, "-o", "disk/m.pt")
-        assert ran.status == 3
-        assert "No space left on device" in error_line(ran)
-        assert names_in(disk) == []
+def test_a_full_disk_holds_no_part_of_a_model(sscd: Run, small_disk: Path, format: str) -> None:
+    ran = sscd("models", "export", "sscd_mini", "-f", format, "-o", small_disk / "m.pt")
+    assert ran.status == 3
+    assert "No space left on device" in error_line(ran)
+    assert names_in(small_disk) == []
 
 
-@needs_root
 def test_a_full_disk_leaves_whole_shards_only_and_the_next_run_goes_on(
-    tiny: Run, tmp_path: Path
+    tiny: Run, tmp_path: Path, small_disk: Path
 ) -> None:
     for seed in range(12):
         picture(tmp_path / "photos" / f"{seed:02}.png", seed)
-    with small_disk(tmp_path / "disk", "64k") as disk:
-        ballast = disk / ".ballast"
-        ballast.write_bytes(bytes(52 << 10))
-        words = ("embed", "photos", "-d", disk / "d", "--shard-rows", "2", "--batch-size", "2")
-        ran = tiny(*words)
-        assert ran.status == 3
-        assert error_line(ran) == (
-            f"cannot write to {disk}/d: the disk is full; free some space and run the same "
-            "command again"
-        )
-        assert not [name for name in names_in(disk / "d") if name.endswith(".part")]
-        if any(name.endswith(".parquet") for name in names_in(disk / "d")):
-            assert tiny("dedup", "-d", disk / "d").status == 0
-        ballast.unlink()
-        tiny("embed", "photos", "-d", tmp_path / "whole")
-        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
-        ran = tiny(*words)
-        assert ran.status == 0
-        assert "12 images: " in ran.err
-        report = tiny("dedup", "-d", disk / "d", "-t", "0", "-f", "csv").out
-        whole = tiny("dedup", "-d", tmp_path / "whole", "-t", "0", "-f", "csv").out
-        # the first line names the dataset
-        assert report.split(b"\n", 1)[1] == whole.split(b"\n", 1)[1]
+    ballast, there = small_disk / ".ballast", small_disk / "d"
+    ballast.write_bytes(bytes(52 << 10))
+    words = ("embed", "photos", "-d", there, "--shard-rows", "2", "--batch-size", "2")
+    ran = tiny(*words)
+    assert ran.status == 3
+    assert error_line(ran) == (
+        f"cannot write to {there}: the disk is full; free some space and run the same command again"
+    )
+    assert not [name for name in names_in(there) if name.endswith(".part")]
+    if any(name.endswith(".parquet") for name in names_in(there)):
+        assert tiny("dedup", "-d", there).status == 0
+    ballast.unlink()
+    tiny("embed", "photos", "-d", tmp_path / "whole")
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    ran = tiny(*words)
+    assert ran.status == 0
+    assert "12 images: " in ran.err
+    report = tiny("dedup", "-d", there, "-t", "0", "-f", "csv").out
+    whole = tiny("dedup", "-d", tmp_path / "whole", "-t", "0", "-f", "csv").out
+    # the first line names the dataset
+    assert report.split(b"\n", 1)[1] == whole.split(b"\n", 1)[1]
 
 
-@needs_root
-def test_a_read_only_place_is_an_error(tiny: Run, tmp_path: Path) -> None:
+def test_a_read_only_place_is_an_error(tiny: Run, tmp_path: Path, small_disk: Path) -> None:
     picture(tmp_path / "a.png", 1)
-    with small_disk(tmp_path / "disk", "64k", "ro") as disk:
-        message = f"cannot write to {disk}/d: Read-only file system; choose another place with -d"
-        failed(tiny, 3, message, "embed", "a.png", "-d", disk / "d")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    message = f"cannot write to {small_disk}/d: Read-only file system; choose another place with -d"
+    failed(tiny, 3, message, "embed", "a.png", "-d", small_disk / "d")
 
 
 @no_root
