@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from operator import attrgetter
 from typing import Any, Literal
 
-from sscd_cli.choices import BANDS, LOOK_AT
+from sscd_cli.choices import BANDS, LOOK_AT, PLAIN
 from sscd_cli.reports.header import Header
 from sscd_cli.reports.matches import Match
 from sscd_cli.text import counted
@@ -136,7 +136,7 @@ class LeakReport:
         if self.expected is not None:
             yield "expected by chance", f"about {self.expected:,.1f}, of images that are no copies"
         yield "model", self.header.model
-        scale = "" if self.header.scale == "cosine" else f", {self.header.scale}"
+        scale = "" if self.header.scale == PLAIN else f", {self.header.scale}"
         yield "threshold", f"{self.header.threshold:.4g}{scale}"
 
 
