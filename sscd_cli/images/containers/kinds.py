@@ -19,7 +19,7 @@ PACKED_TAR = (
     *(".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz"),
     *(".tar.xz", ".txz", ".tar.zst", ".tzst"),
 )
-TAR = (".tar", *PACKED_TAR)
+TAR = (".tar", ".cbt", *PACKED_TAR)
 ZIP = (".zip", ".cbz")
 PARQUET = (".parquet", ".pq")
 ARROW = (".arrow", ".feather", ".ipc")  # what `datasets`, pandas and Polars save
