@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal
 
 from sscd_cli.choices import BANDS, LOOK_AT, PLAIN
 from sscd_cli.reports.header import Header
 from sscd_cli.reports.matches import Match
+from sscd_cli.reports.reported import record_of
 from sscd_cli.text import counted
 
 # what becomes of a pair; the first one alone counts against the budget
@@ -49,7 +50,7 @@ class Leak:
 
     def record(self) -> dict[str, Any]:
         """Return it as one flat record."""
-        return {"status": self.status, "fingerprint": self.fingerprint, **asdict(self.match)}
+        return {"status": self.status, "fingerprint": self.fingerprint, **record_of(self.match)}
 
 
 @dataclass(frozen=True)
