@@ -36,6 +36,7 @@ _TURNED, _ONE_VIEW = 0.6, 0.85  # the same: of two that show one thing, of two s
 _TONE = 10  # grey levels by which what is at the edges may differ, as with noise
 _OTHER_TONES = 3  # grey levels by which pictures differ to the eye
 _CLIPPED, _ONE_SIDED, _MUCH = 0.008, 0.003, 0.05  # shares of values that were cut off
+_PALE = 0.72  # of the contrast of the other, which a picture may have been given, too, up to here
 _BARE = 0.5  # of what lies around a part: that is flat
 _COVERED, _WIDE = 0.85, 0.15  # of a canvas: by what it holds and flat colour; by that alone
 
@@ -304,8 +305,8 @@ def _tone_verdict(one: Look, other: Look, view: View) -> Verdict | None:
         return clipped if much else Verdict(1 - soft, "with less detail")
     if max(ends) > (_ONE_SIDED if min(ends) < 0.1 * max(ends) else min(ends) + _CLIPPED):
         return clipped
-    contrast = _less((spread[0], spread[1]), 0.85)
-    return None if contrast is None else Verdict(1 - contrast, "with less contrast")
+    pale = _less((spread[0], spread[1]), _PALE)
+    return None if pale is None else Verdict(1 - pale, "with less contrast")
 
 
 def _less(values: tuple[float, float], ratio: float) -> int | None:

@@ -35,8 +35,11 @@ _SURE = 0.6  # the same, where only one of the two files can be tried
 _ON_GRID = 0.45  # of the usual loss: less than this apart is what was made from the file
 _HELD = 0.75  # of the usual loss: what loses less, in the file's tones, was on its grid before
 _AGAIN, _OFF_GRID = 0.05, 0.5  # misses of what comes out just so; of the usual loss, at least
+_SETTLED = 0.4  # of the usual loss: less than this each coding changes of what is on its grid
+_REMADE = 0.4  # of what there was before: what is left where the one was made from the other
 _EXACT = 0.3  # as misses: of what has the very tones
 _FEWEST, _SPREAD = 12, 4.0  # blocks that hold something; squared grey levels of such a block
+_DIFFERING = 3  # of them, that are not the same in both: only these tell
 _RESAMPLING = (
     Image.Resampling.BOX,
     Image.Resampling.BILINEAR,
@@ -187,6 +190,9 @@ def first_of(
         return _first_by(trace, source, *((other, one_in_other), (one, other_in_one))[source])
     if others.is_exact != ones.is_exact:
         return int(ones.is_exact)
+    remade = _remade(others, ones)
+    if remade is not None or max(others.moved, ones.moved) < _SETTLED:
+        return remade
     misses = others.misses, ones.misses
     coarser, finer = (others, ones) if other.coarseness > one.coarseness else (ones, others)
     is_held = coarser.moved < max(finer.moved, _ON_GRID)
@@ -196,6 +202,17 @@ def first_of(
     share = misses[likely] / max(misses[1 - likely], 1e-6)
     is_clear = any(misses[likely] < most and share < less for most, less in _CLEAR)
     return likely if is_clear else None
+
+
+def _remade(others: _Trace, ones: _Trace) -> int | None:
+    """Return the one from which alone the other comes out nearly just so.
+
+    Of two that are on the grid of each other, as what was turned by whole blocks is, nothing else
+    tells.
+    """
+    still = others.still, ones.still
+    likely = int(still[1] < still[0])
+    return likely if still[likely] < min(_REMADE, still[1 - likely] / 2) else None
 
 
 def _first_by(trace: _Trace | None, source: int, coded: CodedPart, laid: CodedPart) -> int | None:
@@ -219,14 +236,16 @@ def _holds_grid(coded: CodedPart, laid_over: CodedPart) -> bool:
 class _Trace:
     """What happens as a file is made again from another picture.
 
-    In grey levels, medians over the blocks that hold something: what is left between both; what
-    the coding changes; what there was between them before; and what the coding usually changes.
+    In grey levels, medians over the blocks that hold something and differ: what is left between
+    both; what the coding changes; what there was between them before; and what the coding usually
+    changes. still: what is left in all of them, as a share of what there was.
     """
 
     left: float
     loss: float
     before: float
     usual: float
+    still: float
 
     @classmethod
     def of(cls, copy: CodedPart, source: CodedPart) -> _Trace | None:
@@ -238,6 +257,8 @@ class _Trace:
         rich = _rich(wanted) & _rich(given)
         if rich.sum() < _FEWEST:
             return None
+        differs = rich & (_apart(wanted, given) > 0)
+        rich = differs if differs.sum() >= _DIFFERING else rich
         trace = cls._from(copy.coding, wanted, given, rich)
         if trace.misses < _EXACT:
             return trace
@@ -250,8 +271,10 @@ class _Trace:
     ) -> _Trace:
         made = coding.coded(given)
         apart = ((made, wanted), (made, given), (given, wanted))
-        left, loss, before = (float(np.median(_apart(*pair)[rich])) for pair in apart)
-        return cls(left, loss, before, _usual_loss(coding, wanted))
+        blocks = [_apart(*pair)[rich] for pair in apart]
+        left, loss, before = (float(np.median(block)) for block in blocks)
+        still = float(blocks[0].sum()) / (float(blocks[2].sum()) + 1e-6)
+        return cls(left, loss, before, _usual_loss(coding, wanted), still)
 
     @property
     def misses(self) -> float:

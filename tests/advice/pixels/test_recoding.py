@@ -73,6 +73,28 @@ def test_a_copy_that_is_coded_again_is_told_from_its_original(
         assert reason in (None, verdict.reason)
 
 
+@pytest.mark.parametrize("quality", [75, 90])
+@pytest.mark.parametrize("edit", [named("flip", "top-bottom"), named("flip", "left-right")])
+@pytest.mark.parametrize("name", ["harbour", "clock", "reef", "leaf"])
+def test_of_two_files_of_one_picture_none_is_the_original(
+    name: str, edit: Edit, quality: int
+) -> None:
+    """Blocks that are turned as a whole are coded as before, so that hardly anything differs."""
+    picture = gallery(name).crop((0, 0, 240, 160))  # whole blocks
+    one = file_of(picture, quality=quality)
+    other = file_of(edit.apply(picture, random.Random(3), picture), quality=quality)
+    for verdict in verdicts(one, other):
+        assert verdict is not None
+        assert verdict.original is None
+
+
+def test_a_mirrored_copy_of_another_quality_is_told_where_either_lies_on_the_grid_of_both() -> None:
+    for name in ("harbour", "clock", "reef"):
+        original = file_of(gallery(name).crop((0, 0, 240, 160)), quality=88)
+        copy = file_of(edited(original, named("flip", "left-right")), quality=90)
+        assert [verdict and verdict.original for verdict in verdicts(original, copy)] == [0, 1]
+
+
 def test_a_png_file_of_what_a_jpeg_file_holds_is_the_copy() -> None:
     original = file_of(gallery("reef"), quality=80)
     copy = file_of(edited(original, SAME), "PNG")
