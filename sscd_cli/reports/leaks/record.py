@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sscd_cli.choices import BANDS, LOOK_AT
 from sscd_cli.reports.header import Header
@@ -16,8 +16,7 @@ from sscd_cli.text import counted
 # what becomes of a pair; the first one alone counts against the budget
 NEW, KNOWN, ACCEPTED, UNSURE = STATUSES = ("new", "in the baseline", "accepted", LOOK_AT)
 
-Verdict = Literal["passed", "warned", "failed"]
-VERDICTS: tuple[Verdict, ...] = ("failed", "warned", "passed")
+Verdict = Literal["failed", "warned", "passed"]  # the worst first
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +148,7 @@ class GateReport:
     @property
     def verdict(self) -> Verdict:
         """The worst of all."""
-        found = {report.verdict for report in self.pairs}
-        return next(verdict for verdict in VERDICTS if verdict in found)
+        return min((report.verdict for report in self.pairs), key=get_args(Verdict).index)
 
     def leaks(self) -> Iterator[Leak]:
         """Yield the leaks of all pairs of sets."""
