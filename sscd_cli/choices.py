@@ -57,6 +57,7 @@ SHOWN_ERRORS = 20  # of the images that cannot be read
 PREVIEW_SIDE = 640  # pixels
 CROWD = 32  # look-alikes of one image: more copies than it has, but pages of text have more
 RECALL = 0.99  # the least share of the pairs that must be found, unless said
+PLAIN = "cosine"  # the scale of similarities to which nothing was done
 AUTO = "auto"  # the threshold that was calibrated for these descriptors
 
 # what a second look at an image and its keeper says

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from sscd_cli.choices import PLAIN
 from sscd_cli.cli import terminal
 from sscd_cli.errors import printable
 from sscd_cli.options import shared
@@ -51,7 +52,7 @@ def _text(result: EvalPairsResult) -> Iterator[str]:
         f"of {counted(result.images, 'images')}, "
         f"{counted(report.copies, 'copies')}, µAP {report.micro_ap:.4f}\n"
     )
-    if result.scale != "cosine":
+    if result.scale != PLAIN:
         yield f"similarities: {printable(result.scale)}\n"
     heads = ("threshold", "precision", "recall", "F1", "pairs")
     yield f"\n{'':<20} " + " ".join(f"{head:>10}" for head in heads) + "\n"

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from sscd_cli.choices import PLAIN
 from sscd_cli.cli import terminal
 from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.options.evaluate import EvalSelfOptions
@@ -43,7 +44,7 @@ def _table(result: EvalSelfResult) -> Iterator[str]:
         f"{result.model} ({result.precision}): {counted(result.originals, 'originals')}, "
         f"{counted(result.distractors, 'distractors')}, {counted(report.total.copies, 'copies')}"
     )
-    if result.scale != "cosine":
+    if result.scale != PLAIN:
         yield f"similarities: {result.scale}"
     yield f"{'edit':<20} {'strength':<16} {'recall':>7} {'µAP':>7} {'first':>7}"
     for row in (*report.rows, report.total):

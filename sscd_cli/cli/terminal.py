@@ -13,6 +13,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+from sscd_cli.choices import PLAIN
 from sscd_cli.cli.progress import Watcher, wants_lines
 from sscd_cli.cli.screen import Screen, fitted, has_colours, painted
 from sscd_cli.errors import SscdError, printable, reason_of
@@ -102,7 +103,7 @@ def _print_on_stderr(text: str) -> None:
 
 def scale_note(scale: str) -> str:
     """Return what a summary adds where similarities are no plain cosines."""
-    return "" if scale == "cosine" else f", {scale}"
+    return "" if scale == PLAIN else f", {scale}"
 
 
 def shows_progress() -> bool:

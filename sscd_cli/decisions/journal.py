@@ -40,7 +40,7 @@ class Journal:
         self.acts: dict[int, Act] = {}
         self.state: dict[int, str] = {}
         self.times = FolderTimes()
-        self._file = file
+        self._file, self._last = file, 0
 
     def intend(self, acts: Sequence[Act]) -> None:
         """Note what shall be done, and how old the folders are in which it is."""
@@ -90,10 +90,11 @@ class Journal:
     @property
     def next_number(self) -> int:
         """Return the number of the next act."""
-        return max(self.acts, default=0) + 1
+        return self._last + 1
 
     def _note(self, act: Act) -> None:
         self.acts[act.number] = act
+        self._last = max(self._last, act.number)
         self.state[act.number] = "intent"
 
     def _write(self, records: Sequence[Mapping[str, Any]]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 from sscd_cli.choices import Action
 from sscd_cli.decisions.acts import LINKS, Act, is_one_file
@@ -174,39 +174,37 @@ def _refuse_going_keepers(plan: Plan) -> None:
 
 def _with_sidecars(steps: Sequence[Step]) -> list[Step]:
     """Add to each image what lies beside it and belongs to no image that stays."""
-    going = {step.path for step in steps}
-    listed: dict[str, list[str]] = {}
+    going: defaultdict[str, set[str]] = defaultdict(set)
+    for step in steps:
+        folder, name = os.path.split(step.path)
+        going[folder].add(name)
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for folder in {os.path.dirname(step.path) for step in steps}:
-        listed[folder] = sorted(os.listdir(folder))
-        here = {os.path.basename(path) for path in going if os.path.dirname(path) == folder}
-        beside = Sidecars(here)
-        images = [name for name in listed[folder] if is_image_name(name)]
-        for name in images:
-            if name not in here:
-                beside.stays(name)
-        for name in listed[folder]:
-            path = os.path.join(folder, name)
-            if beside.goes(name) and os.path.isfile(path) and not os.path.islink(path):
-                found[_owner(name, here, folder)].append(name)
-    return [_joined(step, found[step.path]) for step in steps]
+    for folder, images in going.items():
+        for image, name in _sidecars_in(folder, images):
+            found[os.path.join(folder, image)].append(name)
+    return [
+        replace(
+            step,
+            sidecars=tuple(
+                os.path.join(os.path.dirname(step.relative), name) for name in found[step.path]
+            ),
+        )
+        for step in steps
+    ]
 
 
-def _owner(name: str, images: Set[str], folder: str) -> str:
-    """Return the path of the image that a sidecar goes with: the first of those that it may."""
-    body = os.path.splitext(name)[0]
-    owner = (
-        body
-        if body in images
-        else min(image for image in images if os.path.splitext(image)[0] == body)
-    )
-    return os.path.join(folder, owner)
-
-
-def _joined(step: Step, names: Sequence[str]) -> Step:
-    folder = os.path.dirname(step.relative)
-    paths = tuple(os.path.join(folder, name) for name in names)
-    return Step(step.removal, step.base, step.relative, paths)
+def _sidecars_in(folder: str, going: Set[str]) -> Iterator[tuple[str, str]]:
+    """Yield each file of a folder that goes with an image, and the first image that it may."""
+    names, beside = sorted(os.listdir(folder)), Sidecars(going)
+    for name in names:
+        if is_image_name(name) and name not in going:
+            beside.stays(name)
+    owners = {os.path.splitext(image)[0]: image for image in sorted(going, reverse=True)}
+    owners |= {image: image for image in going}
+    for name in names:
+        path = os.path.join(folder, name)
+        if beside.goes(name) and os.path.isfile(path) and not os.path.islink(path):
+            yield owners[os.path.splitext(name)[0]], name
 
 
 def place_in(base: str, relative: str, run: str) -> str:

@@ -115,7 +115,10 @@ def read_bytes(ref: ImageRef, max_bytes: int = MAX_BYTES) -> tuple[bytes, FileSt
     if ref.fault is not None:
         raise OSError(str(ref.fault))
     if ref.member is not None:
-        return _read_member(ref, max_bytes)
+        try:
+            return _read_member(ref, max_bytes)
+        except ElsewhereError as error:
+            return _read_named(ref, str(error), max_bytes)
     if is_url(ref.path):
         status = status_on_server(ref)
         _check_size(status.file_bytes or 0, max_bytes)
@@ -165,18 +168,16 @@ def read_held(ref: ImageRef, max_bytes: int) -> tuple[bytes, bytes]:
     if ref.member is None:
         return read_bytes(ref, max_bytes)[0], b""
     try:
-        return open_container(ref.source, container_time(ref.path)).read(ref, max_bytes), b""
+        return _read_member(ref, max_bytes)[0], b""
     except ElsewhereError as error:
         return b"", os.fsencode(str(error))
 
 
 def _read_member(ref: ImageRef, max_bytes: int) -> tuple[bytes, FileStatus]:
+    """Read a member of a container. Raises: ElsewhereError: it names a file instead."""
     mtime_ns = container_time(ref.path)
     container = open_container(ref.source, mtime_ns)
-    try:
-        _check_size(container.size(ref) or 0, max_bytes)
-        data = container.read(ref, max_bytes)
-    except ElsewhereError as error:
-        return _read_named(ref, str(error), max_bytes)
+    _check_size(container.size(ref) or 0, max_bytes)
+    data = container.read(ref, max_bytes)
     _check_size(len(data), max_bytes)
     return data, FileStatus(len(data), mtime_ns)

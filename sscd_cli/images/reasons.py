@@ -16,9 +16,23 @@ _NOT_READ = (
     (rb"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (rb"PK\x03\x04", "a zip archive of another name than .zip or .cbz"),
     (rb"\x1f\x8b\x08", "a file packed by gzip"),
+    (rb"BZh[1-9]1AY", "a file packed by bzip2"),
+    (rb"\xfd7zXZ\0", "a file packed by xz"),
+    (rb"\x28\xb5\x2f\xfd", "a file packed by Zstandard"),
+    (rb"\x04\x22\x4d\x18", "a file packed by LZ4"),
     (rb".{4}ftyp(?:iso[m2-9]|mp4[12]|avc1|qt  |M4V |3gp)", "a video"),
     (rb"\x1a\x45\xdf\xa3|RIFF.{4}AVI ", "a video"),
     (rb"\s*<(?:!doctype )?html", "a web page"),
+    (rb"\s*(?:<\?xml.{0,200}?>\s*)?(?:<!.{0,999}?>\s*)?<svg", "a drawing in SVG"),
+    (rb"%!PS", "a PostScript file"),
+    (rb"gimp xcf", "a GIMP file"),
+    (rb"v/1\x01", "an OpenEXR file"),
+    (rb"#\?RADIANCE", "a Radiance file"),
+    (rb".{128}DICM", "a DICOM file"),
+    (rb"SIMPLE  =", "a FITS file"),
+    (rb"\x93NUMPY", "a NumPy array"),
+    (rb"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (rb"SQLite format 3\0", "a SQLite database"),
 )
 _CUT = re.compile(r"truncat|unexpected end|end of file|not enough|premature|too short", re.I)
 _UNKNOWN_KIND = re.compile(

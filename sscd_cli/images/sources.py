@@ -58,10 +58,9 @@ from sscd_cli.storage.servers import (
 from sscd_cli.text import counted
 
 FAILURES = (
-    *(OSError, EOFError, ValueError, NotImplementedError, RecursionError),
+    *(OSError, EOFError, ValueError, NotImplementedError),
     *(tarfile.TarError, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
 )
-NESTED = "its values are nested too deeply"
 BRACES = re.compile(r"\{([^{}]*,[^{}]*|\d+\.\.\d+)\}")
 SUFFIX = re.compile(r"\.[^*?\[\]./]+\Z")
 MAX_FILES = 1_000_000  # that a pattern stands for
@@ -214,7 +213,7 @@ class _Naming:
                 yield ref
                 count += 1
         except FAILURES as error:
-            reason = NESTED if isinstance(error, RecursionError) else reason_of(error)
+            reason = reason_of(error)
             after = f" (after {counted(count, 'images')})" if count else ""
             fix = LFS_FIX if reason == LFS_REASON else "fetch or make it again"
             fault = Fault(kind, reason + after, fix)

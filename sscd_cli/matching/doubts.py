@@ -156,12 +156,12 @@ def _crowded_forest(
     """Return the groups with so many look-alikes or more, which are all in their component."""
     _, first_U = np.unique(copies.group, return_index=True)
     label, _ = components(len(first_U), copies.pairs)
-    label = np.where(counted_U, label, -1)
-    size = np.bincount(label[label >= 0], minlength=len(label))
+    rows = np.argsort(label, kind="stable")
+    rows = rows[counted_U[rows] & (label[rows] >= 0)]
     crowd = np.zeros(len(first_U), np.bool_)
-    for component in np.flatnonzero(size > least).tolist():
-        members = np.flatnonzero(label == component)
-        crowd[members] = resembles_many(descriptors_ND[first_U[members]], threshold, least)
+    for members in np.split(rows, np.flatnonzero(np.diff(label[rows])) + 1):
+        if len(members) > least:
+            crowd[members] = resembles_many(descriptors_ND[first_U[members]], threshold, least)
     return crowd
 
 

@@ -89,7 +89,7 @@ def describe(
     verdicts: Mapping[int, str] = MappingProxyType({}),
 ) -> Iterator[Cluster]:
     """Yield the clusters one by one, in the order of their first images."""
-    rows = np.flatnonzero(found.component >= 0)
+    rows = np.flatnonzero(found.clustered)
     if not len(rows):
         return
     kept = found.keeper[rows] == rows
@@ -97,7 +97,7 @@ def describe(
     # an image to be looked at follows its keeper's copies, and is followed by its own
     lead = np.where(beside, rows, head)
     order = (rows, -found.similarity[rows], ~(kept | beside), lead, found.look_at[lead])
-    rows = rows[np.lexsort((*order, found.keeper[lead], _first(found)))]
+    rows = rows[np.lexsort((*order, found.keeper[lead], found.component[rows]))]
     starts = np.flatnonzero(np.diff(found.component[rows], prepend=-1))
     here = working_folder()
     for members in each(np.split(rows, starts[1:]), "writing clusters", len(starts)):
@@ -109,10 +109,6 @@ def describe(
                 _member(stored, found, int(row), here, reason, verdicts) for row in members
             ),
         )
-
-
-def _first(found: Clusters) -> NDArray[np.int64]:
-    return found.component[found.component >= 0]
 
 
 def _name(hashes: NDArray[np.uint8]) -> str:

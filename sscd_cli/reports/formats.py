@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any, BinaryIO
 
 from sscd_cli.choices import OTHER_SHOT
@@ -15,7 +15,7 @@ from sscd_cli.errors import UsageError, printable
 from sscd_cli.images.status import is_file
 from sscd_cli.reports.clusters import Cluster, ExplainedMember, Member
 from sscd_cli.reports.header import COMMENT, Header
-from sscd_cli.reports.reported import Decide, ReportedCluster, undecided
+from sscd_cli.reports.reported import Decide, ReportedCluster, record_of, undecided
 from sscd_cli.reports.review.page import page
 from sscd_cli.text import bytes_text, counted
 
@@ -98,14 +98,17 @@ def _pixels(member: Member) -> str:
 
 
 def _page(clusters: Iterable[Cluster], header: Header, base: str, decide: Decide) -> Iterator[str]:
-    shown = (ReportedCluster.of(asdict(cluster)) for cluster in clusters)
+    shown = (
+        ReportedCluster.of({**record_of(cluster), "members": map(record_of, cluster.members)})
+        for cluster in clusters
+    )
     return page({**header.record(), "base": base}, shown, decide=decide)
 
 
 def json_lines(header: Header, records: Iterable[Any]) -> Iterator[str]:
     """Yield a report of data classes as JSON Lines, from its header to its end."""
     yield header.line()
-    yield from (json.dumps(asdict(record)) + "\n" for record in records)
+    yield from (json.dumps(record, default=record_of) + "\n" for record in records)
     yield header.end()
 
 
@@ -124,7 +127,7 @@ def rows_of(clusters: Iterable[Cluster]) -> Iterator[dict[str, Any]]:
             yield {
                 "cluster": cluster.cluster,
                 "weakest_link": cluster.weakest_link,
-                **{field.name: getattr(member, field.name) for field in fields(member)},
+                **record_of(member),
                 "scale": cluster.scale,
             }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import groupby
 from operator import attrgetter
 from typing import BinaryIO
@@ -16,6 +16,7 @@ from sscd_cli.choices import HitFormat
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.errors import printable
 from sscd_cli.reports.formats import csv_lines
+from sscd_cli.reports.reported import record_of
 from sscd_cli.storage.places import shown_path, working_folder
 
 
@@ -70,9 +71,9 @@ def write_hits(hits: Iterable[Hit], format: HitFormat, stream: BinaryIO) -> None
 
 def _lines(hits: Iterable[Hit], format: HitFormat) -> Iterator[str]:
     if format == "csv":
-        yield from csv_lines(COLUMNS, map(asdict, hits))
+        yield from csv_lines(COLUMNS, map(record_of, hits))
     elif format == "jsonl":
-        yield from (json.dumps(asdict(hit)) + "\n" for hit in hits)
+        yield from (json.dumps(record_of(hit)) + "\n" for hit in hits)
     else:
         for query, group in groupby(hits, key=attrgetter("query")):
             yield f"{printable(query)}\n"

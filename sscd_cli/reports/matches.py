@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import groupby
 from typing import BinaryIO
 
@@ -19,7 +19,7 @@ from sscd_cli.matching.join import Pairs
 from sscd_cli.reports.clusters import facts, likeness
 from sscd_cli.reports.formats import csv_report, json_lines, path_lines, write_parquet
 from sscd_cli.reports.header import Header
-from sscd_cli.reports.reported import Decide, ReportedMatch, undecided
+from sscd_cli.reports.reported import Decide, ReportedMatch, record_of, undecided
 from sscd_cli.reports.review.page import clusters_of_matches, page
 from sscd_cli.storage.places import shown_path, working_folder
 
@@ -113,7 +113,7 @@ def write_matches(
     Raises: UsageError: a path holds a line break and `null` is not given.
     """
     if format == "parquet":
-        write_parquet(stream, header, COLUMNS, map(asdict, matches))
+        write_parquet(stream, header, COLUMNS, map(record_of, matches))
         return
     for line in _lines(matches, header, format, null, base, decide):
         stream.write(line.encode("utf-8", "surrogateescape"))
@@ -128,13 +128,13 @@ def _lines(
     decide: Decide,
 ) -> Iterator[str]:
     if format == "csv":
-        yield from csv_report(header, COLUMNS, map(asdict, matches))
+        yield from csv_report(header, COLUMNS, map(record_of, matches))
     elif format == "jsonl":
         yield from json_lines(header, matches)
     elif format == "paths":
         yield from path_lines(_removable(matches), null)
     elif format == "html":
-        clusters = clusters_of_matches(ReportedMatch.of(asdict(match)) for match in matches)
+        clusters = clusters_of_matches(ReportedMatch.of(record_of(match)) for match in matches)
         yield from page({**header.record(), "base": base}, clusters, decide=decide)
     else:
         for path, group in groupby(matches, key=lambda match: match.path):

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 
 from sscd_cli.choices import LOOK_AT
 from sscd_cli.errors import SscdError
 from sscd_cli.images.decode import decode
 from sscd_cli.images.read import Limits, Unreadable, read
+from sscd_cli.images.refs import split_columns
 from sscd_cli.images.status import is_file, stored_ref
 from sscd_cli.reports.reading import Report, refusing
 from sscd_cli.reports.reported import Key, Record, ReportedImage
@@ -46,8 +49,16 @@ class Removals:
 
     def tables(self, path: str) -> set[str]:
         """Return how the report names a table of this path: with the columns chosen in it."""
-        named = (source for source, _ in chain(self.removals, self.keepers))
-        return {source for source in named if source.startswith(f"{path}#")}
+        return self._tables.get(path, set())
+
+    @cached_property
+    def _tables(self) -> dict[str, set[str]]:
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for source in {source for source, _ in chain(self.removals, self.keepers)}:
+            path, columns = split_columns(source)
+            if any(columns):
+                found[path].add(source)
+        return found
 
 
 def read_removals(report: Report) -> Removals:

@@ -17,6 +17,14 @@ Decided = Mapping[tuple[str, str], tuple[str, str]]
 Decide = Callable[[Iterable[Hashes]], Decided]
 
 
+def record_of(item: Any) -> dict[str, Any]:
+    """Return the fields of a data class by their names.
+
+    No deeper, and without the copies of all values that make `asdict` seven times as slow.
+    """
+    return {field.name: getattr(item, field.name) for field in fields(item)}
+
+
 def undecided(images: Iterable[Hashes]) -> Decided:
     """Decide nothing."""
     return {}

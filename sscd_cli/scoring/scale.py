@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sscd_cli.choices import PLAIN
 from sscd_cli.descriptors.provenance import Provenance
 from sscd_cli.errors import UsageError
 from sscd_cli.scoring.post import PostProcessing
@@ -45,7 +46,7 @@ class Scale:
 
     def __str__(self) -> str:
         """Name the scale; the same name means that similarities can be compared."""
-        text = "cosine"
+        text = PLAIN
         if self.post and self.post.label:
             text += f" after {self.post.label}"
         if self.post and self.norm:
@@ -56,7 +57,7 @@ class Scale:
     @property
     def is_cosine(self) -> bool:
         """Whether similarities are cosines of the model's own descriptors."""
-        return str(self) == "cosine"
+        return str(self) == PLAIN
 
     def provenance(self, made: Provenance) -> Provenance:
         """Return the provenance of descriptors that were just made, once they are on this scale.

@@ -27,6 +27,7 @@ from urllib.parse import unquote, urlsplit
 
 from sscd_cli.errors import SscdError
 from sscd_cli.machines.threads import in_order
+from sscd_cli.storage import keys
 from sscd_cli.storage.block_cache import BLOCK_BYTES, block_cache
 
 SCHEMES = r"(s3|gs|hf|https?)"
@@ -79,7 +80,7 @@ def without_file_scheme(path: str) -> str:
 def look(path: str) -> Entry:
     """Say what lies at a path, here or on a server. Raises: OSError, ValueError: nothing."""
     if is_url(path):
-        info = _asked(path, lambda fs, name: fs.info(name))
+        info = _asked(path, lambda fs, name: keys.info_of(fs, name, path.endswith("/")))
         if info.get("mimetype") == "text/html":
             raise IsADirectoryError("a page, not a file: http has no folders, name the files")
         return _entry(info)
@@ -105,26 +106,9 @@ def join(folder: str, name: str) -> str:
 
 
 def list_folder(url: str) -> dict[str, Entry]:
-    """List what lies in a folder on a server by its names.
-
-    A key of a bucket may hold "//". No folder can be listed whose name is empty, so all that lies
-    below it comes with names that begin with "/". Raises: OSError.
-    """
-    return dict(_asked(url, lambda fs, name: _listing(fs, name.rstrip("/"))))
-
-
-def _listing(fs: Any, folder: str) -> Iterator[tuple[str, Entry]]:
-    infos, nameless = fs.ls(folder, detail=True), f"{folder}/"
-    if any(info["name"] == nameless and info["type"] == "directory" for info in infos):
-        infos += fs.find(folder, prefix="/", detail=True).values()
-    for info in infos:
-        path = info["name"].rstrip("/")
-        # an empty object may stand for the folder that it is called
-        is_mark = path == folder or info["name"].endswith("/")
-        if not is_mark or info.get("size"):
-            below = path.startswith(nameless)
-            name = path.removeprefix(nameless) if below else path.rpartition("/")[2]
-            yield name, _entry(info)
+    """List what lies in a folder on a server by its names (see `keys`). Raises: OSError."""
+    found = _asked(url, lambda fs, name: [*keys.listing(fs, name.rstrip("/"))])
+    return {name: _entry(info) for name, info in found}
 
 
 def matching(pattern: str) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from applying import state
 from conftest import Ran, Run, error_line, names_in, picture
 
-from sscd_cli.decisions import acts
+from sscd_cli.decisions import acts, plan
 from sscd_cli.decisions.records import append_decisions
 
 
@@ -319,3 +320,29 @@ def test_a_report_of_another_machine_names_the_folder_that_is_not_here(
     (tmp_path / "photos").rename(tmp_path / "elsewhere")
     ran = sscd("apply", report)
     assert f"is not touched: there is no folder {tmp_path / 'photos'}\n" in ran.err
+
+
+@pytest.mark.parametrize("spread", [True, False])
+def test_sidecars_of_twice_as_many_images_take_twice_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spread: bool
+) -> None:
+    looked: list[str] = []
+    split, dirname = os.path.splitext, os.path.dirname
+
+    def work(count: int) -> int:
+        names = [f"{count}/{number if spread else 0}/{number}" for number in range(count)]
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / f"{name}.png").touch()
+            (tmp_path / f"{name}.txt").touch()
+        steps = [plan.Step(cast(Any, None), str(tmp_path), f"{name}.png") for name in names]
+        with monkeypatch.context() as patch:
+            patch.setattr("os.path.splitext", lambda path: looked.append(path) or split(path))
+            patch.setattr("os.path.dirname", lambda path: looked.append(path) or dirname(path))
+            found = plan._with_sidecars(steps)
+        assert [step.sidecars for step in found] == [(f"{name}.txt",) for name in names]
+        calls = len(looked)
+        looked.clear()
+        return calls
+
+    assert work(80) <= 2 * work(40)

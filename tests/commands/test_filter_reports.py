@@ -6,13 +6,15 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import Run, csv_rows_of, error_line, names_in, records_of
 from filtering import folder_of, members, report, rewrite, summary, tar_of, zip_of
+
+from sscd_cli.reports import removals
 
 
 def refused(tiny: Run, text: bytes) -> str:
@@ -273,3 +275,23 @@ def test_the_report_itself_is_the_oracle_of_what_goes(
     assert tiny("filter", "photos", "--remove", before, "-o", "out").status == 0
     assert names_in(tmp_path / "out") == sorted(kept | {"e.png"})
     assert tiny("dedup", "out", "-d", "again", "-f", "paths").out == b""
+
+
+def test_many_sources_are_looked_up_in_one_pass_over_the_report(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    split: list[str] = []
+    original = removals.split_columns
+    monkeypatch.setattr(removals, "split_columns", lambda s: split.append(s) or original(s))
+    tables = [f"/t/{number}.parquet" for number in range(20)]
+    found = removals.Removals({})
+    for table in tables:
+        for id in "abc":
+            found.keepers[f"{table}#image=photo", id] = found.keepers[table, id] = cast(Any, None)
+    found.keepers["/t/0.parquet#image=x", "a"] = cast(Any, None)
+    assert [found.tables(table) for table in tables] == [
+        {f"{table}#image=photo", *(["/t/0.parquet#image=x"] if table == tables[0] else [])}
+        for table in tables
+    ]
+    assert found.tables("/t/none.parquet") == set()
+    assert len(split) == 41

@@ -66,8 +66,15 @@ def test_damaged_bytes_are_survived(kind: str, tmp_path: Path) -> None:
         ),
         (b"\0\0\0\x20ftypisom" + bytes(99), "a video, which is not read"),
         (b"\n<!DOCTYPE HTML>\n<html>404</html>", "a web page, which is not read"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image in a known format"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image in a known format"),
+        (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+            "a PostScript file, which is not read",
+        ),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "a drawing in SVG, which is not read"),
+        (b"\n<?xml version='1.0'?>\n<!-- made -->\n<svg/>", "a drawing in SVG, which is not read"),
+        (b"<?xml version='1.0'?><annotation/>", "not an image in a known format"),
+        (b"\x93NUMPY" + bytes(99), "a NumPy array, which is not read"),
+        (bytes(128) + b"DICM" + bytes(99), "a DICOM file, which is not read"),
     ],
 )
 def test_what_is_no_image_says_so(tmp_path: Path, data: bytes, reason: str) -> None:

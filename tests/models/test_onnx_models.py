@@ -121,6 +121,14 @@ def test_a_file_that_was_cut_is_no_model(size: int, tmp_path: Path) -> None:
     assert "m.onnx is no ONNX model, or damaged; copy it again" in refused(path)
 
 
+def test_what_onnx_runtime_cannot_name_is_said_in_one_line(sscd: Run, tmp_path: Path) -> None:
+    path = means(tmp_path / "m.onnx", ["n", "h", "w", 3], "UINT8")
+    path.write_bytes(path.read_bytes().replace(b"ReduceMean", b"Reduce\xffean"))
+    ran = sscd("pair", picture(tmp_path / "a.png", 1), tmp_path / "a.png", "-m", path)
+    assert error_line(ran).startswith(f"ONNX Runtime cannot load {path}: ")
+    assert ran.out == b""
+
+
 def test_bytes_of_any_kind_end_in_one_line(tmp_path: Path) -> None:
     rng, path = np.random.default_rng(0), tmp_path / "m.onnx"
     whole = means(path, ["n", "h", "w", 3], "UINT8").read_bytes()
@@ -189,7 +197,9 @@ class OnGpu:
     def get_available_providers(self) -> list[str]:
         return self._listed
 
-    def InferenceSession(self, path: Path, options: Any, providers: list[Any]) -> Any:  # noqa: N802
+    def InferenceSession(  # noqa: N802
+        self, path: Path, options: Any, providers: list[Any], **_: int
+    ) -> Any:
         self.asked = providers
         session = self._real.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         return SimpleNamespace(

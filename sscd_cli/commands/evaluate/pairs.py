@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.choices import PLAIN
 from sscd_cli.descriptors.provenance import Descriptor, Provenance
 from sscd_cli.descriptors.read import DescriptorSet, image_path, read_comparable
 from sscd_cli.errors import SscdError
@@ -106,7 +107,7 @@ def draw(result: EvalPairsResult, path: Path) -> bytes:
     title = (
         f"{result.model}, {counted(result.report.copies, 'copies')} among {result.images:,} images"
     )
-    if result.scale != "cosine":
+    if result.scale != PLAIN:
         title += f"\n{result.scale}"
     return pair_plot.draw(
         result.report,

@@ -13,10 +13,11 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO
 
+from sscd_cli.images.containers.packing import CHUNK_BYTES
+
 MEMBER, DESCRIPTOR = b"PK\3\4", b"PK\7\x08"
 SIZES_FOLLOW, UTF_8 = 8, 0x800  # bits of a member's flags
 IN_EXTRA = 0xFFFFFFFF  # in place of a size: it takes 64 bits, and stands in the extra field
-CHUNK_BYTES = 1 << 20
 _HEADER = struct.Struct("<4s5H3I2H")
 _DESCRIPTORS = struct.Struct("<4x3I"), struct.Struct("<4xI2Q")
 _EMPTY = b"PK\5\6" + bytes(18)

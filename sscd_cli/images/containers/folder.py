@@ -174,7 +174,7 @@ def copy_folder(
     what it leads to. link: make hard links instead of copies, so that no image takes space twice.
     uploaded: told of each file that is on a server now, perhaps by another thread.
     Raises: OSError: a file cannot be read, written or linked. ValueError: a name on a server
-        would lead out of a folder here.
+        would lead out of a folder here, or is that of two files here.
     """
     copy: Copy = partial(_copy, link=link)
     if is_url(source) or is_url(target):
@@ -186,6 +186,7 @@ def copy_folder(
             copy(join(source, key), new)
             uploaded(new)
         else:
+            _refuse_to_lead_out(key)
             os.makedirs(os.path.dirname(new), exist_ok=True)
             copy(join(source, key), new)
 
@@ -206,6 +207,15 @@ def copy_folder(
     for _ in map(copied, keys) if copy is not copy_file else at_once(copied, keys):
         pass
     return along
+
+
+def _refuse_to_lead_out(key: str) -> None:
+    """Raise ValueError if a key of a bucket is no way down through the folders of a disk.
+
+    A folder without a name would be the root of the disk, or the one above it.
+    """
+    if not {"", ".", ".."}.isdisjoint(key.split("/")):
+        raise ValueError(f"no file here can be called {key}: write to a server instead")
 
 
 def _staying(source: str, removed: Set[str], beside: Sidecars) -> Iterator[str]:

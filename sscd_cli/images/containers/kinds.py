@@ -19,7 +19,7 @@ PACKED_TAR = (
     *(".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz"),
     *(".tar.xz", ".txz", ".tar.zst", ".tzst"),
 )
-TAR = (".tar", *PACKED_TAR)
+TAR = (".tar", ".cbt", *PACKED_TAR)
 ZIP = (".zip", ".cbz")
 PARQUET = (".parquet", ".pq")
 ARROW = (".arrow", ".feather", ".ipc")  # what `datasets`, pandas and Polars save
@@ -85,23 +85,16 @@ def open_container(source: str, mtime_ns: int) -> Container:
     return _own(source, mtime_ns, os.getpid(), threading.get_ident())
 
 
-@lru_cache(maxsize=KEPT_SHARED)
-def _shared(source: str, mtime_ns: int, process: int) -> Container:
-    """Open what threads share, for unpacking or decoding it takes long; it locks itself."""
-    return _opened(source, mtime_ns)
-
-
-@lru_cache(maxsize=KEPT_OPEN)
-def _own(source: str, mtime_ns: int, process: int, thread: int) -> Container:
-    return _opened(source, mtime_ns)
-
-
-def _opened(source: str, mtime_ns: int) -> Container:
+def _opened(source: str, mtime_ns: int, *user: int) -> Container:
+    """Open a container for a process, or a thread of one."""
     kind = _kind(source)
     if kind is None:
         raise OSError("not a container of images")
     return kind.open(source, mtime_ns)
 
+
+# what threads share, for unpacking or decoding it takes long, locks itself
+_shared, _own = lru_cache(KEPT_SHARED)(_opened), lru_cache(KEPT_OPEN)(_opened)
 
 Rewrite = Callable[[str, str, Set[str]], int]
 

@@ -27,6 +27,7 @@ from sscd_cli.images.containers.written_out import is_written_out
 from sscd_cli.images.refs import ImageRef, NotImagesError, image_column
 from sscd_cli.images.signatures import is_image_name
 from sscd_cli.storage.servers import exists, is_url, join, open_binary, without_file_scheme
+from sscd_cli.text import from_json
 
 TABLES = {".csv": ",", ".tsv": "\t"}
 LINES = (".jsonl", ".ndjson")
@@ -37,7 +38,7 @@ MOST_LABELLED = 1 << 14  # characters of a path and its labels
 MOST_LINES = 100_000  # of one row
 BOM = "\ufeff"
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what PowerShell begins a list with
-Row = dict[str, Any] | str
+JsonRow = dict[str, Any] | str
 # what a row of JSON calls the file, where it describes an image by a record
 KEYS = ("path", "file_name", "filename", "file", "url", "image")
 
@@ -118,13 +119,13 @@ def iter_records(path: str, column: str) -> Iterator[ListRow]:
         yield from (ListRow("", (image["file_name"],)) for image in found["images"])
 
 
-def read_json(path: str) -> dict[str, Any] | list[Row]:
+def read_json(path: str) -> dict[str, Any] | list[JsonRow]:
     """Read COCO or an array of rows: about six times its size in memory.
 
     Raises: as `iter_listing`.
     """
     with _unpacked(path) as file:
-        found: Any = json.load(file)
+        found: Any = from_json(file.read())
     if found and isinstance(found, list) and all(isinstance(row, dict | str) for row in found):
         return found
     images = found.get("images") if isinstance(found, dict) else None
@@ -214,7 +215,7 @@ def _unlabelled(line: str) -> str:
 
 
 def _of_lines(path: str, lines: Iterable[str], column: str) -> Iterator[ListRow]:
-    def rows() -> Iterator[tuple[str, Row | None]]:
+    def rows() -> Iterator[tuple[str, JsonRow | None]]:
         for number, text in enumerate(lines, 1):
             line = text.removeprefix(BOM) if number == 1 else text
             yield text, _json_row(line, number) if line.strip() else None
@@ -222,7 +223,9 @@ def _of_lines(path: str, lines: Iterable[str], column: str) -> Iterator[ListRow]
     return _of_rows(path, rows(), column)
 
 
-def _of_rows(path: str, rows: Iterable[tuple[str, Row | None]], column: str) -> Iterator[ListRow]:
+def _of_rows(
+    path: str, rows: Iterable[tuple[str, JsonRow | None]], column: str
+) -> Iterator[ListRow]:
     """Read rows of JSON, each with its text. Raises: UsageError: none has a column of names."""
     search = _Search(path, column)
     for text, row in rows:
@@ -235,9 +238,9 @@ def _of_rows(path: str, rows: Iterable[tuple[str, Row | None]], column: str) -> 
     search.end()
 
 
-def _json_row(line: str, number: int) -> Row:
+def _json_row(line: str, number: int) -> JsonRow:
     try:
-        row: Row = json.loads(line)
+        row: JsonRow = from_json(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"line {number}, column {error.colno}: {error.msg}") from None
     if not isinstance(row, dict | str):

@@ -11,7 +11,7 @@ from itertools import chain
 from sscd_cli.errors import UsageError
 from sscd_cli.images.containers.listing import UTF_16
 
-CHUNK_BYTES = 1 << 16
+PIPE_BYTES = 1 << 16
 
 
 def iter_names(stream: io.BufferedIOBase, *, from0: bool) -> Iterator[str]:
@@ -44,10 +44,10 @@ def iter_names(stream: io.BufferedIOBase, *, from0: bool) -> Iterator[str]:
 
 def _chunks(stream: io.BufferedIOBase) -> Iterator[bytes]:
     """Yield what arrives, without a mark at the start, and UTF-16 as names of files."""
-    first = stream.read1(CHUNK_BYTES)
-    while _begins_a_mark(first) and (more := stream.read1(CHUNK_BYTES)):
+    first = stream.read1(PIPE_BYTES)
+    while _begins_a_mark(first) and (more := stream.read1(PIPE_BYTES)):
         first += more
-    chunks = chain([first], iter(lambda: stream.read1(CHUNK_BYTES), b""))
+    chunks = chain([first], iter(lambda: stream.read1(PIPE_BYTES), b""))
     if first.startswith(UTF_16):
         yield from map(os.fsencode, codecs.iterdecode(chunks, "utf-16", "replace"))
     else:

@@ -242,6 +242,7 @@ class _Window:
         self._batches = batches
         self._kept: deque[pa.Array] = deque()
         self._bytes = 0
+        self._damage: Exception | None = None
         self.first = self.end = 0
         self.ended = False
 
@@ -257,7 +258,13 @@ class _Window:
         return None
 
     def _read_on(self) -> None:
-        batch = next(self._batches, None)
+        if self._damage is not None:  # what failed once would look as if it had ended
+            raise self._damage
+        try:
+            batch = next(self._batches, None)
+        except Exception as error:
+            self._damage = error
+            raise
         if batch is None:
             self.ended = True
             return

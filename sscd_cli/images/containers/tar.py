@@ -16,7 +16,15 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import IO, Any
 
-from sscd_cli.images.containers.packing import DAMAGE, ZSTANDARD, opened, packing, unpack, writer
+from sscd_cli.images.containers.packing import (
+    CHUNK_BYTES,
+    DAMAGE,
+    ZSTANDARD,
+    opened,
+    packing,
+    unpack,
+    writer,
+)
 from sscd_cli.images.refs import ImageRef, MissingMemberError, Place, Survey
 from sscd_cli.images.signatures import is_hidden, is_image_name
 from sscd_cli.storage.servers import open_binary
@@ -149,7 +157,7 @@ class TarContainer:
     def refs(self, survey: Survey | None = None) -> Iterator[ImageRef]:
         """Name the members with an image extension, also those that turn out unreadable.
 
-        Raises: as `tar_members.members_of`, after the members before the damage.
+        Raises: as `members_of`, after the members before the damage.
         """
         if survey is not None:
             survey.add(self._places.beside)
@@ -192,11 +200,8 @@ class TarContainer:
         return self._place(ref).size
 
     def read(self, ref: ImageRef, max_bytes: int) -> bytes:
-        """Return a member's bytes. Raises: OSError: the archive is truncated; a sparse file has
-        more than `max_bytes`."""
+        """Return a member's bytes. Raises: OSError: the archive is truncated."""
         place = self._place(ref)
-        if place.pieces is not None and place.size > max_bytes:
-            raise OSError(f"{place.size} bytes are more than the limit of {max_bytes}")
         data = io.BytesIO()
         with self._lock:
             if self._stream is not self._file and place.offset < self._stream.tell():
@@ -248,8 +253,6 @@ class _Places:
         else:
             self.beside.leave_out(key)
 
-
-CHUNK_BYTES = 1 << 20
 
 _Broken = tuple[tarfile.TarInfo, Place]
 

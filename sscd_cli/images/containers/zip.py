@@ -10,11 +10,11 @@ from collections.abc import Iterator, Set
 from pathlib import PurePosixPath
 
 from sscd_cli.images.containers.cut_zip import MEMBER, CutZip
+from sscd_cli.images.containers.packing import CHUNK_BYTES
 from sscd_cli.images.refs import ImageRef, MissingMemberError, Survey
 from sscd_cli.images.signatures import is_hidden, is_image_name
 from sscd_cli.storage.servers import open_binary
 
-CHUNK_BYTES = 1 << 20
 ENCRYPTED = 1  # a bit of a member's flags
 
 
@@ -118,5 +118,5 @@ def rewrite_zip(source: str, target: str, removed: Set[str]) -> int:
                 if str(PurePosixPath(info.filename)) in removed:
                     continue
                 with old.open(info) as member, new.open(copy.copy(info), "w") as output:
-                    shutil.copyfileobj(member, output, 1 << 20)
+                    shutil.copyfileobj(member, output, CHUNK_BYTES)
     return 0

@@ -128,7 +128,8 @@ def _session(path: Path, device: Device) -> Any:
     if device.type == "cuda":
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=providers)
+        # falling back it prints to stdout
+        session = onnxruntime.InferenceSession(path, options, providers, enable_fallback=0)
     except Exception as error:  # of a type for each status, all of them its own
         line = str(error).strip().partition("\n")[0]
         raise ModelError(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal, get_args
 
-from sscd_cli.choices import BANDS, LOOK_AT
+from sscd_cli.choices import BANDS, LOOK_AT, PLAIN
 from sscd_cli.reports.header import Header
 from sscd_cli.reports.matches import Match
+from sscd_cli.reports.reported import record_of
 from sscd_cli.text import counted
 
 # what becomes of a pair; the first one alone counts against the budget
@@ -48,7 +49,7 @@ class Leak:
 
     def record(self) -> dict[str, Any]:
         """Return it as one flat record."""
-        return {"status": self.status, "fingerprint": self.fingerprint, **asdict(self.match)}
+        return {"status": self.status, "fingerprint": self.fingerprint, **record_of(self.match)}
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class LeakReport:
         if self.expected is not None:
             yield "expected by chance", f"about {self.expected:,.1f}, of images that are no copies"
         yield "model", self.header.model
-        scale = "" if self.header.scale == "cosine" else f", {self.header.scale}"
+        scale = "" if self.header.scale == PLAIN else f", {self.header.scale}"
         yield "threshold", f"{self.header.threshold:.4g}{scale}"
 
 
