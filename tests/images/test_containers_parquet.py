@@ -218,7 +218,8 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path: Path) -> None:
             refs(path)
 
 
-def test_a_damaged_page_costs_its_rows_and_no_others(tmp_path: Path, tiny: Run) -> None:
+@pytest.mark.parametrize("batch", ["1", "8"])
+def test_a_damaged_page_costs_its_rows_and_no_others(tmp_path: Path, tiny: Run, batch: str) -> None:
     images = [picture(tmp_path / f"{n}.png", n).read_bytes() for n in range(4)]
     path = written(tmp_path / "a.parquet", {"image": images}, row_group_size=2, compression="gzip")
     data = bytearray(path.read_bytes())
@@ -226,7 +227,7 @@ def test_a_damaged_page_costs_its_rows_and_no_others(tmp_path: Path, tiny: Run) 
     start = at.dictionary_page_offset or at.data_page_offset
     data[start + 30 : start + 90] = bytes(60)
     path.write_bytes(data)
-    ran = tiny("embed", "a.parquet")
+    ran = tiny("embed", "a.parquet", "--batch-size", batch)
     assert ran.status == 0, ran.err
     assert list(read_descriptors(tmp_path / "descriptors").ids) == ["2", "3"]
     assert list(read_descriptors(tmp_path / "descriptors").unreadable.ids) == ["0", "1"]
