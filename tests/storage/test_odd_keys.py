@@ -33,6 +33,16 @@ def test_images_in_nameless_folders_are_listed(odd: str, slashes: str) -> None:
     assert named(f"{odd}//deep") == [(f"{odd}//deep", "c.png")]
 
 
+def test_what_is_hidden_in_nameless_folders_is_skipped_and_bins_are_counted(
+    tiny: Run, odd: str
+) -> None:
+    for key in ("/.b.png", "/.hidden/b.png", "/deep/#recycle/b.png", "sub//@eaDir/b.png"):
+        servers.write_url(f"{odd}/{key}", b"x")
+    ran = tiny("embed", odd)
+    assert "5 images: 1 embedded, 4 exact copies, 0 unreadable" in ran.err
+    assert "skipped: 1 #recycle, 1 @eaDir" in ran.err
+
+
 def test_a_nameless_folder_of_the_bucket_itself_is_listed(odd: str, tmp_path: Path) -> None:
     bucket, _, folder = odd.removeprefix("s3://").partition("/")
     place = f"s3://{bucket}//{folder}"

@@ -19,6 +19,7 @@ from sscd_cli.images.refs import QUARANTINE, Fault, ImageRef, Place, Survey
 from sscd_cli.images.signatures import (
     Sidecars,
     is_bin,
+    is_hidden,
     is_image_name,
     may_be_image,
     starts_like_image,
@@ -145,7 +146,13 @@ def _remote(url: str, key: str, survey: Survey) -> _Folder:
 
 
 def _listed(name: str, is_folder: bool, survey: Survey) -> bytes:
-    """Return the name under which an entry is listed, sorting as its id does; empty: left out."""
+    """Return the name under which an entry is listed, sorting as its id does; empty: left out.
+
+    One with slashes lies below a nameless folder of a bucket.
+    """
+    if "/" in name:
+        survey.skip(name)
+        return b"" if is_hidden(name) else os.fsencode(name)
     if is_bin(name) if is_folder else name.startswith(TRASHED):
         survey.bins[name if is_folder else TRASHED + "*"] += 1
     if is_skipped(name, is_folder=is_folder):
