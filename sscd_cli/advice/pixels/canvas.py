@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+_OFF = 3  # pixels
+_UNEVEN = 0.15  # of the rows of a corner: coding leaves waves beside what is dark
+_BLUNT = 4  # rows of which the last has something in it, unless there is a border
+
 
 def canvas_of(pixels: NDArray[np.uint8]) -> tuple[float, int]:
     """Return the share of a border of one colour, or of flat corners, and how many of these."""
@@ -22,7 +26,8 @@ def canvas_of(pixels: NDArray[np.uint8]) -> tuple[float, int]:
         for across in (slice(None), slice(None, None, -1)):
             corner = _corner(values[down, across])
             flat[down, across] |= corner
-            corners += int(corner[0].sum() > 1.15 * corner[height // 4].sum())
+            first = _edge(corner)
+            corners += int(corner[first].sum() > 1.15 * corner[first + height // 4].sum())
     return float(flat.mean()), corners
 
 
@@ -37,9 +42,22 @@ def _corner(values: NDArray[np.int16]) -> NDArray[np.bool_]:
     """Mark the triangle of black or white at the first corner, as of a turned canvas."""
     same = np.abs(values - values[0, 0]).max(axis=2) < 10
     extreme = values[0, 0].max() < 8 or values[0, 0].min() > 247
-    run = same.argmin(axis=1)  # flat pixels from the edge on, row by row
-    falls = extreme and not same.all() and run[0] > 2 and (np.diff(run[: len(run) // 4]) <= 1).all()
+    first = _edge(same)
+    run = same[first:].argmin(axis=1)[: len(same) // 4]  # flat pixels from the edge on, by row
+    falls = extreme and not same.all() and run[0] > 2 and _is_straight(run)
     marks = np.zeros(same.shape, np.bool_)
     if falls:
         marks = np.logical_and.accumulate(np.logical_and.accumulate(same, axis=1), axis=0)
     return marks
+
+
+def _is_straight(run: NDArray[np.intp]) -> bool:
+    """Say whether flat pixels get fewer, or stay as many, by as much from row to row."""
+    run = run[: int((run > 2).argmin()) or len(run)]
+    line = np.linspace(run[0], run[-1], len(run))
+    return bool(run[0] >= run[-1] and (np.abs(run - line) > _OFF).mean() < _UNEVEN)
+
+
+def _edge(same: NDArray[np.bool_]) -> int:
+    """Return the first row that is not all flat, of few: the corner of what was turned is blunt."""
+    return int(same[:_BLUNT].all(axis=1).argmin())
