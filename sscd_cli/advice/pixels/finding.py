@@ -6,13 +6,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from sscd_cli.advice.pixels.alignment import correlation
+from sscd_cli.advice.pixels.alignment import Floats, correlation
 from sscd_cli.advice.pixels.filters import grey_of
 from sscd_cli.advice.pixels.recoding import CodedPart
-
-Floats = NDArray[np.float32]
 
 _SCALES = np.geomspace(0.97, 0.4, 16)  # of the part, in shares of the picture that holds it
 _WINDOW = 192  # pixels at full resolution that are looked for

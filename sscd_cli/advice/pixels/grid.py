@@ -9,9 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.advice.pixels.alignment import Floats
 from sscd_cli.advice.pixels.filters import grey_of
-
-Floats = NDArray[np.float32]
 
 _SIDE = 8  # pixels of a block
 _OTHERS = ((4, 0), (0, 4), (4, 4))  # blocks of WebP begin there, too, but none of JPEG

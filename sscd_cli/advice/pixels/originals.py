@@ -14,14 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sscd_cli.advice.pixels.alignment import correlation
+from sscd_cli.advice.pixels.alignment import Floats, correlation
 from sscd_cli.advice.pixels.canvas import canvas_of
 from sscd_cli.advice.pixels.filters import block_means, grey_of
 from sscd_cli.advice.pixels.finding import Spot, found, goes_on, offset
 from sscd_cli.advice.pixels.recoding import VIEWS, CodedPart, View, first_of, scaled
 from sscd_cli.images.coding import Coding
-
-Floats = NDArray[np.float32]
 
 _SIDE = 96  # pixels of the longer side, to find one picture in another
 _SAME = 64  # pixels a side of the whole picture, squashed

@@ -17,13 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sscd_cli.advice.pixels.alignment import Floats
 from sscd_cli.advice.pixels.filters import block_means, grey_of
 from sscd_cli.advice.pixels.grid import holds_grid
-from sscd_cli.advice.pixels.tones import toned
+from sscd_cli.advice.pixels.tones import Pixels, toned
 from sscd_cli.images.coding import Coding
-
-Floats = NDArray[np.float32]
-Pixels = NDArray[np.uint8]
 
 _SIDE = 768  # pixels, at most, of a picture that are remembered
 _COMPARED = 208  # of them that are compared

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from sscd_cli.advice.pixels.alignment import Floats
+
 Pixels = NDArray[np.uint8]
 
 _EVERY = 13  # one pixel of so many tells how to mix
