@@ -34,7 +34,7 @@ _TURNED, _ONE_VIEW = 0.6, 0.85  # the same: of two that show one thing, of two s
 _TONE = 10  # grey levels by which what is at the edges may differ, as with noise
 _OTHER_TONES = 3  # grey levels by which pictures differ to the eye
 _CLIPPED, _ONE_SIDED, _MUCH = 0.008, 0.003, 0.05  # shares of values that were cut off
-_PALE = 0.72  # of the contrast of the other, which a picture may have been given, too, up to here
+_FLAT = 0.72  # of the contrast of the other, which a picture may have been given, too, up to here
 _BARE = 0.5  # of what lies around a part: that is flat
 _COVERED, _WIDE = 0.85, 0.15  # of a canvas: by what it holds and flat colour; by that alone
 
@@ -126,7 +126,7 @@ def _told(one: Look, other: Look) -> Verdict | None:
         verdict = _part_verdict(one, other, alike[View()]) or _canvas_verdict(one, other)
     if verdict is not None or view is None:
         return verdict
-    return _size_verdict(one, other, view) or _seen_verdict(one, other, view)
+    return _size_verdict(one, other, view, alike[view]) or _seen_verdict(one, other, view)
 
 
 def _differ(one: Floats, other: Floats) -> bool:
@@ -228,10 +228,10 @@ def _change(view: View, one: Floats, other: Floats) -> str:
     return "with other tones" if np.abs(one - other).mean() > _OTHER_TONES else "saved again"
 
 
-def _size_verdict(one: Look, other: Look, view: View) -> Verdict | None:
+def _size_verdict(one: Look, other: Look, view: View, alike: float) -> Verdict | None:
     if 0.95 < one.pixels / other.pixels < 1.05:
         return None
-    if correlation(grey_of(one.whole), view.of(grey_of(other.whole))) < _ONE_VIEW:
+    if alike < _ONE_VIEW:
         return Verdict(None)
     looks = one, other
     shapes = [look.size[0] / look.size[1] for look in looks]
@@ -303,8 +303,8 @@ def _tone_verdict(one: Look, other: Look, view: View) -> Verdict | None:
         return clipped if much else Verdict(1 - soft, "with less detail")
     if max(ends) > (_ONE_SIDED if min(ends) < 0.1 * max(ends) else min(ends) + _CLIPPED):
         return clipped
-    pale = _less((spread[0], spread[1]), _PALE)
-    return None if pale is None else Verdict(1 - pale, "with less contrast")
+    flat = _less((spread[0], spread[1]), _FLAT)
+    return None if flat is None else Verdict(1 - flat, "with less contrast")
 
 
 def _less(values: tuple[float, float], ratio: float) -> int | None:
