@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import tarfile
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from archives import tarred, zipped
 from conftest import picture
 from servers import Proxy, s3_server
 
@@ -56,20 +55,13 @@ def pictures(folder: Path) -> dict[str, bytes]:
 def packed(folder: Path, kind: str) -> bytes:
     """Return the pictures as one file."""
     files = pictures(folder)
-    stream = io.BytesIO()
     if kind == "tar":
-        with tarfile.open(fileobj=stream, mode="w") as tar:
-            for name, data in files.items():
-                member = tarfile.TarInfo(name)
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
-    elif kind == "zip":
-        with zipfile.ZipFile(stream, "w") as archive:
-            for name, data in files.items():
-                archive.writestr(name, data)
-    elif kind == "parquet":
+        return tarred(files)
+    if kind == "zip":
+        return zipped(files)
+    if kind == "parquet":
+        stream = io.BytesIO()
         table = pa.table({"image": list(files.values()), "key": list(files)})
         pq.write_table(table, stream, row_group_size=2)
-    else:
-        stream.write("".join(json.dumps({"image": f"in/{name}"}) + "\n" for name in files).encode())
-    return stream.getvalue()
+        return stream.getvalue()
+    return "".join(json.dumps({"image": f"in/{name}"}) + "\n" for name in files).encode()

@@ -168,14 +168,19 @@ def test_it_may_go_where_other_shots_are_rare_or_the_threshold_is_believed(
     assert "many other shots" not in ran.err
 
 
+def copies_of(page: Image.Image, untold: int, confirmed: int) -> list[dict[str, Image.Image]]:
+    """Return copies by name: too small for pixels to tell, and those that they confirm."""
+    tiny = {f"tiny{n}.png": page.resize((40 - n, 40)) for n in range(untold)}
+    smaller = {f"copy{n}.png": page.resize((425 - 2 * n, 550)) for n in range(confirmed)}
+    return [tiny, smaller]
+
+
 @pytest.mark.parametrize(("untold", "copies", "stay"), [(5, 0, True), (4, 0, False), (5, 3, False)])
 def test_where_pixels_confirm_few_pairs_what_they_cannot_tell_stays(
     sscd: Run, tmp_path: Path, untold: int, copies: int, stay: bool
 ) -> None:
-    one = PAGES[0]
-    tiny = {f"tiny{n}.png": one.resize((40 - n, 40)) for n in range(untold)}
-    smaller = {f"copy{n}.png": one.resize((425 - 2 * n, 550)) for n in range(copies)}
-    save(tmp_path, {"a.png": one, **smaller, **tiny})
+    tiny, smaller = copies_of(PAGES[0], untold, copies)
+    save(tmp_path, {"a.png": PAGES[0], **smaller, **tiny})
     ran = sscd(*WORDS, "paths")
     assert [name for name in ran.lines if "tiny" in name] == ([] if stay else sorted(tiny))
     assert [name for name in ran.lines if "copy" in name] == sorted(smaller)
@@ -188,10 +193,9 @@ def test_where_pixels_confirm_few_pairs_what_they_cannot_tell_stays(
 def test_of_two_sets_what_pixels_cannot_tell_may_not_go_but_counts_as_leaked(
     sscd: Run, tmp_path: Path, untold: int, copies: int, stay: bool
 ) -> None:
-    one = PAGES[0]
-    tiny = {f"tiny{n}.png": one.resize((40 - n, 40)) for n in range(untold)}
-    smaller = {f"copy{n}.png": one.resize((425 - 2 * n, 550)) for n in range(copies)}
+    tiny, smaller = copies_of(PAGES[0], untold, copies)
     save(tmp_path, smaller | tiny)
+    one = PAGES[0]
     (tmp_path / "theirs").mkdir()
     # what is confirmed beside one of them may be untold beside others, however many
     save(

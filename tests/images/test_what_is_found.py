@@ -10,8 +10,6 @@ import json
 import lzma
 import re
 import sqlite3
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from archives import tarred, zipped
 from conftest import Run, picture
 from pyarrow import feather
 
@@ -36,28 +35,6 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
     "xz": lzma.compress,
     "zst": lambda data: bytes(pa.compress(data, "zstd", asbytes=True)),
 }
-
-
-def tar(images: Files, links: dict[str, str] | None = None) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
-        for name, data in images.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-        for name, target in (links or {}).items():
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname = tarfile.SYMTYPE, target
-            archive.addfile(info)
-    return stream.getvalue()
-
-
-def zipped(images: Files) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        for name, data in images.items():
-            archive.writestr(name, data)
-    return stream.getvalue()
 
 
 def locked(images: Files) -> bytes:
@@ -125,7 +102,7 @@ def tables(images: Files, texts: list[str]) -> Files:
 def cut(images: Files) -> Files:
     names = "\n".join(f"{n}.png" for n in range(300_000))
     return {
-        "c.tar": tar(images)[:-12_000],
+        "c.tar": tarred(images)[:-12_000],
         "c.zip": zipped(images)[:-60],
         "c.arrow": table([*images.values()], arrow)[: -len(images["b.png"]) // 2],
         "c.jsonl": b'"a.png"\n"b.pn',
@@ -152,7 +129,7 @@ def found(folder: Path) -> Iterator[Files]:
         name: picture(folder / name, n, (200, 150)).read_bytes() for n, name in enumerate(IMAGES)
     }
     texts = [base64.b64encode(data).decode() for data in images.values()]
-    linked = tar(images, {"link.png": "a.png"})
+    linked = tarred(images, {"link.png": "a.png"})
     yield {"s.tar": linked, "s.cbt": linked}
     yield {f"s.tar.{kind}": pack(linked) for kind, pack in PACK.items()}
     yield {"s.zip": zipped(images), "s.cbz": zipped(images)}
@@ -163,7 +140,7 @@ def found(folder: Path) -> Iterator[Files]:
     yield cut(images)
     yield in_base64(texts)
     yield {"p.zip": locked(images)}
-    yield {"o.tar": tar({}, {"link.png": "/srv/a.png"})}
+    yield {"o.tar": tarred({}, {"link.png": "/srv/a.png"})}
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{1:064}\nsize 9\n".encode()
     yield dict.fromkeys(("g.png", "g.tar", "g.parquet", "g.csv"), pointer)
     yield {"v.feather": b"FEA1" + bytes(60)}

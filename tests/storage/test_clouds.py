@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +10,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from archives import tarred
 from clouds import GoogleStorage, Hub
 from conftest import Run, error_line, names_in, picture, records_of
 from servers import running
@@ -61,16 +61,6 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     HfFileSystem.clear_instance_cache()
 
 
-def tar_of(files: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as tar:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return stream.getvalue()
-
-
 def parquet_of(files: dict[str, bytes]) -> bytes:
     stream = io.BytesIO()
     pq.write_table(pa.table({"image": list(files.values()), "key": list(files)}), stream)
@@ -108,8 +98,8 @@ def test_a_bucket_of_google_goes_through_and_back_out(
 def test_shards_in_a_bucket_of_google_are_named_by_a_pattern(
     tiny: Run, google: GoogleStorage, pictures: dict[str, bytes]
 ) -> None:
-    google.objects = {f"s-{n}.tar": tar_of({f"{n}.png": pictures[f"{n}.png"]}) for n in range(3)}
-    google.objects["s-3.tar"] = tar_of({"copy.png": pictures["copy.png"]})
+    google.objects = {f"s-{n}.tar": tarred({f"{n}.png": pictures[f"{n}.png"]}) for n in range(3)}
+    google.objects["s-3.tar"] = tarred({"copy.png": pictures["copy.png"]})
     ran = tiny("dedup", "gs://photos/s-*.tar", "-f", "jsonl", "-o", "r.jsonl")
     assert ran.status == 0, ran.err
     assert list(read_descriptors(Path("descriptors")).ids) == NAMES
@@ -138,7 +128,7 @@ def test_what_is_not_at_google_is_named(tiny: Run, google: GoogleStorage, url: s
 def test_a_data_set_of_the_hub_goes_through_and_is_filtered(
     tiny: Run, hub: Hub, pictures: dict[str, bytes], kind: str
 ) -> None:
-    packed = {"s.tar": tar_of(pictures), "data/train-0.parquet": parquet_of(pictures)}
+    packed = {"s.tar": tarred(pictures), "data/train-0.parquet": parquet_of(pictures)}
     hub.objects = {"README.md": b"", **packed, **{f"in/{n}": d for n, d in pictures.items()}}
     source = f"hf://datasets/someone/photos/{kind}"
     hub.faults += [("503", "GET /datasets"), ("drop", "GET /datasets"), ("cut", "GET /datasets")]
