@@ -68,6 +68,13 @@ def cannot_read(kind: str, path: str, error: Exception, fix: str) -> SscdError:
     return SscdError(f"cannot read the {kind} {path}: {reason_of(error)}", fix)
 
 
+def cannot_write(
+    place: object, error: Exception, fix: str, kind: type[SscdError] = SscdError
+) -> SscdError:
+    """Return the error for a file, folder or stream that `error` keeps from being written."""
+    return kind(f"cannot write {place}: {reason_of(error)}", fix)
+
+
 def reason_of(error: Exception) -> str:
     """Return in one line what an exception says, without the file's name that it may repeat."""
     reason = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__

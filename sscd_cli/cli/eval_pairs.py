@@ -38,7 +38,7 @@ def eval_pairs(
     with terminal.report_stream(output) as stream:
         stream.write("".join(lines).encode("utf-8", "surrogateescape"))
     for path in options.plot:
-        with terminal.report_stream(path) as stream:
+        with terminal.report_stream(path, fix="name another file with --plot") as stream:
             stream.write(verb.draw(result, path))
     if result.left_out:
         terminal.warn(f"left out {counted(result.left_out, 'pairs')} with an unreadable image")

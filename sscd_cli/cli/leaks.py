@@ -78,7 +78,8 @@ def _write_clean_list(options: LeaksOptions, found: LeaksResult) -> None:
 
     if options.clean_list is None:
         return
-    with terminal.report_stream(options.clean_list) as stream:
+    fix = "name another file with --clean-list"
+    with terminal.report_stream(options.clean_list, fix=fix) as stream:
         for line in path_lines(found.clean_ids(), null=False):
             stream.write(line.encode("utf-8", "surrogateescape"))
 

@@ -16,9 +16,9 @@ import typer
 from sscd_cli.choices import PLAIN
 from sscd_cli.cli.progress import Watcher, wants_lines
 from sscd_cli.cli.screen import Screen, fitted, has_colours, painted
-from sscd_cli.errors import SscdError, printable, reason_of
+from sscd_cli.errors import SscdError, cannot_write, printable
 from sscd_cli.options.help import Help
-from sscd_cli.storage.files import output_file
+from sscd_cli.storage.files import ANOTHER, output_file
 
 
 @dataclass
@@ -144,28 +144,20 @@ def unwatched() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def report_stream(output: Path | None, *, prose: bool = False) -> Iterator[BinaryIO]:
+def report_stream(
+    output: Path | None, *, prose: bool = False, fix: str = ANOTHER
+) -> Iterator[BinaryIO]:
     """Yield where a report goes: stdout, or a file that is complete or absent.
 
     Where the reader of a pipe has closed it the block ends there, quietly, and the command goes
     on: it has read enough, and the exit status is that of the whole report. A device or a named
     pipe is written to in its place, and a link where it leads.
-    prose: it is for people, so that a terminal breaks its lines between words.
+    prose: it is for people, so that a terminal breaks its lines between words. fix: what the user
+    can do if the file cannot be written.
     Raises: SscdError: it cannot be written.
     """
-    if output is None:
-        with _own_stdout(prose) as stream:
-            yield stream
-        return
-    try:
-        with output_file(output) as file:
-            yield file
-    except BrokenPipeError:
-        return
-    except OSError as error:
-        raise SscdError(
-            f"cannot write {output}: {reason_of(error)}", "name another file with -o"
-        ) from error
+    with _own_stdout(prose) if output is None else output_file(output, fix) as stream:
+        yield stream
 
 
 @contextmanager
@@ -186,5 +178,4 @@ def _own_stdout(prose: bool) -> Iterator[BinaryIO]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             return
-        what = f"cannot write to stdout: {reason_of(error)}"
-        raise SscdError(what, "send the output somewhere else") from error
+        raise cannot_write("to stdout", error, "send the output somewhere else") from error

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sscd_cli.commands.split_pairs import Judge, SplitPair
 from sscd_cli.commands.splits import Split, short_names
-from sscd_cli.errors import SscdError, reason_of
+from sscd_cli.errors import cannot_write
 from sscd_cli.matching.doubts import as_keys
 from sscd_cli.matching.forest import leaving
 from sscd_cli.matching.join import Pairs, merged
@@ -124,14 +124,14 @@ def _paths(split: Split, rows: NDArray[np.int64]) -> list[str]:
 def _write(file: Path, paths: list[str]) -> None:
     """Write a list whose names are relative to its folder, as lists are read."""
     names = (path if is_url(path) else _relative(path, file.parent) for path in paths)
+    fix = "name another folder with --resplit"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with output_file(file) as stream:
-            for line in path_lines(names, null=False):
-                stream.write(line.encode("utf-8", "surrogateescape"))
     except OSError as error:
-        what = f"cannot write {file}: {reason_of(error)}"
-        raise SscdError(what, "name another folder with --resplit") from error
+        raise cannot_write(file, error, fix) from error
+    with output_file(file, fix) as stream:
+        for line in path_lines(names, null=False):
+            stream.write(line.encode("utf-8", "surrogateescape"))
 
 
 def _relative(path: str, folder: Path) -> str:

@@ -63,13 +63,9 @@ def _write(report: Report, options: ReviewOptions, output: Path) -> ReviewResult
     decided = decisions_at(options.decisions, decisions)
     decide = partial(decided_among, decided)
     sizes = {"side": options.side, "most": options.previews}
-    try:
-        with output_file(output) as file:
-            for piece in page(header, clusters, decide=decide, **sizes):
-                file.write(piece.encode())
-    except OSError as error:
-        what = f"cannot write {output}: {reason_of(error)}"
-        raise SscdError(what, "name another file with -o") from error
+    with output_file(output) as file:
+        for piece in page(header, clusters, decide=decide, **sizes):
+            file.write(piece.encode())
     return ReviewResult(output, len(clusters))
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sscd_cli.decisions.records import HASH, Pair
-from sscd_cli.errors import SscdError, UsageError, reason_of
+from sscd_cli.errors import UsageError, reason_of
 from sscd_cli.storage.files import output_file
 from sscd_cli.text import TOOL, from_json
 
@@ -55,9 +55,5 @@ def write_baseline(file: Path, pairs: Iterable[KnownLeak]) -> None:
     """Write pairs as a file that is complete or absent. Raises: SscdError: it cannot be."""
     lines = ",\n".join(json.dumps((*pair.contents, *pair.pixels)) for pair in sorted(set(pairs)))
     start = json.dumps({**TOOL, "baseline": []})
-    try:
-        with output_file(file) as stream:
-            stream.write(f"{start.removesuffix(']}')}\n{lines}\n]}}\n".encode())
-    except OSError as error:
-        what = f"cannot write {file}: {reason_of(error)}"
-        raise SscdError(what, "name another file with --write-baseline") from error
+    with output_file(file, "name another file with --write-baseline") as stream:
+        stream.write(f"{start.removesuffix(']}')}\n{lines}\n]}}\n".encode())

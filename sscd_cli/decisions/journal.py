@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from sscd_cli.decisions.acts import Act
 from sscd_cli.decisions.folder_times import FolderTimes, Times, times_of
-from sscd_cli.errors import SscdError, UsageError, reason_of
+from sscd_cli.errors import SscdError, UsageError, cannot_write, reason_of
 from sscd_cli.storage.files import sync_folder
 from sscd_cli.storage.locks import lock
 from sscd_cli.text import TOOL, from_json
@@ -105,8 +105,8 @@ class Journal:
                 left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
         except OSError as error:
-            what = f"cannot write {self.path}: {reason_of(error)}"
-            raise SscdError(what, "see to that and run the same command again") from None
+            fix = "see to that and run the same command again"
+            raise cannot_write(self.path, error, fix) from None
 
     def _read(self, lines: Sequence[bytes]) -> None:
         for line in lines:

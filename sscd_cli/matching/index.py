@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sscd_cli.errors import StoreError, UsageError, reason_of
+from sscd_cli.errors import StoreError, UsageError, cannot_write
 from sscd_cli.matching.products import Indices
 from sscd_cli.storage.files import whole_file
 from sscd_cli.text import counted, from_json
@@ -162,10 +162,8 @@ class Index:
             with whole_file(_manifest_path(path)) as file:
                 file.write(json.dumps(record, indent=1, sort_keys=True).encode() + b"\n")
         except OSError as error:
-            raise StoreError(
-                f"cannot write the index {path}: {reason_of(error)}",
-                "free some space or choose another place",
-            ) from error
+            fix = "free some space or choose another place"
+            raise cannot_write(f"the index {path}", error, fix, StoreError) from error
 
     @classmethod
     def load(cls, path: Path) -> Index:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -145,6 +146,8 @@ class EvalPairsOptions(Options):
     plot: Annotated[
         tuple[Path, ...],
         Help(
-            "Draw the curve into this .png or .svg file.", value="FILE", parse=shared.file_to_write
+            "Draw the curve into this .png or .svg file.",
+            value="FILE",
+            parse=partial(shared.file_to_write, option="--plot"),
         ),
     ] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -122,7 +123,7 @@ class LeaksOptions(Options):
         Help(
             "Write the leaks found as a baseline, which accepts them: the exit status is 0.",
             value="FILE",
-            parse=shared.file_to_write,
+            parse=partial(shared.file_to_write, option="--write-baseline"),
         ),
     ] = None
     decisions: Annotated[
@@ -138,7 +139,7 @@ class LeaksOptions(Options):
         Help(
             "Write the ids of the test images without any copy, one a line.",
             value="FILE",
-            parse=shared.file_to_write,
+            parse=partial(shared.file_to_write, option="--clean-list"),
         ),
     ] = None
     resplit: Annotated[

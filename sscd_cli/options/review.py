@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +31,7 @@ class ReviewOptions(Options):
             "What was decided before, and where --serve writes; by default decisions.jsonl with "
             "the descriptors.",
             value="FILE",
-            parse=shared.file_to_write,
+            parse=partial(shared.file_to_write, option="--decisions"),
         ),
     ] = None
     previews: Annotated[

@@ -20,13 +20,13 @@ def local(path: str) -> Path:
     return found
 
 
-def file_to_write(path: str) -> Path:
+def file_to_write(path: str, option: str = "-o") -> Path:
     """Return a path, here or on a server, to which a file can be written.
 
-    Raises: SscdError: none can.
+    Raises: SscdError: none can; it names the option.
     """
     found = place(path)
-    check_output(found)
+    check_output(found, f"name another file with {option}")
     return found
 
 

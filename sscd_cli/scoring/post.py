@@ -31,7 +31,7 @@ from sscd_cli.choices import TRANSFORMS, Transform
 from sscd_cli.descriptors.provenance import Descriptor, Provenance, difference
 from sscd_cli.errors import StoreError, UsageError, reason_of
 from sscd_cli.scoring.moments import Moments, Sample, principal_axes, rank
-from sscd_cli.storage.files import file_here, output_file, writing
+from sscd_cli.storage.files import file_here, output_file
 from sscd_cli.text import counted, from_json
 
 Floats = npt.NDArray[np.float32]
@@ -181,7 +181,7 @@ class PostProcessing:
         )
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file, complete or absent. Raises: StoreError: it cannot be."""
+        """Write one safetensors file, complete or absent. Raises: SscdError: it cannot be."""
         from safetensors.numpy import save
 
         tensors = self._tensors()
@@ -194,7 +194,7 @@ class PostProcessing:
             "digest": _digest(*tensors.values()),
         }
         payload = save(tensors, {"sscd_post": json.dumps(metadata, sort_keys=True)})
-        with writing(path, "-o"), output_file(path) as file:
+        with output_file(path) as file:
             file.write(payload)
 
     @classmethod

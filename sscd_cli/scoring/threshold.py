@@ -11,7 +11,7 @@ from sscd_cli.choices import AUTO, check_threshold
 from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.errors import SscdError, StoreError, UsageError, printable
 from sscd_cli.scoring.scale import COSINE, Scale
-from sscd_cli.storage.files import output_file, writing
+from sscd_cli.storage.files import output_file
 from sscd_cli.storage.places import place
 from sscd_cli.text import from_json
 
@@ -38,9 +38,9 @@ class CalibratedThreshold:
     date: str
 
     def save(self, path: Path) -> None:
-        """Write a JSON file that is complete or absent. Raises: StoreError: it cannot be."""
+        """Write a JSON file that is complete or absent. Raises: SscdError: it cannot be."""
         text = json.dumps({"version": _VERSION, **asdict(self)}, indent=2, sort_keys=True)
-        with writing(path, "-o"), output_file(path) as file:
+        with output_file(path) as file:
             file.write(f"{text}\n".encode())
 
     @classmethod

@@ -20,10 +20,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from sscd_cli.errors import SscdError, StoreError, UsageError, reason_of
+from sscd_cli.errors import SscdError, StoreError, UsageError, cannot_write, reason_of
 from sscd_cli.storage.locks import lock
 from sscd_cli.storage.places import RemotePath
 from sscd_cli.storage.servers import check_takes_files
+
+ANOTHER = "name another file with -o"
 
 
 @contextmanager
@@ -49,17 +51,24 @@ def whole_file(path: Path, *, new: bool = False) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def output_file(path: Path) -> Iterator[BinaryIO]:
+def output_file(path: Path, fix: str = ANOTHER) -> Iterator[BinaryIO]:
     """Yield what a user named to write to: a whole file, reached through any link.
 
-    A device or a named pipe is written to in its place, not replaced by a file.
-    Raises: SscdError: its folder is missing. OSError: as `whole_file`.
+    A device or a named pipe is written to in its place, not replaced by a file. Where the reader
+    of a pipe has closed it the block ends there, quietly: it has read enough.
+    Args: fix: what the user can do if it cannot be written.
+    Raises: SscdError: it cannot.
     """
-    check_folder(path)
-    # /dev/stdout may lead to a file that is open already
-    in_place = path.exists() and (not path.is_file() or path.is_relative_to("/dev"))
-    with path.open("wb") if in_place else whole_file(_led_to(path)) as file:
-        yield file
+    _check_folder(path, fix)
+    try:
+        # /dev/stdout may lead to a file that is open already
+        in_place = path.exists() and (not path.is_file() or path.is_relative_to("/dev"))
+        with path.open("wb") if in_place else whole_file(_led_to(path)) as file:
+            yield file
+    except BrokenPipeError:
+        return
+    except OSError as error:
+        raise cannot_write(path, error, fix) from error
 
 
 @contextmanager
@@ -126,9 +135,12 @@ def _sync(path: str) -> None:
         os.close(descriptor)
 
 
-def check_output(path: Path) -> None:
-    """Raise SscdError where a user named what cannot be written, before any work is done for it."""
-    check_folder(path)
+def check_output(path: Path, fix: str = ANOTHER) -> None:
+    """Raise SscdError where a user named what cannot be written, before any work is done for it.
+
+    fix: what the user can do then.
+    """
+    _check_folder(path, fix)
     if isinstance(path, RemotePath):
         try:
             check_takes_files(str(path))
@@ -140,8 +152,7 @@ def check_output(path: Path) -> None:
     try:
         _check_writable(path)
     except OSError as error:
-        what = f"cannot write {path}: {reason_of(error)}"
-        raise SscdError(what, "name another file with -o") from None
+        raise cannot_write(path, error, fix) from None
 
 
 def _check_writable(path: Path) -> None:
@@ -156,11 +167,9 @@ def _check_writable(path: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def check_folder(path: Path) -> None:
-    """Raise SscdError where a user named a file in a folder that is not there."""
+def _check_folder(path: Path, fix: str) -> None:
     if not isinstance(path, RemotePath) and not _led_to(path).parent.exists():
-        fix = "make it first or name another file with -o"
-        raise SscdError(f"cannot write {path}: no such folder", fix)
+        raise SscdError(f"cannot write {path}: no such folder", f"make it first or {fix}")
 
 
 def _led_to(path: Path) -> Path:
@@ -175,11 +184,8 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def writing(place: Path, option: str = "-d") -> Iterator[None]:
-    """Turn an OSError while writing to `place` into a StoreError with its remedy.
-
-    option: the command-line option that names another place.
-    """
+def writing(place: Path) -> Iterator[None]:
+    """Turn an OSError while writing descriptors to `place` into a StoreError with its remedy."""
     try:
         yield
     except BrokenPipeError:
@@ -190,7 +196,7 @@ def writing(place: Path, option: str = "-d") -> Iterator[None]:
         elif error.errno in {errno.ENOSPC, errno.EDQUOT}:
             what, fix = "the disk is full", "free some space and run the same command again"
         else:
-            what, fix = reason_of(error), f"choose another place with {option}"
+            what, fix = reason_of(error), "choose another place with -d"
         raise StoreError(f"cannot write to {place}: {what}", fix) from error
 
 

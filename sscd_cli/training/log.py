@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from sscd_cli.errors import SscdError, reason_of
+from sscd_cli.errors import cannot_write
 from sscd_cli.storage.files import whole_file
 
 
@@ -52,10 +52,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        raise SscdError(
-            f"cannot write {path}: {reason_of(error)}",
-            "make room or name another --output; --resume goes on from the last checkpoint",
-        ) from error
+        fix = "make room or name another --output; --resume goes on from the last checkpoint"
+        raise cannot_write(path, error, fix) from error
 
 
 def append_step(path: Path, step: StepLog) -> None:

@@ -243,12 +243,12 @@ def test_an_output_in_a_missing_folder_is_one_mistake_in_every_command(
         *(["dedup", "-o"], ["fit", "-o"], ["calibrate", "-o"]),
         *(["models", "export", "other", "-o"], ["eval", "disc", "a", "-o"]),
         *(["eval", "pairs", "truth.csv", "-o"], ["eval", "pairs", "truth.csv", "--plot"]),
+        ["review", "-", "--decisions"],
     ):
         ran = sscd(*words, "no/file")
         assert ran.status == 3
-        assert error_line(ran) == (
-            "cannot write no/file: no such folder; make it first or name another file with -o"
-        )
+        another = f"make it first or name another file with {words[-1]}"
+        assert error_line(ran) == f"cannot write no/file: no such folder; {another}"
     assert not (tmp_path / "no").exists()
 
 

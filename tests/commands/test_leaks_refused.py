@@ -80,8 +80,9 @@ def wrong() -> Iterator[tuple[str, int, str]]:
     yield f"{both} --decisions note.txt", 3, "line 1 of note.txt is no decision: "
     yield f"{both} -o leaks.csv", 2, "no report of leaks is a .csv file; use *.txt, *.json, "
     yield f"{both} -o no/leaks.json", 3, "cannot write no/leaks.json: no such folder; "
-    yield f"{both} --write-baseline no/x", 3, "cannot write no/x: no such folder; "
-    yield f"{both} --clean-list no/x", 3, "cannot write no/x: no such folder; "
+    for option in ("--write-baseline", "--clean-list"):
+        another = f"make it first or name another file with {option}"
+        yield f"{both} {option} no/x", 3, f"cannot write no/x: no such folder; {another}"
     yield f"{both} -f csv", 2, "unknown format 'csv'; use one of text, json, junit, sarif, "
     yield f"{both} -m sscd_mini", 2, "--model does nothing without images as TEST or --against; "
     yield f"{both} -d other", 2, "--descriptors does nothing without images as TEST or "

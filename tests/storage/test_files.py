@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from typing import BinaryIO
 import pytest
 from conftest import names_in
 
+from sscd_cli.errors import SscdError
 from sscd_cli.storage import files
-from sscd_cli.storage.files import remove_abandoned, unfinished_folder, whole_file
+from sscd_cli.storage.files import output_file, remove_abandoned, unfinished_folder, whole_file
 
 
 def test_of_two_writers_at_once_neither_writes_into_the_others_file(tmp_path: Path) -> None:
@@ -24,6 +26,26 @@ def test_of_two_writers_at_once_neither_writes_into_the_others_file(tmp_path: Pa
         assert path.read_bytes() == b"first and longer"
     assert path.read_bytes() == b"last"
     assert names_in(tmp_path) == ["report.csv"]
+
+
+def test_an_output_that_cannot_be_written_names_what_to_do(tmp_path: Path) -> None:
+    said = "cannot write /dev/full: No space left on device; name another file with --plot"
+    fix = "name another file with --plot"
+    with pytest.raises(SscdError, match=said), output_file(Path("/dev/full"), fix) as file:
+        file.write(b"curve")
+    gone = tmp_path / "gone" / "curve"
+    with pytest.raises(SscdError, match=f"make it first or {fix}"), output_file(gone, fix):
+        pass
+
+
+def test_a_reader_that_has_read_enough_of_a_named_pipe_ends_the_output_quietly(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with output_file(pipe) as file:
+        os.close(reader)
+        file.write(b"a page")
 
 
 @pytest.mark.parametrize("writer", ["whole_file(path)", "unfinished_folder(path)"])

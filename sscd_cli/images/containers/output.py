@@ -7,7 +7,7 @@ from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sscd_cli.errors import SscdError, reason_of
+from sscd_cli.errors import SscdError, cannot_write
 from sscd_cli.storage.files import publish_new, sync, unfinished_folder
 from sscd_cli.storage.places import RemotePath
 from sscd_cli.storage.servers import is_url, remove_url, upload
@@ -66,8 +66,7 @@ def publishing(output: Path) -> Iterator[Output]:
     except FileExistsError:
         raise SscdError(f"{output} exists", "choose another place with -o") from None
     except OSError as error:
-        what = f"cannot write {output}: {reason_of(error)}"
-        raise SscdError(what, "choose another place with -o") from error
+        raise cannot_write(output, error, "choose another place with -o") from error
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from sscd_cli.errors import ModelError, reason_of
+from sscd_cli.errors import ModelError, SscdError, cannot_write, reason_of
 from sscd_cli.models.catalogue.published import Published
 from sscd_cli.storage.files import whole_file
 from sscd_cli.storage.locks import lock
@@ -131,6 +131,6 @@ def locked(target: Path, waiting: Callable[[], None] = lambda: None) -> Iterator
         yield
 
 
-def _unwritable(folder: Path, error: OSError) -> ModelError:
+def _unwritable(folder: Path, error: OSError) -> SscdError:
     fix = "free some space or set SSCD_CACHE to another folder"
-    return ModelError(f"cannot write to {folder}: {reason_of(error)}", fix)
+    return cannot_write(f"to {folder}", error, fix, ModelError)

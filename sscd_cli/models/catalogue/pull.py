@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from sscd_cli.errors import ModelError, reason_of
+from sscd_cli.errors import ModelError, cannot_write, reason_of
 from sscd_cli.models.catalogue.cache import file_digest, locked
 from sscd_cli.models.files.containers import MAX_FILE
 from sscd_cli.storage.files import sync_folder
@@ -225,10 +225,8 @@ def _disk(job: Download) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ModelError(
-            f"cannot write {job.part}: {reason_of(error)}",
-            "free some space or set SSCD_CACHE to another folder, and run it again",
-        ) from error
+        fix = "free some space or set SSCD_CACHE to another folder, and run it again"
+        raise cannot_write(job.part, error, fix, ModelError) from error
 
 
 def _extent(status: int, headers: Message, have: int) -> tuple[int, int | None]:

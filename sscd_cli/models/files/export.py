@@ -22,14 +22,14 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sscd_cli.errors import ModelError, UsageError, reason_of
+from sscd_cli.errors import ModelError, UsageError, cannot_write
 from sscd_cli.images.preprocess import RECIPES, Recipe
 from sscd_cli.models.catalogue.registry import ASSUMED, ModelSpec, find_model
 from sscd_cli.models.files.onnx_file import run_onnx, save_onnx
 from sscd_cli.models.files.safetensors_file import notes_of, save_network
 from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.network import Network, gem
-from sscd_cli.storage.files import output_file
+from sscd_cli.storage.files import ANOTHER, output_file
 
 TOLERANCE = 1e-5
 
@@ -67,8 +67,8 @@ def export_model(name: str, path: Path, format: str) -> Exported:
     """Write the model called `name` to `path`, completely or not at all.
 
     format: a key of `FORMATS`.
-    Raises: UsageError: no such format. ModelError: unknown model; the written file differs; it
-    cannot be written; a package that the format needs is missing. SscdError: its folder is missing.
+    Raises: UsageError: no such format. ModelError: unknown model; the written file differs; a
+    package that the format needs is missing. SscdError: the file cannot be written.
     """
     if format not in FORMATS:
         raise UsageError(f"cannot export as {format!r}", f"use one of {', '.join(FORMATS)}")
@@ -88,8 +88,7 @@ def export_model(name: str, path: Path, format: str) -> Exported:
             with made.open("rb") as file, output_file(path) as output:
                 shutil.copyfileobj(file, output)
     except (OSError, RuntimeError, SafetensorError) as error:
-        what = f"cannot write {path}: {reason_of(error)}"
-        raise ModelError(what, "name another file with -o") from error
+        raise cannot_write(path, error, ANOTHER, ModelError) from error
     assumed = spec.recipe == RECIPES[ASSUMED]
     return Exported(difference, None if assumed or format != "torchvision" else spec.recipe)
 
