@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from conftest import Run, Store, error_line, names_in, picture
 
 from sscd_cli.cli.combinations import RULES
@@ -32,9 +31,9 @@ def refused(sscd: Run, typed: str, message: str) -> None:
 
 
 def test_the_table_names_options_that_there_are() -> None:
-    from sscd_cli.cli.app import app
+    from sscd_cli.cli.app import tree
 
-    root: Any = typer.main.get_command(app)
+    root = tree()
     for name, rules in RULES.items():
         command = root
         for word in name.split():
