@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import SSCD, Run, error_line, picture
+from pausing import paused_embed
 
 from sscd_cli.commands import embed
 from sscd_cli.descriptors.read import read_descriptors
@@ -165,50 +165,16 @@ def test_the_library_reports_its_progress(photos: Path, tmp_path: Path, tiny_mod
     assert result.saw([str(photos)] * 2, ["00.png", "no.png"]).tolist() == [True, False]
 
 
-SLOW = """
-import os, signal, sys, time
-from sscd_cli.embedding import local
-from sscd_cli.__main__ import main
-real = local._write
-def slow(some, *rest):
-    print("batch", flush=True)
-    time.sleep(float(os.environ["PAUSE"]))
-    real(some, *rest)
-local._write = slow
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 @pytest.fixture
 def undisturbed(tiny: Run, photos: Path) -> dict[str, Any]:
     assert tiny("embed", "photos", "-d", "undisturbed", "--batch-size", "4").status == 0
     return content(Path("undisturbed"))
 
 
-def start(model: Path, pause: float, *words: str) -> subprocess.Popen[str]:
-    """Start `sscd embed photos` in batches of four, pausing after each."""
-    words = ("embed", "photos", "-d", "d", "-m", str(model), "--batch-size", "4", *words)
-    return subprocess.Popen(
-        [sys.executable, "-c", SLOW, *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PAUSE": str(pause)},
-    )
-
-
-def after_batches(process: subprocess.Popen[str], count: int) -> None:
-    assert process.stdout is not None
-    for _ in range(count):
-        assert process.stdout.readline() == "batch\n", process.communicate()
-
-
 def test_ctrl_c_keeps_the_rows_and_the_next_run_goes_on(
     tiny: Run, tiny_model: Path, undisturbed: dict[str, Any]
 ) -> None:
-    process = start(tiny_model, 4)
-    after_batches(process, 2)
-    time.sleep(0.2)
+    process = paused_embed(2, "photos", "-d", "d", "-m", str(tiny_model), "--batch-size", "4")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
@@ -223,9 +189,9 @@ def test_ctrl_c_keeps_the_rows_and_the_next_run_goes_on(
 def test_a_killed_run_loses_its_open_shard_only_and_the_next_completes_it(
     tiny: Run, tiny_model: Path, undisturbed: dict[str, Any], workers: str
 ) -> None:
-    process = start(tiny_model, 4, "--shard-rows", "3", "--workers", workers)
-    after_batches(process, 3)
-    second = tiny("embed", "photos", "-d", "d", "--shard-rows", "3", "--batch-size", "4")
+    words = ("photos", "-d", "d", "--shard-rows", "3", "--batch-size", "4")
+    process = paused_embed(3, *words, "-m", str(tiny_model), "--workers", workers)
+    second = tiny("embed", *words)
     assert second.status == 3
     assert error_line(second) == (
         "another sscd is writing to d; wait for it to end, or choose another place with -d"
@@ -234,7 +200,7 @@ def test_a_killed_run_loses_its_open_shard_only_and_the_next_completes_it(
     process.communicate(timeout=120)
     assert len(content(Path("d"))) == 6  # eight rows were handed over, in shards of three
     Path("d/.shard-000002.parquet.part").write_bytes(b"half")
-    ran = tiny("embed", "photos", "-d", "d", "--shard-rows", "3", "--batch-size", "4")
+    ran = tiny("embed", *words)
     assert counts(ran.err).endswith("6 unchanged")
     assert content(Path("d")) == undisturbed
     assert not list(Path("d").glob(".*.part"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import Run, error_line, names_in, picture
 from divided import COUNT, rows
+from pausing import paused_embed
 
 from sscd_cli.errors import UsageError
 from sscd_cli.machines.tasks import Task, all_tasks
@@ -197,42 +197,13 @@ def test_what_cannot_be_is_refused_before_any_work(
     assert not Path("descriptors").exists()
 
 
-PAUSED = """
-import sys, time
-from itertools import count
-from sscd_cli.embedding import local
-from sscd_cli.__main__ import main
-real, batches = local._write, count(1)
-def paused(batch, *rest):
-    if next(batches) == 2:
-        print("second batch", flush=True)
-        time.sleep(60)
-    real(batch, *rest)
-local._write = paused
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def paused(model: Path, number: int, *words: str) -> subprocess.Popen[str]:
-    """Start one task in batches of two, which stops after its second batch."""
-    words = ("embed", "photos", "--task", f"{number}/{N}", "-m", str(model), *words)
-    process = subprocess.Popen(
-        [sys.executable, "-c", PAUSED, *words, "--batch-size", "2", "--shard-rows", "2"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "second batch\n", process.communicate()
-    return process
-
-
 def test_tasks_run_beside_each_other_but_none_runs_twice(
     tiny: Run, tiny_model: Path, photos: Path
 ) -> None:
     small = ("--batch-size", "2", "--shard-rows", "2")
     tiny("embed", "photos", "-d", "one", *small)
-    process = paused(tiny_model, 1)
+    words = ("photos", "--task", f"1/{N}", "-m", str(tiny_model))
+    process = paused_embed(2, *words, *small)
     assert error_line(tiny("embed", "photos", "--task", "1/4", *small)) == (
         "another sscd is writing to part 1/4 of descriptors; "
         "wait for it to end, or choose another place with -d"
