@@ -221,7 +221,7 @@ def test_a_dataset_that_outgrows_an_exact_index_gets_lists(
 
 def test_the_manifest_says_what_share_of_the_nearest_an_index_finds():
     rows = descriptors(2000)
-    coarse = built(rows, "IVF64,PQ4")
+    coarse = built(rows, "IVF64,PQ4x4")
     scores = rows.astype(np.float32) @ rows.astype(np.float32).T
     hits = 0
     sample = np.linspace(0, 1999, 200).astype(int)
