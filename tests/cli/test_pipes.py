@@ -7,11 +7,12 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SSCD, Store, names_in, picture
+from conftest import SSCD, Run, Store, names_in, picture
 
 A, B = [1.0, 0.0], [0.0, 1.0]
 ODD = ("with space.png", "new\nline.png", "-rf.png", "quote'\".png", os.fsdecode(b"caf\xe9.png"))
@@ -93,16 +94,36 @@ def test_a_reader_that_stops_early_is_no_error(bash: Any, many: Path, format: st
     assert ran.stdout[1:] == b"0\n"
 
 
+def test_a_closed_pipe_does_not_change_the_verdict(bash: Any, many: Path) -> None:
+    dedup, status = "sscd dedup -q -t 0.9 --exit-code", "echo ${PIPESTATUS[0]}"
+    ran = bash(f"{dedup} | true; {status}; {dedup} -f csv -o /dev/stdout | true; {status}")
+    assert (ran.stdout, ran.stderr) == (b"1\n1\n", b"")
+
+
 @pytest.mark.parametrize("format", ["jsonl", "text", "csv", "paths", "html", "parquet"])
-@pytest.mark.parametrize("more", ["", "--against one"])
-def test_a_closed_pipe_does_not_change_the_verdict(
-    bash: Any, tmp_path: Path, store: Store, many: Path, format: str, more: str
+@pytest.mark.parametrize("more", [[], ["--against", "one"]])
+def test_a_closed_pipe_does_not_change_the_verdict_in_any_format(
+    *,
+    sscd: Run,
+    tmp_path: Path,
+    store: Store,
+    many: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    format: str,
+    more: list[str],
 ) -> None:
     store(tmp_path / "one", {tmp_path / "a.png": A})
-    dedup = f"sscd dedup -q -t 0.9 --exit-code --format {format} {more}"
-    status = "echo ${PIPESTATUS[0]}"
-    ran = bash(f"{dedup} | true; {status}; {dedup} -o /dev/stdout | true; {status}")
-    assert (ran.stdout, ran.stderr) == (b"1\n1\n", b"")
+    for to_stdout in (True, False):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "w") as stream, monkeypatch.context() as patch:
+            words = ["-t", "0.9", "--exit-code", "--format", format, *more]
+            if to_stdout:
+                patch.setattr(sys, "stdout", stream)
+            else:
+                words += ["-o", f"/dev/fd/{writer}"]
+            ran = sscd("dedup", "-q", *words)
+        assert (ran.status, ran.out, ran.err) == (1, b"", "")
 
 
 def test_a_closed_pipe_leaves_pair_and_strict_their_verdict(
