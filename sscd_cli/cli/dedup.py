@@ -46,7 +46,7 @@ class _Target:
         ReportFormat, Help("text, html, jsonl, csv, parquet, or paths (the removable files).", "-f")
     ] = "text"
     null: Annotated[bool, Help("Separate paths by NUL instead of line feeds.", "-0")] = False
-    output: shared.Report = None
+    output: shared.ReportToWrite = None
     explain: Annotated[
         bool,
         Help("Tell which single edit accounts for each removable image, at about a second each."),

@@ -12,7 +12,7 @@ from sscd_cli.cli.models import fetch_if_missing
 from sscd_cli.errors import printable
 from sscd_cli.options.evaluate import EvalCopydaysOptions, EvalDiscOptions
 from sscd_cli.options.help import Help
-from sscd_cli.options.shared import Report
+from sscd_cli.options.shared import ReportToWrite
 from sscd_cli.text import counted
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class _Figures:
     format: Annotated[
         Literal["text", "json", "csv"], Help("text, json, or the reference's csv.", "-f")
     ] = "text"
-    output: Report = None
+    output: ReportToWrite = None
     metadata: Annotated[str, Help("What a last column of the csv says.")] = ""
 
     def write(self, result: Any, table: Iterator[str], records: Iterator[dict[str, Any]]) -> None:

@@ -25,7 +25,7 @@ def eval_pairs(
     format: Annotated[
         Literal["text", "json", "csv"], Help("text, json, or csv (the whole curve).", "-f")
     ] = "text",
-    output: shared.Report = None,
+    output: shared.ReportToWrite = None,
 ) -> None:
     """Measure precision and recall on pairs that you know.
 

@@ -35,7 +35,7 @@ from sscd_cli.machines.hardware import core_count
 from sscd_cli.machines.ray import RayCluster, Share
 from sscd_cli.machines.tasks import Task, all_tasks, spaced
 
-_REPORT_SECONDS = 0.5
+_NEWS_SECONDS = 0.5
 
 
 def run_on_cluster(job: Job, share: Share, progress: EmbedProgress) -> EmbedResult:
@@ -57,7 +57,7 @@ def run_on_cluster(job: Job, share: Share, progress: EmbedProgress) -> EmbedResu
         results = ray.run(
             partial(run_task, one),
             all_tasks(count),
-            lambda reports: progress(_combined(reports, started)),
+            lambda news: progress(_combined(news, started)),
         )
     return _finished(_combined(results, started), job, progress)
 
@@ -82,29 +82,29 @@ def run_on_devices(job: Job, devices: Sequence[str], progress: EmbedProgress) ->
     one = replace(job, prune=False, workers=workers)
     tasks = all_tasks(job.division or len(devices))
     context = multiprocessing.get_context("spawn")
-    reports = context.Queue()
+    news = context.Queue()
     with ProcessPoolExecutor(
-        len(devices), mp_context=context, initializer=_begin, initargs=(reports,)
+        len(devices), mp_context=context, initializer=_begin, initargs=(news,)
     ) as pool:
         running = [
             pool.submit(_work, replace(one, device=device), tasks[place :: len(devices)])
             for place, device in enumerate(devices[: len(tasks)])
         ]
-        _watch(running, reports, lambda latest: progress(_combined(latest, started)))
+        _watch(running, news, lambda latest: progress(_combined(latest, started)))
         results = [result for one in running for result in _outcome(one)]
     return _finished(replace(_combined(results, started), device=",".join(devices)), job, progress)
 
 
-def _watch(running: Sequence[Future[Any]], reports: Any, progress: Any) -> None:
-    """Pass the latest report of each task on until all have ended; Ctrl-C ends them, too."""
+def _watch(running: Sequence[Future[Any]], news: Any, progress: Any) -> None:
+    """Pass the latest news of each task on until all have ended; Ctrl-C ends them, too."""
     latest: dict[Task, EmbedResult] = {}
     try:
         while wait(running, timeout=0).not_done:
             try:
-                task, report = reports.get(timeout=_REPORT_SECONDS)
+                task, found = news.get(timeout=_NEWS_SECONDS)
             except queue.Empty:
                 continue
-            latest[task] = report
+            latest[task] = found
             progress(list(latest.values()))
     except KeyboardInterrupt:
         for process in multiprocessing.active_children():
@@ -124,13 +124,13 @@ def _outcome(ended: Future[list[EmbedResult]]) -> list[EmbedResult]:
 class _Here:
     """Where this process tells of its work."""
 
-    reports: ClassVar[Any]
+    news: ClassVar[Any]
 
 
-def _begin(reports: Any) -> None:
+def _begin(news: Any) -> None:
     """Make a process ready: Ctrl-C reaches all of them, and the first decides when they stop."""
-    _Here.reports = reports
-    reports.cancel_join_thread()  # nobody may read the last of them
+    _Here.news = news
+    news.cancel_join_thread()  # nobody may read the last of them
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
@@ -138,7 +138,7 @@ def _begin(reports: Any) -> None:
 def _work(job: Job, tasks: Sequence[Task]) -> list[EmbedResult]:
     """Run some tasks one after another on one device; SIGTERM ends them as Ctrl-C would."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    tell = spaced(_Here.reports.put, _REPORT_SECONDS)
+    tell = spaced(_Here.news.put, _NEWS_SECONDS)
     try:
         return [run_task(job, task, partial(_tell_of, tell, task)) for task in tasks]
     finally:
@@ -160,11 +160,11 @@ def _finished(result: EmbedResult, job: Job, progress: EmbedProgress) -> EmbedRe
     return result
 
 
-def run_task(job: Job, task: Task, report: EmbedProgress) -> EmbedResult:
-    """Run one task in a worker; what it saw does not travel with every report."""
+def run_task(job: Job, task: Task, tell: EmbedProgress) -> EmbedResult:
+    """Run one task in a worker; what it saw does not travel with all news."""
 
     def slim(result: EmbedResult) -> None:
-        report(replace(result, _seen=bytearray()))
+        tell(replace(result, _seen=bytearray()))
 
     return run_here(replace(job, task=task), slim)
 

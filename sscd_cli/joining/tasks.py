@@ -87,8 +87,8 @@ def run_on_cluster(job: JoinJob, share: Share) -> None:
     work = partial(_run_task, job)
     with stage("tiles") as tiles, RayCluster(share) as ray:
         count = min(total, ray.slots * TASKS_PER_SLOT)
-        ray.run(work, all_tasks(count), lambda reports: tiles.tell(sum(reports), total))
+        ray.run(work, all_tasks(count), lambda news: tiles.tell(sum(news), total))
 
 
-def _run_task(job: JoinJob, task: Task, report: Callable[[int], None]) -> JoinResult:
-    return run(job, task, lambda done, total: report(done))
+def _run_task(job: JoinJob, task: Task, tell: Callable[[int], None]) -> JoinResult:
+    return run(job, task, lambda done, total: tell(done))

@@ -25,11 +25,11 @@ from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.machines.tasks import Task, spaced
 
 Result = TypeVar("Result")
-Report = Callable[[Any], None]
-Work = Callable[[Task, Report], Result]
+Tell = Callable[[Any], None]
+Work = Callable[[Task, Tell], Result]
 
 RETRIES = 3  # of a task whose worker died
-REPORT_SECONDS = 1.0
+NEWS_SECONDS = 1.0
 
 
 class Share(Protocol):
@@ -93,12 +93,12 @@ class RayCluster:
         self,
         work: Work[Result],
         tasks: Sequence[Task],
-        progress: Callable[[list[Any]], None] = lambda reports: None,
+        progress: Callable[[list[Any]], None] = lambda news: None,
     ) -> list[Result]:
-        """Run `work(task, report)` for each task somewhere on the cluster.
+        """Run `work(task, tell)` for each task somewhere on the cluster.
 
-        `progress` is called about once a second with the latest report of each task that made
-        one. Returns: what each task returned, in the order of `tasks`.
+        `progress` is called about once a second with the latest news of each task that told
+        any. Returns: what each task returned, in the order of `tasks`.
         Raises: SscdError: tasks failed; the others were run to their end first.
             KeyboardInterrupt: the tasks are interrupted too, and end as after Ctrl-C.
         """
@@ -109,7 +109,7 @@ class RayCluster:
         ended: dict[Task, Any] = {}
         try:
             while running:
-                ready, _ = ray.wait(list(running), timeout=REPORT_SECONDS)
+                ready, _ = ray.wait(list(running), timeout=NEWS_SECONDS)
                 for reference in ready:
                     ended[running.pop(reference)] = _outcome(ray, reference)
                 _show(ray, board, progress)
@@ -180,23 +180,23 @@ def _refuse_impossible(ray: Any, needs: Mapping[str, float]) -> None:
 
 
 class _Board:
-    """An actor that keeps the latest report of each task."""
+    """An actor that keeps the latest news of each task."""
 
     def __init__(self) -> None:
-        self._reports: dict[Task, Any] = {}
+        self._news: dict[Task, Any] = {}
 
-    def note(self, task: Task, report: Any) -> None:
-        self._reports[task] = report
+    def note(self, task: Task, news: Any) -> None:
+        self._news[task] = news
 
     def read(self) -> dict[Task, Any]:
-        return self._reports
+        return self._news
 
 
 def _show(ray: Any, board: Any, progress: Callable[[list[Any]], None]) -> None:
     with suppress(ray.exceptions.RayError):  # its machine went down
-        reports = ray.get(board.read.remote())
-        if reports:
-            progress(list(reports.values()))
+        news = ray.get(board.read.remote())
+        if news:
+            progress(list(news.values()))
 
 
 def _run(work: Work[Result], task: Task, board: Any, folder: str) -> Result:
@@ -206,8 +206,7 @@ def _run(work: Work[Result], task: Task, board: Any, folder: str) -> Result:
     except OSError as error:
         what = f"a worker cannot enter {folder}: {reason_of(error)}"
         raise SscdError(what, "run from a folder that all machines share") from error
-    report = spaced(lambda state: board.note.remote(task, state), REPORT_SECONDS)
-    return work(task, report)
+    return work(task, spaced(lambda news: board.note.remote(task, news), NEWS_SECONDS))
 
 
 def _outcome(ray: Any, reference: Any) -> Any:

@@ -33,7 +33,7 @@ from sscd_cli.errors import UsageError
 
 MOST_TASKS = 100_000
 
-Report = TypeVar("Report")
+News = TypeVar("News")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -76,14 +76,14 @@ def all_tasks(count: int) -> list[Task]:
     return [Task(count, number) for number in range(1, count + 1)]
 
 
-def spaced(tell: Callable[[Report], None], seconds: float) -> Callable[[Report], None]:
-    """Return what tells a report on, unless one was told less than so many seconds ago."""
+def spaced(tell: Callable[[News], None], seconds: float) -> Callable[[News], None]:
+    """Return what tells news on, unless some were told less than so many seconds ago."""
     last = 0.0
 
-    def tell_at_times(report: Report) -> None:
+    def tell_at_times(news: News) -> None:
         nonlocal last
         if time.monotonic() - last > seconds:
             last = time.monotonic()
-            tell(report)
+            tell(news)
 
     return tell_at_times

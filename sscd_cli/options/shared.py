@@ -227,7 +227,7 @@ Engine = Annotated[
 
 Estimate = Annotated[bool, Help("Say what the work would take, from a short probe, and stop.")]
 
-Report = Annotated[
+ReportToWrite = Annotated[
     Path | None,
     Help(
         "Write the report to this file instead of stdout.", "-o", value="FILE", parse=file_to_write
