@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import DATA, Run, records_of
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from sscd_cli.advice.pixels.originals import Look, Verdict, compare
 from sscd_cli.edits.named import Edit, named, resize
@@ -57,6 +57,25 @@ def test_an_edited_copy_is_told_from_its_original_in_either_order(
     looks = Look.of(original), Look.of(copy)
     assert compare(*looks) == (0, reason)
     assert compare(*looks[::-1]) == (1, reason)
+
+
+@pytest.mark.parametrize("name", ["harbour", "reef", "alps"])
+@pytest.mark.parametrize("how", [ImageFilter.UnsharpMask(1, 80, 2), ImageFilter.SHARPEN])
+def test_a_sharpened_copy_does_not_make_its_original_one_with_less_detail(
+    name: str, how: ImageFilter.Filter
+) -> None:
+    original = gallery_image(name)
+    looks = Look.of(original), Look.of(saved(original.filter(how)))
+    assert compare(*looks) == compare(*looks[::-1]) == Verdict(None)
+
+
+@pytest.mark.parametrize("name", ["harbour", "reef", "canyon"])
+def test_a_soft_picture_is_no_upscale_of_its_smaller_copy(name: str) -> None:
+    original = gallery_image(name).filter(ImageFilter.GaussianBlur(0.9))
+    size = round(original.width * 0.75), round(original.height * 0.75)
+    looks = Look.of(original), Look.of(original.resize(size, Image.Resampling.LANCZOS))
+    assert compare(*looks) == (0, "a smaller size")
+    assert compare(*looks[::-1]) == (1, "a smaller size")
 
 
 def test_pixels_do_not_tell_of_a_mirror_image_or_of_another_picture() -> None:

@@ -26,14 +26,18 @@ _SAME = 64  # pixels a side of the whole picture, squashed
 _BANDS = 40  # of frequencies
 _PATCH = 512  # pixels at full resolution whose spectrum is looked at
 _NOISE = 7  # of grain: that of a noise of 2 grey levels
-# power above the size of an upscale's source against that below it; of a JPEG file, which would
-# mostly have been made again from its source, it has to be less
-_STEEP, _STEEP_JPEG = 0.195, 0.1
+# power above the size of an upscale's source against that below it: of soft pictures it is as low,
+# so that it has to be less where the source is hardly smaller, or where a JPEG file would mostly
+# have been made again from its source
+_STEEP, _VERY_STEEP, _SMALLER = 0.17, 0.1, 0.55
 _ALIKE, _FOUND = 0.97, 0.86  # correlation: of two whole pictures, of a part and its place
 _TURNED, _ONE_VIEW = 0.6, 0.85  # the same: of two that show one thing, of two sizes of one picture
 _TONE = 10  # grey levels by which what is at the edges may differ, as with noise
 _OTHER_TONES = 3  # grey levels by which pictures differ to the eye
 _CLIPPED, _ONE_SIDED, _MUCH = 0.008, 0.003, 0.05  # shares of values that were cut off
+# of the finer detail of a sharper picture, which one that was blurred has less of, for what was
+# sharpened has at most 2.8 times that of its original; or more of the finest again, as noise is
+_BLURRED, _ROUGH = 0.36, 1.15
 _FLAT = 0.72  # of the contrast of the other, which a picture may have been given, too, up to here
 _BARE = 0.5  # of what lies around a part: that is flat
 _COVERED, _WIDE = 0.85, 0.15  # of a canvas: by what it holds and flat colour; by that alone
@@ -249,8 +253,9 @@ def _scale_verdict(looks: tuple[Look, Look], first: int | None) -> Verdict:
     big, small = looks[large], looks[1 - large]
     if first is not None:
         return Verdict(first, "a smaller size" if first == large else "an upscale")
-    steep = _STEEP if big.part.coding is None else _STEEP_JPEG
-    if _fall(big.power, (small.pixels / big.pixels) ** 0.5) < steep:
+    scale = (small.pixels / big.pixels) ** 0.5
+    steep = _STEEP if big.part.coding is None and scale < _SMALLER else _VERY_STEEP
+    if _fall(big.power, scale) < steep:
         return Verdict(1 - large, "an upscale")
     return Verdict(large, "a smaller size")
 
@@ -298,13 +303,22 @@ def _tone_verdict(one: Look, other: Look, view: View) -> Verdict | None:
     ends = _clipped(one.whole, turned), _clipped(turned, one.whole)
     clipped = Verdict(int(ends[0] > ends[1]), "with clipped tones")
     soft = _less((one.sharp / spread[0], other.sharp / spread[1]), 0.7)
+    if soft is not None and abs(ends[0] - ends[1]) > _MUCH:
+        return clipped
     if soft is not None:
-        much = abs(ends[0] - ends[1]) > _MUCH
-        return clipped if much else Verdict(1 - soft, "with less detail")
+        is_blurred = _is_blurred(*((one, other), (other, one))[soft])
+        return Verdict(1 - soft, "with less detail") if is_blurred else Verdict(None)
     if max(ends) > (_ONE_SIDED if min(ends) < 0.1 * max(ends) else min(ends) + _CLIPPED):
         return clipped
     flat = _less((spread[0], spread[1]), _FLAT)
     return None if flat is None else Verdict(1 - flat, "with less contrast")
+
+
+def _is_blurred(soft: Look, sharp: Look) -> bool:
+    """Say whether the softer of two pictures was blurred: the other may have been sharpened."""
+    kept = np.sqrt(soft.power / sharp.power).mean(axis=0)
+    kept /= np.median(kept[1:6])
+    return bool(kept[8:38].min() < _BLURRED or kept[34:].mean() > _ROUGH * kept[16:24].mean())
 
 
 def _less(values: tuple[float, float], ratio: float) -> int | None:
