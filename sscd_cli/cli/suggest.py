@@ -42,6 +42,16 @@ _OPTIONS = {
     "--format csv": "--csv",
     "--format html": "--html",
     "--format text": "--text",
+    "--go": "--force --execute --no-dry-run -y",
+}
+# what `sscd apply` does, and other tools do at once
+_ACTS = ("--delete", "--move", "--remove", "--trash", "--link")
+# what is so in any case
+_NEEDLESS = {
+    ("dedup", "--recursive"): "folders are read with all folders in them",
+    ("embed", "--recursive"): "folders are read with all folders in them",
+    ("dedup", "--dry-run"): "only sscd apply --go moves or deletes anything",
+    ("apply", "--dry-run"): "only --go moves or deletes anything",
 }
 
 
@@ -50,16 +60,36 @@ def advice(error: Exception, argv: Sequence[str]) -> str:
     context = getattr(error, "ctx", None)
     if context is None:  # of an option that lacks its value
         return f"see sscd {argv[0]} --help"
-    found = _meant(error, context)
+    option = getattr(error, "option_name", None)
+    if needless := _NEEDLESS.get((str(context.info_name), str(option))):
+        return f"{needless}, leave out {option}"
+    found = _meant(error, context) if option is None else _option(option, context, argv)
     question = f"did you mean {found}? " if found else ""
     return f"{question}see {context.command_path} --help"
 
 
+def _option(option: str, context: Any, argv: Sequence[str]) -> str | None:
+    """Return what is meant by an option that a command lacks."""
+    if context.parent is None and (command := _command_with(option, context, argv)):
+        return f"{context.command_path} {command} {option}"
+    if option in _ACTS and context.info_name == "dedup":
+        return "sscd apply"
+    return _nearest(option, _OPTIONS, _options(context.command, context))
+
+
+def _command_with(option: str, context: Any, argv: Sequence[str]) -> str | None:
+    """Return the command on the line, before which an option of it stands."""
+    for word in argv:
+        if (command := context.command.get_command(context, word)) is not None:
+            return word if option in _options(command, context) else None
+    return None
+
+
+def _options(command: Any, context: Any) -> list[str]:
+    return [name for word in command.get_params(context) for name in word.opts]
+
+
 def _meant(error: Any, context: Any) -> str | None:
-    option = getattr(error, "option_name", None)
-    if option is not None:
-        known = [name for word in context.command.get_params(context) for name in word.opts]
-        return _nearest(option, _OPTIONS, known)
     message = str(getattr(error, "message", ""))
     found = re.fullmatch(r"No such command (?:or topic )?'(.*)'\.", message, re.DOTALL)
     if found is None:
@@ -68,9 +98,10 @@ def _meant(error: Any, context: Any) -> str | None:
     if context.parent is None and found[1] and Path(found[1]).exists():
         return f"{path} dedup {shlex.quote(found[1])}"
     known = [*context.command.list_commands(context), "--version"]
-    near = _nearest(found[1], _COMMANDS, known)
-    if near is None and context.parent is None and (topic := nearest(found[1], topics.titles())):
-        near = f"help {topic}"
+    near, asks = _nearest(found[1], _COMMANDS, known), "topic" in message
+    if context.parent is None and (near is None or asks):
+        page = nearest(found[1], topics.titles()) or (asks and near)
+        near = f"help {page}" if page and not page.startswith("-") else near
     return near and f"{path} {near}"
 
 

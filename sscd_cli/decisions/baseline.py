@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sscd_cli.decisions.records import HASH, Pair
-from sscd_cli.errors import UsageError, reason_of
+from sscd_cli.errors import SscdError, reason_of
 from sscd_cli.storage.files import output_file
 from sscd_cli.text import TOOL, from_json
 
@@ -32,7 +32,7 @@ class KnownLeak:
 
 
 def read_baseline(file: Path) -> set[KnownLeak]:
-    """Return the pairs of a baseline. Raises: UsageError: it is none, or cannot be read."""
+    """Return the pairs of a baseline. Raises: SscdError: it is none, or cannot be read."""
     try:
         pairs = from_json(file.read_bytes())["baseline"]
         if not all(HASH.fullmatch(hash) for pair in pairs for hash in pair):
@@ -41,7 +41,7 @@ def read_baseline(file: Path) -> set[KnownLeak]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = "it holds no baseline" if isinstance(error, KeyError) else reason_of(error)
         what = f"cannot read the baseline {file}: {reason}"
-        raise UsageError(what, "name a file of --write-baseline") from None
+        raise SscdError(what, "name a file of --write-baseline") from None
 
 
 def _known(left: str, right: str, *pixels: str) -> KnownLeak:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from sscd_cli.decisions.acts import Act
 from sscd_cli.decisions.folder_times import FolderTimes, Times, times_of
-from sscd_cli.errors import SscdError, UsageError, cannot_write, reason_of
+from sscd_cli.errors import SscdError, cannot_write, reason_of
 from sscd_cli.storage.files import sync_folder
 from sscd_cli.storage.locks import lock
 from sscd_cli.text import TOOL, from_json
@@ -127,12 +127,12 @@ class Journal:
 def opened(path: Path, head: Mapping[str, Any] | None = None) -> Iterator[Journal]:
     """Open a journal to go on with it. head: begin one that is not there, with this first line.
 
-    Raises: UsageError: there is none, or another run has it open. SscdError: it is damaged, or
-        cannot be written.
+    Raises: SscdError: there is none, another run has it open, it is damaged, or it cannot be
+        written.
     """
     with _file(path, new=head is not None) as file:
         if lock(file) is False:
-            raise UsageError(f"another run has {path} open", "wait until it ends")
+            raise SscdError(f"another run has {path} open", "wait until it ends")
         yield _begun(path, file, head)
 
 
@@ -144,8 +144,8 @@ def _file(path: Path, *, new: bool) -> FileIO:
     except FileNotFoundError:
         if new:
             what = f"cannot write {path}: no such folder"
-            raise UsageError(what, "make it first or name another file with --journal") from None
-        raise UsageError(f"there is no journal {path}", "name one of sscd apply") from None
+            raise SscdError(what, "make it first or name another file with --journal") from None
+        raise SscdError(f"there is no journal {path}", "name one of sscd apply") from None
     except (PermissionError, IsADirectoryError) as error:
         what = f"cannot use the journal {path}: {reason_of(error)}"
         raise SscdError(what, "name another file") from None
@@ -158,7 +158,7 @@ def _begun(path: Path, file: FileIO, head: Mapping[str, Any] | None) -> Journal:
     file.truncate()
     if not whole:
         if head is None:
-            raise UsageError(f"{path} is empty: nothing was done", "name a journal of sscd apply")
+            raise SscdError(f"{path} is empty: nothing was done", "name a journal of sscd apply")
         journal = Journal(path, file, {**TOOL, "journal": 1, **head})
         journal._write([journal.head])
         sync_folder(path.parent)
@@ -173,5 +173,5 @@ def _begun(path: Path, file: FileIO, head: Mapping[str, Any] | None) -> Journal:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else reason_of(error)
         what = f"{path} is no journal of sscd apply: {reason}"
-        raise UsageError(what, "name the file that sscd apply named") from None
+        raise SscdError(what, "name the file that sscd apply named") from None
     return journal

@@ -8,17 +8,17 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
-from sscd_cli.errors import UsageError
+from sscd_cli.errors import SscdError
 from sscd_cli.images.read import content_hash as hash_of
 
 
 def check() -> None:
-    """Raise UsageError where no trash can be used."""
+    """Raise SscdError where no trash can be used."""
     try:
         import send2trash  # noqa: F401
     except ImportError:
         what = "the trash needs another package"
-        raise UsageError(what, "pip install 'sscd-cli[trash]', or leave out --action") from None
+        raise SscdError(what, "pip install 'sscd-cli[trash]', or leave out --action") from None
 
 
 def send(path: str) -> None:

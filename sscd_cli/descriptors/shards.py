@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sscd_cli.choices import DESCRIPTORS
 from sscd_cli.descriptors.parts import refuse_missing
 from sscd_cli.descriptors.provenance import Provenance, difference
 from sscd_cli.descriptors.schema import LATER_COLUMNS, shard_schema
@@ -244,9 +245,11 @@ def existing_shards(folder: Path) -> list[Path]:
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"{folder} is a file", "name a folder of descriptors with -d")
     if _holds_images(folder):
-        fix = f"run sscd embed {shlex.quote(str(folder))} first"
+        images, made = (shlex.quote(str(name)) for name in (folder, f"{folder}-descriptors"))
+        fix = f"run sscd embed {images} -d {made}, and name {made} instead"
         raise StoreError(f"{folder} holds images, not descriptors", fix)
-    raise StoreError(f"there are no descriptors in {folder}", "run sscd embed SOURCE first")
+    where = "" if folder == DESCRIPTORS else f" -d {shlex.quote(str(folder))}"
+    raise StoreError(f"there are no descriptors in {folder}", f"run sscd embed SOURCE{where} first")
 
 
 def _holds_images(folder: Path) -> bool:

@@ -229,7 +229,10 @@ def _found(source: str) -> _Found:
     try:
         return _looked_at(source)
     except (OSError, ValueError) as error:
-        raise cannot_read("source", source, error, "check the path") from None
+        if isinstance(error, FileNotFoundError) and is_pattern(source):
+            raise SscdError(f"no file matches {source}", "check the pattern") from None
+        fix = "check where this link leads" if os.path.islink(source) else "check the path"  # noqa: PTH114
+        raise cannot_read("source", source, error, fix) from None
 
 
 def _looked_at(source: str) -> _Found:

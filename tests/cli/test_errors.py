@@ -39,6 +39,15 @@ def test_missing_folder(tiny: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "descriptors").exists()
 
 
+def test_a_pattern_that_nothing_matches_and_a_link_to_nowhere_are_called_so(
+    tiny: Run, tmp_path: Path
+) -> None:
+    failed(tiny, 3, "no file matches photos/*.png; check the pattern", "embed", "photos/*.png")
+    (tmp_path / "link").symlink_to("gone")
+    message = "cannot read the source link: No such file or directory"
+    failed(tiny, 3, f"{message}; check where this link leads", "dedup", "link")
+
+
 def test_folder_without_images(tiny: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("no image")
@@ -63,6 +72,8 @@ def test_no_descriptors(sscd: Run, tmp_path: Path) -> None:
     message = "there are no descriptors in descriptors; run sscd embed SOURCE first"
     for command in (["dedup"], ["index"], ["search", "a.png"]):
         failed(sscd, 3, message, *command)
+    there = "there are no descriptors in a b; run sscd embed SOURCE -d 'a b' first"
+    failed(sscd, 3, there, "dedup", "-d", "a b")
     (tmp_path / "file").write_text("")
     failed(sscd, 3, "file is a file; name a folder of descriptors with -d", "dedup", "-d", "file")
 
@@ -70,7 +81,8 @@ def test_no_descriptors(sscd: Run, tmp_path: Path) -> None:
 def test_images_where_descriptors_belong(tiny: Run, tmp_path: Path) -> None:
     picture(tmp_path / "my photos" / "a.png", 1)
     what = "my photos holds images, not descriptors"
-    read = f"{what}; run sscd embed 'my photos' first"
+    made = "'my photos-descriptors'"
+    read = f"{what}; run sscd embed 'my photos' -d {made}, and name {made} instead"
     failed(tiny, 3, read, "dedup", "-d", "my photos")
     failed(tiny, 3, read, "index", "-d", "my photos")
     write = f"{what}; choose a new or empty folder with -d"

@@ -70,6 +70,8 @@ THINGS = """
     review nowhere -o page.html
     review notes.txt -o page.html
     calibrate -d nowhere
+    undo nowhere
+    undo notes.txt
 """
 
 

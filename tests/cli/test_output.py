@@ -159,6 +159,40 @@ def test_an_interrupt_is_130_and_says_how_to_go_on(
             ["help", "reprots"],
             "no such command or topic 'reprots'; did you mean sscd help reports? see sscd --help",
         ),
+        (
+            ["help", "report"],
+            "no such command or topic 'report'; did you mean sscd help reports? see sscd --help",
+        ),
+        (
+            ["help", "dedupe"],
+            "no such command or topic 'dedupe'; did you mean sscd help dedup? see sscd --help",
+        ),
+        (
+            ["help", "version"],
+            "no such command or topic 'version'; did you mean sscd --version? see sscd --help",
+        ),
+        (
+            ["--model", "sscd_mini", "dedup", "photos"],
+            "no such option: --model; did you mean sscd dedup --model? see sscd --help",
+        ),
+        (["--nonsense", "dedup"], "no such option: --nonsense; see sscd --help"),
+        (
+            ["dedup", "photos", "--move", "away"],
+            "no such option: --move; did you mean sscd apply? see sscd dedup --help",
+        ),
+        (
+            ["embed", "photos", "--recursive"],
+            "no such option: --recursive; "
+            "folders are read with all folders in them, leave out --recursive",
+        ),
+        (
+            ["apply", "report.jsonl", "--dry-run"],
+            "no such option: --dry-run; only --go moves or deletes anything, leave out --dry-run",
+        ),
+        (
+            ["undo", "report.journal.jsonl", "--dry-run"],
+            "no such option: --dry-run; see sscd undo --help",
+        ),
         (["acting"], "no such command 'acting'; did you mean sscd help acting? see sscd --help"),
         (
             ["models", "verify", "sscd_disc_mixp"],

@@ -86,7 +86,7 @@ def test_a_change_between_two_acts_is_what_comes_back(tmp_path: Path) -> None:
 def test_what_is_no_journal_is_refused(sscd: Run, tmp_path: Path, text: str, what: str) -> None:
     Path("j").write_text(text)
     ran = sscd("undo", "j")
-    assert ran.status == 2
+    assert ran.status == 3
     assert what in error_line(ran)
     assert error_line(sscd("undo", "none")).startswith("there is no journal none; name one of")
 
@@ -94,7 +94,7 @@ def test_what_is_no_journal_is_refused(sscd: Run, tmp_path: Path, text: str, wha
 def test_a_journal_needs_a_folder(sscd: Run, tmp_path: Path, report: Path) -> None:
     ran = sscd("apply", report, "--go", "--journal", "nowhere/j.jsonl")
     told = "cannot write nowhere/j.jsonl: no such folder; make it first or name another file with"
-    assert (ran.status, error_line(ran)) == (2, f"{told} --journal")
+    assert (ran.status, error_line(ran)) == (3, f"{told} --journal")
 
 
 def test_a_line_that_was_cut_was_never_acted_upon(sscd: Run, tmp_path: Path, report: Path) -> None:

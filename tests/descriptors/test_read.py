@@ -175,7 +175,7 @@ def message(folder: Path) -> str:
 
 def test_a_folder_without_descriptors_says_what_to_run(tmp_path: Path) -> None:
     missing = tmp_path / "descriptors"
-    expected = f"there are no descriptors in {missing}; run sscd embed SOURCE first"
+    expected = f"there are no descriptors in {missing}; run sscd embed SOURCE -d {missing} first"
     assert message(missing) == expected
     missing.mkdir()
     assert message(missing) == expected
@@ -185,8 +185,10 @@ def test_an_image_folder_says_how_to_embed_it(tmp_path: Path) -> None:
     photos = tmp_path / "my photos"
     photos.mkdir()
     (photos / "cat.jpg").touch()
+    made = f"'{photos}-descriptors'"
     assert message(photos) == (
-        f"{photos} holds images, not descriptors; run sscd embed '{photos}' first"
+        f"{photos} holds images, not descriptors; "
+        f"run sscd embed '{photos}' -d {made}, and name {made} instead"
     )
     assert message(photos / "cat.jpg") == (
         f"{photos}/cat.jpg is a file; name a folder of descriptors with -d"
