@@ -63,7 +63,8 @@ class Clustering:
     def run(self) -> Clustering:
         """Find the clusters.
 
-        Which is the original is asked only where something may go after a second look.
+        Which is the original is asked where something may go after a second look, and where that
+        could not tell what is less alike: of these both stay, and the original is named first.
         """
         self._cluster()
         self._leave_out_mixed()
@@ -74,7 +75,8 @@ class Clustering:
         self._part_from_shots()
         self._confirm_lower_pairs()
         for _ in range(_ROUNDS if "original" in self.originals.policy.keep else 0):
-            if not self.originals.judge(self._spared, self._order, self.looks.shots):
+            looked_at = self._spared, self._order, self.looks.shots, self.looks.open
+            if not self.originals.judge(*looked_at):
                 break
             self._order = self.originals.order(self._with_copy)
             self._cluster_and_look()

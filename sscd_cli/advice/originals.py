@@ -75,14 +75,19 @@ class Originals:
     def of(cls, stored: DescriptorSet, policy: Policy) -> Originals:
         return cls(stored, policy, np.zeros(len(stored), np.bool_))
 
-    def judge(self, found: Clusters, order_N: NDArray[np.int64], shots_M: Indices) -> bool:
+    def judge(
+        self, found: Clusters, order_N: NDArray[np.int64], shots_M: Indices, open_M: Indices
+    ) -> bool:
         """Compare what is in one cluster; say whether anything new was found out.
 
         shots_M: rows that are other shots of their keepers, and no copies of what is with these.
+        open_M: rows that stay, but may be copies of their keepers, or these of them.
         """
+        asked = found.removable
+        asked[open_M] = True
         groups = [
             rows
-            for rows in _groups(found, order_N, shots_M)
+            for rows in _groups(found, order_N, shots_M, asked)
             if next(self._to_compare(found, rows, self._beaten_of(rows)), None)
         ]
         found_out = on_all_cores(lambda rows: self._judged(found, rows), groups)
@@ -218,14 +223,15 @@ class Originals:
         return None if picture is None else Look.of(picture.image, picture.coding)
 
 
-def _groups(found: Clusters, order_N: NDArray[np.int64], shots_M: Indices) -> Iterator[list[int]]:
+def _groups(
+    found: Clusters, order_N: NDArray[np.int64], shots_M: Indices, asked_N: NDArray[np.bool_]
+) -> Iterator[list[int]]:
     """Yield the rows that are compared with each other, the best by order first, `MOST` at most.
 
-    Those are all of a cluster in which something may go, without other shots; of a larger one
-    each keeper and its copies.
+    Those are all of a cluster in which some row is asked about, without other shots; of a larger
+    one each keeper and its copies.
     """
-    removable = found.removable
-    compared = np.isin(found.component, found.component[removable]) & found.clustered
+    compared = np.isin(found.component, found.component[asked_N]) & found.clustered
     compared[shots_M] = False
     rows = np.flatnonzero(compared)
     _, cluster, size = np.unique(found.component[rows], return_inverse=True, return_counts=True)
@@ -234,5 +240,5 @@ def _groups(found: Clusters, order_N: NDArray[np.int64], shots_M: Indices) -> It
     order = np.lexsort((order_N[rows], lead, small))
     starts = np.flatnonzero(np.diff(lead[order], prepend=-1) | np.diff(small[order], prepend=False))
     for group in np.split(rows[order], starts[1:]) if len(rows) else []:
-        if removable[group].any():
+        if asked_N[group].any():
             yield group[:MOST].tolist()

@@ -233,6 +233,11 @@ class SecondLooks:
         return self._above(CANNOT_TELL)
 
     @property
+    def open(self) -> Indices:
+        """Which are too little alike to be copies, unless their pixels say more than they do."""
+        return self._rows(lambda row, said: said == CANNOT_TELL and row in self.lower)
+
+    @property
     def in_doubt(self) -> Indices:
         """Which are to be looked at: this is the one rule of what a second look lets go.
 

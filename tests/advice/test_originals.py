@@ -136,6 +136,25 @@ def test_without_the_word_original_facts_decide(
     assert sorted(Path(line).name for line in ran.lines) == ["a.png", "z.jpg"]
 
 
+@pytest.mark.parametrize("name", ["harbour", "marbles", "planks"])
+def test_of_two_that_pixels_cannot_tell_the_turned_one_is_to_be_looked_at(
+    sscd: Run, tmp_path: Path, name: str
+) -> None:
+    """A picture turned on a larger canvas, which is less alike than copies are."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    original = gallery_image(name)
+    original.save(folder / "b.png")
+    original.rotate(25, Image.Resampling.BICUBIC, expand=True).save(folder / "a.png")
+    (members,) = (
+        record["members"] for record in records_of(sscd("dedup", folder, "-f", "jsonl").out)
+    )
+    assert [(Path(member["path"]).name, member["band"]) for member in members] == [
+        ("b.png", ""),
+        ("a.png", "look at it"),
+    ]
+
+
 @pytest.fixture
 def mirrored(tmp_path: Path) -> Path:
     """Return a folder with a picture and its mirror image, in files that do not tell."""
