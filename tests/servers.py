@@ -10,8 +10,11 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseServer
+from typing import TypeVar
 from urllib.parse import unquote
 
+AnyServer = TypeVar("AnyServer", bound=BaseServer)
 OWN_HEADERS = {"content-length", "connection", "transfer-encoding", "server", "date"}
 
 
@@ -127,7 +130,7 @@ class FileServer(Proxy):
 
 
 @contextmanager
-def running(server: Proxy) -> Iterator[Proxy]:
+def running(server: AnyServer) -> Iterator[AnyServer]:
     """Serve in a thread while the context lasts."""
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

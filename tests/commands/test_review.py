@@ -13,7 +13,6 @@ from contextlib import closing
 from html.parser import HTMLParser
 from http.client import HTTPConnection
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ import pytest
 from conftest import Run, Store, error_line, picture
 from PIL import Image
 from review_reports import clusters_report, hash_of, member, pair_of_pictures
+from servers import running
 
 from sscd_cli.decisions.records import append_decisions, read_decisions
 from sscd_cli.images.refs import ImageRef
@@ -277,12 +277,8 @@ def served() -> Iterator[tuple[Server, list[Any]]]:
             raise ValueError("no list")
         told.extend(decisions)
 
-    with Server(Site(lambda: iter(["page"]), preview, write)) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
+    with running(Server(Site(lambda: iter(["page"]), preview, write))) as server:
         yield server, told
-        server.shutdown()
-        thread.join()
 
 
 def asked(server: Server, name: str, body: str | None = None, **headers: str) -> tuple[int, str]:

@@ -7,10 +7,16 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from conftest import Run, error_line, picture
 
+from sscd_cli.storage import servers
 
-def test_what_img2dataset_notes_beside_its_shards_is_left_out(tiny: Run, tmp_path: Path) -> None:
+
+def test_what_img2dataset_notes_beside_its_shards_is_left_out(
+    tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "PAUSE", 0.01)
     folder = tmp_path / "all"
     folder.mkdir()
     with tarfile.open(folder / "00000.tar", "w") as archive:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import running
 
 from sscd_cli.errors import ModelError
 from sscd_cli.models.catalogue.pull import Download, download
@@ -128,12 +129,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
     found.address = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield found
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with running(server):
+        yield found
 
 
 @pytest.fixture

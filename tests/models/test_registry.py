@@ -8,7 +8,6 @@ import io
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from conftest import Run, error_line, picture
 from networks import network_and_metadata
 from PIL import Image
 from safetensors.torch import save_file
+from servers import running
 from weight_layouts import birder_checkpoint, seeded, state
 
 from sscd_cli.errors import ModelError, UsageError
@@ -91,12 +91,8 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))
     )
     monkeypatch.setenv("SSCD_MIRROR", f"http://127.0.0.1:{server.server_address[1]}/")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield folder
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with running(server):
+        yield folder
 
 
 def test_all_published_models_are_known_with_what_is_known_of_them() -> None:
