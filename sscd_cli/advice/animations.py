@@ -88,7 +88,8 @@ def _candidates(
 ) -> Iterator[tuple[int, int]]:
     """Yield pairs of rows with as many frames: of each group, and of each pair of groups.
 
-    Of the rows of a group that have as many, the first `_MOST` are paired with the others.
+    Of the rows of a group that have as many, the first `_MOST` are paired with each other, and
+    the rest with the first.
     """
     rows: defaultdict[int, defaultdict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row in np.flatnonzero(among_N).tolist():
@@ -118,16 +119,17 @@ def _same(one: Shown, other: Shown) -> bool:
     if not one or len(one) != len(other):
         return False
     pairs = list(zip(one, other, strict=True))
-    full = [pair for pair in pairs if not all(map(_is_flat, pair))]
-    flat = [pair for pair in pairs if all(map(_is_flat, pair))]
-    alike = all(
-        np.abs(left.mean((0, 1)) - right.mean((0, 1))).max() <= _TONE for left, right in flat
+    flat = [all(map(_is_flat, pair)) for pair in pairs]
+    if all(flat):
+        return False
+    return all(
+        _is_of_one_tone(*pair) if is_flat else second_look(*pair) == CONFIRMED
+        for pair, is_flat in zip(pairs, flat, strict=True)
     )
-    return bool(full) and alike and all(_confirmed(*pair) for pair in full)
 
 
-def _confirmed(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    return second_look(one, other) == CONFIRMED
+def _is_of_one_tone(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
+    return bool(np.abs(one.mean((0, 1)) - other.mean((0, 1))).max() <= _TONE)
 
 
 def _is_flat(picture: NDArray[np.uint8]) -> bool:

@@ -59,8 +59,8 @@ def find_doubts(
     """Doubt what has more than one frame, and, unless told to believe, what resembles too many.
 
     Args: alike: how alike random images of these are. sure_from: see `sure_from`. low_content:
-    whether images with next to nothing in them count as others do. second_look: look at the frames
-    of animations, too.
+        whether images with next to nothing in them count as others do. second_look: look at the
+        frames of animations, too.
     """
     low = empty_images(stored, low_content)
     crowd = np.zeros(len(stored), np.bool_)

@@ -9,6 +9,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -48,25 +49,16 @@ class FileCheck:
 def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
     """Compare the files of `rows` with what was embedded; reads none of them."""
     found = FileCheck(*(np.zeros(len(stored), bool) for _ in range(4)))
-    sizes, times = stored.columns["file_bytes"], stored.columns["mtime_ns"]
-    here: dict[str, bool] = {"": True}
+    here = cache(is_here)
     places: defaultdict[_Place, list[int]] = defaultdict(list)
     for row in rows:
-        source = stored.sources[row]
-        if source not in here:
-            here[source] = is_here(source)  # False without permission
-        if not here[source]:
+        if not here(stored.sources[row]):
             found.elsewhere[row] = True
             places[_Place(0, stored.path(row), None)].append(row)
-            continue
-        ref = stored_ref(source, stored.ids[row])
-        try:
-            if is_unchanged(ref, sizes[row], times[row]):
-                place, found.linked[row] = _place(ref)
-                places[place].append(row)
-            else:
-                found.stale[row] = True
-        except Exception:  # whatever stands there now, it is not the image
+        elif as_embedded := _as_embedded(stored, row):
+            place, found.linked[row] = as_embedded
+            places[place].append(row)
+        else:
             found.stale[row] = True
     for shared in places.values():
         if len(shared) > 1:
@@ -76,16 +68,21 @@ def check_files(stored: DescriptorSet, rows: Iterable[int]) -> FileCheck:
 
 def is_as_embedded(stored: DescriptorSet, row: int) -> bool:
     """Whether the file of one row is here, and as it was when it was embedded."""
+    return _as_embedded(stored, row) is not None
+
+
+def _as_embedded(stored: DescriptorSet, row: int) -> tuple[_Place, bool] | None:
+    """Return where an image lies as it was embedded, and whether its file has other hard links."""
     columns = stored.columns
     ref = stored_ref(stored.sources[row], stored.ids[row])
     try:
-        return is_unchanged(ref, columns["file_bytes"][row], columns["mtime_ns"][row])
-    except Exception:  # as in `check_files`
-        return False
+        is_same = is_unchanged(ref, columns["file_bytes"][row], columns["mtime_ns"][row])
+        return _place(ref) if is_same else None
+    except Exception:  # whatever stands there now, it is not the image
+        return None
 
 
 def _place(ref: ImageRef) -> tuple[_Place, bool]:
-    """Return where an image lies, and whether its file has other hard links."""
     if is_url(ref.path):
         return _Place(0, ref.path, ref.member), False
     status = os.stat(ref.path)  # noqa: PTH116

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sscd_cli.advice.pictures import picture_of
-from sscd_cli.advice.pixels.originals import Look, Verdict, compare
+from sscd_cli.advice.pixels.originals import Look, Origin, compare
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.machines.forks import on_all_cores
 from sscd_cli.machines.stages import each
@@ -69,15 +69,13 @@ class Originals:
     beaten: NDArray[np.bool_]
     reasons: dict[tuple[int, int], str] = field(default_factory=dict)
     _compared: defaultdict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
-    _places: dict[str, int] = field(default_factory=dict)
+    _source_order: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, stored: DescriptorSet, policy: Policy) -> Originals:
         return cls(stored, policy, np.zeros(len(stored), np.bool_))
 
-    def judge(
-        self, found: Clusters, order_N: NDArray[np.int64], shots_M: Indices, open_M: Indices
-    ) -> bool:
+    def judge(self, found: Clusters, order_N: Indices, shots_M: Indices, open_M: Indices) -> bool:
         """Compare what is in one cluster; say whether anything new was found out.
 
         shots_M: rows that are other shots of their keepers, and no copies of what is with these.
@@ -92,20 +90,20 @@ class Originals:
         ]
         found_out = on_all_cores(lambda rows: self._judged(found, rows), groups)
         for judged in each(found_out, "telling originals from copies", len(groups)):
-            for pair, verdict in judged.items():
-                self._keep(pair, verdict)
+            for pair, origin in judged.items():
+                self._note(pair, origin)
             for row in {row for pair in judged for row in pair}:
                 self.beaten[row] = self._is_beaten(row)
         return bool(groups)
 
-    def _keep(self, pair: tuple[int, int], verdict: Verdict | None) -> None:
+    def _note(self, pair: tuple[int, int], origin: Origin | None) -> None:
         for one, other in (pair, pair[::-1]):
             self._compared[one].add(other)
-        if verdict is None or verdict.original is None:
-            self.reasons[pair] = self.reasons[pair[::-1]] = UNTOLD if verdict else ""
+        if origin is None or origin.original is None:
+            self.reasons[pair] = self.reasons[pair[::-1]] = "" if origin is None else UNTOLD
             return
-        original, copy = pair[verdict.original], pair[1 - verdict.original]
-        self.reasons[original, copy] = verdict.reason
+        original, copy = pair[origin.original], pair[1 - origin.original]
+        self.reasons[original, copy] = origin.reason
 
     def _is_beaten(self, row: int) -> bool:
         """Say whether an image is a copy of one that is not, by way of others, a copy of it."""
@@ -162,7 +160,7 @@ class Originals:
             return "the same bytes"
         return _FACTS[deciding_word(self.policy.keep, self.table([keeper, copy]))]
 
-    def order(self, rows_N: NDArray[np.bool_]) -> NDArray[np.int64]:
+    def order(self, rows_N: NDArray[np.bool_]) -> Indices:
         """Return the rank among the rows of a mask of each of them, and 0 for the others."""
         order = np.zeros(len(rows_N), np.int64)
         order[rows_N] = keep_order(self.policy.keep, self.table(np.flatnonzero(rows_N).tolist()))
@@ -175,21 +173,21 @@ class Originals:
         table["edited"] = self.beaten[rows]
         table["id"] = np.array([stored.ids[row] for row in rows], object)
         table["source"] = np.array([stored.sources[row] for row in rows], object)
-        table["named"] = np.array([self._place(name) for name in table["source"]], np.int64)
+        table["named"] = np.array([self._named_at(name) for name in table["source"]], np.int64)
         if self.policy.paths:
             paths = (stored.path(row) for row in rows)
             preferred = (any(fnmatch(path, glob) for glob in self.policy.paths) for path in paths)
             table["preferred"] = np.fromiter(preferred, np.bool_, len(rows))
         return table
 
-    def _place(self, source: str) -> int:
+    def _named_at(self, source: str) -> int:
         """Return which source it is, in the order of their names or else of the dataset."""
-        if not self._places:
-            self._places.update(
+        if not self._source_order:
+            self._source_order.update(
                 (os.path.abspath(name), at)  # noqa: PTH100
                 for at, name in enumerate(self.policy.sources)
             )
-        return self._places.setdefault(source, len(self._places))
+        return self._source_order.setdefault(source, len(self._source_order))
 
     def _beaten_of(self, rows: list[int]) -> set[int]:
         return {row for row in rows if self.beaten[row]}
@@ -207,14 +205,14 @@ class Originals:
             if not is_told and (is_kept or not {one, other} <= beaten):
                 yield one, other
 
-    def _judged(self, found: Clusters, rows: list[int]) -> dict[tuple[int, int], Verdict | None]:
+    def _judged(self, found: Clusters, rows: list[int]) -> dict[tuple[int, int], Origin | None]:
         look, beaten = lru_cache(MOST)(self._look), self._beaten_of(rows)
-        judged: dict[tuple[int, int], Verdict | None] = {}
+        judged: dict[tuple[int, int], Origin | None] = {}
         for pair in self._to_compare(found, rows, beaten):
             one, other = map(look, pair)
-            verdict = judged[pair] = compare(one, other) if one and other else None
-            if verdict is not None and verdict.original is not None:
-                beaten.add(pair[1 - verdict.original])
+            origin = judged[pair] = compare(one, other) if one and other else None
+            if origin is not None and origin.original is not None:
+                beaten.add(pair[1 - origin.original])
         return judged
 
     def _look(self, row: int) -> Look | None:
@@ -224,7 +222,7 @@ class Originals:
 
 
 def _groups(
-    found: Clusters, order_N: NDArray[np.int64], shots_M: Indices, asked_N: NDArray[np.bool_]
+    found: Clusters, order_N: Indices, shots_M: Indices, asked_N: NDArray[np.bool_]
 ) -> Iterator[list[int]]:
     """Yield the rows that are compared with each other, the best by order first, `MOST` at most.
 

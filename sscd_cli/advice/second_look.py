@@ -28,6 +28,7 @@ _FEW = 4  # pairs of a row that are looked at in any case
 # pairs that pixels cannot tell, and how many for each that is confirmed, from which these may be no
 # copies: of edited photographs 15 of 100 cannot be told, of unlike pictures of soft colours all
 _UNTOLD, _UNTOLD_A_COPY = 5, 2
+_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -303,9 +304,6 @@ def _verdicts(
             verdicts[place] = OTHER_SHOT
             by_time.add(place)
     return verdicts, by_time
-
-
-_HOUR = timedelta(hours=1)
 
 
 def _at_other_times(one: datetime | None, other: datetime | None) -> bool:

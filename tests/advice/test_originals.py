@@ -11,7 +11,7 @@ import pytest
 from conftest import DATA, Run, records_of
 from PIL import Image, ImageFilter
 
-from sscd_cli.advice.pixels.originals import Look, Verdict, compare
+from sscd_cli.advice.pixels.originals import Look, Origin, compare
 from sscd_cli.edits.named import Edit, named, resize
 
 UPSCALE = Edit("resize", "200 %", True, partial(resize, across=2.0, down=2.0))
@@ -66,7 +66,7 @@ def test_a_sharpened_copy_does_not_make_its_original_one_with_less_detail(
 ) -> None:
     original = gallery_image(name)
     looks = Look.of(original), Look.of(saved(original.filter(how)))
-    assert compare(*looks) == compare(*looks[::-1]) == Verdict(None)
+    assert compare(*looks) == compare(*looks[::-1]) == Origin(None)
 
 
 @pytest.mark.parametrize("name", ["harbour", "reef", "canyon"])
@@ -81,8 +81,8 @@ def test_a_soft_picture_is_no_upscale_of_its_smaller_copy(name: str) -> None:
 def test_pixels_do_not_tell_of_a_mirror_image_or_of_another_picture() -> None:
     original = gallery_image("reef")
     mirrored = original.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    assert compare(Look.of(original), Look.of(mirrored)) == Verdict(None)
-    assert compare(Look.of(original), Look.of(gallery_image("clock"))) == Verdict(None)
+    assert compare(Look.of(original), Look.of(mirrored)) == Origin(None)
+    assert compare(Look.of(original), Look.of(gallery_image("clock"))) == Origin(None)
 
 
 def test_of_two_that_show_the_same_none_is_the_original() -> None:
@@ -236,21 +236,21 @@ def test_what_a_copy_has_more_of_does_not_make_it_the_original(
     assert compare(*looks[::-1]) == (1, reason)
 
 
-@pytest.mark.parametrize("last", [Verdict(0, "a copy"), None], ids=["a copy", "the same"])
+@pytest.mark.parametrize("last", [Origin(0, "a copy"), None], ids=["a copy", "the same"])
 def test_an_original_stays_though_copies_lead_back_to_it_in_a_circle(
-    sscd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: Verdict | None
+    sscd: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: Origin | None
 ) -> None:
     """a is said to be a copy of b, b one of c, and c one of a, or to show what a shows."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for name, side in (("a", 380), ("b", 360), ("c", 400)):
         gallery_image("reef").resize((side, side)).save(folder / f"{name}.png")
-    said = {(360, 380): Verdict(0, "a copy"), (400, 360): Verdict(0, "a copy"), (380, 400): last}
+    said = {(360, 380): Origin(0, "a copy"), (400, 360): Origin(0, "a copy"), (380, 400): last}
 
-    def claimed(one: Look, other: Look) -> Verdict | None:
+    def claimed(one: Look, other: Look) -> Origin | None:
         pair = one.size[0], other.size[0]
         found = said.get(pair, said.get(pair[::-1]))
-        return found if found is None or pair in said else Verdict(1, found.reason)
+        return found if found is None or pair in said else Origin(1, found.reason)
 
     monkeypatch.setattr("sscd_cli.advice.originals.compare", claimed)
     gone = sscd("dedup", folder, "-t", "0.4", "-f", "paths").lines
@@ -268,7 +268,7 @@ def test_copies_of_one_original_are_not_compared_with_each_other(
         copy.save(folder / f"{share}.png")
     compared: list[tuple[int, int]] = []
 
-    def counting(one: Look, other: Look) -> Verdict | None:
+    def counting(one: Look, other: Look) -> Origin | None:
         compared.append((one.pixels, other.pixels))
         return compare(one, other)
 

@@ -6,7 +6,7 @@ A map is an affine one, float64 (2, 3), from points of one picture to points of 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -26,25 +26,44 @@ _SCALES = (0.2, 5.0)
 _STRETCH = 2.0
 
 
+class View(NamedTuple):
+    """How a picture is turned: down and across, 1 or -1 for the other way; then its axes swap."""
+
+    down: int = 1
+    across: int = 1
+    swapped: bool = False
+
+    @property
+    def back(self) -> View:
+        """The view that undoes this one."""
+        return View(self.across, self.down, True) if self.swapped else self
+
+    def of(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Turn an array (h, w, ...)."""
+        turned = pixels[:: self.down, :: self.across]
+        return turned.swapaxes(0, 1) if self.swapped else turned
+
+    @property
+    def map(self) -> Map:
+        """The map from the turned picture to the one that was turned, each a square of side 1."""
+        across, down = [self.across, 0, self.across < 0], [0, self.down, self.down < 0]
+        to = np.array([across, down], np.float64)
+        return to[:, [1, 0, 2]] if self.swapped else to
+
+
+VIEWS = tuple(View(a, b, swapped) for swapped in (False, True) for a in (1, -1) for b in (1, -1))
+
+
 def whole_map(one: Floats, other: Floats) -> tuple[float, Map]:
     """Lay all of one picture over all of the other: return the best correlation and its map.
 
-    one, other: grey, (h, w). All flips and quarter turns are tried.
+    one, other: grey, (h, w). All flips and quarter turns are tried; of what fits as well, as an
+    even pattern does, the least.
     """
-    left, right = (_squashed(picture) for picture in (one, other))
-    found = []
-    for turned in (False, True):
-        for across in (False, True):
-            for down in (False, True):
-                view = right[:: -1 if down else 1, :: -1 if across else 1]
-                score = correlation(left, view.T if turned else view)
-                found.append((score, turned, across, down))
-    score, turned, across, down = max(found)
-    unit = np.array([[1 - 2 * across, 0, across], [0, 1 - 2 * down, down]], np.float64)
-    if turned:
-        unit = unit[:, [1, 0, 2]]
+    alike = likeness(_squashed(one), _squashed(other))
+    best = max(alike, key=alike.__getitem__)
     (height, width), (high, wide) = one.shape, other.shape
-    return score, np.diag([wide, high]) @ unit @ np.diag([1 / width, 1 / height, 1])
+    return alike[best], np.diag([wide, high]) @ best.map @ np.diag([1 / width, 1 / height, 1])
 
 
 def point_map(one: Floats, other: Floats) -> Map | None:
@@ -103,6 +122,11 @@ def laid_over(picture: Floats, to: Map, shape: tuple[int, ...]) -> Floats:
     data = tuple(float(value) for value in moved.ravel())
     how = Image.Transform.AFFINE, data, Image.Resampling.BILINEAR
     return np.asarray(padded.transform((shape[1], shape[0]), *how), np.float32)
+
+
+def likeness(one: Floats, other: Floats) -> dict[View, float]:
+    """Return the correlation of one square with each view of another, the unturned one first."""
+    return {view: correlation(one, view.of(other)) for view in VIEWS}
 
 
 def correlation(one: Floats, other: Floats) -> float:

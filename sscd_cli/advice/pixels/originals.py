@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sscd_cli.advice.pixels.alignment import Floats, correlation
+from sscd_cli.advice.pixels.alignment import Floats, View, correlation, likeness
 from sscd_cli.advice.pixels.canvas import canvas_of
 from sscd_cli.advice.pixels.filters import block_means, grey_of
 from sscd_cli.advice.pixels.finding import Spot, found, goes_on, offset
-from sscd_cli.advice.pixels.recoding import VIEWS, CodedPart, View, first_of, scaled
+from sscd_cli.advice.pixels.recoding import CodedPart, first_of, scaled
 from sscd_cli.images.coding import Coding
 
 _SIDE = 96  # pixels of the longer side, to find one picture in another
@@ -41,12 +41,13 @@ _BLURRED, _ROUGH = 0.36, 1.15
 _FLAT = 0.72  # of the contrast of the other, which a picture may have been given, too, up to here
 _BARE = 0.5  # of what lies around a part: that is flat
 _COVERED, _WIDE = 0.85, 0.15  # of a canvas: by what it holds and flat colour; by that alone
+_CANVAS, _FILLED = 0.025, 0.012  # share of flat border: of a canvas at least; of none at most
 
 
-class Verdict(NamedTuple):
-    """original: 0 or 1, which of two pictures it is; None where nothing tells, though they differ.
+class Origin(NamedTuple):
+    """Which of two pictures the other one was made from.
 
-    reason: what the other one is of it.
+    original: 0 or 1; None where nothing tells, though they differ. reason: what the other one is.
     """
 
     original: int | None
@@ -113,32 +114,32 @@ class Look:
         return detail
 
 
-def compare(one: Look, other: Look) -> Verdict | None:
+def compare(one: Look, other: Look) -> Origin | None:
     """Say which is the original; None where both show the same, and nothing tells."""
-    return _told(one, other) or (Verdict(None) if _differ(one.whole, other.whole) else None)
+    return _told(one, other) or (Origin(None) if _differ(one.whole, other.whole) else None)
 
 
-def _told(one: Look, other: Look) -> Verdict | None:
-    alike = _likeness(one, other)
-    best = max(VIEWS, key=lambda view: alike[view])
+def _told(one: Look, other: Look) -> Origin | None:
+    alike = likeness(grey_of(one.whole), grey_of(other.whole))
+    best = max(alike, key=alike.__getitem__)
     view = best if alike[best] >= _TURNED else None
-    coded = None if view is None else _coded_verdict(one, other, view)
+    coded = None if view is None else _by_coding(one, other, view)
     if coded is not None:
         return coded
-    verdict = None
+    origin = None
     if max(alike.values()) < _ALIKE:
-        verdict = _part_verdict(one, other, alike[View()]) or _canvas_verdict(one, other)
-    if verdict is not None or view is None:
-        return verdict
-    return _size_verdict(one, other, view, alike[view]) or _seen_verdict(one, other, view)
+        origin = _by_part(one, other, alike[View()]) or _by_canvas(one, other)
+    if origin is not None or view is None:
+        return origin
+    return _by_size(one, other, view, alike[view]) or _by_what_is_seen(one, other, view)
 
 
 def _differ(one: Floats, other: Floats) -> bool:
     """Say whether anybody sees that two pictures are not the same."""
-    return bool(np.abs(one - other).mean() > _OTHER_TONES or _laid_over(one, other).any())
+    return bool(np.abs(one - other).mean() > _OTHER_TONES or _small_difference(one, other).any())
 
 
-def _coded_verdict(one: Look, other: Look, view: View) -> Verdict | None:
+def _by_coding(one: Look, other: Look, view: View) -> Origin | None:
     """Tell two pictures of one size and view by their coding, and say what else is seen."""
     mine, theirs = one.part.turned(view.back), other.part.turned(view)
     if theirs.size != one.size:
@@ -146,25 +147,25 @@ def _coded_verdict(one: Look, other: Look, view: View) -> Verdict | None:
     first = first_of(one.part, other.part, theirs, mine)
     if first is None:
         return None
-    seen = _canvas_verdict(one, other) or _seen_verdict(one, other, view)
+    seen = _by_canvas(one, other) or _by_what_is_seen(one, other, view)
     if seen is not None and seen.original == first:
         return seen
-    return Verdict(first, _change(view, one.whole, view.of(other.whole)))
+    return Origin(first, _change(view, one.whole, view.of(other.whole)))
 
 
-def _canvas_verdict(one: Look, other: Look) -> Verdict | None:
+def _by_canvas(one: Look, other: Look) -> Origin | None:
     """The one on a flat canvas, where the other fills all of its own, is the copy."""
     more, less = max(one.canvas, other.canvas), min(one.canvas, other.canvas)
     turned = int(other.corners > one.corners)
     looks = one, other
     is_larger = looks[turned].pixels > looks[1 - turned].pixels
     if is_larger and looks[1 - turned].corners <= 1 and looks[turned].corners >= 3:
-        return Verdict(1 - turned, "on a frame or canvas")
-    if more < 0.025 or less > 0.012 or _ring(one, other) < _TONE:
+        return Origin(1 - turned, "on a frame or canvas")
+    if more < _CANVAS or less > _FILLED or _ring(one, other) < _TONE:
         return None
     if correlation(grey_of(one.whole), grey_of(other.whole)) > 1 - more / 4:
         return None  # room for a canvas would have moved what it holds
-    return Verdict(int(one.canvas > other.canvas), "on a frame or canvas")
+    return Origin(int(one.canvas > other.canvas), "on a frame or canvas")
 
 
 def _ring(one: Look, other: Look) -> float:
@@ -174,7 +175,7 @@ def _ring(one: Look, other: Look) -> float:
     return float(apart.mean()) * _SAME / 4
 
 
-def _part_verdict(one: Look, other: Look, alike: float) -> Verdict | None:
+def _by_part(one: Look, other: Look, alike: float) -> Origin | None:
     """Find one whole picture in a part of the other, where it is much more alike than the whole."""
     places = [_found(one, other), _found(other, one)]
     holder = int(places[1].score > places[0].score)
@@ -183,7 +184,7 @@ def _part_verdict(one: Look, other: Look, alike: float) -> Verdict | None:
         return None
     outer, inner = ((one, other), (other, one))[holder]
     first = _first_of_part(outer, inner, place)
-    canvas = _canvas_verdict(one, other)
+    canvas = _by_canvas(one, other)
     canvas = canvas if canvas and canvas.original != holder else None
     covered = place.width * place.height / outer.grey.size
     if first is None and canvas:
@@ -191,10 +192,10 @@ def _part_verdict(one: Look, other: Look, alike: float) -> Verdict | None:
         if share > _WIDE or covered + share > _COVERED:
             return canvas
     if first is None and outer.canvas > _BARE * (1 - covered) > _BARE * inner.canvas:
-        return canvas or Verdict(None)  # a flat border was cut off, or put on
+        return canvas or Origin(None)  # a flat border was cut off, or put on
     if first == 0 or (first is None and goes_on(outer.grey, found(outer.grey, inner.grey))):
-        return Verdict(holder, "a crop")
-    return canvas or Verdict(1 - holder, "with something around it")
+        return Origin(holder, "a crop")
+    return canvas or Origin(1 - holder, "with something around it")
 
 
 def _found(holder: Look, part: Look) -> Spot:
@@ -220,9 +221,9 @@ def _first_of_part(holder: Look, part: Look, place: Spot) -> int | None:
     )
 
 
-def _seen_verdict(one: Look, other: Look, view: View) -> Verdict | None:
+def _by_what_is_seen(one: Look, other: Look, view: View) -> Origin | None:
     """Compare what two pictures of one view show."""
-    return _overlay_verdict(one.whole, view.of(other.whole)) or _tone_verdict(one, other, view)
+    return _by_overlay(one.whole, view.of(other.whole)) or _by_tones(one, other, view)
 
 
 def _change(view: View, one: Floats, other: Floats) -> str:
@@ -232,32 +233,32 @@ def _change(view: View, one: Floats, other: Floats) -> str:
     return "with other tones" if np.abs(one - other).mean() > _OTHER_TONES else "saved again"
 
 
-def _size_verdict(one: Look, other: Look, view: View, alike: float) -> Verdict | None:
+def _by_size(one: Look, other: Look, view: View, alike: float) -> Origin | None:
     if 0.95 < one.pixels / other.pixels < 1.05:
         return None
     if alike < _ONE_VIEW:
-        return Verdict(None)
+        return Origin(None)
     looks = one, other
     shapes = [look.size[0] / look.size[1] for look in looks]
     first = _first_of_sizes(one, other, view)
     if not 0.97 < shapes[0] / shapes[1] < 1.03 and not 0.97 < shapes[0] * shapes[1] < 1.03:
         if first is not None:
-            return Verdict(first, "stretched")
+            return Origin(first, "stretched")
         uneven = [abs(float(np.log(np.divide(*look.detail)))) for look in looks]
-        return Verdict(int(uneven[1] < uneven[0]), "stretched")
-    return _scale_verdict(looks, first)
+        return Origin(int(uneven[1] < uneven[0]), "stretched")
+    return _by_scale(looks, first)
 
 
-def _scale_verdict(looks: tuple[Look, Look], first: int | None) -> Verdict:
+def _by_scale(looks: tuple[Look, Look], first: int | None) -> Origin:
     large = int(looks[1].pixels > looks[0].pixels)
     big, small = looks[large], looks[1 - large]
     if first is not None:
-        return Verdict(first, "a smaller size" if first == large else "an upscale")
+        return Origin(first, "a smaller size" if first == large else "an upscale")
     scale = (small.pixels / big.pixels) ** 0.5
     steep = _STEEP if big.part.coding is None and scale < _SMALLER else _VERY_STEEP
     if _fall(big.power, scale) < steep:
-        return Verdict(1 - large, "an upscale")
-    return Verdict(large, "a smaller size")
+        return Origin(1 - large, "an upscale")
+    return Origin(large, "a smaller size")
 
 
 def _first_of_sizes(one: Look, other: Look, view: View) -> int | None:
@@ -265,7 +266,7 @@ def _first_of_sizes(one: Look, other: Look, view: View) -> int | None:
     return first_of(one.part, other.part, scaled(theirs, one.part), scaled(mine, other.part))
 
 
-def _laid_over(one: Floats, other: Floats) -> NDArray[np.bool_]:
+def _small_difference(one: Floats, other: Floats) -> NDArray[np.bool_]:
     """Mark the small part in which two pictures differ; nothing where they differ elsewhere."""
     difference = np.abs(one - other).max(axis=2)
     mask = difference > 40
@@ -273,9 +274,9 @@ def _laid_over(one: Floats, other: Floats) -> NDArray[np.bool_]:
     return mask if small else np.zeros_like(mask)
 
 
-def _overlay_verdict(one: Floats, other: Floats) -> Verdict | None:
+def _by_overlay(one: Floats, other: Floats) -> Origin | None:
     """Where a small part differs, the one whose edges run along that part has it laid over."""
-    mask = _laid_over(one, other)
+    mask = _small_difference(one, other)
     if not mask.any():
         return None
     edge = np.zeros_like(mask)
@@ -284,34 +285,34 @@ def _overlay_verdict(one: Floats, other: Floats) -> Verdict | None:
     strength = [_slope(grey_of(picture))[edge].mean() for picture in (one, other)]
     if max(strength) < 1.15 * min(strength):
         return None
-    return Verdict(int(strength[0] > strength[1]), "with something laid over it")
+    return Origin(int(strength[0] > strength[1]), "with something laid over it")
 
 
-def _tone_verdict(one: Look, other: Look, view: View) -> Verdict | None:
+def _by_tones(one: Look, other: Look, view: View) -> Origin | None:
     """Compare grain, colour, clipping, sharpness and contrast."""
     turned: Floats = view.of(other.whole)
     grain = abs(one.grain - other.grain)
     if grain > max(_NOISE, 0.6 * abs(one.sharp - other.sharp)):
         clean = _less((one.grain, other.grain), 0.5)
-        return Verdict(clean, "with noise" if clean is not None else "")
-    same = ~_laid_over(one.whole, turned)
+        return Origin(clean, "with noise" if clean is not None else "")
+    same = ~_small_difference(one.whole, turned)
     colours = _colour(one.whole[same]), _colour(turned[same])
     spread = [float(grey_of(look.whole).std()) + 1 for look in (one, other)]
     pale = _less((colours[0] / spread[0], colours[1] / spread[1]), 0.45)
     if pale is not None and colours[1 - pale] > 3:
-        return Verdict(1 - pale, "with less colour")
+        return Origin(1 - pale, "with less colour")
     ends = _clipped(one.whole, turned), _clipped(turned, one.whole)
-    clipped = Verdict(int(ends[0] > ends[1]), "with clipped tones")
+    clipped = Origin(int(ends[0] > ends[1]), "with clipped tones")
     soft = _less((one.sharp / spread[0], other.sharp / spread[1]), 0.7)
     if soft is not None and abs(ends[0] - ends[1]) > _MUCH:
         return clipped
     if soft is not None:
         is_blurred = _is_blurred(*((one, other), (other, one))[soft])
-        return Verdict(1 - soft, "with less detail") if is_blurred else Verdict(None)
+        return Origin(1 - soft, "with less detail") if is_blurred else Origin(None)
     if max(ends) > (_ONE_SIDED if min(ends) < 0.1 * max(ends) else min(ends) + _CLIPPED):
         return clipped
     flat = _less((spread[0], spread[1]), _FLAT)
-    return None if flat is None else Verdict(1 - flat, "with less contrast")
+    return None if flat is None else Origin(1 - flat, "with less contrast")
 
 
 def _is_blurred(soft: Look, sharp: Look) -> bool:
@@ -345,12 +346,6 @@ def _colour(whole: Floats) -> float:
     tints = (whole[..., ::2] - whole[..., 1:2]).reshape(-1, 2)
     fit, *_ = np.linalg.lstsq(basis, tints, rcond=None)
     return float((tints - basis @ fit).std())
-
-
-def _likeness(one: Look, other: Look) -> dict[View, float]:
-    """Return the correlation of all of one picture with all of the other in each of its views."""
-    grey, others = grey_of(one.whole), grey_of(other.whole)
-    return {view: correlation(grey, view.of(others)) for view in VIEWS}
 
 
 def _slope(grey: Floats) -> Floats:

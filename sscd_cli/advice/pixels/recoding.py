@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sscd_cli.advice.pixels.alignment import Floats
+from sscd_cli.advice.pixels.alignment import Floats, View
 from sscd_cli.advice.pixels.filters import block_means, grey_of
 from sscd_cli.advice.pixels.grid import holds_grid
 from sscd_cli.advice.pixels.tones import Pixels, toned
@@ -45,27 +44,6 @@ _RESAMPLING = (
     Image.Resampling.LANCZOS,
     Image.Resampling.NEAREST,
 )
-
-
-class View(NamedTuple):
-    """How a picture is turned: down and across, 1 or -1 for the other way; then its axes swap."""
-
-    down: int = 1
-    across: int = 1
-    swapped: bool = False
-
-    @property
-    def back(self) -> View:
-        """The view that undoes this one."""
-        return View(self.across, self.down, True) if self.swapped else self
-
-    def of(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Turn an array (h, w, ...)."""
-        turned = pixels[:: self.down, :: self.across]
-        return turned.swapaxes(0, 1) if self.swapped else turned
-
-
-VIEWS = tuple(View(a, b, swapped) for swapped in (False, True) for a in (1, -1) for b in (1, -1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,9 +161,10 @@ def first_of(
     the first over the other.
     """
     others, ones = _Trace.of(other, one_in_other), _Trace.of(one, other_in_one)
-    if others is None or ones is None:
-        trace, source = (others, 0) if ones is None else (ones, 1)
-        return _first_by(trace, source, *((other, one_in_other), (one, other_in_one))[source])
+    if ones is None:
+        return None if others is None else _first_by(others, 0, other, one_in_other)
+    if others is None:
+        return _first_by(ones, 1, one, other_in_one)
     if others.is_exact != ones.is_exact:
         return int(ones.is_exact)
     remade = _remade(others, ones)
@@ -213,15 +192,13 @@ def _remade(others: _Trace, ones: _Trace) -> int | None:
     return likely if still[likely] < min(_REMADE, still[1 - likely] / 2) else None
 
 
-def _first_by(trace: _Trace | None, source: int, coded: CodedPart, laid: CodedPart) -> int | None:
+def _first_by(trace: _Trace, source: int, coded: CodedPart, laid_over: CodedPart) -> int | None:
     """Tell by the one of two files that can be made again; source: the number of the other."""
-    if trace is None:
-        return None
     if trace.is_on_grid and not trace.is_exact:
         return 1 - source
     if trace.misses < _SURE:
         return source
-    return 1 - source if _holds_grid(coded, laid) else None
+    return 1 - source if _holds_grid(coded, laid_over) else None
 
 
 def _holds_grid(coded: CodedPart, laid_over: CodedPart) -> bool:

@@ -30,6 +30,7 @@ from sscd_cli.advice.pixels.filters import (
 )
 from sscd_cli.advice.pixels.tiles import COARSE, FINE, MIDDLE, SAME, Tiles, corners_within
 
+AGREE = 0.9  # share of the tiles of a copy that are the same
 _RICHEST, _ENOUGH = 64, 20  # tiles that move a map; that a map needs to count in full
 _BLURS = (1.0, 1.6, 2.5, 4.0, 6.0)  # pixels
 _EXPLAINS = 0.35  # of the difference that a blur must at most leave to account for it
@@ -106,7 +107,7 @@ class Overlay:
         corners = self._corners()
         tiles = Tiles.compare(between(base, FINE), between(seen, FINE), corners)
         same, moved = tiles.same, tiles.moved
-        if same < 0.9:  # noise and compression spare what is coarse
+        if same < AGREE:  # noise and compression spare what is coarse
             coarse = Tiles.compare(between(base, COARSE), between(seen, COARSE), corners)
             same, moved = max(same, coarse.same), min(moved, coarse.moved)
         own = _own_things(base, seen, inside)

@@ -14,15 +14,15 @@ from PIL import Image
 
 from sscd_cli.advice.pixels.alignment import Floats, point_map, whole_map
 from sscd_cli.advice.pixels.filters import blurred
-from sscd_cli.advice.pixels.residual import Overlay, Residual
+from sscd_cli.advice.pixels.residual import AGREE, Overlay, Residual
 from sscd_cli.advice.pixels.tiles import FINE
 from sscd_cli.choices import CANNOT_TELL, CONFIRMED, OTHER_SHOT, LookVerdict
 
 SIDE = 320  # pixels of the longer side that are looked at
 
 _CERTAIN = 0.9  # share of tiles after which no other map is sought
-# what is asked of a copy: tiles, their share that agrees, that has moved, that one has alone
-_TILES, _AGREE, _STILL, _BARE = 12, 0.9, 0.03, 0.001
+# what is asked of a copy: tiles, their share that has moved, that one has alone; see `AGREE`
+_TILES, _STILL, _BARE = 12, 0.03, 0.001
 _RELIT = 2.5  # grey levels of light that a copy does not exceed
 _WHOLLY = 0.65  # share of either picture that the other covers: no collage, no picture in another
 _MOVED = 0.12  # share of tiles that another shot has elsewhere
@@ -48,7 +48,7 @@ def second_look(
     Returns: "copy confirmed", "other shot", or "cannot tell". Each of the first two is said only
         on evidence for it.
     """
-    left, right = _grey(one), _grey(other)
+    left, right = _luma(one), _luma(other)
     if min(left.shape + right.shape) < 48:
         return CANNOT_TELL
     alike, to = whole_map(left, right)
@@ -61,38 +61,38 @@ def second_look(
     even = min(_even(left), _even(right))
     broad = min(_broad(left), _broad(right))
     rest = overlay.residual()
-    said = judge(rest, overlay.score, alike, even, broad)
+    said = _verdict_on(rest, overlay.score, alike, even, broad)
     return CANNOT_TELL if said == CONFIRMED and wholly and rest.covered < _WHOLLY else said
 
 
-def judge(left: Residual, score: float, alike: float, even: float, broad: float) -> LookVerdict:
+def _verdict_on(
+    rest: Residual, score: float, alike: float, even: float, broad: float
+) -> LookVerdict:
     """Return the verdict on what is left.
 
     score: of the overlay. alike: correlation of the two, squashed. even: share of either that is
     of one tone. broad: share of the contrast of either that is of broad things.
     """
-    less, more = sorted(left.own)
-    is_over = alike >= 0.5 or left.same >= 0.25
+    less, more = sorted(rest.own)
+    is_over = alike >= 0.5 or rest.same >= 0.25
     is_laid, is_plain = alike >= _LAID, even >= _EVEN
-    many = min(left.places) >= _PLACES or less >= _MUCH
+    many = min(rest.places) >= _PLACES or less >= _MUCH
     two_sided = less >= max(_OWN, _EVENLY * more) and many
-    moved = left.moved >= _MOVED and 0.2 <= left.same < _AGREE and score >= _OVER
-    nudged = is_laid and score >= _SHARP and left.moved >= _NUDGED and left.same >= _STAYS
+    moved = rest.moved >= _MOVED and 0.2 <= rest.same < AGREE and score >= _OVER
+    nudged = is_laid and score >= _SHARP and rest.moved >= _NUDGED and rest.same >= _STAYS
     # a copy of a drawing would lie over it: its corners stand out before the even ground, but for
     # those of small print
-    foreign = is_plain and left.same < _FOREIGN and left.tiles >= _STROKES and broad >= _BROAD
+    foreign = is_plain and rest.same < _FOREIGN and rest.tiles >= _STROKES and broad >= _BROAD
     # what is laid over a copy is in one place, and hides less than it adds
     alone = [
-        n >= max(_ALONE, _TENTH * m) for n, m in zip(left.alone, left.alone[::-1], strict=True)
+        n >= max(_ALONE, _TENTH * m) for n, m in zip(rest.alone, rest.alone[::-1], strict=True)
     ]
-    each = all(place or tiles for place, tiles in zip(left.apart, alone, strict=True))
-    apart = (
-        is_laid and is_plain and left.same < _AGREE and (each or less >= max(_OWN, _HALF * more))
-    )
+    each = all(place or tiles for place, tiles in zip(rest.apart, alone, strict=True))
+    apart = is_laid and is_plain and rest.same < AGREE and (each or less >= max(_OWN, _HALF * more))
     if foreign or nudged or apart or (is_over and (two_sided or moved)):
         return OTHER_SHOT
-    settled = left.same >= _AGREE and left.moved < _STILL and (more < _BARE or not any(left.places))
-    sure = left.tiles >= _TILES and left.relit < _RELIT
+    settled = rest.same >= AGREE and rest.moved < _STILL and (more < _BARE or not any(rest.places))
+    sure = rest.tiles >= _TILES and rest.relit < _RELIT
     return CONFIRMED if settled and sure else CANNOT_TELL
 
 
@@ -114,5 +114,5 @@ def _broad(grey: Floats) -> float:
     return float(blurred(grey, _BLUR).var() / max(float(grey.var()), 1.0))
 
 
-def _grey(picture: NDArray[np.uint8]) -> Floats:
+def _luma(picture: NDArray[np.uint8]) -> Floats:
     return picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)

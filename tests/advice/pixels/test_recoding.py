@@ -10,7 +10,7 @@ import pytest
 from conftest import DATA
 from PIL import Image
 
-from sscd_cli.advice.pixels.originals import Look, Verdict, compare
+from sscd_cli.advice.pixels.originals import Look, Origin, compare
 from sscd_cli.edits.named import Edit, named, resize
 from sscd_cli.images.opening import open_picture
 
@@ -40,7 +40,7 @@ def edited(data: bytes, edit: Edit) -> Image.Image:
     return edit.apply(open_picture(data).image, random.Random(3), gallery("leaf"))
 
 
-def verdicts(original: bytes, copy: bytes) -> tuple[Verdict | None, Verdict | None]:
+def verdicts(original: bytes, copy: bytes) -> tuple[Origin | None, Origin | None]:
     looks = look_at(original), look_at(copy)
     return compare(*looks), compare(*looks[::-1])
 
@@ -125,7 +125,7 @@ def test_the_crop_of_a_picture_with_a_border_of_its_own_is_the_copy() -> None:
 def test_two_copies_of_a_third_picture_tell_nothing() -> None:
     third = gallery("reef")
     files = file_of(third, quality=80), file_of(third.transpose(0), quality=80)
-    assert verdicts(*files) == (Verdict(None), Verdict(None))
+    assert verdicts(*files) == (Origin(None), Origin(None))
 
 
 def test_two_files_of_one_picture_are_the_same_as_themselves() -> None:

@@ -10,7 +10,7 @@ import other_shots
 import pytest
 from PIL import Image
 
-from sscd_cli.advice.pixels.alignment import inverse, laid_over, point_map, whole_map
+from sscd_cli.advice.pixels.alignment import VIEWS, View, inverse, laid_over, point_map, whole_map
 from sscd_cli.advice.pixels.verdict import SIDE, second_look, small
 from sscd_cli.edits.named import Edit, named
 
@@ -161,9 +161,22 @@ def test_small_keeps_the_shape_and_never_enlarges() -> None:
     assert small(Image.new("L", (40, 20))).shape == (20, 40, 3)
 
 
-def test_a_map_lays_a_turned_picture_over_its_source() -> None:
+@pytest.mark.parametrize("size", [(320, 320), (320, 240)])
+def test_copies_of_an_even_pattern_that_fits_in_any_view_are_laid_over_one_another_unturned(
+    size: tuple[int, int],
+) -> None:
+    """Squashed it is of one grey, and no point of interest is like only one other."""
+    stripes = np.tile(np.repeat(np.array([60, 180], np.uint8), 5), (size[1], 32))
+    pattern = Image.fromarray(stripes).convert("RGB")
+    assert said(pattern, pattern) == "copy confirmed"
+    copy = named("jpeg", "quality 30").apply(pattern, random.Random(0), pattern)
+    assert said(pattern, copy) == "copy confirmed"
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_map_lays_a_turned_picture_over_its_source(view: View) -> None:
     one = np.asarray(scene(6).convert("L"), np.float32)
-    other = np.ascontiguousarray(np.rot90(one))
+    other = np.ascontiguousarray(view.of(one))
     alike, to = whole_map(one, other)
     assert alike > 0.99
     seen = laid_over(other, to, one.shape)
