@@ -78,6 +78,16 @@ def test_a_soft_picture_is_no_upscale_of_its_smaller_copy(name: str) -> None:
     assert compare(*looks[::-1]) == (1, "a smaller size")
 
 
+@pytest.mark.parametrize("name", ["alps", "canyon", "harbour"])
+def test_a_picture_is_no_crop_of_one_that_has_a_blur_of_it_put_around_it(name: str) -> None:
+    original = gallery_image(name).crop((0, 0, 400, 400))
+    wide = original.resize((640, 640)).crop((0, 140, 640, 500))
+    wide = wide.filter(ImageFilter.GaussianBlur(20))
+    wide.paste(original.resize((360, 360), Image.Resampling.LANCZOS), (140, 0))
+    looks = Look.of(original), Look.of(saved(wide))
+    assert compare(*looks) == compare(*looks[::-1]) == Origin(None)
+
+
 def test_pixels_do_not_tell_of_a_mirror_image_or_of_another_picture() -> None:
     original = gallery_image("reef")
     mirrored = original.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

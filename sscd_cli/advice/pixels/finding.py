@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 
 from sscd_cli.advice.pixels.alignment import Floats, correlation
-from sscd_cli.advice.pixels.filters import grey_of
+from sscd_cli.advice.pixels.filters import blurred, grey_of
 from sscd_cli.advice.pixels.recoding import CodedPart
 
 _SCALES = np.geomspace(0.97, 0.4, 16)  # of the part, in shares of the picture that holds it
 _WINDOW = 192  # pixels at full resolution that are looked for
 _TONE, _PLAIN = 8, 0.7  # grey levels, and the share of a band that is of one tone
+_NEAR, _SOFT = 3, 0.25  # pixels around a box that mix; detail beyond, as a share of that within
 _FLAT = 0.25  # squared grey levels of a window: sums of so little are rounding
 _SAME = 0.9  # correlation of them where they are found
 
@@ -106,6 +107,22 @@ def goes_on(image: Floats, place: Spot) -> bool:
         plain.append(share[0] > _PLAIN > 2 * share[1])  # but for some words, as above a post
     likeness = min(0.35 * len(across), 0.6 * sum(within))
     return not across or (not all(plain) and sum(across) > likeness)
+
+
+def is_softer_around(image: Floats, place: Spot) -> bool:
+    """Say whether a box lies within next to no detail: a canvas is often filled with a blur of it.
+
+    Around a part of a photograph there is mostly 0.4 or more of its detail.
+    """
+    detail = np.abs(image - blurred(image, 1.0))
+    down = slice(place.top, place.top + place.height)
+    across = slice(place.left, place.left + place.width)
+    beyond = np.ones(image.shape, np.bool_)
+    beyond[
+        max(0, down.start - _NEAR) : down.stop + _NEAR,
+        max(0, across.start - _NEAR) : across.stop + _NEAR,
+    ] = False
+    return bool(beyond.any() and detail[beyond].mean() < _SOFT * detail[down, across].mean())
 
 
 def _line_likeness(inside: Floats, outside: Floats) -> float:

@@ -17,7 +17,7 @@ from PIL import Image
 from sscd_cli.advice.pixels.alignment import Floats, View, correlation, likeness
 from sscd_cli.advice.pixels.canvas import canvas_of
 from sscd_cli.advice.pixels.filters import block_means, grey_of
-from sscd_cli.advice.pixels.finding import Spot, found, goes_on, offset
+from sscd_cli.advice.pixels.finding import Spot, found, goes_on, is_softer_around, offset
 from sscd_cli.advice.pixels.recoding import CodedPart, first_of, scaled
 from sscd_cli.images.coding import Coding
 
@@ -193,7 +193,12 @@ def _by_part(one: Look, other: Look, alike: float) -> Origin | None:
             return canvas
     if first is None and outer.canvas > _BARE * (1 - covered) > _BARE * inner.canvas:
         return canvas or Origin(None)  # a flat border was cut off, or put on
-    if first == 0 or (first is None and goes_on(outer.grey, found(outer.grey, inner.grey))):
+    is_crop = first == 0
+    if first is None and goes_on(outer.grey, at := found(outer.grey, inner.grey)):
+        if is_softer_around(outer.grey, at):
+            return canvas or Origin(None)  # a blur put around it, or what is out of focus cut off
+        is_crop = True
+    if is_crop:
         return Origin(holder, "a crop")
     return canvas or Origin(1 - holder, "with something around it")
 
