@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -19,6 +20,7 @@ _LETTERS = "abcdefghijklmnoprstu"
 _LABELS = ("Name", "Street", "City", "Country", "Date", "Phone", "Account", "Amount", "Status")
 
 
+@cache
 def pages(number: int) -> Pair:
     """Two pages of text of one lay-out: a book, double-spaced typescript, or two columns."""
     layout = random.Random(number)
@@ -40,6 +42,7 @@ def pages(number: int) -> Pair:
     return _two(number, page)
 
 
+@cache
 def forms(number: int) -> Pair:
     """One printed form, filled in twice."""
     layout = random.Random(number)
@@ -63,6 +66,7 @@ def forms(number: int) -> Pair:
     return _two(number, form)
 
 
+@cache
 def codes(number: int) -> Pair:
     """Two square codes as labels carry them, with the same corners."""
     cells = random.Random(number).choice((21, 25, 29, 33))
@@ -80,6 +84,7 @@ def codes(number: int) -> Pair:
     return _two(number, code)
 
 
+@cache
 def screens(number: int) -> Pair:
     """Two screens of one app: a list of messages below the same bars."""
     layout = random.Random(number)
@@ -105,6 +110,7 @@ def screens(number: int) -> Pair:
     return _two(number, screen)
 
 
+@cache
 def logos(number: int) -> Pair:
     """Two drawings of a few strokes on white."""
 

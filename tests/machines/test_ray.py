@@ -38,7 +38,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def hooked_task(options, task, report):  # type: ignore[no-untyped-def]
+def hooked_task(options, task, tell):  # type: ignore[no-untyped-def]
     """Run a task as a worker does, with what shall happen at its second batch."""
     from dataclasses import replace
 
@@ -60,7 +60,7 @@ def hooked_task(options, task, report):  # type: ignore[no-untyped-def]
 
     local._write = hooked
     try:
-        return local.run_here(replace(options, task=task), report)
+        return local.run_here(replace(options, task=task), tell)
     finally:
         local._write = real
 
@@ -196,7 +196,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def hooked_join(options, task, report):  # type: ignore[no-untyped-def]
+def hooked_join(options, task, tell):  # type: ignore[no-untyped-def]
     """Run a task of a join as a worker does; the first one dies after its first tile."""
     from sscd_cli.joining import tasks as join
     from sscd_cli.joining import tiles
@@ -212,7 +212,7 @@ def hooked_join(options, task, report):  # type: ignore[no-untyped-def]
 
     join.save_tile = saved
     try:
-        return join.run(options, task, lambda done, total: report(done))
+        return join.run(options, task, lambda done, total: tell(done))
     finally:
         join.save_tile = save
 

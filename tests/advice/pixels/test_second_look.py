@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import other_shots
@@ -15,6 +16,7 @@ from sscd_cli.advice.pixels.verdict import SIDE, second_look, small
 from sscd_cli.edits.named import Edit, named
 
 
+@cache
 def scene(number: int) -> Image.Image:
     """A picture with detail everywhere: overlapping shapes on a rough ground."""
     rng = np.random.default_rng(number)
