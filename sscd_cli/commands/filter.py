@@ -31,6 +31,7 @@ from sscd_cli.reports.removals import (
     Removals,
     read_removals,
     refuse_changed,
+    refuse_going_keepers,
     refuse_same_file,
     refuse_unfit_keeper,
 )
@@ -95,7 +96,8 @@ def run(options: FilterOptions) -> FilterResult:
     sources, named by a pattern, become files of the same names in a folder.
 
     Before anything is written, what goes and what stays for it are compared with the hashes of
-    the report, and what stays must be an image.
+    the report, and what stays must be an image. Of a report of matches with another dataset that
+    is the other one's, which must not go itself.
 
     Raises: UsageError: the report or the source is of no use here, or the output exists.
         NoImagesError: the sources hold none. SscdError: an image has changed since the report, one
@@ -104,7 +106,7 @@ def run(options: FilterOptions) -> FilterResult:
     """
     _check_output(options, [_place(split_columns(name)[0]) for name in expand(options.source)])
     with opened(options.remove) as stream:
-        removals = read_removals(read_report(stream, options.remove, matches=False))
+        removals = read_removals(read_report(stream, options.remove))
     sources = _sources(options, removals)
     result = FilterResult(options.output, len(sources))
     cuts = _plan(sources, removals, options, result)
@@ -244,6 +246,7 @@ def _check_evidence(going: Sequence[Removal]) -> None:
     keepers = {removal.keeper.key: removal.keeper for removal in going}
     for removal in going:
         refuse_same_file(removal)
+    refuse_going_keepers(going)
     for _ in chain(
         _each(refuse_changed, [removal.image for removal in going]),
         _each(refuse_unfit_keeper, list(keepers.values())),

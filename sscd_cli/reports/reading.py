@@ -72,18 +72,18 @@ def opened(place: Path) -> Iterator[BinaryIO]:
         yield stream
 
 
-def read_report(stream: BinaryIO, place: Path, *, matches: bool = True) -> Report:
+def read_report(stream: BinaryIO, place: Path) -> Report:
     """Begin to read a report of clusters or matches: JSON Lines, CSV or Parquet.
 
     The last of these is read as a whole, the others as they come.
 
-    Args: place: where it lies, for errors. matches: one of matches will do, too.
+    Args: place: where it lies, for errors.
     Raises: SscdError: it is no such report.
     """
     name = "the report on stdin" if str(place) == "-" else str(place)
     with refusing(name):
         header, records = _read(stream)
-        if header.get("report") not in ("clusters", "matches" if matches else ""):
+        if header.get("report") not in ("clusters", "matches"):
             raise ValueError(f"its records are {header.get('report', 'of another kind')}")
     return Report(name, header, records)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 
 from sscd_cli.choices import LOOK_AT
@@ -21,6 +22,7 @@ from sscd_cli.images.refs import split_columns
 from sscd_cli.images.status import is_file, stored_ref
 from sscd_cli.reports.reading import Report, refusing
 from sscd_cli.reports.reported import Key, Record, ReportedImage
+from sscd_cli.storage.servers import is_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,21 @@ def refuse_same_file(removal: Removal) -> None:
     if os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other):  # noqa: PTH110, PTH121
         what = f"{_name(removal.image)} and what must stay for it have become one file"
         raise SscdError(what, _AGAIN)
+
+
+def refuse_going_keepers(removals: Sequence[Removal]) -> None:
+    """Raise SscdError where what stays for an image goes itself: two datasets have it in common."""
+    lead = cache(os.path.realpath)
+
+    def place(image: ReportedImage) -> tuple[str, str | None]:
+        ref = stored_ref(image.source, image.id)
+        return ref.path if is_url(ref.path) else lead(ref.path), ref.member
+
+    going = {place(removal.image) for removal in removals}
+    for removal in removals:
+        if place(removal.keeper) in going:
+            what = f"{_name(removal.keeper)}, which must stay for another image, is to go itself"
+            raise SscdError(what, "compare with a dataset that has no image of this one")
 
 
 _AGAIN = "run sscd dedup again"

@@ -65,16 +65,33 @@ def test_a_report_without_copies_is_whole(
         assert ran.err == summary(2, 0, f"out-{format}")
 
 
-def test_a_report_of_matches_is_refused(
-    tiny: Run, tmp_path: Path, pictures: dict[str, bytes]
+@pytest.mark.parametrize("format", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("write", [folder_of, tar_of, zip_of])
+def test_what_a_test_set_holds_goes_from_a_training_set(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], write: Any, format: str
 ) -> None:
-    folder_of(tmp_path / "photos", pictures)
-    assert tiny("embed", "photos", "-d", "other").status == 0
-    for format in ("jsonl", "csv", "parquet"):
-        found = tiny("dedup", "photos", "--against", "other", "-f", format).out
-        assert refused(tiny, found) == (
-            "r is no whole report of sscd dedup: its records are matches"
-        )
+    train = {"folder_of": "train", "tar_of": "train.tar", "zip_of": "train.zip"}[write.__name__]
+    write(tmp_path / train, pictures)
+    folder_of(tmp_path / "test", {"x.png": pictures["a.png"]})
+    assert tiny("embed", "test", "-d", "test.d").status == 0
+    leaks = f"leaks.{format}"
+    assert tiny("dedup", train, "--against", "test.d", "-o", leaks).status == 0
+    ran = tiny("filter", train, "--remove", leaks, "-o", f"clean-{train}")
+    assert ran.err == summary(5, 2, f"clean-{train}")
+    assert tiny("leaks", f"clean-{train}", "--against", "test.d").status == 0
+    assert tiny("leaks", train, "--against", "test.d").status == 1
+
+
+@pytest.mark.parametrize("name", ["photos", "photos.tar"])
+def test_two_datasets_of_one_source_do_not_remove_each_other(
+    tiny: Run, tmp_path: Path, pictures: dict[str, bytes], name: str
+) -> None:
+    (tar_of if name.endswith("tar") else folder_of)(tmp_path / name, pictures)
+    assert tiny("embed", name, "-d", "other").status == 0
+    assert tiny("dedup", name, "--against", "other", "-o", "r.jsonl").status == 0
+    ran = tiny("filter", name, "--remove", "r.jsonl", "-o", f"out-{name}")
+    assert (ran.status, ran.out, Path(f"out-{name}").exists()) == (3, b"", False)
+    assert " must stay for " in error_line(ran)
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
