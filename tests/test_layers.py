@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -76,8 +77,13 @@ HOMES = {
 VERBS_MAY = {"PIL", "numpy", "torch"}
 
 
-def imports(path: Path, module: str) -> Iterator[tuple[str, bool]]:
-    """Yield (absolute module, for types only) of each import, those within functions too."""
+@cache
+def imports(path: Path, module: str) -> tuple[tuple[str, bool], ...]:
+    """Return (absolute module, for types only) of each import, those within functions too."""
+    return tuple(_imports(path, module))
+
+
+def _imports(path: Path, module: str) -> Iterator[tuple[str, bool]]:
     tree = ast.parse(path.read_text())
     typing_only = {
         id(node)
