@@ -80,7 +80,7 @@ def help(
     Example: sscd help dedup
     """
     if len(command) == 1 and (page := topics.page(command[0])):
-        terminal.print_data(page.rstrip("\n"))
+        terminal.print_page(page.rstrip("\n"))
         return
     try:
         tree()(args=[*command, "--help"], prog_name="sscd", standalone_mode=False)

@@ -41,7 +41,27 @@ def fitted(line: str) -> str:
     columns = shutil.get_terminal_size().columns
     if len(line) <= columns or "\n" in line or line.startswith(("{", "[")):
         return line
-    indent = " " * (len(line) - len(line.lstrip(" ")) + 2)
+    return _filled(line, columns, " " * (len(line) - len(line.lstrip(" ")) + 2))
+
+
+def reflowed(page: str, columns: int) -> str:
+    """Return Markdown filled anew to a width, but for commands, which stay whole to be copied."""
+    return "\n\n".join(_block(block, columns) for block in page.split("\n\n"))
+
+
+def _block(block: str, columns: int) -> str:
+    if block.startswith("    "):
+        return block
+    begins = "\n- " if block.startswith("- ") or "\n- " in block else "\n| "
+    first, *items = block.split(begins)
+    texts = [first, *(begins[1:] + item for item in items)]
+    return "\n".join(
+        _filled(" ".join(text.split()), columns, "  " if text.startswith(("- ", "| ")) else "")
+        for text in texts
+    )
+
+
+def _filled(line: str, columns: int, indent: str) -> str:
     return textwrap.fill(
         line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )

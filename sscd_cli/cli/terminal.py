@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
@@ -15,10 +16,12 @@ import typer
 
 from sscd_cli.choices import PLAIN
 from sscd_cli.cli.progress import Watcher, wants_lines
-from sscd_cli.cli.screen import Screen, fitted, has_colours, painted
+from sscd_cli.cli.screen import Screen, fitted, has_colours, painted, reflowed
 from sscd_cli.errors import SscdError, cannot_write, printable
 from sscd_cli.options.help import Help
 from sscd_cli.storage.files import ANOTHER, output_file
+
+LONGEST_LINE = 100  # of a page, as it is written
 
 
 @dataclass
@@ -64,9 +67,16 @@ def print_data(text: str) -> None:
     print_lines(text.split("\n"))
 
 
-def print_lines(lines: Iterable[str]) -> None:
+def print_page(page: str) -> None:
+    """Print a page of Markdown, filled to the width of the terminal if it goes to one."""
+    if sys.stdout and sys.stdout.isatty():
+        page = reflowed(page, min(shutil.get_terminal_size().columns, LONGEST_LINE))
+    print_lines(page.split("\n"), prose=False)
+
+
+def print_lines(lines: Iterable[str], *, prose: bool = True) -> None:
     """Print lines on stdout; what a name brings is escaped, and breaks none of them."""
-    with report_stream(None, prose=True) as stream:
+    with report_stream(None, prose=prose) as stream:
         stream.write("".join(f"{printable(line)}\n" for line in lines).encode())
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import time
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from sscd_cli.cli import apply, progress, terminal
+from sscd_cli.cli import apply, progress, terminal, topics
 from sscd_cli.cli.progress import Speed, line_of, parts_of
 from sscd_cli.cli.screen import Screen as ReportScreen
+from sscd_cli.cli.screen import reflowed
 from sscd_cli.machines import stages
 from sscd_cli.machines.stages import Stage, stage
 from sscd_cli.text import counted
@@ -155,6 +157,20 @@ def test_a_line_wider_than_the_terminal_breaks_between_words(
     terminal.note("a short line")
     terminal.note("wrote descriptors/threshold.json; use it")
     assert screen.getvalue() == ("a short line\nwrote\n  descriptors/threshold.json;\n  use it\n")
+
+
+@pytest.mark.parametrize("topic", topics.titles())
+@pytest.mark.parametrize("columns", [50, 80, 100])
+def test_a_page_fills_the_terminal_and_says_the_same(topic: str, columns: int) -> None:
+    page = (topics.page(topic) or "").rstrip("\n")
+    shown = reflowed(page, columns)
+    assert shown.split() == page.split()
+    commands = [text for text in page.split("\n") if text.startswith("    ")]
+    assert [text for text in shown.split("\n") if text.startswith("    ")] == commands
+    others = [text for text in shown.split("\n") if not text.startswith("    ")]
+    assert max(len(text) for text in others if " " in text.strip()) <= columns
+    inner = [text for text, then in pairwise(others) if text and then and then[0] not in "-|"]
+    assert not any(len(text) < columns - 45 for text in inner)
 
 
 def test_a_report_on_a_terminal_breaks_between_words_and_json_stays_whole(
