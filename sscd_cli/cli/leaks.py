@@ -63,8 +63,8 @@ def leaks(
     unreadable = sum(len(split.stored.unreadable) for split in found.sets)
     if unreadable:
         terminal.warn(f"not compared, for they are unreadable: {counted(unreadable, 'images')}")
-    for pair in gate.pairs:
-        _summarise(pair)
+    for pair in gate.pairs if format != "text" or not terminal.is_shown() else ():
+        _summarise(pair)  # which the text that the terminal shows ends with
     for new in found.resplit:
         _tell_resplit(new)
     if gate.verdict == "failed":

@@ -69,9 +69,14 @@ def print_data(text: str) -> None:
 
 def print_page(page: str) -> None:
     """Print a page of Markdown, filled to the width of the terminal if it goes to one."""
-    if sys.stdout and sys.stdout.isatty():
+    if is_shown():
         page = reflowed(page, min(shutil.get_terminal_size().columns, LONGEST_LINE))
     print_lines(page.split("\n"), prose=False)
+
+
+def is_shown() -> bool:
+    """Whether stdout is a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def print_lines(lines: Iterable[str], *, prose: bool = True) -> None:
@@ -175,7 +180,7 @@ def _own_stdout(prose: bool) -> Iterator[BinaryIO]:
     if sys.stdout is None:
         raise SscdError("stdout is closed", "name a file with -o")
     try:
-        if sys.stdout.isatty():
+        if is_shown():
             screen = Screen(sys.stdout.buffer, colours=has_colours(sys.stdout), prose=prose)
             with unwatched():
                 yield screen

@@ -37,6 +37,17 @@ def test_twelve_planted_leaks_are_told_in_every_format(gate: Gate, sets: Path, f
     )
 
 
+@pytest.mark.parametrize(("format", "told"), [("text", 0), ("json", 1)])
+def test_a_terminal_is_told_the_verdict_once(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, format: str, told: int
+) -> None:
+    monkeypatch.setattr("sscd_cli.cli.terminal.is_shown", lambda: True)
+    ran = gate("-f", format)
+    assert ran.status == 1
+    assert ran.err.count("failed: ") == told
+    assert ran.out.count(b"\nfailed: 12 of 20 images") == 1 - told
+
+
 def test_one_run_writes_every_format_that_a_file_is_named_for(gate: Gate, sets: Path) -> None:
     files = {name: sets / name for name in FORMATS.values() if name != "leaks.github"}
     ran = gate(*(word for file in files.values() for word in ("-o", file)))
