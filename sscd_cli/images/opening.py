@@ -127,8 +127,6 @@ def open_picture(
     if not data:
         raise RefusedError("the file is empty")
     kind = kind_of(data)
-    if kind == "JPEG":
-        _refuse_many_scans(data)
     with quiet_codecs(max_pixels):
         if kind == "JPEG XL":
             refuse_jxl_bomb(data, max_pixels)
@@ -148,6 +146,8 @@ def open_picture(
                 image, orientation, frames = open_tiff(data, max_pixels, error, frame)
                 turned = _turned(image, orientation if exif else 1)
                 return Picture(turned, turned.size, "TIFF", frames)
+            if kind == "JPEG":
+                _refuse_many_scans(data)
             if kind in ("JPEG", "PNM", "PSD") and (rare := open_rare(data, max_pixels)):
                 says = exif and rare.head
                 orientation = orientation_of(identified(rare.head, max_pixels)) if says else 1
@@ -171,6 +171,8 @@ def _opened(data: bytes, exif: bool, max_pixels: int, recipe: Recipe | None, fra
     refuse_bomb(*full, max_pixels)
     if image.format == "TIFF":
         refuse_scrambled(image)
+    if image.info.get("progressive"):
+        _refuse_many_scans(data)
     fast = recipe if recipe is not None and recipe.decode == "fast" else None
     if fast is not None:
         shrink_while_decoding(image, fast)

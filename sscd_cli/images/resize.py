@@ -6,6 +6,7 @@ They come as a Pillow image or as an array, whichever the decoder made, so that 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -75,6 +76,7 @@ def _sampled(pixels_HW3: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np
     return np.asarray(cv2.resize(blurred, size, interpolation=cv2.INTER_LINEAR))
 
 
+@lru_cache(maxsize=256)
 def _triangle(reach: float) -> NDArray[np.float64]:
     """Return the weights of the pixels around one, to less than `reach` from it."""
     most = max(0, math.ceil(reach) - 1)
