@@ -51,8 +51,8 @@ HOMES = {
     "torchvision": ("models.runtime.nvjpeg",),
     "send2trash": ("decisions.trash",),
     "safetensors": ("models", "scoring.post"),
-    "onnx": ("models.files.onnx_file",),
-    "onnxruntime": ("models.runtime.onnx_runtime", "models.files.onnx_file"),
+    "onnx": ("models.files.onnx_file", "models.files.onnx_int8"),
+    "onnxruntime": ("models.runtime.onnx_runtime", "models.files.onnx_int8"),
     "PIL": (
         "images",
         "edits",

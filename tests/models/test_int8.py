@@ -71,7 +71,7 @@ def test_bytes_and_floats_give_the_same_descriptors(photos: Path) -> None:
         assert ours.shape == theirs.shape
         cosine = (ours * theirs).sum(axis=1)
         cosine /= np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
-        assert cosine.mean() > 0.985, kind  # of drawings; of photographs it is 0.992
+        assert cosine.mean() > 0.995, kind  # of drawings; of photographs it is 0.998
     maps = load_model(precision="int8").detection_features(images[:2])
     assert maps["stage4"].shape == (2, 1280, 5, 5)
 
@@ -113,7 +113,7 @@ def test_a_quantised_model_finds_what_its_weights_find(
     assert ran.status == 0, ran.err
     assert "tiny.onnx: " in ran.err and "on 20 images its descriptors have a mean cosine" in ran.err
     weights, small = (load_model(str(name), device="cpu") for name in (tiny_model, "tiny.onnx"))
-    assert small.spec.recipe == weights.spec.recipe
+    assert small.spec.recipe == replace(weights.spec.recipe, decode="fast")
     assert small.spec.threshold == weights.spec.threshold
     images = sorted(photos.iterdir())
     cosine = (small.embed(images) * weights.embed(images)).sum(axis=1)

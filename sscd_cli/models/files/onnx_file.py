@@ -8,8 +8,6 @@ depends on neither and gives the same file with every torch.
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +15,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sscd_cli.errors import ModelError
@@ -47,7 +44,7 @@ def save_onnx(
     `torch_runtime.compute`).
     Raises: ModelError: the package onnx is not installed.
     """
-    with _needed():
+    with onnx_needed():
         from onnx import TensorProto, helper, save_model
 
     graph = _Graph()
@@ -76,74 +73,11 @@ def run_onnx(path: Path, pixels_B3HW: Tensor) -> Tensor:
 
     Raises: ModelError: the package onnxruntime is not installed.
     """
-    with _needed():
+    with onnx_needed():
         onnxruntime = onnx_library()
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (descriptors,) = session.run(["descriptors"], {"pixels": pixels_B3HW.numpy()})
     return torch.from_numpy(descriptors)
-
-
-def quantise_onnx(source: Path, target: Path, pixels_NHW3: NDArray[np.uint8]) -> None:
-    """Write `source`, a centred file, with its trunk in 8 bits, as some pictures range.
-
-    The input is uint8 (B, H, W, 3) then. Weights by channel, maps by layer, from their least to
-    their largest value; pooling and projection stay in float32, and so do the first layers of a
-    network that cuts off at 6 (see `_exact_start`).
-    Raises: ModelError: the packages onnx and onnxruntime are not installed.
-    """
-    with _needed():
-        import onnx
-
-        onnx_library()
-        from onnxruntime import quantization
-
-    class Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            starts = range(0, len(pixels_NHW3), 8)
-            batches = (pixels_NHW3[start : start + 8] for start in starts)
-            self._fed = ({"pixels": _centred(batch)} for batch in batches)
-
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            return next(self._fed, None)
-
-    with warnings.catch_warnings(), _quiet():
-        warnings.simplefilter("ignore")
-        quantization.quantize_static(
-            source,
-            target,
-            Pictures(),
-            quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-            calibrate_method=quantization.CalibrationMethod.MinMax,
-            op_types_to_quantize=["Conv", "Relu", "Clip", "MaxPool", "Add"],
-            nodes_to_exclude=_exact_start(onnx.load(source).graph),
-        )
-    model = onnx.load(target)
-    _take_bytes(model.graph)
-    onnx.save(model, target)
-
-
-def _exact_start(graph: Any) -> list[str]:
-    """Return the nodes up to the first projection, if the network cuts its maps off at 6.
-
-    They reach some 100 there before the cut, so that a step of an 8-bit weight is much of what is
-    left. These layers are a few hundredths of the work.
-    """
-    cut = {name for node in graph.node if node.op_type == "Clip" for name in node.input}
-    names = [node.name for node in graph.node]
-    projections = (
-        number
-        for number, node in enumerate(graph.node)
-        if node.op_type == "Conv" and node.output[0] not in cut
-    )
-    return names[: next(projections) + 1] if cut else []
-
-
-def _centred(pixels_BHW3: NDArray[np.uint8]) -> NDArray[np.float32]:
-    levels: NDArray[np.float32] = pixels_BHW3.transpose(0, 3, 1, 2).astype(np.float32)
-    return np.ascontiguousarray(levels - LEVEL)
 
 
 def _take_levels(folded: Network) -> None:
@@ -160,43 +94,8 @@ def _take_levels(folded: Network) -> None:
     folded.conv1.weight = nn.Parameter(weight)
 
 
-def _take_bytes(graph: Any) -> None:
-    """Feed pixels as they are to what would first have made bytes of them."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    first = next(node for node in graph.node if "pixels" in node.input)
-    if first.op_type == "QuantizeLinear":
-        graph.node.remove(first)
-        levels = next(node for node in graph.node if first.output[0] in node.input)
-        graph.node.remove(levels)
-        name = levels.output[0]
-    else:
-        name = first.input[0] = "levels"
-    feeding = ["bytes", "bytes.scale", "bytes.zero"]
-    graph.node.insert(0, helper.make_node("DequantizeLinear", feeding, [name]))
-    graph.node.insert(0, helper.make_node("Transpose", ["pixels"], ["bytes"], perm=[0, 3, 1, 2]))
-    graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), "bytes.scale"))
-    graph.initializer.append(numpy_helper.from_array(np.array(LEVEL, np.uint8), "bytes.zero"))
-    sizes = graph.input[0].type.tensor_type.shape.dim
-    batch, _, height, width = (size.dim_param or size.dim_value for size in sizes)
-    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, [batch, height, width, 3])
-    graph.input[0].CopyFrom(pixels)
-
-
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep advice to the developers of networks off stderr."""
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextmanager
-def _needed() -> Iterator[None]:
+def onnx_needed() -> Iterator[None]:
     try:
         yield
     except ImportError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -18,7 +18,8 @@ from sscd_cli.images.decode import Decoded, decode
 from sscd_cli.images.sources import iter_images
 from sscd_cli.models.catalogue.registry import find_model
 from sscd_cli.models.files.export import notes_for
-from sscd_cli.models.files.onnx_file import quantise_onnx, save_onnx
+from sscd_cli.models.files.onnx_file import save_onnx
+from sscd_cli.models.files.onnx_int8 import quantise_onnx
 from sscd_cli.models.files.weights import inspect_weights, read_network
 from sscd_cli.models.network import Network
 from sscd_cli.models.runtime.onnx_runtime import OnnxRuntime
@@ -44,6 +45,7 @@ class Quantised:
 def quantise_model(name: str, sample: str, path: Path) -> Quantised:
     """Write the model called `name` in 8 bits to `path`, completely or not at all.
 
+    It decodes fast from then on: that changes descriptors by less than the 8 bits do.
     sample: a source of pictures as the model will meet them. Raises: ModelError: unknown model;
     its descriptors change too much; a package is missing. UsageError: it takes pictures of many
     sizes, or is in ONNX already. NoImagesError: none is readable. SscdError: the file cannot be
@@ -54,6 +56,7 @@ def quantise_model(name: str, sample: str, path: Path) -> Quantised:
         raise UsageError(f"{name} is an ONNX file already", "name a weight file")
     if not spec.recipe.square:
         raise UsageError(f"{spec.name} takes pictures of many sizes", "name one that takes squares")
+    spec = replace(spec, recipe=replace(spec.recipe, decode="fast"))
     refs = list(islice(iter_images([sample]), MOST_LISTED))
     Random(0).shuffle(refs)
     rows = [decode(ref, spec.recipe) for ref in refs[:IMAGES]]
