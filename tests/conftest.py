@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -130,9 +131,20 @@ def sscd(
 
 @pytest.fixture
 def tiny(sscd: Run, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return `sscd` with the tiny model as the default one."""
+    """Return `sscd` with the tiny model as the default one, which is loaded once a process."""
+    from sscd_cli.models import load
+
     monkeypatch.setenv("SSCD_MODEL", str(tiny_model))
+    monkeypatch.setattr(load, "_torch_runtime", loading_once())
     return sscd
+
+
+@cache
+def loading_once() -> Callable[..., Any]:
+    """Return what loads a network once for each description, which names its bytes, and device."""
+    from sscd_cli.models.load import _torch_runtime
+
+    return lru_cache(4)(_torch_runtime)
 
 
 @pytest.fixture
