@@ -218,7 +218,9 @@ class Originals:
     def _look(self, row: int) -> Look | None:
         """Look at one image; None where it is not here, or cannot be read."""
         picture = picture_of(self.stored, row)
-        return None if picture is None else Look.of(picture.image, picture.coding)
+        if picture is None:
+            return None
+        return Look.of(picture.image, picture.coding, picture.format)
 
 
 def _groups(

@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
+# formats that code pictures in blocks, which look like the grid of a JPEG file
+BLOCKY = frozenset({"JPEG", "MPO", "HEIF", "AVIF", "JXL", "PDF"})
+
 
 @dataclass(frozen=True)
 class Coding:

@@ -6,6 +6,7 @@ import io
 import random
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import DATA, Run, records_of
@@ -13,6 +14,7 @@ from PIL import Image, ImageFilter
 
 from sscd_cli.advice.pixels.originals import Look, Origin, compare
 from sscd_cli.edits.named import Edit, named, resize
+from sscd_cli.images.opening import open_picture
 
 UPSCALE = Edit("resize", "200 %", True, partial(resize, across=2.0, down=2.0))
 
@@ -86,6 +88,35 @@ def test_a_picture_is_no_crop_of_one_that_has_a_blur_of_it_put_around_it(name: s
     wide.paste(original.resize((360, 360), Image.Resampling.LANCZOS), (140, 0))
     looks = Look.of(original), Look.of(saved(wide))
     assert compare(*looks) == compare(*looks[::-1]) == Origin(None)
+
+
+def look_at(image: Image.Image, format: str, **options: Any) -> Look:
+    """Look at the file that a picture becomes."""
+    stream = io.BytesIO()
+    image.save(stream, format, **options)
+    picture = open_picture(stream.getvalue())
+    return Look.of(picture.image, picture.coding, picture.format)
+
+
+@pytest.mark.parametrize("name", ["harbour", "reef", "canyon"])
+@pytest.mark.parametrize(
+    "edit", [("blur", "1 % of side"), ("colour shift", "warm"), ("noise", "deviation 10")]
+)
+@pytest.mark.parametrize("format", ["JPEG", "AVIF"])
+def test_blocks_of_its_own_make_no_file_a_copy_of_a_jpeg_file(
+    name: str, edit: tuple[str, str], format: str
+) -> None:
+    """A photograph that a telephone took upright, which its file says, or one in AVIF."""
+    taken = gallery_image(name).crop((0, 0, 384, 320))
+    exif = Image.Exif()
+    exif[274] = 6
+    turned = taken.transpose(Image.Transpose.ROTATE_90) if format == "JPEG" else taken
+    original = look_at(turned, format, quality=90, **({"exif": exif} if turned != taken else {}))
+    copy = look_at(named(*edit).apply(taken, random.Random(1), taken), "JPEG", quality=92)
+    told = compare(original, copy)
+    assert told is None or told.original != 1
+    told = compare(copy, original)
+    assert told is None or told.original != 0
 
 
 def test_pixels_do_not_tell_of_a_mirror_image_or_of_another_picture() -> None:

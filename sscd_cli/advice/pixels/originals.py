@@ -19,7 +19,7 @@ from sscd_cli.advice.pixels.canvas import canvas_of
 from sscd_cli.advice.pixels.filters import block_means, grey_of
 from sscd_cli.advice.pixels.finding import Spot, found, goes_on, is_softer_around, offset
 from sscd_cli.advice.pixels.recoding import CodedPart, first_of, scaled
-from sscd_cli.images.coding import Coding
+from sscd_cli.images.coding import BLOCKY, Coding
 
 _SIDE = 96  # pixels of the longer side, to find one picture in another
 _SAME = 64  # pixels a side of the whole picture, squashed
@@ -75,8 +75,8 @@ class Look:
     part: CodedPart
 
     @classmethod
-    def of(cls, image: Image.Image, coding: Coding | None = None) -> Look:
-        """Look at an upright RGB picture at its full resolution; coding: of its file."""
+    def of(cls, image: Image.Image, coding: Coding | None = None, format: str = "") -> Look:
+        """Look at an upright RGB picture at its full resolution; coding, format: of its file."""
         factor = min(1.0, _SIDE / max(image.size))
         small = (max(8, round(image.width * factor)), max(8, round(image.height * factor)))
         whole = np.asarray(image.resize((_SAME, _SAME), Image.Resampling.BOX), np.float32)
@@ -99,7 +99,7 @@ class Look:
             power=np.stack([_power(patch), _power(patch.T)]),
             grain=float(np.quantile(blocks, 0.1)),
             sharp=float(blocks.mean()),
-            part=CodedPart.of(image, coding),
+            part=CodedPart.of(image, coding, blocky=format in BLOCKY),
         )
 
     @property

@@ -48,22 +48,28 @@ _RESAMPLING = (
 
 @dataclass(frozen=True, eq=False)
 class CodedPart:
-    """The middle of a picture: pixels, (h, w, 3), where they begin, and the size of all of it."""
+    """The middle of a picture: pixels, (h, w, 3), where they begin, and the size of all of it.
+
+    blocky: its file has blocks of its own, which look like the grid of another one.
+    """
 
     pixels: Pixels
     left: int
     top: int
     size: tuple[int, int]
     coding: Coding | None = None
+    blocky: bool = False
 
     @classmethod
-    def of(cls, image: Image.Image, coding: Coding | None = None) -> CodedPart:
+    def of(
+        cls, image: Image.Image, coding: Coding | None = None, *, blocky: bool = False
+    ) -> CodedPart:
         """Cut it from an RGB picture, on the grid of its file."""
         across, down = (min(side, _SIDE) for side in image.size)
         left, top = (image.width - across) // 2, (image.height - down) // 2
         left, top = left - left % _GRID, top - top % _GRID
         cut = image.crop((left, top, left + across, top + down))
-        return cls(np.asarray(cut), left, top, image.size, coding)
+        return cls(np.asarray(cut), left, top, image.size, coding, blocky)
 
     @property
     def coarseness(self) -> int:
@@ -162,9 +168,11 @@ def first_of(
     """
     others, ones = _Trace.of(other, one_in_other), _Trace.of(one, other_in_one)
     if ones is None:
-        return None if others is None else _first_by(others, 0, other, one_in_other)
+        first = None if others is None else _first_by(others, 0, other, one_in_other)
+        return None if first == 1 and one.blocky else first
     if others is None:
-        return _first_by(ones, 1, one, other_in_one)
+        first = _first_by(ones, 1, one, other_in_one)
+        return None if first == 0 and other.blocky else first
     if others.is_exact != ones.is_exact:
         return int(ones.is_exact)
     remade = _remade(others, ones)
