@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import DATA, Run, records_of
-from PIL import Image, ImageFilter
+from PIL import Image, ImageEnhance, ImageFilter
 
 from sscd_cli.advice.pixels.originals import Look, Origin, compare
 from sscd_cli.edits.named import Edit, named, resize
@@ -78,6 +78,14 @@ def test_a_soft_picture_is_no_upscale_of_its_smaller_copy(name: str) -> None:
     looks = Look.of(original), Look.of(original.resize(size, Image.Resampling.LANCZOS))
     assert compare(*looks) == (0, "a smaller size")
     assert compare(*looks[::-1]) == (1, "a smaller size")
+
+
+@pytest.mark.parametrize("name", ["harbour", "reef", "vase"])
+def test_a_copy_of_more_colour_does_not_make_its_original_one_with_less(name: str) -> None:
+    original = gallery_image(name)
+    for factor, told in ((2.5, Origin(None)), (0.25, Origin(0, "with less colour"))):
+        copy = saved(ImageEnhance.Color(original).enhance(factor))
+        assert compare(Look.of(original), Look.of(copy)) == told
 
 
 @pytest.mark.parametrize("name", ["alps", "canyon", "harbour"])

@@ -38,6 +38,9 @@ _CLIPPED, _ONE_SIDED, _MUCH = 0.008, 0.003, 0.05  # shares of values that were c
 # of the finer detail of a sharper picture, which one that was blurred has less of, for what was
 # sharpened has at most 2.8 times that of its original; or more of the finest again, as noise is
 _BLURRED, _ROUGH = 0.36, 1.15
+# of the colour of the other: with less it was taken, for nobody gives four times as much; up to
+# there it may have been given to the other
+_GREYED, _PALE = 0.28, 0.45
 _FLAT = 0.72  # of the contrast of the other, which a picture may have been given, too, up to here
 _BARE = 0.5  # of what lies around a part: that is flat
 _COVERED, _WIDE = 0.85, 0.15  # of a canvas: by what it holds and flat colour; by that alone
@@ -303,9 +306,11 @@ def _by_tones(one: Look, other: Look, view: View) -> Origin | None:
     same = ~_small_difference(one.whole, turned)
     colours = _colour(one.whole[same]), _colour(turned[same])
     spread = [float(grey_of(look.whole).std()) + 1 for look in (one, other)]
-    pale = _less((colours[0] / spread[0], colours[1] / spread[1]), 0.45)
+    vivid = [colour / contrast for colour, contrast in zip(colours, spread, strict=True)]
+    pale = _less((vivid[0], vivid[1]), _PALE)
     if pale is not None and colours[1 - pale] > 3:
-        return Origin(1 - pale, "with less colour")
+        is_grey = vivid[pale] < _GREYED * vivid[1 - pale]
+        return Origin(1 - pale, "with less colour") if is_grey else Origin(None)
     ends = _clipped(one.whole, turned), _clipped(turned, one.whole)
     clipped = Origin(int(ends[0] > ends[1]), "with clipped tones")
     soft = _less((one.sharp / spread[0], other.sharp / spread[1]), 0.7)
