@@ -22,7 +22,7 @@ from sscd_cli.choices import Linkage
 from sscd_cli.descriptors.read import DescriptorSet
 from sscd_cli.matching.clusters import cluster_copies
 from sscd_cli.matching.copies import Clusters, Copies
-from sscd_cli.matching.doubts import at_threshold, with_exact_copies
+from sscd_cli.matching.doubts import at_threshold, for_exact_copies, with_exact_copies
 from sscd_cli.matching.products import Indices
 
 _ROUNDS = 2  # of judging and looking: what stays after the first may be compared with others
@@ -82,7 +82,10 @@ class Clustering:
             self._cluster_and_look()
             self._confirm_lower_pairs()
         sure = self._spared
-        self.found = self.originals.spared(sure)
+        spared = self.originals.spared(sure)
+        self.found = for_exact_copies(spared, self.doubts.pairs.exact, self._order)
+        gone = np.flatnonzero(spared.look_at & ~self.found.look_at)
+        self.looks = replace(self.looks, gone=frozenset(gone.tolist()))
         self.untold = int((sure.removable & ~self.found.removable).sum())
         return self
 

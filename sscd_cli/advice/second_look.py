@@ -40,7 +40,8 @@ class SecondLooks:
     images that are too little alike to be copies (see `sure_from`) unless they are confirmed.
     removing: what is a copy may be removed, so that pixels must confirm more than a few of what is
     above the threshold, for else it says little; a gate counts what they cannot tell. image_of: of
-    pairs of two datasets, by their places, the row of ours.
+    pairs of two datasets, by their places, the row of ours. gone: exact copies of images that stay
+    to be looked at, which go for these, whatever was said of them beside their keepers.
     """
 
     verdicts: Mapping[int, str] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class SecondLooks:
     lower: Set[int] = frozenset()
     removing: bool = True
     image_of: Indices | None = None
+    gone: Set[int] = frozenset()
 
     def at(self, stored: DescriptorSet, found: Clusters, doubts: Doubts) -> SecondLooks:
         """Look at each removable image and its keeper, unless they are exact copies.
@@ -195,9 +197,14 @@ class SecondLooks:
         said = look(places[rank < _FEW], lower=True)
         return replace(looks, verdicts=verdicts | said, lower=said.keys())
 
+    @cached_property
+    def said(self) -> Mapping[int, str]:
+        """The verdicts on what stays beside its keeper, or goes for it."""
+        return {row: said for row, said in self.verdicts.items() if row not in self.gone}
+
     def count(self, verdict: str) -> int:
         """How many images have a verdict."""
-        return sum(said == verdict for said in self.verdicts.values())
+        return sum(said == verdict for said in self.said.values())
 
     @cached_property
     def threshold_says_little(self) -> bool:
@@ -231,7 +238,7 @@ class SecondLooks:
         """Which might go, if the threshold said more here."""
         if not self.threshold_says_little:
             return np.zeros(0, np.int64)
-        return self._above(CANNOT_TELL)
+        return np.setdiff1d(self._above(CANNOT_TELL), list(self.gone))
 
     @property
     def open(self) -> Indices:

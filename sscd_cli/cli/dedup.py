@@ -316,7 +316,7 @@ def _note_second_look(found: DedupResult | AgainstResult) -> None:
     looks = found.looks
     confirmed, others = looks.count(CONFIRMED), looks.count(OTHER_SHOT)
     if confirmed or others:
-        terminal.note(looks_text(len(looks.verdicts), confirmed, others))
+        terminal.note(looks_text(len(looks.said), confirmed, others))
     if doubted := len(looks.may_be_shots):
         which = "many other shots are" if looks.shots_abound else "pixels confirm few of the pairs"
         terminal.warn(

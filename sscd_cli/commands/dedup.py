@@ -136,9 +136,9 @@ class DedupResult:
         return Header.of(self.stored, self.threshold, self.scale, counts, command=command)
 
     def _reason(self, keeper: int, row: int) -> str:
-        if row in self.looks.by_time:
+        verdict = self.looks.said.get(row)
+        if verdict == OTHER_SHOT and row in self.looks.by_time:
             return "another shot: taken at another time"
-        verdict = self.looks.verdicts.get(row)
         if verdict == OTHER_SHOT:
             return "another shot: its pixels differ in places"
         if verdict == CANNOT_TELL and self.looks.threshold_says_little:
@@ -159,7 +159,7 @@ class DedupResult:
         return self.clusters
 
     def __iter__(self) -> Iterator[Cluster]:
-        return describe(self.stored, self.found, self.scale, self._reason, self.looks.verdicts)
+        return describe(self.stored, self.found, self.scale, self._reason, self.looks.said)
 
     def to_arrow(self) -> pa.Table:
         """Return a row an image of a cluster, as the reports in CSV and Parquet have them."""

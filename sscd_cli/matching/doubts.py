@@ -278,3 +278,21 @@ def with_exact_copies(
         component[rows[several]] = np.repeat(smallest, sizes)[several]
         keeper[rows[several]] = np.repeat(rows[starts], sizes)[several]
     return replace(found, component=component, keeper=keeper)
+
+
+def for_exact_copies(found: Clusters, exact_N: Indices, order_N: Indices) -> Clusters:
+    """Let one of each picture of a cluster stay to be looked at: its exact copies go for it."""
+    rows = np.flatnonzero(found.clustered & ~found.removable)
+    pictures = np.stack([found.component[rows], exact_N[rows]])
+    by_picture = np.lexsort((order_N[rows], found.look_at[rows], *pictures))
+    rows, pictures = rows[by_picture], pictures[:, by_picture]
+    starts = np.flatnonzero((np.diff(pictures, prepend=-1) != 0).any(axis=0))
+    first = np.repeat(rows[starts], np.diff(starts, append=len(rows)))
+    goes = found.look_at[rows] & (first != rows)
+    instead = np.arange(len(found.keeper))
+    instead[rows[goes]] = first[goes]
+    keeper = instead[found.keeper]
+    keeper[rows[goes]] = first[goes]
+    similarity, look_at = found.similarity.copy(), found.look_at.copy()
+    similarity[rows[goes]], look_at[rows[goes]] = 1, False
+    return replace(found, keeper=keeper, similarity=similarity, look_at=look_at)

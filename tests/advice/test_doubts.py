@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import other_shots
 import pytest
-from conftest import Run, picture, records_of
+from conftest import Run, Store, picture, records_of
 from doubtful import bands, near, save
 from PIL import Image
 
 from sscd_cli.matching.clusters import find_copies
-from sscd_cli.matching.doubts import Doubts, exact_copies, separated
+from sscd_cli.matching.copies import Clusters
+from sscd_cli.matching.doubts import Doubts, exact_copies, for_exact_copies, separated
 
 A, B, C = np.eye(64)[:3]
 
@@ -46,6 +48,39 @@ def test_below_the_models_threshold_a_pair_is_looked_at_and_never_removable(
     assert bands(sscd(*lower, "--yes"))["like.png"] == (False, "edited copy")
     assert sscd("dedup", "--task", "1/1").status == 0
     assert bands(sscd(*words, "-f", "jsonl"))["like.png"] == (True, "look at it")
+
+
+def test_an_exact_copy_of_another_shot_goes_for_that_one(
+    sscd: Run, store: Store, tmp_path: Path
+) -> None:
+    pages = other_shots.pages(3)
+    for name, page in zip(("a.png", "b.png", "c.png"), (*pages, pages[1]), strict=True):
+        page.save(tmp_path / name)
+    store(tmp_path / "descriptors", dict.fromkeys(sorted(tmp_path.glob("*.png")), A))
+    ran = sscd("dedup", "--keep", "path", "-f", "jsonl")
+    (cluster,) = records_of(ran.out)
+    assert {m["path"]: (m["keep"], m["keeper"], m["verdict"]) for m in cluster["members"]} == {
+        "a.png": (True, "a.png", ""),
+        "b.png": (True, "a.png", "other shot"),
+        "c.png": (False, "b.png", ""),
+    }
+    assert "second look at 1 pair: 1 other shot to look at" in ran.err
+
+
+def test_of_exact_copies_that_are_to_be_looked_at_one_stays_with_what_goes_for_it() -> None:
+    found = Clusters(
+        component=np.array([0, 0, 0, 0, 0, 0, 6, 6]),
+        keeper=np.array([0, 0, 0, 2, 4, 0, 6, 6]),
+        similarity=np.array([1, 0.8, 0.8, 0.9, 1, 0.8, 1, 0.8], np.float32),
+        weakest_link=np.full(8, 0.8, np.float32),
+        look_at=np.array([0, 1, 1, 0, 0, 1, 0, 1], np.bool_),
+    )
+    exact = np.array([0, 1, 1, 3, 4, 4, 6, 1])
+    one = for_exact_copies(found, exact, np.array([0, 2, 1, 3, 4, 5, 6, 0]))
+    assert one.keeper.tolist() == [0, 2, 0, 2, 4, 4, 6, 6]
+    assert np.flatnonzero(one.look_at).tolist() == [2, 7], "7 is in another cluster"
+    assert one.similarity[[1, 5]].tolist() == [1, 1]
+    assert np.flatnonzero(one.removable).tolist() == [1, 3, 5]
 
 
 def test_against_lists_what_lies_below_the_threshold_as_to_be_looked_at(
