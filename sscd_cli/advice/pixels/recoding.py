@@ -132,7 +132,10 @@ class CodedPart:
 
 
 def scaled(source: CodedPart, target: CodedPart) -> CodedPart:
-    """Return the middle of one picture at the size of another one, in the way most like it."""
+    """Return the middle of one picture at the size of another one, in the way most like it.
+
+    Nothing where both show too little of it.
+    """
     spans = []
     for axis in (0, 1):
         scale = target.size[axis] / source.size[axis]
@@ -142,9 +145,11 @@ def scaled(source: CodedPart, target: CodedPart) -> CodedPart:
         end = min(first + most, math.floor((begins + long) * scale) - 2)
         begin = max(begin, (begin + end - _COMPARED) // 2 - _GRID)
         end = min(end, begin + _COMPARED + 2 * _GRID)
-        spans.append((begin, max(end, begin + 1), begin / scale - begins, end / scale - begins))
+        if end - begin < _LEAST:
+            return CodedPart(source.pixels[:0, :0], begin, begin, target.size)
+        spans.append((begin, end, begin / scale - begins, end / scale - begins))
     (left, right, *across), (top, bottom, *down) = spans
-    box = (across[0], down[0], max(across[1], across[0] + 1), max(down[1], down[0] + 1))
+    box = (across[0], down[0], across[1], down[1])
     image = Image.fromarray(source.pixels)
     seen = target.pixels[top - target.top : bottom - target.top, left - target.left :][
         :, : right - left
