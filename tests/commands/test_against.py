@@ -113,14 +113,6 @@ def test_cut_or_contradicting_matches_are_refused(sscd: Run, matches: Path) -> N
         assert error_line(ran).startswith(f"{matches} {start}")
 
 
-def test_filter_takes_clusters_only(sscd: Run, matches: Path) -> None:
-    reported(sscd, matches)
-    ran = sscd("filter", "mine", "--remove", matches, "-o", "clean")
-    assert error_line(ran).endswith(
-        "its records are matches; run sscd dedup again with -f jsonl -o FILE"
-    )
-
-
 def test_another_shot_of_theirs_is_only_looked_at(sscd: Run, tmp_path: Path, store: Store) -> None:
     one, other = pages(3)
     files = {name: tmp_path / f"{name}.png" for name in ("mine", "copy", "theirs")}
