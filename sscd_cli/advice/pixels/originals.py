@@ -40,7 +40,7 @@ _CLIPPED, _ONE_SIDED, _MUCH = 0.008, 0.003, 0.05  # shares of values that were c
 _BLURRED, _ROUGH = 0.36, 1.15
 # of the colour of the other: with less it was taken, for nobody gives four times as much; up to
 # there it may have been given to the other
-_GREYED, _PALE = 0.28, 0.45
+_GREYED, _PALE = 0.25, 0.45
 _FLAT = 0.72  # of the contrast of the other, which a picture may have been given, too, up to here
 _BARE = 0.5  # of what lies around a part: that is flat
 _COVERED, _WIDE = 0.85, 0.15  # of a canvas: by what it holds and flat colour; by that alone
