@@ -107,6 +107,19 @@ def look_at(image: Image.Image, format: str, **options: Any) -> Look:
 
 
 @pytest.mark.parametrize("name", ["harbour", "reef", "canyon"])
+@pytest.mark.parametrize("how", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC])
+@pytest.mark.parametrize("scale", [1.3, 2.0])
+def test_an_enlarged_copy_is_told_in_files_that_no_coding_tells_of(
+    name: str, how: Image.Resampling, scale: float
+) -> None:
+    original = gallery_image(name)
+    size = round(original.width * scale), round(original.height * scale)
+    looks = look_at(original, "PNG"), look_at(original.resize(size, how), "WEBP", quality=90)
+    assert compare(*looks) == (0, "an upscale")
+    assert compare(*looks[::-1]) == (1, "an upscale")
+
+
+@pytest.mark.parametrize("name", ["harbour", "reef", "canyon"])
 @pytest.mark.parametrize(
     "edit", [("blur", "1 % of side"), ("colour shift", "warm"), ("noise", "deviation 10")]
 )

@@ -7,6 +7,7 @@ the one that was greyed, blurred, clipped, flattened or made noisy is the copy.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,17 +20,13 @@ from sscd_cli.advice.pixels.canvas import canvas_of
 from sscd_cli.advice.pixels.filters import block_means, grey_of
 from sscd_cli.advice.pixels.finding import Spot, found, goes_on, is_softer_around, offset
 from sscd_cli.advice.pixels.recoding import CodedPart, first_of, scaled
+from sscd_cli.advice.pixels.spectra import BANDS, is_enlarged, power_of
 from sscd_cli.images.coding import BLOCKY, Coding
 
 _SIDE = 96  # pixels of the longer side, to find one picture in another
 _SAME = 64  # pixels a side of the whole picture, squashed
-_BANDS = 40  # of frequencies
 _PATCH = 512  # pixels at full resolution whose spectrum is looked at
 _NOISE = 7  # of grain: that of a noise of 2 grey levels
-# power above the size of an upscale's source against that below it: of soft pictures it is as low,
-# so that it has to be less where the source is hardly smaller, or where a JPEG file would mostly
-# have been made again from its source
-_STEEP, _VERY_STEEP, _SMALLER = 0.17, 0.1, 0.55
 _ALIKE, _FOUND = 0.97, 0.86  # correlation: of two whole pictures, of a part and its place
 _TURNED, _ONE_VIEW = 0.6, 0.85  # the same: of two that show one thing, of two sizes of one picture
 _TONE = 10  # grey levels by which what is at the edges may differ, as with noise
@@ -99,7 +96,7 @@ class Look:
             whole=whole,
             canvas=canvas,
             corners=corners,
-            power=np.stack([_power(patch), _power(patch.T)]),
+            power=np.stack([power_of(patch), power_of(patch.T)]),
             grain=float(np.quantile(blocks, 0.1)),
             sharp=float(blocks.mean()),
             part=CodedPart.of(image, coding, blocky=format in BLOCKY),
@@ -112,7 +109,7 @@ class Look:
     @property
     def detail(self) -> Floats:
         """By axis, the power of the finest fifth against that of the second."""
-        fifth = _BANDS // 5
+        fifth = BANDS // 5
         detail: Floats = self.power[:, -fifth:].mean(1) / self.power[:, fifth : 2 * fifth].mean(1)
         return detail
 
@@ -254,19 +251,15 @@ def _by_size(one: Look, other: Look, view: View, alike: float) -> Origin | None:
             return Origin(first, "stretched")
         uneven = [abs(float(np.log(np.divide(*look.detail)))) for look in looks]
         return Origin(int(uneven[1] < uneven[0]), "stretched")
-    return _by_scale(looks, first)
+    return _by_scale((one.part, other.part.turned(view)), first)
 
 
-def _by_scale(looks: tuple[Look, Look], first: int | None) -> Origin:
-    large = int(looks[1].pixels > looks[0].pixels)
-    big, small = looks[large], looks[1 - large]
-    if first is not None:
-        return Origin(first, "a smaller size" if first == large else "an upscale")
-    scale = (small.pixels / big.pixels) ** 0.5
-    steep = _STEEP if big.part.coding is None and scale < _SMALLER else _VERY_STEEP
-    if _fall(big.power, scale) < steep:
-        return Origin(1 - large, "an upscale")
-    return Origin(large, "a smaller size")
+def _by_scale(parts: tuple[CodedPart, CodedPart], first: int | None) -> Origin:
+    """Tell two sizes of one view; first: which was coded first, if that is known."""
+    large = int(math.prod(parts[1].size) > math.prod(parts[0].size))
+    if first is None:
+        first = 1 - large if is_enlarged(parts[large], parts[1 - large]) else large
+    return Origin(first, "a smaller size" if first == large else "an upscale")
 
 
 def _first_of_sizes(one: Look, other: Look, view: View) -> int | None:
@@ -377,21 +370,3 @@ def _blocks(values: Floats) -> Floats:
     values = np.resize(values, (height, width)) if min(values.shape) < 8 else values
     means: Floats = block_means(values, 8).ravel()
     return means
-
-
-def _power(patch: Floats) -> Floats:
-    """Return the power of each band of frequencies along rows."""
-    rows = patch[:: max(1, len(patch) // 128)]
-    rows = (rows - rows.mean(axis=1, keepdims=True)) * np.hanning(rows.shape[1])
-    power = (np.abs(np.fft.rfft(rows, axis=1)) ** 2).mean(axis=0)
-    bands = np.array_split(np.resize(power, max(len(power), _BANDS)), _BANDS)
-    return np.array([band.mean() for band in bands], np.float32) + np.float32(1e-3)
-
-
-def _fall(power: Floats, scale: float) -> float:
-    """Return the power above a share of all frequencies against that below it."""
-    edge = scale * _BANDS
-    below = power[:, round(0.7 * edge) : max(round(0.9 * edge), round(0.7 * edge) + 1)].mean(1)
-    upto = min(max(round(1.4 * edge), round(1.1 * edge) + 1), _BANDS)
-    above = power[:, min(round(1.1 * edge), _BANDS - 1) : upto].mean(1)
-    return float(np.sqrt((above / below).prod()))
