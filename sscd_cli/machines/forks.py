@@ -6,10 +6,13 @@ import ctypes
 import multiprocessing
 import signal
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from sscd_cli.errors import SscdError
@@ -22,6 +25,8 @@ FEWEST = 32  # things to do: for fewer a process takes longer to begin than it s
 # handed over at a time, which costs more than to see that a file is gone; progress shows fewer
 MANY, MOST_A_TIME = 256, 15
 _PR_SET_PDEATHSIG = 1
+_THREADS = Path("/proc/self/task")
+_REST_SECONDS = 1.0
 
 
 class _Held:
@@ -53,9 +58,34 @@ def on_all_cores(work: Callable[[T], R], things: Sequence[T]) -> Iterator[R]:
 
 
 def _forked(work: Callable[[Any], Any]) -> Executor:
+    _let_threads_rest()
     return _Quiet(
         core_count(), multiprocessing.get_context("fork"), initializer=_begin, initargs=(work,)
     )
+
+
+def _let_threads_rest() -> None:
+    """Wait until no other thread runs, but not long.
+
+    One that has done its work still tidies up in its libraries, as in OpenCV, under locks that a
+    process forked meanwhile would find locked for ever.
+    """
+    end, before = time.monotonic() + _REST_SECONDS, {"": ""}
+    while time.monotonic() < end:
+        threads = {thread.name: _state(thread) for thread in _THREADS.iterdir()}
+        del threads[str(threading.get_native_id())]
+        if threads == before and not {"R", "D"} & {*threads.values()}:
+            return
+        before = threads
+        time.sleep(0.0005)
+
+
+def _state(thread: Path) -> str:
+    """Return "R" of one that runs, "D" of one that the disk holds up, "" of one that has ended."""
+    try:
+        return (thread / "stat").read_text().rpartition(") ")[2][0]
+    except OSError:
+        return ""
 
 
 class _Quiet(ProcessPoolExecutor):

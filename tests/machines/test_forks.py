@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 import signal
@@ -39,6 +40,22 @@ def test_many_things_are_done_in_other_processes_that_hold_what_cannot_be_copied
     found = set(on_all_cores(work, MANY))
     assert os.getpid() not in found
     assert set(on_all_cores(work, range(FEWEST - 1))) == {os.getpid()}
+
+
+def test_processes_begin_once_no_other_thread_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In them a lock that one of these held would stay locked: one of OpenCV's did so."""
+    monkeypatch.setattr(forks, "_REST_SECONDS", 30.0)
+    ended: list[float] = []
+
+    def busy() -> None:
+        hashlib.sha256(bytes(50_000_000))  # without Python's own lock
+        ended.append(time.monotonic())
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    begun = min(on_all_cores(lambda _: time.monotonic(), MANY))
+    thread.join()
+    assert begun > ended[0]
 
 
 def test_what_goes_wrong_there_goes_wrong_here() -> None:
