@@ -97,7 +97,7 @@ def main() -> None:
             table("500 × 375", published, few, options.rounds)
             table("12 megapixels", published, large, options.rounds)
         print("\nfast against exact decoding, cosine of the bundled model's float32 descriptors")
-        for name, folder in (("500 × 375", small), ("12 megapixels", large)):
+        for name, folder in (("500 × 375", few), ("12 megapixels", large)):
             print(f"{name}: {agreement(folder)}")
 
 
@@ -176,8 +176,8 @@ def phash_encoder() -> object | None:
     logging.getLogger("imagededup").setLevel(logging.WARNING)
     try:
         from imagededup.methods import PHash
-    except ImportError:
-        print("imagededup is not installed: no PHash (pip install --no-deps imagededup)")
+    except ImportError as error:
+        print(f"imagededup, or what it needs, is not installed: no PHash ({error})")
         return None
     return PHash(verbose=False)
 

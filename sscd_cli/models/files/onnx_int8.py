@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sscd_cli.machines.stages import each, stage
 from sscd_cli.models.files.onnx_file import LEVEL, onnx_needed
 from sscd_cli.models.files.rounding import Layer, Seen, patches, rounded
 from sscd_cli.models.runtime.onnx_runtime import onnx_library
@@ -43,7 +44,8 @@ def quantise_onnx(source: Path, target: Path, pixels_NHW3: NDArray[np.uint8]) ->
 
     class Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self._fed = ({"pixels": levels} for levels in _centred(pixels_NHW3))
+            levels = _centred(pixels_NHW3, "measuring how far maps range")
+            self._fed = ({"pixels": some} for some in levels)
 
         def get_next(self) -> dict[str, Maps] | None:
             return next(self._fed, None)
@@ -84,11 +86,13 @@ def _exact_start(graph: Any) -> list[str]:
     return names[: next(projections) + 1] if cut else []
 
 
-def _centred(pixels_NHW3: NDArray[np.uint8]) -> Iterator[Maps]:
-    """Yield pixels as the network in floats takes them, (B, 3, H, W)."""
-    for start in range(0, len(pixels_NHW3), BATCH):
-        levels = pixels_NHW3[start : start + BATCH].transpose(0, 3, 1, 2).astype(np.float32)
-        yield np.ascontiguousarray(levels - LEVEL)
+def _centred(pixels_NHW3: NDArray[np.uint8], why: str) -> Iterator[Maps]:
+    """Yield pixels as the network in floats takes them, (B, 3, H, W), and count them."""
+    with stage(why, len(pixels_NHW3)) as work:
+        for start in range(0, len(pixels_NHW3), BATCH):
+            levels = pixels_NHW3[start : start + BATCH].transpose(0, 3, 1, 2).astype(np.float32)
+            yield np.ascontiguousarray(levels - LEVEL)
+            work.add(len(levels))
 
 
 def _take_bytes(graph: Any) -> None:
@@ -128,7 +132,8 @@ def _round_weights(graph: Any, exact: Any, pixels_NHW3: NDArray[np.uint8]) -> No
     floats = {tensor.name: numpy_helper.to_array(tensor) for tensor in exact.graph.initializer}
     makers = {output: node for node in graph.node for output in node.output}
     fed = {node.name: node.input[0] for node in graph.node}
-    for node, seen in _seen_by(exact, pixels_NHW3):
+    layers = _seen_by(exact, pixels_NHW3)
+    for node, seen in each(layers, "rounding weights", len(layers)):
         weight, bias = node.input[1:]
         if f"{weight}_quantized" not in stored:
             continue
@@ -144,8 +149,8 @@ def _round_weights(graph: Any, exact: Any, pixels_NHW3: NDArray[np.uint8]) -> No
         put(f"{bias}_quantized_scale", units.astype(np.float32))
 
 
-def _seen_by(model: Any, pixels_NHW3: NDArray[np.uint8]) -> Iterator[tuple[Any, Seen]]:
-    """Yield each convolution of a network in floats with what it sees of some pictures."""
+def _seen_by(model: Any, pixels_NHW3: NDArray[np.uint8]) -> list[tuple[Any, Seen]]:
+    """Return each convolution of a network in floats with what it sees of some pictures."""
     from onnx import helper
 
     nodes = [node for node in model.graph.node if node.op_type == "Conv"]
@@ -160,12 +165,12 @@ def _seen_by(model: Any, pixels_NHW3: NDArray[np.uint8]) -> Iterator[tuple[Any, 
     del model.graph.output[len(outputs) :]
     seen = [Seen() for _ in nodes]
     rng = np.random.default_rng(0)
-    for levels in _centred(pixels_NHW3):
+    for levels in _centred(pixels_NHW3, "measuring what layers see"):
         shown = dict(zip(maps, session.run(maps, {"pixels": levels}), strict=True))
         shown["pixels"] = levels
         for node, layer, one in zip(nodes, layers, seen, strict=True):
             one.add(patches(shown[node.input[0]], layer, PLACES, rng))
-    yield from zip(nodes, seen, strict=True)
+    return list(zip(nodes, seen, strict=True))
 
 
 def _layer(node: Any, side: int) -> Layer:

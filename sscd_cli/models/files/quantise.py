@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sscd_cli.errors import ModelError, NoImagesError, UsageError
 from sscd_cli.images.decode import Decoded, decode
 from sscd_cli.images.sources import iter_images
+from sscd_cli.machines.stages import each, stage
 from sscd_cli.models.catalogue.registry import find_model
 from sscd_cli.models.files.export import notes_for
 from sscd_cli.models.files.onnx_file import save_onnx
@@ -59,7 +60,8 @@ def quantise_model(name: str, sample: str, path: Path) -> Quantised:
     spec = replace(spec, recipe=replace(spec.recipe, decode="fast"))
     refs = list(islice(iter_images([sample]), MOST_LISTED))
     Random(0).shuffle(refs)
-    rows = [decode(ref, spec.recipe) for ref in refs[:IMAGES]]
+    chosen = refs[:IMAGES]
+    rows = [decode(ref, spec.recipe) for ref in each(chosen, "reading images", len(chosen))]
     images = [r.pixels for r in rows if isinstance(r, Decoded) and r.pixels is not None]
     if not images:
         raise NoImagesError(f"no readable images in {sample}", "name a folder of images")
@@ -70,7 +72,8 @@ def quantise_model(name: str, sample: str, path: Path) -> Quantised:
         notes = notes_for(network, spec)
         save_onnx(exact, network, notes, spec.recipe.size, centred=True)
         quantise_onnx(exact, small, pixels)
-        cosine = _cosine(network, OnnxRuntime(small), pixels)
+        with stage("comparing descriptors"):
+            cosine = _cosine(network, OnnxRuntime(small), pixels)
         if not cosine >= LEAST_COSINE:
             what = f"in 8 bits {spec.name} gives other descriptors (mean cosine {cosine:.3f})"
             raise ModelError(what, "name pictures like those that it will meet")
