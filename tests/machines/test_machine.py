@@ -27,6 +27,24 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.parametrize(
+    ("flags", "is_faster"),
+    [
+        ("avx512f avx512_bf16", True),  # AMD since Zen 4, Intel's Cooper Lake
+        ("avx512f avx512_bf16 avx512_fp16 amx_bf16", True),  # Intel since Sapphire Rapids
+        ("avx512f avx512_bf16 avx512_fp16", False),  # the same in a virtual machine without AMX
+        ("avx512f avx512_fp16", False),
+        ("avx2", False),
+    ],
+)
+def test_bfloat16_is_taken_where_it_is_faster_than_float32(
+    flags: str, is_faster: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags: {flags}\n")
+    monkeypatch.setattr(machine, "_CPU", tmp_path / "cpuinfo")
+    assert machine.has_bfloat16.__wrapped__() == is_faster  # what is cached is of the true machine
+
+
 def test_a_machine_without_the_driver_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise OSError(f"{name}: cannot open shared object file")
